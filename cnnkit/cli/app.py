@@ -1,0 +1,74 @@
+"""The command line as a whole: commands, global options, and the one boundary for errors."""
+
+import sys
+
+import typer
+
+import cnnkit
+from cnnkit.cli import doctor, samples, stylize, train, weights
+from cnnkit.console import Console
+from cnnkit.errors import CnnkitError, ExitCode
+
+app = typer.Typer(
+    name="cnnkit",
+    help="Convolutional networks on your own pictures. Everything works offline.",
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog=(
+        "Exit codes: 0 done · 1 the answer is no · 2 usage · 3 some or all inputs failed · "
+        "4 nothing found · 5 weights missing · 130 Ctrl-C"
+    ),
+)
+app.command("stylize")(stylize.stylize)
+app.command("samples")(samples.samples)
+app.add_typer(weights.app, name="weights")
+app.add_typer(train.app, name="train")
+app.command("doctor")(doctor.doctor)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        sys.stdout.write(f"cnnkit {cnnkit.__version__}\n")
+        raise typer.Exit
+
+
+@app.callback()
+def main(
+    version: bool = typer.Option(
+        False, "--version", callback=_print_version, is_eager=True, help="Print the version."
+    ),
+) -> None:
+    """Convolutional networks on your own pictures. Everything works offline."""
+
+
+def run(arguments: list[str] | None = None) -> int:
+    """Runs one command and returns its exit code.
+
+    Args:
+        arguments: as in `sys.argv[1:]`, the default.
+
+    Returns:
+        An `ExitCode`. A `CnnkitError` becomes one line on stderr; any other exception is a bug
+        and is raised.
+    """
+    try:
+        code = app(arguments, standalone_mode=False)
+    except CnnkitError as error:
+        Console().error(str(error))
+        return int(error.exit_code)
+    except (KeyboardInterrupt, typer.Abort):
+        Console().note("stopped by Ctrl-C")
+        return int(ExitCode.INTERRUPTED)
+    except BrokenPipeError:
+        # The reader of a pipe (`| head`) went away: nobody is left to tell.
+        sys.stderr.close()
+        return int(ExitCode.DONE)
+    except Exception as error:
+        # Usage errors show themselves. Their class is click's or, from Typer 0.26 on, Typer's own.
+        if not hasattr(error, "show"):
+            raise
+        error.show()
+        return int(ExitCode.USAGE)
+    return int(code or 0)

@@ -1,0 +1,5 @@
+"""``cnnkit doctor``."""
+
+
+def doctor() -> None:
+    """Tell what this installation can do."""

@@ -1,0 +1,5 @@
+"""``cnnkit samples``."""
+
+
+def samples() -> None:
+    """Write sample photographs and style pictures."""

@@ -1,0 +1,5 @@
+"""``cnnkit stylize``."""
+
+
+def stylize() -> None:
+    """Paint a picture in the style of another."""

@@ -1,0 +1,81 @@
+"""The terminal: results to stdout, everything else to stderr; JSON writers."""
+
+import json
+import sys
+from collections.abc import Iterable
+from typing import Any
+
+from rich.console import Console as RichConsole
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+from cnnkit.results import to_plain
+
+
+class Console:
+    """Where a command writes.
+
+    Args:
+        quiet: only results and errors.
+        verbose: details too.
+    """
+
+    def __init__(self, quiet: bool = False, verbose: bool = False):
+        self.quiet = quiet
+        self.verbose = verbose
+        self._out = RichConsole(highlight=False, soft_wrap=True)
+        self._err = RichConsole(stderr=True, highlight=False, soft_wrap=True)
+
+    @property
+    def is_live(self) -> bool:
+        """Whether a progress bar makes sense: a terminal, and not asked to be quiet."""
+        return self._err.is_terminal and not self.quiet
+
+    def result(self, text: str) -> None:
+        """One line of the result, on stdout."""
+        self._out.print(text, markup=False)
+
+    def table(self, table: Any) -> None:
+        """A Rich renderable that is the result, on stdout."""
+        self._out.print(table)
+
+    def json(self, value: Any) -> None:
+        """One JSON document on stdout."""
+        sys.stdout.write(json.dumps(to_plain(value), ensure_ascii=False, indent=2) + "\n")
+
+    def json_lines(self, values: Iterable[Any]) -> None:
+        """One JSON object a line on stdout, each written at once."""
+        for value in values:
+            sys.stdout.write(json.dumps(to_plain(value), ensure_ascii=False) + "\n")
+            sys.stdout.flush()
+
+    def note(self, text: str) -> None:
+        """A line about what is being done; silent with --quiet."""
+        if not self.quiet:
+            self._err.print(text, markup=False)
+
+    def detail(self, text: str) -> None:
+        """A line only for --verbose."""
+        if self.verbose:
+            self._err.print(text, markup=False, style="dim")
+
+    def warning(self, text: str) -> None:
+        """A line about something that the user would want to know."""
+        if not self.quiet:
+            self._err.print(f"warning: {text}", markup=False, style="yellow")
+
+    def error(self, text: str) -> None:
+        """One line about what went wrong; never silenced."""
+        self._err.print(f"error: {text}", markup=False, style="red")
+
+    def progress(self) -> Progress:
+        """A progress bar on stderr that vanishes when done; the caller adds tasks."""
+        return Progress(
+            TextColumn("[bold]{task.description}"),
+            BarColumn(bar_width=24),
+            TextColumn("{task.percentage:>3.0f}%"),
+            TextColumn("{task.fields[status]}"),
+            TimeElapsedColumn(),
+            console=self._err,
+            transient=True,
+            disable=not self.is_live,
+        )

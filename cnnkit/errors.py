@@ -1,0 +1,48 @@
+"""What a user can mend, and the exit code that says so."""
+
+import enum
+
+
+class ExitCode(enum.IntEnum):
+    """Exit codes of every command; see ``cnnkit --help``."""
+
+    DONE = 0
+    NO = 1
+    USAGE = 2
+    INPUT_FAILED = 3
+    NOTHING_FOUND = 4
+    WEIGHTS_MISSING = 5
+    INTERRUPTED = 130
+
+
+class CnnkitError(Exception):
+    """One clear line for the user: what is wrong, where, and what to do.
+
+    Anything that is not a `CnnkitError` is a bug and shows its traceback.
+    """
+
+    exit_code = ExitCode.INPUT_FAILED
+
+
+class UsageError(CnnkitError):
+    """The arguments do not fit together."""
+
+    exit_code = ExitCode.USAGE
+
+
+class ImageError(CnnkitError):
+    """A picture cannot be read or written."""
+
+
+class WeightsError(CnnkitError):
+    """Weights are missing, damaged or not the ones they claim to be."""
+
+    exit_code = ExitCode.WEIGHTS_MISSING
+
+
+class ResourceError(CnnkitError):
+    """The job needs more memory, disk or time than there is."""
+
+
+class DivergenceError(CnnkitError):
+    """An optimisation gave a non-finite loss and could not recover."""

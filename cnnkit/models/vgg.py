@@ -1,0 +1,165 @@
+"""The VGG family (Simonyan & Zisserman 2014) as feature networks, full width and compact.
+
+One builder serves VGG-16, VGG-19 and the compact network: they differ in how many convolutions a
+block has and how wide they are. The layer names are those of Keras' applications.
+"""
+
+from collections.abc import Sequence
+
+import keras
+import numpy as np
+
+VGG16_CONVOLUTIONS = (2, 2, 3, 3, 3)
+VGG19_CONVOLUTIONS = (2, 2, 4, 4, 4)
+VGG_WIDTHS = (64, 128, 256, 512, 512)
+COMPACT_WIDTHS = (16, 32, 64, 128, 128)
+
+# ImageNet means in RGB order, pixels 0..255 (keras.applications' "caffe" mode).
+IMAGENET_MEAN_RGB = (123.68, 116.779, 103.939)
+
+
+def layer_names(convolutions: Sequence[int] = VGG19_CONVOLUTIONS) -> list[str]:
+    """The names of the convolutions, first to last.
+
+    >>> layer_names((1, 2))
+    ['block1_conv1', 'block2_conv1', 'block2_conv2']
+    """
+    return [
+        f"block{block}_conv{conv}"
+        for block, count in enumerate(convolutions, start=1)
+        for conv in range(1, count + 1)
+    ]
+
+
+def caffe_preprocessing(images: "keras.KerasTensor") -> "keras.KerasTensor":
+    """RGB in [0, 1] to what VGG was trained on: BGR, 0..255, ImageNet mean taken off."""
+    offset = [-mean for mean in IMAGENET_MEAN_RGB]
+    scaled = keras.layers.Rescaling(255.0, offset, name="caffe_scale")(images)
+    return keras.ops.flip(scaled, axis=-1)
+
+
+def unit_preprocessing(images: "keras.KerasTensor") -> "keras.KerasTensor":
+    """RGB in [0, 1] to zero mean and about unit variance over photographs."""
+    offset = [-mean / 255.0 * 4.0 for mean in IMAGENET_MEAN_RGB]
+    return keras.layers.Rescaling(4.0, offset, name="unit_scale")(images)
+
+
+def build_vgg(
+    convolutions: Sequence[int] = VGG19_CONVOLUTIONS,
+    widths: Sequence[int] = VGG_WIDTHS,
+    *,
+    outputs: Sequence[str],
+    preprocessing=caffe_preprocessing,
+    pooling: str = "max",
+    padding: str = "edge",
+    batch_normalization: bool = False,
+    name: str = "vgg",
+) -> keras.Model:
+    """Builds a VGG feature network that takes RGB in [0, 1] and returns chosen activations.
+
+    Args:
+        convolutions: number of 3x3 convolutions of each block.
+        widths: number of filters of each block.
+        outputs: names such as "block4_conv2"; the network ends at the deepest of them.
+        preprocessing: maps RGB in [0, 1] to what the first convolution expects.
+        pooling: "max" (the paper's) or "average" (Gatys et al. found it smoother).
+        padding: "edge" repeats the border pixels before the first convolution, so that the frame
+            of a picture is not darkened, and pads the others with zeros; "same" pads all with
+            zeros as Keras' own VGG does; "reflect" reflects at every convolution.
+        batch_normalization: put a batch normalisation between convolution and ReLU (for training;
+            see `fold_batch_normalization`).
+        name: name of the model.
+
+    Returns:
+        A `keras.Model`: `(batch, height, width, 3)` -> dict of layer name to activations
+        `(batch, height // 2^k, width // 2^k, channels)`, after the ReLU.
+
+    Raises:
+        ValueError: an output that is no layer, or an unknown pooling or padding.
+    """
+    known = layer_names(convolutions)
+    unknown = [layer for layer in outputs if layer not in known]
+    if unknown or not outputs:
+        raise ValueError(f"outputs must be among {known}. Received: {list(outputs)}")
+    if pooling not in ("max", "average"):
+        raise ValueError(f"pooling must be 'max' or 'average'. Received: {pooling!r}")
+    if padding not in ("edge", "same", "reflect"):
+        raise ValueError(f"padding must be 'edge', 'same' or 'reflect'. Received: {padding!r}")
+    last = max(known.index(layer) for layer in outputs)
+    pool = keras.layers.MaxPooling2D if pooling == "max" else keras.layers.AveragePooling2D
+
+    inputs = keras.Input((None, None, 3), name="rgb")
+    x = preprocessing(inputs)
+    activations = {}
+    for index, layer in enumerate(known[: last + 1]):
+        block = int(layer[5])
+        if index and layer.endswith("_conv1"):
+            x = pool(2, name=f"block{block - 1}_pool")(x)
+        pad_mode = "reflect" if padding == "reflect" else "symmetric"
+        pad_here = padding == "reflect" or (padding == "edge" and index == 0)
+        if pad_here:
+            x = keras.ops.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)), mode=pad_mode)
+        x = keras.layers.Conv2D(
+            widths[block - 1],
+            3,
+            padding="valid" if pad_here else "same",
+            use_bias=not batch_normalization,
+            kernel_initializer="he_normal",
+            activation=None if batch_normalization else "relu",
+            name=layer,
+        )(x)
+        if batch_normalization:
+            x = keras.layers.BatchNormalization(name=f"{layer}_bn")(x)
+            x = keras.layers.ReLU(name=f"{layer}_relu")(x)
+        activations[layer] = x
+    return keras.Model(inputs, {layer: activations[layer] for layer in outputs}, name=name)
+
+
+def convolution_weights(model: keras.Model) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Kernel and bias of every 3x3 convolution, with batch normalisation folded away.
+
+    For a convolution `w*x` followed by `gamma (y - mean) / sqrt(var + eps) + beta` the one
+    convolution that does both has kernel `w g` and bias `beta - mean g`,
+    `g = gamma / sqrt(var + eps)`.
+
+    Returns:
+        dict of layer name to `(kernel (3, 3, in, out), bias (out,))`, float32.
+    """
+    weights = {}
+    names = {layer.name for layer in model.layers}
+    for layer in model.layers:
+        if not isinstance(layer, keras.layers.Conv2D):
+            continue
+        kernel = keras.ops.convert_to_numpy(layer.kernel)
+        if layer.use_bias:
+            bias = keras.ops.convert_to_numpy(layer.bias)
+        else:
+            bias = np.zeros(kernel.shape[-1], np.float32)
+        if f"{layer.name}_bn" in names:
+            norm = model.get_layer(f"{layer.name}_bn")
+            gamma, beta, mean, variance = (
+                keras.ops.convert_to_numpy(value)
+                for value in (norm.gamma, norm.beta, norm.moving_mean, norm.moving_variance)
+            )
+            gain = gamma / np.sqrt(variance + norm.epsilon)
+            kernel = kernel * gain
+            bias = beta + (bias - mean) * gain
+        weights[layer.name] = (kernel.astype(np.float32), bias.astype(np.float32))
+    return weights
+
+
+def set_convolution_weights(
+    model: keras.Model, weights: dict[str, tuple[np.ndarray, np.ndarray]]
+) -> None:
+    """Puts kernels and biases by layer name into a model without batch normalisation.
+
+    Raises:
+        ValueError: a layer of the model has no weights, or their shape does not fit.
+    """
+    for layer in model.layers:
+        if isinstance(layer, keras.layers.Conv2D):
+            if layer.name not in weights:
+                raise ValueError(
+                    f"weights for {layer.name} were expected. Received: {sorted(weights)}"
+                )
+            layer.set_weights(list(weights[layer.name]))
