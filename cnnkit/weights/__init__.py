@@ -13,6 +13,7 @@ from cnnkit.weights._cache import (
     status,
 )
 from cnnkit.weights._registry import Entry, entries, entry
+from cnnkit.weights._transfer import fetch, import_file
 
 __all__ = [
     "Entry",
@@ -21,7 +22,9 @@ __all__ = [
     "embedded_dir",
     "entries",
     "entry",
+    "fetch",
     "fingerprint",
+    "import_file",
     "is_available",
     "keras_cache_dir",
     "locate",

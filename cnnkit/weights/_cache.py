@@ -104,7 +104,7 @@ def locate(name: str) -> Path:
 def remedy(wanted: Entry) -> str:
     """What to do about missing or damaged weights."""
     if wanted.kind == "embedded":
-        return "they belong to the package: install cnnkit again"
+        return "this installation of cnnkit is incomplete: install it again"
     return f"run: cnnkit weights fetch {wanted.name}, or: cnnkit weights import {wanted.name} FILE"
 
 
