@@ -1,10 +1,182 @@
-"""``cnnkit weights``."""
+"""``cnnkit weights``: which networks are here, and getting the ones that are not."""
+
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
+from rich.table import Table
 
-app = typer.Typer(help="Manage weights.", no_args_is_help=True)
+from cnnkit.cli._options import Json, Quiet
+from cnnkit.console import Console
+from cnnkit.errors import ExitCode, UsageError
+from cnnkit.results import SCHEMA
+from cnnkit.weights import (
+    Status,
+    cache_dir,
+    entries,
+    entry,
+    fetch,
+    import_file,
+    locate,
+    read_card,
+    remedy,
+    status,
+)
+
+app = typer.Typer(
+    help="See, fetch, import and check the weights of networks.",
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    epilog=(
+        "Nothing is downloaded unless you say [bold]fetch[/bold]. CNNKIT_HOME moves the folder, "
+        "CNNKIT_MIRROR is another base address to fetch from, HTTPS_PROXY a proxy."
+    ),
+)
+
+Name = Annotated[str, typer.Argument(help="Such as vgg19; see: cnnkit weights list.")]
+OptionalName = Annotated[
+    str | None, typer.Argument(help="Such as vgg19; see: cnnkit weights list.")
+]
 
 
 @app.callback()
 def main() -> None:
-    """Manage weights."""
+    """See, fetch, import and check the weights of networks."""
+
+
+@app.command("list", epilog="Example: cnnkit weights list")
+def list_weights(json: Json = False) -> None:
+    """List all weights: what they are, how large, and whether they are here."""
+    console = Console()
+    found = [status(wanted) for wanted in entries()]
+    if json:
+        console.json({"schema": SCHEMA, "weights": [_to_json(one) for one in found]})
+        return
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for heading in ("name", "what", "MB", "here", "licence"):
+        table.add_column(heading, justify="right" if heading == "MB" else "left")
+    for one in found:
+        wanted = one.entry
+        table.add_row(
+            wanted.name, wanted.architecture, _megabytes(one), _where(one), wanted.licence
+        )
+    console.table(table)
+
+
+@app.command("fetch", epilog="Example: cnnkit weights fetch vgg19")
+def fetch_weights(name: Name, quiet: Quiet = False) -> None:
+    """Download weights; an interrupted download is resumed by the same command."""
+    console = Console(quiet=quiet)
+    wanted = entry(name)
+    before = status(wanted)
+    if before.state == "here":
+        console.note(f"the {name} weights are already here")
+        console.result(str(before.path))
+        return
+    if not console.is_live:
+        console.note(f"fetching {wanted.file_name} ({wanted.size / 1e6:.0f} MB)")
+    try:
+        with console.progress() as progress:
+            task = progress.add_task(f"fetching {name}", total=wanted.size, status="")
+
+            def show(done: int, total: int) -> None:
+                text = f"{done / 1e6:.0f} of {total / 1e6:.0f} MB"
+                progress.update(task, completed=done, status=text)
+
+            found = fetch(name, show)
+    except KeyboardInterrupt:
+        console.note(
+            f"stopped by Ctrl-C; what came is kept, go on with: cnnkit weights fetch {name}"
+        )
+        raise typer.Exit(ExitCode.INTERRUPTED) from None
+    console.result(str(found.path))
+
+
+@app.command("import", epilog="Example: cnnkit weights import vgg19 ~/Downloads/vgg19.h5")
+def import_weights(
+    arguments: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="[NAME] FILE",
+            help="The file, after the name of the weights where its own name does not tell.",
+        ),
+    ],
+    quiet: Quiet = False,
+) -> None:
+    """Copy a file of weights that you already have into the cache, if its hash is right."""
+    if len(arguments) > 2:
+        raise UsageError("give one file: cnnkit weights import [NAME] FILE")
+    *names, file = arguments
+    found = import_file(Path(file).expanduser(), *names)
+    console = Console(quiet=quiet)
+    console.note(f"imported the {found.entry.name} weights")
+    console.result(str(found.path))
+
+
+@app.command("path", epilog="Example: cnnkit weights path vgg19")
+def path(name: OptionalName = None) -> None:
+    """Print where weights lie; without a name, the folder of the fetched ones."""
+    Console().result(str(locate(name) if name else cache_dir()))
+
+
+@app.command("check", epilog="Example: cnnkit weights check")
+def check(name: OptionalName = None, json: Json = False, quiet: Quiet = False) -> None:
+    """Verify size and hash of the weights that are here; exit code 5 if one is damaged."""
+    console = Console(quiet=quiet)
+    found = [status(wanted) for wanted in ([entry(name)] if name else entries())]
+    # Fetchable weights that nobody fetched are no fault, unless they were asked for.
+    faults = [
+        one
+        for one in found
+        if one.state == "damaged"
+        or (one.state == "missing" and (name or one.entry.kind == "embedded"))
+    ]
+    if json:
+        console.json({"schema": SCHEMA, "weights": [_to_json(one) for one in found]})
+    for one in found:
+        if one in faults:
+            problem = f" ({one.problem}: {one.path})" if one.problem else ""
+            console.error(f"{one.entry.name} is {one.state}{problem}; {remedy(one.entry)}")
+        elif not json:
+            right = f"{one.entry.algorithm} is right: {one.path}"
+            fine = right if one.state == "here" else "not here (not fetched)"
+            console.result(f"{one.entry.name}: {fine}")
+    if faults:
+        raise typer.Exit(ExitCode.WEIGHTS_MISSING)
+
+
+@app.command("card", epilog="Example: cnnkit weights card vgg19")
+def card(name: Name) -> None:
+    """Print the card of weights: architecture, source, licence, training, quality."""
+    Console().result(read_card(name).rstrip())
+
+
+def _megabytes(found: Status) -> str:
+    size = found.path.stat().st_size if found.path else found.entry.size
+    return f"{size / 1e6:.1f}"
+
+
+def _where(found: Status) -> str:
+    if found.state == "damaged":
+        return "damaged"
+    if found.state == "missing":
+        return "no"
+    return "comes with cnnkit" if found.entry.kind == "embedded" else "yes"
+
+
+def _to_json(found: Status) -> dict[str, Any]:
+    wanted = found.entry
+    return {
+        "name": wanted.name,
+        "state": found.state,
+        "path": found.path,
+        "problem": found.problem or None,
+        "kind": wanted.kind,
+        "file_name": wanted.file_name,
+        "size": wanted.size,
+        wanted.algorithm: wanted.digest,
+        "architecture": wanted.architecture,
+        "licence": wanted.licence,
+        "source": wanted.source,
+        "url": wanted.url or None,
+    }
