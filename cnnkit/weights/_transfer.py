@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     import requests
 
 MIRROR_VARIABLE = "CNNKIT_MIRROR"
+# A connection that breaks loses the piece under way: small pieces lose little.
+_PIECE_BYTES = 1 << 16
 _CONNECT_SECONDS = 15
 _READ_SECONDS = 60
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
@@ -270,7 +272,7 @@ def _chunks(response: "requests.Response", wanted: Entry) -> Iterator[bytes]:
     import requests
 
     try:
-        yield from response.iter_content(CHUNK_BYTES)
+        yield from response.iter_content(_PIECE_BYTES)
     except requests.RequestException:
         raise _cut_off(wanted) from None
 

@@ -1,0 +1,80 @@
+import importlib.util
+import re
+from pathlib import Path
+
+import pytest
+
+import cnnkit.weights
+from cnnkit.errors import ExitCode, UsageError
+from cnnkit.weights import embedded_dir, entries, entry, fingerprint, read_card
+
+EMBEDDED = [one for one in entries() if one.kind == "embedded"]
+FETCHABLE = [one for one in entries() if one.kind == "fetchable"]
+LARGEST_PACKAGE_BYTES = 25_000_000
+
+
+def test_names_and_file_names_are_unique():
+    for values in zip(*((one.name, one.file_name) for one in entries()), strict=True):
+        assert len(set(values)) == len(values)
+
+
+@pytest.mark.parametrize("one", EMBEDDED, ids=lambda one: one.name)
+def test_embedded_weights_are_the_pinned_ones(one):
+    path = embedded_dir() / one.file_name
+    if not path.exists() and not one.digest:
+        pytest.skip(f"{one.name} is neither shipped nor pinned yet")
+    assert one.algorithm == "sha256"
+    assert (path.stat().st_size, fingerprint(path)) == (one.size, one.digest)
+
+
+def test_every_embedded_file_is_in_the_table():
+    shipped = {path.name for path in embedded_dir().glob("*") if path.suffix != ".md"}
+    assert shipped <= {one.file_name for one in EMBEDDED}
+
+
+def test_embedded_weights_together_stay_small():
+    total = sum(path.stat().st_size for path in embedded_dir().rglob("*") if path.is_file())
+    assert total < LARGEST_PACKAGE_BYTES
+
+
+@pytest.mark.parametrize("one", entries(), ids=lambda one: one.name)
+def test_every_entry_has_a_card_that_names_its_licence(one):
+    if one in EMBEDDED and not one.digest:
+        pytest.skip(f"{one.name} is not shipped yet")
+    card = read_card(one.name)
+    assert card.startswith("# ")
+    assert one.file_name in card
+    assert re.search(r"licen[cs]e", card, re.IGNORECASE)
+
+
+@pytest.mark.parametrize("one", FETCHABLE, ids=lambda one: one.name)
+def test_fetchable_weights_are_pinned_and_come_over_https(one):
+    assert one.url.startswith("https://")
+    assert one.url.endswith(f"/{one.file_name}")
+    assert one.size > 0
+    assert len(one.digest) == {"md5": 32, "sha256": 64}[one.algorithm]
+
+
+@pytest.mark.parametrize("name", ["vgg16", "vgg19"])
+def test_the_table_agrees_with_the_installed_keras(name):
+    # Read, not imported: Keras takes seconds to import.
+    keras = Path(importlib.util.find_spec("keras").origin).parent
+    source = (keras / "src" / "applications" / f"{name}.py").read_text(encoding="utf-8")
+    assert f'file_hash="{entry(name).digest}"' in source
+    address = re.search(r"WEIGHTS_PATH_NO_TOP = \(([^)]*)\)", source).group(1)
+    assert "".join(re.findall(r'"([^"]*)"', address)) == entry(name).url
+
+
+def test_an_unknown_name_suggests_the_nearest():
+    with pytest.raises(UsageError, match=r"no weights named 'VVG19'; did you mean vgg19\?"):
+        entry("VVG19")
+
+
+def test_a_name_like_no_other_lists_them_all():
+    with pytest.raises(UsageError, match="use one of: compact, vgg16, vgg19") as caught:
+        entry("mobilenet")
+    assert caught.value.exit_code == ExitCode.USAGE
+
+
+def test_the_public_names_are_all_there():
+    assert all(hasattr(cnnkit.weights, name) for name in cnnkit.weights.__all__)
