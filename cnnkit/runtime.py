@@ -1,15 +1,21 @@
-"""Settings of the process that must stand before Keras is imported."""
+"""Settings of the process that must stand before Keras is imported, and its quiet import."""
 
+import contextlib
+import importlib
 import logging
 import os
 import sys
+import tempfile
 import warnings
+from collections.abc import Iterator
 
-from cnnkit.errors import UsageError
+from cnnkit.errors import CnnkitError, UsageError
 
 
 def configure(threads: int | None = None, verbose: bool = False) -> None:
-    """Quiets the backend's chatter and bounds its threads; call before Keras is imported.
+    """Bounds the backend's threads and imports Keras without its chatter.
+
+    Call it before anything else imports Keras: threads and log levels are read only once.
 
     Args:
         threads: compute threads; all cores by default.
@@ -17,6 +23,7 @@ def configure(threads: int | None = None, verbose: bool = False) -> None:
 
     Raises:
         UsageError: fewer than one thread.
+        CnnkitError: the backend that `KERAS_BACKEND` names cannot be imported.
     """
     if threads is not None:
         if threads < 1:
@@ -30,3 +37,48 @@ def configure(threads: int | None = None, verbose: bool = False) -> None:
         logging.getLogger("absl").setLevel(logging.ERROR)
         if not sys.warnoptions:
             warnings.simplefilter("ignore")
+    if "keras" not in sys.modules:
+        with contextlib.nullcontext() if verbose else _silent_stderr():
+            _import_keras()
+
+
+def _import_keras() -> None:
+    try:
+        importlib.import_module("keras")
+    except (ImportError, ValueError) as error:
+        backend = os.environ.get("KERAS_BACKEND")
+        if backend is None:
+            raise
+        raise CnnkitError(
+            f"Keras cannot use the backend '{backend}' ({error}); install it, or unset "
+            "KERAS_BACKEND"
+        ) from None
+
+
+@contextlib.contextmanager
+def _silent_stderr() -> Iterator[None]:
+    """Holds back what is written to file descriptor 2, and shows it if the block fails.
+
+    TensorFlow's C++ code writes there while it is imported, before any log level is read: no
+    environment variable stops it.
+    """
+    try:
+        kept = os.dup(2)
+    except OSError:
+        # There is no stderr, so there is nothing to hold back.
+        yield
+        return
+    sys.stderr.flush()
+    with tempfile.TemporaryFile() as held:
+        os.dup2(held.fileno(), 2)
+        try:
+            yield
+        except CnnkitError:
+            raise
+        except BaseException:
+            held.seek(0)
+            os.write(kept, held.read())
+            raise
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
