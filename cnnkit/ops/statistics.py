@@ -1,0 +1,94 @@
+"""Statistics of activations over positions: Gram matrix, mean and covariance, and their geometry.
+
+All functions run on any Keras backend and in the dtype they are given, which should be float32 or
+better: half precision loses the small eigenvalues.
+"""
+
+from typing import Any
+
+import keras
+import numpy as np
+
+Tensor = Any  # a tensor of the Keras backend in use, or a NumPy array
+
+
+def gram_matrix(activations: Tensor, weights: Tensor | None = None) -> Tensor:
+    """Gram matrix of one picture's activations, averaged over positions.
+
+    `G_kk' = 1 / (n_H n_W) sum_ij a_ijk a_ijk'`
+
+    Gatys et al. (2015) sum; the mean lets pictures of different sizes be compared and gives the
+    same loss where the sizes are equal (see `cnnkit.losses.style.gram_style_loss`).
+
+    Args:
+        activations: `(height, width, channels)`.
+        weights: `(height, width)`, non-negative: how much each position counts. Equal by default.
+
+    Returns:
+        `(channels, channels)`, symmetric and positive semi-definite.
+
+    Example:
+
+    >>> a = np.array([[[1.0, 2.0], [3.0, 4.0]]], "float32")  # two positions, two channels
+    >>> print(keras.ops.convert_to_numpy(gram_matrix(a)))    # (1+9, 2+12; 2+12, 4+16) / 2
+    [[ 5.  7.]
+     [ 7. 10.]]
+    """
+    channels = activations.shape[-1]
+    flat = keras.ops.reshape(activations, (-1, channels))  # (H*W, C)
+    if weights is None:
+        count = keras.ops.cast(keras.ops.shape(flat)[0], flat.dtype)
+        return keras.ops.matmul(keras.ops.transpose(flat), flat) / count
+    share = keras.ops.reshape(weights, (-1, 1))
+    share = share / keras.ops.maximum(keras.ops.sum(share), 1e-12)
+    return keras.ops.matmul(keras.ops.transpose(flat * share), flat)
+
+
+def mean_vector(activations: Tensor, weights: Tensor | None = None) -> Tensor:
+    """Mean of one picture's activations over positions: `(height, width, C)` -> `(C,)`."""
+    if weights is None:
+        return keras.ops.mean(activations, axis=(0, 1))
+    total = keras.ops.maximum(keras.ops.sum(weights), 1e-12)
+    return keras.ops.sum(activations * weights[..., None], axis=(0, 1)) / total
+
+
+def covariance_matrix(activations: Tensor, weights: Tensor | None = None) -> Tensor:
+    """Covariance over positions, `E[a a^T] - E[a] E[a]^T`: `(height, width, C)` -> `(C, C)`."""
+    mean = mean_vector(activations, weights)
+    return gram_matrix(activations, weights) - mean[:, None] * mean[None, :]
+
+
+def matrix_square_root(matrix: np.ndarray) -> np.ndarray:
+    """Square root of a symmetric positive semi-definite matrix, in float64.
+
+    Eigenvalues that rounding made negative count as zero.
+
+    >>> matrix_square_root(np.diag([4.0, 9.0]))
+    array([[2., 0.],
+           [0., 3.]])
+    """
+    values, vectors = np.linalg.eigh(np.asarray(matrix, np.float64))
+    return (vectors * np.sqrt(np.maximum(values, 0.0))) @ vectors.T
+
+
+def transport_map(source: np.ndarray, target: np.ndarray) -> np.ndarray:
+    """The linear map that carries one centred Gaussian to another at least cost, in float64.
+
+    `T = A^-1/2 (A^1/2 B A^1/2)^1/2 A^-1/2` for covariances A and B, so that `T A T = B`. Where the
+    source has no variance there is nothing to carry: those directions are left out of the inverse.
+
+    Args:
+        source: covariance A, `(C, C)`.
+        target: covariance B, `(C, C)`.
+
+    Returns:
+        T, `(C, C)`, symmetric and positive semi-definite.
+    """
+    values, vectors = np.linalg.eigh(np.asarray(source, np.float64))
+    values = np.maximum(values, 0.0)
+    live = values > 1e-7 * max(values.max(initial=0.0), 1e-30)
+    root = (vectors * np.sqrt(values)) @ vectors.T
+    inverse = (
+        vectors * np.where(live, 1.0 / np.sqrt(np.where(live, values, 1.0)), 0.0)
+    ) @ vectors.T
+    return inverse @ matrix_square_root(root @ np.asarray(target, np.float64) @ root) @ inverse
