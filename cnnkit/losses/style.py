@@ -1,0 +1,335 @@
+"""Losses of neural style transfer: content, style (Gram and Wasserstein), total variation.
+
+`J = alpha J_content + beta J_style + gamma J_tv` (Gatys, Ecker & Bethge 2015). The paper's sums
+depend on the size of the picture, on the layer and on the picture itself, so that their weights
+have to be tuned for each. `StylizeLoss` divides every term by its natural scale; the weights then
+mean the same at every size and for every picture.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import numpy as np
+
+from cnnkit.ops.statistics import (
+    covariance_matrix,
+    gram_matrix,
+    matrix_square_root,
+    mean_vector,
+    transport_map,
+)
+
+Tensor = Any
+
+# Added to the diagonal of covariances, relative to the mean second moment of a channel: where a
+# picture has no variance in some direction the matrix root has no derivative.
+RELATIVE_EPSILON = 1e-3
+
+
+def content_loss(generated: Tensor, content: Tensor) -> Tensor:
+    """`J_content = 1/2 sum (a(C) - a(G))^2`, Gatys et al. (2015), equation 1.
+
+    Args:
+        generated: activations `(height, width, channels)` of the generated image.
+        content: activations of the content image, the same shape.
+
+    Returns:
+        Scalar.
+
+    Example:
+
+    >>> float(content_loss(np.ones((1, 2, 3), "float32"), np.zeros((1, 2, 3), "float32")))
+    3.0
+    """
+    return 0.5 * keras.ops.sum(keras.ops.square(generated - content))
+
+
+def gram_style_loss(generated_gram: Tensor, style_gram: Tensor) -> Tensor:
+    """`J_style = 1 / (2 n_H n_W n_C)^2 ||G(S) - G(G)||_F^2` of one layer.
+
+    The paper's Gram matrices are sums over positions; these are means (`gram_matrix`), which takes
+    `n_H n_W` out of the formula: `1 / (2 n_C)^2 ||...||^2`. Equal sizes give the paper's value, and
+    a style picture of another size is compared fairly.
+
+    Args:
+        generated_gram: `(channels, channels)`, mean over positions.
+        style_gram: the same of the style image.
+
+    Returns:
+        Scalar.
+
+    Example:
+
+    >>> a, b = np.eye(2, dtype="float32"), np.zeros((2, 2), "float32")
+    >>> float(gram_style_loss(a, b))  # (1 + 1) / (2 * 2)^2
+    0.125
+    """
+    channels = generated_gram.shape[-1]
+    return keras.ops.sum(keras.ops.square(generated_gram - style_gram)) / (2.0 * channels) ** 2
+
+
+def wasserstein_style_loss(
+    mean: Tensor,
+    covariance: Tensor,
+    style_mean: Tensor,
+    style_covariance: Tensor,
+    style_root: Tensor,
+) -> Tensor:
+    """Squared Wasserstein-2 distance of two Gaussians.
+
+    `||m - m_t||^2 + tr(S + S_t - 2 (S_t^1/2 S S_t^1/2)^1/2)`
+
+    The trace of the root has the derivative `d tr(M^1/2) = 1/2 tr(M^-1/2 dM)`, so one
+    eigendecomposition of `M = S_t^1/2 S S_t^1/2` gives value and gradient; differentiating through
+    the decomposition itself would fail where eigenvalues meet.
+
+    Args:
+        mean: `(channels,)`, which the gradient reaches.
+        covariance: S, `(channels, channels)`, positive definite; the gradient reaches it.
+        style_mean: `(channels,)`, constant.
+        style_covariance: S_t, `(channels, channels)`, positive definite, constant.
+        style_root: `S_t^1/2`.
+
+    Returns:
+        Scalar, zero only for equal Gaussians.
+
+    Example: variances 4 and 1, means 0: (2 - 1)^2 in each of two directions.
+
+    >>> eye, zero = np.eye(2, dtype="float32"), np.zeros(2, "float32")
+    >>> round(float(wasserstein_style_loss(zero, 4 * eye, zero, eye, eye)), 4)
+    2.0
+    """
+    ops = keras.ops
+    fixed = ops.stop_gradient(covariance)
+    product = ops.matmul(ops.matmul(style_root, fixed), style_root)
+    values, vectors = ops.linalg.eigh(0.5 * (product + ops.transpose(product)))
+    # The largest eigenvalue sets how small one float32 can tell from zero.
+    values = ops.maximum(values, 1e-7 * values[-1] + 1e-30)
+    roots = ops.sqrt(values)
+    inverse_root = ops.matmul(vectors / roots, ops.transpose(vectors))
+    slope = ops.matmul(ops.matmul(style_root, inverse_root), style_root)
+    # tr(S) - 2 tr(M^1/2) as a value, with the linear form (I - slope) . S as its gradient.
+    value = ops.trace(fixed) - 2.0 * ops.sum(roots)
+    linear = ops.trace(covariance) - ops.sum(ops.stop_gradient(slope) * covariance)
+    bures = value + (linear - ops.stop_gradient(linear)) + ops.trace(style_covariance)
+    return ops.sum(ops.square(mean - style_mean)) + bures
+
+
+def total_variation(image: Tensor) -> Tensor:
+    """Mean over pixels of the squared differences to the right and lower neighbour.
+
+    Args:
+        image: `(height, width, channels)`, at least 2 x 2.
+
+    Returns:
+        Scalar: the sum over both directions and all channels, per pixel.
+
+    Example:
+
+    >>> float(total_variation(np.array([[[0.0], [1.0]], [[0.0], [1.0]]], "float32")))
+    0.5
+    """
+    ops = keras.ops
+    channels = image.shape[-1]
+    # The sum of squared differences is the quadratic form x . Lx of the grid's Laplacian L, whose
+    # gradient is 2 Lx. One convolution gives both; slicing would cost four padded copies.
+    kernel = np.zeros((3, 3, channels, 1), np.float32)
+    kernel[1, 1], kernel[0, 1], kernel[2, 1], kernel[1, 0], kernel[1, 2] = 4, -1, -1, -1, -1
+    fixed = ops.stop_gradient(image)
+    # Repeating the border makes the difference across it zero.
+    padded = ops.pad(fixed[None], ((0, 0), (1, 1), (1, 1), (0, 0)), mode="symmetric")
+    laplacian = ops.depthwise_conv(padded, ops.cast(kernel, image.dtype), padding="valid")[0]
+    form = ops.sum((2.0 * image - fixed) * laplacian)
+    return form / (image.shape[0] * image.shape[1])
+
+
+@dataclass(frozen=True)
+class LayerStatistics:
+    """What style is at one layer: first and second moments of the activations, float64.
+
+    Attributes:
+        mean: `(channels,)`.
+        gram: mean over positions of `a a^T`, `(channels, channels)`.
+    """
+
+    mean: np.ndarray
+    gram: np.ndarray
+
+    @property
+    def covariance(self) -> np.ndarray:
+        return self.gram - np.outer(self.mean, self.mean)
+
+
+def layer_statistics(activations: Tensor, weights: Tensor | None = None) -> LayerStatistics:
+    """Moments of `(height, width, C)` activations; `weights` `(height, width)` per position."""
+    to_numpy = keras.ops.convert_to_numpy
+    return LayerStatistics(
+        to_numpy(mean_vector(activations, weights)).astype(np.float64),
+        to_numpy(gram_matrix(activations, weights)).astype(np.float64),
+    )
+
+
+def mix_statistics(
+    statistics: Sequence[LayerStatistics], weights: Sequence[float]
+) -> LayerStatistics:
+    """Moments of several styles side by side on one canvas, each with its share of the area."""
+    shares = np.asarray(weights, np.float64) / np.sum(weights)
+    return LayerStatistics(
+        sum(share * item.mean for share, item in zip(shares, statistics, strict=True)),
+        sum(share * item.gram for share, item in zip(shares, statistics, strict=True)),
+    )
+
+
+def interpolate_statistics(
+    content: LayerStatistics, style: LayerStatistics, strength: float
+) -> LayerStatistics:
+    """The point at `strength` on the shortest path from the content's statistics to the style's.
+
+    The Wasserstein-2 geodesic between Gaussians (McCann 1997): with T the optimal map,
+    `m_t = (1-t) m_c + t m_s` and `S_t = ((1-t) I + t T) S_c ((1-t) I + t T)`. The distance to the
+    content grows in proportion to `strength`, whatever the layer, the size and the pictures.
+
+    Args:
+        content: where the path starts.
+        style: where it ends.
+        strength: in [0, 1].
+
+    Returns:
+        Statistics; `content` at 0 and `style` at 1.
+    """
+    if strength >= 1.0:
+        return style
+    if strength <= 0.0:
+        return content
+    channels = len(style.mean)
+    ridge = RELATIVE_EPSILON * np.trace(style.gram) / channels * np.eye(channels)
+    start = content.covariance + ridge
+    step = (1.0 - strength) * np.eye(channels) + strength * transport_map(
+        start, style.covariance + ridge
+    )
+    mean = (1.0 - strength) * content.mean + strength * style.mean
+    return LayerStatistics(mean, step @ start @ step - ridge + np.outer(mean, mean))
+
+
+class StylizeLoss:
+    """`alpha J_content + beta J_style + gamma J_tv`, every term relative to its natural scale.
+
+    - content: divided by the loss of a picture whose activations are the content's mean, so 1
+      means that nothing of the content is left;
+    - style: each layer divided by the loss of activations that are all zero;
+    - total variation: as it is, since pixels are in [0, 1].
+
+    Args:
+        network: RGB `(1, height, width, 3)` in [0, 1] -> dict of layer to activations.
+        content: content image `(height, width, 3)`.
+        content_layer: layer of the content loss.
+        style: layer -> statistics to reach.
+        layer_weights: layer -> weight within the style loss; divided by their sum.
+        style_loss: "wasserstein" or "gram".
+        alpha: weight of the content loss.
+        beta: weight of the style loss.
+        gamma: weight of the total variation.
+        mask: `(height, width)` in [0, 1]: where style is measured, or None for everywhere.
+    """
+
+    def __init__(
+        self,
+        network: Callable[[Tensor], Mapping[str, Tensor]],
+        content: np.ndarray,
+        content_layer: str,
+        style: Mapping[str, LayerStatistics],
+        layer_weights: Mapping[str, float],
+        style_loss: str = "wasserstein",
+        alpha: float = 1.0,
+        beta: float = 1.0,
+        gamma: float = 0.0,
+        mask: np.ndarray | None = None,
+    ):
+        self._network = network
+        self._content_layer = content_layer
+        self._alpha, self._beta, self._gamma = alpha, beta, gamma
+        self._mask = mask
+        activations = keras.ops.convert_to_numpy(network(content[None])[content_layer])[0]
+        self._content_activations = activations.astype(np.float32)
+        spread = content_loss_scale(activations)
+        self._content_scale = np.float32(1.0 / spread)
+        total = sum(layer_weights.values())
+        self._layers = {
+            layer: _LayerTarget(style[layer], style_loss, weight / total)
+            for layer, weight in layer_weights.items()
+            if weight > 0
+        }
+
+    def __call__(self, image: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """The loss of an image `(height, width, 3)` in [0, 1].
+
+        Returns:
+            The weighted sum, and the unweighted "content", "style" and "tv".
+        """
+        activations = self._network(image[None])
+        content = self._content_scale * content_loss(
+            activations[self._content_layer][0], self._content_activations
+        )
+        style = sum(
+            target.loss(activations[layer][0], self._weights_at(activations[layer]))
+            for layer, target in self._layers.items()
+        )
+        tv = total_variation(image)
+        total = self._alpha * content + self._beta * style + self._gamma * tv
+        return total, {"content": content, "style": style, "tv": tv}
+
+    def _weights_at(self, activations: Tensor) -> Tensor | None:
+        if self._mask is None:
+            return None
+        return mask_at(self._mask, activations.shape[1], activations.shape[2])
+
+
+def mask_at(mask: np.ndarray, height: int, width: int) -> np.ndarray:
+    """A mask `(H, W)` averaged down to a layer's `(height, width)`, H and W multiples of them."""
+    rows, columns = mask.shape[0] // height, mask.shape[1] // width
+    cut = mask[: rows * height, : columns * width]
+    return cut.reshape(height, rows, width, columns).mean(axis=(1, 3)).astype(np.float32)
+
+
+def content_loss_scale(activations: np.ndarray) -> float:
+    """Content loss of the mean activation: how much content there is to lose.
+
+    A flat picture has none; a hundredth of the activations' energy stands in for it.
+    """
+    activations = activations.astype(np.float64)
+    spread = 0.5 * np.sum((activations - activations.mean(axis=(0, 1))) ** 2)
+    return float(max(spread, 0.005 * np.sum(activations**2), 1e-6))
+
+
+class _LayerTarget:
+    """The constants of one layer's style loss."""
+
+    def __init__(self, statistics: LayerStatistics, kind: str, weight: float):
+        channels = len(statistics.mean)
+        energy = max(float(np.trace(statistics.gram)), 1e-6)
+        self._kind = kind
+        self._mean = statistics.mean.astype(np.float32)
+        self._gram = statistics.gram.astype(np.float32)
+        self._ridge = (RELATIVE_EPSILON * energy / channels * np.eye(channels)).astype(np.float32)
+        covariance = statistics.covariance + self._ridge
+        self._covariance = covariance.astype(np.float32)
+        self._root = matrix_square_root(covariance).astype(np.float32)
+        if kind == "gram":
+            zero_loss = np.sum(statistics.gram**2) / (2.0 * channels) ** 2
+        else:
+            zero_loss = energy
+        self._scale = np.float32(weight / max(zero_loss, 1e-12))
+
+    def loss(self, activations: Tensor, weights: Tensor | None) -> Tensor:
+        if self._kind == "gram":
+            return self._scale * gram_style_loss(gram_matrix(activations, weights), self._gram)
+        covariance = covariance_matrix(activations, weights) + self._ridge
+        return self._scale * wasserstein_style_loss(
+            mean_vector(activations, weights),
+            covariance,
+            self._mean,
+            self._covariance,
+            self._root,
+        )
