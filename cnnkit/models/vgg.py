@@ -4,15 +4,25 @@ One builder serves VGG-16, VGG-19 and the compact network: they differ in how ma
 block has and how wide they are. The layer names are those of Keras' applications.
 """
 
-from collections.abc import Sequence
+import difflib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
+
+from cnnkit import weights as weights_table
+from cnnkit.errors import UsageError, WeightsError
 
 VGG16_CONVOLUTIONS = (2, 2, 3, 3, 3)
 VGG19_CONVOLUTIONS = (2, 2, 4, 4, 4)
 VGG_WIDTHS = (64, 128, 256, 512, 512)
 COMPACT_WIDTHS = (16, 32, 64, 128, 128)
+
+# The deepest layer that the compact network has: style transfer reads no further.
+COMPACT_LAST_LAYER = "block5_conv1"
 
 # ImageNet means in RGB order, pixels 0..255 (keras.applications' "caffe" mode).
 IMAGENET_MEAN_RGB = (123.68, 116.779, 103.939)
@@ -49,7 +59,7 @@ def build_vgg(
     widths: Sequence[int] = VGG_WIDTHS,
     *,
     outputs: Sequence[str],
-    preprocessing=caffe_preprocessing,
+    preprocessing: Callable[[Any], Any] = caffe_preprocessing,
     pooling: str = "max",
     padding: str = "edge",
     batch_normalization: bool = False,
@@ -163,3 +173,134 @@ def set_convolution_weights(
                     f"weights for {layer.name} were expected. Received: {sorted(weights)}"
                 )
             layer.set_weights(list(weights[layer.name]))
+
+
+@dataclass(frozen=True)
+class FeatureNetwork:
+    """A frozen network that sees pictures as activations.
+
+    Attributes:
+        model: RGB `(batch, height, width, 3)` in [0, 1] -> dict of layer to activations.
+        name: "compact", "vgg16", "vgg19" or the file's name.
+        hash: SHA-256 of the weights file.
+    """
+
+    model: keras.Model
+    name: str
+    hash: str
+
+
+def resolve_backbone(backbone: str) -> str:
+    """What "auto" stands for: "vgg19" if its weights are here already, else "compact"."""
+    if backbone != "auto":
+        return backbone
+    return "vgg19" if weights_table.is_available("vgg19") else "compact"
+
+
+def build_feature_network(
+    backbone: str, layers: Sequence[str], pooling: str = "max"
+) -> FeatureNetwork:
+    """Builds a feature network with its trained weights.
+
+    Args:
+        backbone: "auto", "compact" (shipped), "vgg16" or "vgg19" (Keras' weights, fetched or
+            imported by the user), or a `.keras` file: a functional model that takes RGB in
+            [0, 1] and contains `layers`.
+        layers: names of the layers to return.
+        pooling: "max" or "average".
+
+    Returns:
+        A `FeatureNetwork`.
+
+    Raises:
+        WeightsError: the weights are not here, or the file is no Keras model.
+        UsageError: an unknown backbone, or a layer that it does not have.
+    """
+    name = resolve_backbone(backbone)
+    if name.endswith(".keras"):
+        return _load_feature_network(Path(name), layers, pooling)
+    if name not in ("compact", "vgg16", "vgg19"):
+        raise UsageError(
+            f"backbone must be auto, compact, vgg16, vgg19 or a .keras file, not {name!r}"
+        )
+    convolutions = VGG16_CONVOLUTIONS if name == "vgg16" else VGG19_CONVOLUTIONS
+    known = layer_names(convolutions)
+    if name == "compact":
+        known = known[: known.index(COMPACT_LAST_LAYER) + 1]
+    _check_layers(layers, known, name)
+    path = weights_table.locate(name)
+    if name == "compact":
+        arrays = read_compact(path)
+        model = build_vgg(
+            widths=[arrays[f"block{block}_conv1"][1].shape[0] for block in range(1, 6)],
+            outputs=layers,
+            preprocessing=unit_preprocessing,
+            pooling=pooling,
+            padding="reflect",
+            name=name,
+        )
+    else:
+        application = keras.applications.VGG16 if name == "vgg16" else keras.applications.VGG19
+        arrays = convolution_weights(application(include_top=False, weights=str(path)))
+        model = build_vgg(convolutions, outputs=layers, pooling=pooling, name=name)
+    set_convolution_weights(model, arrays)
+    model.trainable = False
+    return FeatureNetwork(model, name, weights_table.fingerprint(path))
+
+
+def read_compact(path: str | Path) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Reads what `cnnkit train backbone` wrote: layer -> float32 `(kernel, bias)`.
+
+    Raises:
+        WeightsError: the file is damaged or of another kind.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return {
+                name.removesuffix("/kernel"): (
+                    file[name].astype(np.float32),
+                    file[name.replace("/kernel", "/bias")].astype(np.float32),
+                )
+                for name in file.files
+                if name.endswith("/kernel")
+            }
+    except (OSError, ValueError, KeyError) as error:
+        raise WeightsError(
+            f"{path} is damaged or holds no compact backbone ({error}); install cnnkit again"
+        ) from None
+
+
+def _load_feature_network(path: Path, layers: Sequence[str], pooling: str) -> FeatureNetwork:
+    if not path.is_file():
+        raise WeightsError(f"{path} does not exist; give --backbone a .keras file or a name")
+    try:
+        model = keras.models.load_model(path, compile=False)
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise WeightsError(f"{path} cannot be loaded as a Keras model: {reason}") from None
+    _check_layers(layers, [layer.name for layer in model.layers], path.name)
+    if pooling == "average":
+        average = keras.models.clone_model(model, clone_function=_average_instead_of_max)
+        average.set_weights(model.get_weights())
+        model = average
+    network = keras.Model(
+        model.inputs[0], {name: model.get_layer(name).output for name in layers}, name="features"
+    )
+    network.trainable = False
+    return FeatureNetwork(network, path.name, weights_table.fingerprint(path))
+
+
+def _average_instead_of_max(layer: keras.layers.Layer) -> keras.layers.Layer:
+    if isinstance(layer, keras.layers.MaxPooling2D):
+        return keras.layers.AveragePooling2D.from_config(layer.get_config())
+    return layer.__class__.from_config(layer.get_config())
+
+
+def _check_layers(layers: Sequence[str], known: Sequence[str], name: str) -> None:
+    for layer in layers:
+        if layer not in known:
+            nearest = difflib.get_close_matches(layer, known, n=3, cutoff=0.0)
+            raise UsageError(
+                f"{name} has no layer {layer!r}; did you mean {', '.join(nearest)}? "
+                f"It has: {', '.join(known)}"
+            )

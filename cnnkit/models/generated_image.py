@@ -1,0 +1,132 @@
+"""The generated image as the only trainable weight of a Keras model.
+
+`fit` then is neural style transfer: each step is one gradient step on the picture, and Keras'
+optimizers, schedules and callbacks serve as they are.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import numpy as np
+
+from cnnkit.ops.pyramid import collapse_pyramid, pyramid_shapes
+
+Tensor = Any
+LOSS_PARTS = ("content", "style", "tv")
+
+
+class Latest(keras.metrics.Metric):
+    """The most recent value of a scalar."""
+
+    def __init__(self, name: str):
+        super().__init__(name=name)
+        self.value = self.add_variable((), "zeros", name="value")
+
+    def update_state(self, value: Tensor) -> None:
+        self.value.assign(value)
+
+    def result(self) -> Tensor:
+        return self.value
+
+
+class _KeepInRange(keras.constraints.Constraint):
+    """Clips the picture, not the level: the finest level takes what the sum had too much."""
+
+    def __init__(self, coarser: list):
+        self._coarser = coarser
+
+    def __call__(self, finest: Tensor) -> Tensor:
+        if not self._coarser:
+            return keras.ops.clip(finest, 0.0, 1.0)
+        size = (finest.shape[0], finest.shape[1])
+        rest = keras.ops.image.resize(
+            collapse_pyramid(self._coarser), size, interpolation="bilinear"
+        )
+        return keras.ops.clip(finest + rest, 0.0, 1.0) - rest
+
+
+class GeneratedImage(keras.Model):
+    """A picture that is optimised.
+
+    Args:
+        initial: `(height, width, 3)` in [0, 1], where to start.
+        loss: image `(height, width, 3)` -> `(total, {"content", "style", "tv"})`.
+        levels: number of pyramid levels that add up to the picture; 1 optimises plain pixels.
+        ema: decay of the moving average over steps; 0 keeps none.
+        keep: `(picture, mask)`: outside of the mask `(height, width)` the picture is this one.
+    """
+
+    def __init__(
+        self,
+        initial: np.ndarray,
+        loss: Callable[[Tensor], tuple[Tensor, dict[str, Tensor]]],
+        levels: int = 5,
+        ema: float = 0.0,
+        keep: tuple[np.ndarray, np.ndarray] | None = None,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        self._loss = loss
+        self._ema = ema
+        self._keep = keep
+        height, width = initial.shape[:2]
+        shapes = pyramid_shapes(height, width, levels)
+        coarser = [
+            self.add_weight(shape=(*shape, 3), initializer="zeros", name=f"level{index}")
+            for index, shape in enumerate(shapes[1:], start=1)
+        ]
+        finest = self.add_weight(
+            shape=(height, width, 3),
+            initializer=lambda shape, dtype=None: keras.ops.convert_to_tensor(initial, dtype),
+            constraint=_KeepInRange(coarser),
+            name="level0",
+        )
+        self.levels = [finest, *coarser]
+        if ema:
+            self.average = self.add_weight(
+                shape=(height, width, 3),
+                initializer=lambda shape, dtype=None: keras.ops.convert_to_tensor(initial, dtype),
+                trainable=False,
+                name="average",
+            )
+        self.trackers = [Latest("loss"), *(Latest(part) for part in LOSS_PARTS)]
+        self.built = True
+
+    @property
+    def metrics(self) -> list:
+        return list(self.trackers)
+
+    def image(self) -> Tensor:
+        """The picture `(height, width, 3)` in [0, 1] as a tensor."""
+        return self.composite(collapse_pyramid(self.levels))
+
+    def composite(self, image: Tensor) -> Tensor:
+        """The image inside of the mask, and the kept picture outside."""
+        if self._keep is None:
+            return image
+        picture, mask = self._keep
+        return picture + mask[..., None] * (image - picture)
+
+    def result(self) -> np.ndarray:
+        """The picture as float32 `(height, width, 3)` in [0, 1]: the average, where one is kept."""
+        image = self.average if self._ema else self.image()
+        return np.clip(keras.ops.convert_to_numpy(image), 0.0, 1.0)
+
+    def call(self, inputs: Tensor, training: bool = False) -> Tensor:
+        return self.image()
+
+    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+        total, parts = self._loss(y_pred)
+        for tracker, value in zip(
+            self.trackers, (total, *(parts[part] for part in LOSS_PARTS)), strict=True
+        ):
+            tracker.update_state(keras.ops.stop_gradient(value))
+        if self._ema:
+            self.average.assign(
+                self._ema * self.average + (1.0 - self._ema) * keras.ops.stop_gradient(y_pred)
+            )
+        return total
+
+    def compute_metrics(self, x, y, y_pred, sample_weight=None):
+        return {tracker.name: tracker.result() for tracker in self.trackers}
