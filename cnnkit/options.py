@@ -1,0 +1,126 @@
+"""The settings of each job and their defaults, said once for the library and the command line.
+
+Nothing heavy is imported here, so that ``--help`` can show the defaults at once.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from cnnkit.errors import UsageError
+
+STYLE_LOSSES = ("wasserstein", "gram")
+INITS = ("content", "noise", "style")
+OPTIMIZERS = ("adam", "sgd", "lbfgs")
+POOLINGS = ("max", "average")
+PARAMETERIZATIONS = ("pyramid", "pixels")
+COLORS = ("none", "luminance", "histogram", "chroma")
+QUALITIES = ("draft", "standard", "fine")
+
+# Steps at each scale, coarsest first. Fine scales cost four times as much as the one before and
+# have only detail left to add, so they get fewer.
+QUALITY_STEPS = {
+    "draft": (60, 30, 15, 8),
+    "standard": (150, 100, 60, 40),
+    "fine": (500, 350, 220, 140),
+}
+
+DEFAULT_STYLE_LAYERS = {f"block{block}_conv1": 1.0 for block in range(1, 6)}
+DEFAULT_CONTENT_LAYER = "block4_conv2"
+SMALLEST_SCALE = 128
+
+
+@dataclass(frozen=True)
+class StylizeOptions:
+    """Settings of `cnnkit.stylize`.
+
+    Attributes:
+        size: long side of the result in pixels, or "original" for the content's own size. A
+            content picture smaller than this is not enlarged.
+        quality: "draft", "standard" or "fine": how many steps each scale gets.
+        steps: total number of steps over all scales, instead of the quality's own.
+        budget: seconds the whole run may take; scales and steps are planned to fit.
+        strength: how far the picture goes from its own style (0: unchanged) to the style
+            picture's (1), along the shortest path between their statistics.
+        content_weight: alpha, weight of the content loss.
+        style_weight: beta, weight of the style loss.
+        tv_weight: gamma, weight of the total variation.
+        content_layer: layer of the content loss.
+        style_layers: layer -> weight within the style loss.
+        style_loss: "wasserstein" or "gram".
+        style_scale: size of the style picture relative to the result; 2 gives brush strokes
+            twice as large.
+        init: start from the "content", from "noise", or from the "style" picture.
+        optimizer: "adam", "sgd" or "lbfgs".
+        learning_rate: step size; None for the optimizer's own default.
+        parameterization: what the optimizer moves: the levels of a Laplacian "pyramid" that add
+            up to the picture (large areas move fast, little noise), or the "pixels".
+        ema: decay of an exponential moving average of the steps that becomes the result; 0: none.
+        pooling: "max" or "average" pooling in the feature network.
+        preserve_color: "none"; "luminance": only light and dark are stylised; "histogram": the
+            style picture first gets the content's colours; "chroma": the content's hue and
+            saturation replace the result's.
+        backbone: "auto", "compact", "vgg16", "vgg19" or a `.keras` file.
+        smallest_scale: long side of the coarsest scale, in pixels.
+        scale_factor: size of a scale relative to the one before.
+        scale_steps: steps of each scale, coarsest first, instead of the quality's own.
+        seed: of the noise.
+    """
+
+    size: int | str = 512
+    quality: str = "standard"
+    steps: int | None = None
+    budget: float | None = None
+    strength: float = 1.0
+    content_weight: float = 0.05
+    style_weight: float = 1.0
+    tv_weight: float = 0.05
+    content_layer: str = DEFAULT_CONTENT_LAYER
+    style_layers: Mapping[str, float] = field(default_factory=lambda: dict(DEFAULT_STYLE_LAYERS))
+    style_loss: str = "wasserstein"
+    style_scale: float = 1.0
+    init: str = "content"
+    optimizer: str = "adam"
+    learning_rate: float | None = None
+    parameterization: str = "pyramid"
+    ema: float = 0.0
+    pooling: str = "max"
+    preserve_color: str = "none"
+    backbone: str = "auto"
+    smallest_scale: int = SMALLEST_SCALE
+    scale_factor: float = 2.0
+    scale_steps: tuple[int, ...] | None = None
+    seed: int = 0
+
+    def __post_init__(self):
+        if self.size != "original" and (not isinstance(self.size, int) or self.size < 1):
+            raise UsageError(f"size must be a number of pixels or 'original', not {self.size!r}")
+        for name, allowed in (
+            ("quality", QUALITIES),
+            ("style_loss", STYLE_LOSSES),
+            ("init", INITS),
+            ("optimizer", OPTIMIZERS),
+            ("parameterization", PARAMETERIZATIONS),
+            ("pooling", POOLINGS),
+            ("preserve_color", COLORS),
+        ):
+            if getattr(self, name) not in allowed:
+                raise UsageError(
+                    f"{name.replace('_', '-')} must be one of {', '.join(allowed)}, "
+                    f"not {getattr(self, name)!r}"
+                )
+        if not 0.0 <= self.strength <= 1.0:
+            raise UsageError(f"strength must be between 0 and 1, not {self.strength}")
+        for name in ("content_weight", "style_weight", "tv_weight"):
+            if not (math.isfinite(getattr(self, name)) and getattr(self, name) >= 0.0):
+                raise UsageError(
+                    f"{name.replace('_', '-')} must be 0 or more, not {getattr(self, name)}"
+                )
+        for name in ("steps", "budget", "learning_rate", "style_scale"):
+            value = getattr(self, name)
+            if value is not None and not (math.isfinite(value) and value > 0):
+                raise UsageError(f"{name.replace('_', '-')} must be more than 0, not {value}")
+        if not 0.0 <= self.ema < 1.0:
+            raise UsageError(f"ema must be at least 0 and less than 1, not {self.ema}")
+        if not self.style_layers or min(self.style_layers.values()) < 0:
+            raise UsageError("style-layers needs at least one layer, and no negative weight")
