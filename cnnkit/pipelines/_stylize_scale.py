@@ -1,0 +1,252 @@
+"""The loop of style transfer at one scale: Keras' `fit` on a picture, or SciPy's L-BFGS-B."""
+
+import math
+from collections.abc import Callable, Mapping
+
+import keras
+import numpy as np
+import scipy.optimize
+
+from cnnkit.errors import DivergenceError
+from cnnkit.losses.style import StylizeLoss
+from cnnkit.models.generated_image import LOSS_PARTS, GeneratedImage
+from cnnkit.ops.gradients import value_and_gradient
+from cnnkit.options import StylizeOptions
+
+_PYRAMID_LEVELS = 5
+_FINAL_LEARNING_RATE = 0.05  # relative to the first
+_RETRIES = 4
+_LBFGS_RESTARTS = 3
+
+# What is called after each step: (steps done, losses).
+OnStep = Callable[[int, Mapping[str, float]], None]
+
+
+class OutOfTime(Exception):
+    """Raised by an `OnStep` to end the scale with what there is."""
+
+
+def default_learning_rate(options: StylizeOptions) -> float:
+    """The step size where the user gives none: found by looking at pictures and loss curves."""
+    if options.learning_rate is not None:
+        return options.learning_rate
+    if options.optimizer == "sgd":
+        return 2.0
+    return 0.015 if options.parameterization == "pyramid" else 0.03
+
+
+class ScaleOptimizer:
+    """Optimises the picture of one scale.
+
+    Args:
+        initial: canvas `(height, width, 3)` in [0, 1] to start from.
+        loss: what to minimise.
+        steps: number of steps.
+        options: optimizer, step size, parameterisation, moving average.
+        keep: `(picture, mask)`, see `GeneratedImage`.
+        on_note: takes a line of text about a recovery.
+    """
+
+    def __init__(
+        self,
+        initial: np.ndarray,
+        loss: StylizeLoss,
+        steps: int,
+        options: StylizeOptions,
+        keep: tuple[np.ndarray, np.ndarray] | None,
+        on_note: Callable[[str], None],
+    ):
+        by_pixels = options.parameterization == "pixels" or options.optimizer != "adam"
+        self._loss = loss
+        self._options = options
+        self._note = on_note
+        self.steps = steps
+        self.steps_done = 0
+        self.losses: dict[str, float] = {}
+        self.is_resumable = options.optimizer != "lbfgs"
+        self._model = GeneratedImage(
+            initial,
+            loss,
+            levels=1 if by_pixels else _PYRAMID_LEVELS,
+            ema=options.ema,
+            keep=keep,
+        )
+        self._compile(1.0)
+
+    def _compile(self, caution: float) -> None:
+        """(Re)makes the optimizer with its first step size multiplied by `caution`."""
+        options = self._options
+        rate = default_learning_rate(options) * caution
+        if options.optimizer == "sgd":
+            # The losses are means over the picture: without this a step would shrink with size.
+            rate *= math.prod(self._model.levels[0].shape)
+        schedule = keras.optimizers.schedules.CosineDecay(
+            rate, max(1, self.steps), alpha=_FINAL_LEARNING_RATE
+        )
+        if options.optimizer == "sgd":
+            optimizer = keras.optimizers.SGD(schedule)
+        else:
+            optimizer = keras.optimizers.Adam(schedule, beta_1=0.9, beta_2=0.99, epsilon=1e-8)
+        # Built before the first step, or TensorFlow would trace the step twice.
+        optimizer.build(self._model.trainable_variables)
+        # XLA on a CPU was no faster for these networks and takes longer to compile.
+        jit = False if keras.backend.backend() == "tensorflow" else "auto"
+        self._model.compile(optimizer=optimizer, jit_compile=jit)
+
+    def image(self) -> np.ndarray:
+        """The canvas so far, float32 `(height, width, 3)` in [0, 1]."""
+        if hasattr(self._model, "jax_state_sync"):
+            self._model.jax_state_sync()
+        return self._model.result()
+
+    def state(self) -> dict[str, np.ndarray]:
+        """Picture and optimizer as arrays."""
+        if hasattr(self._model, "jax_state_sync"):
+            self._model.jax_state_sync()
+        variables = [*self._model.variables, *self._model.optimizer.variables]
+        return {
+            f"variable{index}": np.array(keras.ops.convert_to_numpy(variable))
+            for index, variable in enumerate(variables)
+        }
+
+    def restore(self, state: Mapping[str, np.ndarray], steps_done: int) -> None:
+        """Puts `state()` back."""
+        variables = [*self._model.variables, *self._model.optimizer.variables]
+        for index, variable in enumerate(variables):
+            variable.assign(state[f"variable{index}"])
+        self.steps_done = steps_done
+
+    def run(self, on_step: OnStep) -> None:
+        """Takes the steps that are left.
+
+        Raises:
+            OutOfTime: from `on_step`.
+            DivergenceError: the loss stays non-finite however small the step.
+        """
+        if self._options.optimizer == "lbfgs":
+            self._run_lbfgs(on_step)
+            return
+        caution = 1.0
+        for _ in range(_RETRIES):
+            watch = _Watch(self, on_step)
+            self._model.fit(
+                np.zeros((self.steps - self.steps_done, 1), np.float32),
+                batch_size=1,
+                shuffle=False,
+                verbose=0,
+                callbacks=[watch],
+            )
+            if watch.good is None or math.isfinite(self.losses.get("loss", math.nan)):
+                return
+            caution *= 0.5
+            good, steps_done = watch.good
+            failed = self.steps_done
+            self._compile(caution)
+            self.restore({**self.state(), **_without_moments(good, self._model)}, steps_done)
+            self._note(
+                f"the loss was not finite at step {failed}; going on from step {steps_done} "
+                f"with {caution:g} times the step size"
+            )
+        raise DivergenceError(
+            f"the loss stays non-finite after {_RETRIES} smaller step sizes; "
+            "try --learning-rate with a tenth of its value, or --style-loss gram"
+        )
+
+    def _run_lbfgs(self, on_step: OnStep) -> None:
+        """SciPy's L-BFGS-B: More-Thuente line search, bounds instead of clamping.
+
+        Where the line search gives up, the memory is thrown away and the run starts again from
+        the best picture; a restart that brings nothing ends it.
+        """
+        shape = tuple(self._model.levels[0].shape)
+        evaluate = value_and_gradient(lambda image: self._loss(self._model.composite(image))[0])
+        best = {"value": math.inf, "image": keras.ops.convert_to_numpy(self._model.levels[0])}
+
+        def function(flat: np.ndarray) -> tuple[float, np.ndarray]:
+            image = flat.reshape(shape).astype(np.float32)
+            value, gradient = evaluate(image)
+            if not (math.isfinite(value) and np.isfinite(gradient).all()):
+                # A huge value with no slope makes the line search back off.
+                return 1e30, np.zeros_like(flat)
+            if value < best["value"]:
+                best.update(value=value, image=image)
+            # A mean over pixels has gradients near float32's noise; L-BFGS-B is scale-free only
+            # in its directions, not in its stopping rules.
+            return value * flat.size, gradient.astype(np.float64).ravel() * flat.size
+
+        def callback(intermediate_result: scipy.optimize.OptimizeResult) -> None:
+            image = intermediate_result.x.reshape(shape).astype(np.float32)
+            self._model.levels[0].assign(image)
+            self.steps_done += 1
+            self.losses = {"loss": intermediate_result.fun / intermediate_result.x.size}
+            on_step(self.steps_done, self.losses)
+
+        try:
+            for _ in range(_LBFGS_RESTARTS):
+                before, steps_before = best["value"], self.steps_done
+                scipy.optimize.minimize(
+                    function,
+                    best["image"].astype(np.float64).ravel(),
+                    jac=True,
+                    method="L-BFGS-B",
+                    bounds=scipy.optimize.Bounds(0.0, 1.0),
+                    callback=callback,
+                    options={
+                        "maxiter": self.steps - self.steps_done,
+                        "maxcor": 10,
+                        "ftol": 1e-7,
+                        "gtol": 0.0,
+                    },
+                )
+                stalled = self.steps_done == steps_before or best["value"] > 0.999 * before
+                if self.steps_done >= self.steps or stalled:
+                    break
+            if not math.isfinite(best["value"]):
+                raise DivergenceError(
+                    "the loss is not finite at the start; choose another --init or style picture"
+                )
+        finally:
+            if math.isfinite(best["value"]):
+                self._model.levels[0].assign(best["image"])
+                total, parts = self._loss(self._model.image())
+                self.losses = {
+                    "loss": float(total),
+                    **{part: float(parts[part]) for part in LOSS_PARTS},
+                }
+
+
+def _without_moments(
+    state: Mapping[str, np.ndarray], model: GeneratedImage
+) -> dict[str, np.ndarray]:
+    """Of a state, the picture and the step counter: moments may hold what made it diverge."""
+    count = len(model.variables)
+    return {name: state[name] for name in (f"variable{index}" for index in range(count + 1))}
+
+
+class _Watch(keras.callbacks.Callback):
+    """Reports each step, and remembers the last state that a finite loss has confirmed."""
+
+    _EVERY = 25
+
+    def __init__(self, optimizer: ScaleOptimizer, on_step: OnStep):
+        super().__init__()
+        self._optimizer = optimizer
+        self._on_step = on_step
+        self._candidate: tuple[dict, int] | None = None
+        self.good: tuple[dict, int] | None = None
+
+    def on_train_begin(self, logs=None) -> None:
+        self._candidate = self.good = (self._optimizer.state(), self._optimizer.steps_done)
+
+    def on_train_batch_end(self, batch: int, logs=None) -> None:
+        optimizer = self._optimizer
+        # The loss is that of the picture before this step.
+        optimizer.losses = {name: float(value) for name, value in logs.items()}
+        optimizer.steps_done += 1
+        if not math.isfinite(optimizer.losses["loss"]):
+            self.model.stop_training = True
+            return
+        done = optimizer.steps_done
+        if done % self._EVERY == 0:
+            self.good, self._candidate = self._candidate, (optimizer.state(), done)
+        self._on_step(done, optimizer.losses)

@@ -1,0 +1,717 @@
+"""Neural style transfer, coarse to fine, by optimising the picture itself (Gatys et al. 2015).
+
+Departures from the paper, each for a reason that was looked at:
+- the style loss is by default the Wasserstein-2 distance of Gaussian fits instead of the Gram
+  matrix's (both are offered): brush strokes come out clearer and colours truer;
+- every loss is relative to its natural scale (`cnnkit.losses.style.StylizeLoss`);
+- the run starts small and doubles the size, so that large forms and fine strokes both come out;
+- Adam moves the levels of a Laplacian pyramid instead of pixels: less noise at the same loss;
+- the network may be a compact VGG-19, distilled from the real one.
+"""
+
+import hashlib
+import io
+import json
+import math
+import time
+import zipfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import psutil
+from PIL import Image
+
+import cnnkit
+from cnnkit.errors import ImageError, ResourceError, UsageError
+from cnnkit.images import Picture, fit_size, read_image, resize, to_pil, to_uint8, write_bytes
+from cnnkit.losses.style import (
+    LayerStatistics,
+    StylizeLoss,
+    interpolate_statistics,
+    layer_statistics,
+    mask_at,
+    mix_statistics,
+)
+from cnnkit.models.vgg import FeatureNetwork, build_feature_network
+from cnnkit.ops.color import grey, match_colors, match_lightness, with_chroma_of
+from cnnkit.ops.schedule import Scale, fit_steps_to_budget, plan_scales, scale_sizes
+from cnnkit.options import QUALITY_STEPS, StylizeOptions
+from cnnkit.pipelines._stylize_scale import OutOfTime, ScaleOptimizer
+from cnnkit.results import ScaleReport, StylizeProgress, StylizeResult
+
+# The five blocks halve the picture four times, and reflection needs two positions at the deepest.
+_MULTIPLE = 16
+_SMALLEST_CANVAS = 32
+_CHECKPOINT_SECONDS = 5.0
+
+# Measured peak of a run on TensorFlow, CPU: the process without a picture, and what a pixel of
+# the finest scale adds, by backbone (benchmarks/stylize_speed.py prints both).
+_BASE_BYTES = 650e6
+_BYTES_PER_PIXEL = {"compact": 1_300, "vgg16": 4_600, "vgg19": 5_200}
+_LONG_RUN_COST = 40e6  # steps x pixels from which a run is worth a prediction
+
+
+def stylize(
+    content_image: Any,
+    style_image: Any,
+    options: StylizeOptions | None = None,
+    *,
+    mask: Any = None,
+    on_progress: Callable[[StylizeProgress], None] | None = None,
+    on_note: Callable[[str], None] | None = None,
+) -> StylizeResult:
+    """Paints one picture in the style of another.
+
+    Args:
+        content_image: array `(height, width, 1, 3 or 4)` of uint8 or of floats in [0, 1], a
+            `PIL.Image`, or a path. Not changed.
+        style_image: the same kinds; or a list of pictures or of `(picture, weight)`.
+        options: see `StylizeOptions`.
+        mask: picture of the content's shape: white is stylised, black stays, grey is between.
+        on_progress: called after each step with a `StylizeProgress`. What it raises stops the
+            run; a `KeyboardInterrupt`, there or anywhere else, ends it with the picture so far.
+        on_note: called with a line of text when something is decided that the user may want to
+            know: the backbone, the predicted time, a smaller step after a non-finite loss.
+
+    Returns:
+        A `StylizeResult` whose `image` is of the same kind as `content_image`.
+
+    Raises:
+        CnnkitError: a picture that cannot be read, weights that are not there, too little
+            memory, or an optimisation that diverges.
+
+    Example:
+
+    >>> import numpy as np
+    >>> from cnnkit import StylizeOptions, stylize
+    >>> noise = np.random.default_rng(0).random((2, 32, 32, 3))
+    >>> result = stylize(noise[0], noise[1], StylizeOptions(size=32, steps=2))
+    >>> result.image.shape
+    (32, 32, 3)
+    """
+    stylizer = Stylizer(style_image, options, on_note=on_note)
+    return stylizer.run(content_image, mask=mask, on_progress=on_progress)
+
+
+class Stylizer:
+    """A style that is painted on any number of content pictures, read and measured once.
+
+    Args:
+        style_image: as in `stylize`.
+        options: see `StylizeOptions`.
+        on_note: as in `stylize`.
+    """
+
+    def __init__(
+        self,
+        style_image: Any,
+        options: StylizeOptions | None = None,
+        on_note: Callable[[str], None] | None = None,
+    ):
+        self.options = options or StylizeOptions()
+        self._note = on_note or (lambda text: None)
+        self._styles = _as_styles(style_image)
+        layers = sorted(
+            {layer for layer, weight in self.options.style_layers.items() if weight > 0}
+            | {self.options.content_layer}
+        )
+        self.network: FeatureNetwork = build_feature_network(
+            self.options.backbone, layers, self.options.pooling
+        )
+        if self.options.backbone == "auto":
+            why = "its weights are here" if self.network.name == "vgg19" else "shipped"
+            self._note(f"backbone: {self.network.name} ({why}); choose another with --backbone")
+        self._statistics: dict[tuple, Mapping[str, LayerStatistics]] = {}
+
+    def run(
+        self,
+        content_image: Any,
+        *,
+        mask: Any = None,
+        on_progress: Callable[[StylizeProgress], None] | None = None,
+        checkpoint: str | Path | None = None,
+        resume: bool = False,
+        started: float | None = None,
+    ) -> StylizeResult:
+        """Stylises one picture.
+
+        Args:
+            content_image: as in `stylize`.
+            mask: as in `stylize`.
+            on_progress: as in `stylize`.
+            checkpoint: file that the state of the run is written to every few seconds, and that
+                is removed at the end; None writes none.
+            resume: go on from `checkpoint`, where it is of the same run.
+            started: `time.monotonic()` at which the budget began; now by default.
+
+        Returns:
+            As in `stylize`.
+        """
+        begin = time.monotonic()
+        content = _as_picture(content_image, "the content picture")
+        job = _Job(self, content, mask, on_progress, begin)
+        deadline = None
+        if self.options.budget is not None:
+            deadline = (started or begin) + self.options.budget
+        pixels, reports, finished = job.optimize(
+            Path(checkpoint) if checkpoint else None, resume, deadline
+        )
+        picture = Picture(pixels, job.alpha, content.source)
+        settings = {
+            "program": f"cnnkit {cnnkit.__version__}",
+            "keras": f"{keras.__version__} ({keras.backend.backend()})",
+            "content": content.source,
+            "styles": [
+                {"source": style.source, "weight": weight, "sha256": _digest(style)}
+                for style, weight in self._styles
+            ],
+            **_plain_options(self.options),
+            "backbone": self.network.name,
+            "backbone_sha256": self.network.hash,
+        }
+        return StylizeResult(
+            image=_like(content_image, picture),
+            losses=reports[-1].losses if reports else {},
+            scales=tuple(reports),
+            seconds=time.monotonic() - begin,
+            finished=finished,
+            backbone=self.network.name,
+            backbone_hash=self.network.hash,
+            settings=settings,
+        )
+
+    def style_statistics(
+        self, long_side: int, content: np.ndarray
+    ) -> Mapping[str, LayerStatistics]:
+        """Statistics of the style at the scale whose long side is `long_side` pixels.
+
+        Args:
+            long_side: of the generated picture at this scale.
+            content: `(height, width, 3)`, which the colour modes adapt the style to.
+
+        Returns:
+            layer -> statistics of all styles together.
+        """
+        options = self.options
+        adapts = options.preserve_color in ("luminance", "histogram")
+        key = (long_side, _digest(Picture(content)) if adapts else None)
+        if key not in self._statistics:
+            parts = []
+            for style, _ in self._styles:
+                # Enlarging a style picture only blurs it; beyond its own size it stays as it is.
+                native = max(style.height, style.width)
+                target = round(min(long_side, native) * options.style_scale)
+                pixels = _fit(style.pixels, target)
+                if options.preserve_color == "histogram":
+                    pixels = match_colors(pixels, content)
+                elif options.preserve_color == "luminance":
+                    pixels = match_lightness(grey(pixels), grey(content))
+                canvas, _ = _on_canvas(pixels)
+                weights = None
+                if style.alpha is not None:
+                    weights, _ = _on_canvas(_fit(style.alpha, target))
+                parts.append(self._measure(canvas, weights))
+            shares = [weight for _, weight in self._styles]
+            merged = {
+                layer: mix_statistics([part[layer] for part in parts], shares) for layer in parts[0]
+            }
+            if adapts:
+                return merged
+            self._statistics[key] = merged
+        return self._statistics[key]
+
+    def _measure(
+        self, canvas: np.ndarray, weights: np.ndarray | None
+    ) -> dict[str, LayerStatistics]:
+        activations = self.network.model(canvas[None])
+        result = {}
+        for layer in self.options.style_layers:
+            if self.options.style_layers[layer] <= 0:
+                continue
+            maps = activations[layer]
+            at = None if weights is None else mask_at(weights, maps.shape[1], maps.shape[2])
+            result[layer] = layer_statistics(maps[0], at)
+        return result
+
+    def target(
+        self, canvas: np.ndarray, long_side: int, content: np.ndarray, mask: np.ndarray | None
+    ) -> Mapping[str, LayerStatistics]:
+        """The statistics to reach: the style's, or those on the way to them at `strength`."""
+        style = self.style_statistics(long_side, content)
+        if self.options.strength >= 1.0:
+            return style
+        own = self._measure(canvas, mask)
+        return {
+            layer: interpolate_statistics(own[layer], style[layer], self.options.strength)
+            for layer in style
+        }
+
+
+class _Job:
+    """One content picture on its way through the scales."""
+
+    def __init__(
+        self,
+        stylizer: Stylizer,
+        content: Picture,
+        mask: Any,
+        on_progress: Callable[[StylizeProgress], None] | None,
+        begin: float,
+    ):
+        self._stylizer = stylizer
+        self._options = options = stylizer.options
+        self._content = content
+        self._on_progress = on_progress
+        self._begin = begin
+        long_side = max(content.height, content.width)
+        if options.size == "original" or long_side <= int(options.size):
+            if options.size != "original" and long_side < int(options.size):
+                stylizer._note(
+                    f"{content.source or 'the content picture'} is {long_side} pixels long and is "
+                    f"not enlarged to {options.size}"
+                )
+            self.height, self.width = content.height, content.width
+        else:
+            self.height, self.width = fit_size(content.height, content.width, int(options.size))
+        self._pixels = np.clip(resize(content.pixels, self.height, self.width), 0.0, 1.0)
+        self._source_pixels = self._pixels
+        if options.preserve_color == "luminance":
+            self._pixels = grey(self._pixels)
+        self.alpha = None
+        if content.alpha is not None:
+            self.alpha = np.clip(resize(content.alpha, self.height, self.width), 0.0, 1.0)
+        self._mask = None
+        if mask is not None:
+            self._mask = _as_mask(mask, self.height, self.width)
+
+    def optimize(
+        self, checkpoint: Path | None, resume: bool, deadline: float | None
+    ) -> tuple[np.ndarray, list[ScaleReport], bool]:
+        """Runs all scales; returns `(pixels, reports, finished)`."""
+        options = self._options
+        sizes = scale_sizes(self.height, self.width, options.smallest_scale, options.scale_factor)
+        preset = options.scale_steps or QUALITY_STEPS[options.quality]
+        plan = plan_scales(sizes, preset, options.steps)
+        self._check_memory()
+        state = _read_checkpoint(checkpoint, self._fingerprint()) if resume and checkpoint else None
+        if resume and state is None:
+            self._stylizer._note("there is no interrupted run of this picture; starting anew")
+        if state is not None:
+            plan = [Scale(*numbers) for numbers in state["plan"]]
+        elif deadline is not None:
+            plan = self._plan_for(sizes, preset, deadline)
+        elif sum(scale.pixels * scale.steps for scale in plan) >= _LONG_RUN_COST:
+            per_pixel, overhead = self._time_step(plan[0])
+            seconds = sum(s.pixels * s.steps * per_pixel + overhead for s in plan)
+            self._stylizer._note(
+                f"predicted: about {_duration(seconds)} and {self._memory() / 1e9:.1f} GB"
+            )
+        reports, image, go_on = [], None, True
+        writer = _Checkpoint(checkpoint, self._fingerprint(), plan)
+        for index in range(state["scale"] if state else 0, len(plan)):
+            resumed = None
+            if state is not None and index == state["scale"]:
+                resumed = state
+                reports = [ScaleReport(**report) for report in state["reports"]]
+                image = state["arrays"].get("start")
+            image, report, go_on = self._run_scale(
+                plan, index, image, reports, writer, deadline, resumed
+            )
+            reports.append(report)
+            if not go_on:
+                break
+        if go_on:
+            writer.remove()
+        return self._finish(image), reports, go_on
+
+    def _finish(self, image: np.ndarray) -> np.ndarray:
+        """The optimised picture at the size of the result, with colours and mask applied."""
+        pixels = np.clip(resize(image, self.height, self.width), 0.0, 1.0)
+        if self._options.preserve_color in ("luminance", "chroma"):
+            pixels = with_chroma_of(pixels, self._source_pixels)
+        if self._mask is not None:
+            mask = self._mask[..., None]
+            pixels = self._source_pixels + mask * (pixels - self._source_pixels)
+        return pixels.astype(np.float32)
+
+    def _fingerprint(self) -> str:
+        """Identifies the run that a checkpoint belongs to."""
+        settings = {
+            "content": _digest(self._content),
+            "styles": [[_digest(style), weight] for style, weight in self._stylizer._styles],
+            "mask": None if self._mask is None else _hash(self._mask),
+            "backbone": self._stylizer.network.hash,
+            **_plain_options(self._options),
+        }
+        return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
+
+    # Cost ------------------------------------------------------------------------------------
+
+    def _memory(self, pixels: int | None = None) -> float:
+        name = self._stylizer.network.name
+        per_pixel = _BYTES_PER_PIXEL.get(name, _BYTES_PER_PIXEL["vgg19"])
+        return _BASE_BYTES + per_pixel * (pixels or self.height * self.width)
+
+    def _check_memory(self) -> None:
+        available = psutil.virtual_memory().available + psutil.Process().memory_info().rss
+        if self._memory() <= available:
+            return
+        fits = max(0.0, available - _BASE_BYTES) / (self._memory(1) - _BASE_BYTES)
+        long_side = int(math.sqrt(fits / (self.height * self.width)) * max(self.height, self.width))
+        raise ResourceError(
+            f"{self.width}x{self.height} needs about {self._memory() / 1e9:.1f} GB and "
+            f"{available / 1e9:.1f} GB are free; --size {max(64, long_side // 16 * 16)} would fit"
+        )
+
+    def _time_step(self, scale: Scale) -> tuple[float, float]:
+        """Times a few steps: `(seconds per step and pixel, seconds to start a scale)`."""
+        optimizer, _ = self._prepare(Scale(scale.height, scale.width, 6), None)
+        times = [time.monotonic()]
+        optimizer.run(lambda step, losses: times.append(time.monotonic()))
+        intervals = np.diff(times)
+        per_step = float(np.median(intervals[1:]))
+        return per_step / scale.pixels, max(0.0, float(intervals[0]) - per_step)
+
+    def _plan_for(
+        self, sizes: Sequence[tuple[int, int]], preset: Sequence[int], deadline: float
+    ) -> list[Scale]:
+        """The plan that ends before `deadline`; says what it is."""
+        per_pixel, overhead = self._time_step(Scale(*sizes[0], 1))
+        # Larger maps leave the caches: a step costs a little more than its pixels say.
+        left = deadline - time.monotonic() - self._reserve()
+        plan = fit_steps_to_budget(sizes, preset, left, 1.15e6 * per_pixel, 1.2 * overhead)
+        last = plan[-1]
+        steps = "/".join(str(scale.steps) for scale in plan)
+        self._stylizer._note(
+            f"budget {_duration(self._options.budget)}: {steps} steps at "
+            + ", ".join(f"{scale.width}x{scale.height}" for scale in plan)
+        )
+        if (last.height, last.width) != sizes[-1]:
+            self._stylizer._note(
+                f"the budget does not reach {self.width}x{self.height}: the picture is painted at "
+                f"{last.width}x{last.height} and enlarged"
+            )
+        return plan
+
+    def _reserve(self) -> float:
+        """Seconds that finishing and writing the picture may take."""
+        return 0.3 + 2e-6 * self.height * self.width
+
+    # One scale ---------------------------------------------------------------------------------
+
+    def _prepare(
+        self, scale: Scale, image: np.ndarray | None
+    ) -> tuple[ScaleOptimizer, tuple[int, int]]:
+        """The optimizer of a scale; `image` is the result of the scale before, if there was one."""
+        size = (scale.height, scale.width)
+        content = np.clip(resize(self._pixels, *size), 0.0, 1.0)
+        canvas, _ = _on_canvas(content)
+        mask = keep = None
+        if self._mask is not None:
+            mask, _ = _on_canvas(np.clip(resize(self._mask, *size), 0.0, 1.0))
+            keep = (canvas, mask)
+        if image is None:
+            initial = self._initial(canvas)
+        else:
+            initial, _ = _on_canvas(np.clip(resize(image, *size), 0.0, 1.0))
+        options, stylizer = self._options, self._stylizer
+        loss = StylizeLoss(
+            stylizer.network.model,
+            canvas,
+            options.content_layer,
+            stylizer.target(canvas, max(size), content, mask),
+            options.style_layers,
+            style_loss=options.style_loss,
+            alpha=options.content_weight,
+            beta=options.style_weight,
+            gamma=options.tv_weight,
+            mask=mask,
+        )
+        optimizer = ScaleOptimizer(initial, loss, scale.steps, options, keep, stylizer._note)
+        return optimizer, size
+
+    def _initial(self, canvas: np.ndarray) -> np.ndarray:
+        if self._options.init == "noise":
+            random = np.random.default_rng(self._options.seed)
+            noise = random.normal(canvas.mean(axis=(0, 1)), 0.2, canvas.shape)
+            return np.clip(noise, 0.0, 1.0).astype(np.float32)
+        if self._options.init == "style":
+            return _cover(self._stylizer._styles[0][0].pixels, *canvas.shape[:2])
+        return canvas
+
+    def _run_scale(
+        self,
+        plan: Sequence[Scale],
+        index: int,
+        image: np.ndarray | None,
+        reports: list[ScaleReport],
+        checkpoint: "_Checkpoint",
+        deadline: float | None,
+        resumed: Mapping[str, Any] | None,
+    ) -> tuple[np.ndarray, ScaleReport, bool]:
+        """Optimises one scale; returns its picture, its report, and whether to go on."""
+        scale = plan[index]
+        optimizer, size = self._prepare(scale, image)
+        if resumed is not None and resumed["steps_done"]:
+            optimizer.restore(resumed["arrays"], resumed["steps_done"])
+        checkpoint.enter(optimizer, index, image, reports)
+        ends = None
+        if deadline is not None:
+            now = time.monotonic()
+            share = scale.pixels * scale.steps / sum(s.pixels * s.steps for s in plan[index:])
+            ends = now + (deadline - self._reserve() - now) * share
+        before = sum(s.steps for s in plan[:index])
+        clock = _Clock(plan, index)
+
+        def crop() -> np.ndarray:
+            return optimizer.image()[: size[0], : size[1]]
+
+        def on_step(step: int, losses: Mapping[str, float]) -> None:
+            clock.tick(step)
+            checkpoint.step()
+            if self._on_progress is not None:
+                self._on_progress(
+                    StylizeProgress(
+                        scale=index + 1,
+                        scales=len(plan),
+                        height=scale.height,
+                        width=scale.width,
+                        step=step,
+                        steps=scale.steps,
+                        total_step=before + step,
+                        total_steps=sum(s.steps for s in plan),
+                        losses=losses,
+                        seconds=time.monotonic() - self._begin,
+                        seconds_left=clock.left(step),
+                        image=lambda: self._finish(crop()),
+                    )
+                )
+            if ends is not None and time.monotonic() + clock.seconds_per_step > ends:
+                raise OutOfTime
+
+        go_on = True
+        try:
+            optimizer.run(on_step)
+        except OutOfTime:
+            pass
+        except KeyboardInterrupt:
+            go_on = False
+        report = ScaleReport(*size, optimizer.steps_done, optimizer.losses)
+        return crop(), report, go_on
+
+
+class _Clock:
+    """Predicts the time left from the steps so far."""
+
+    def __init__(self, plan: Sequence[Scale], index: int):
+        self._plan, self._index = plan, index
+        self._times: list[float] = []
+        self.seconds_per_step = 0.0
+
+    def tick(self, step: int) -> None:
+        self._times = [*self._times[-20:], time.monotonic()]
+        if len(self._times) > 1:
+            self.seconds_per_step = float(np.median(np.diff(self._times)))
+
+    def left(self, step: int) -> float | None:
+        if len(self._times) < 3:
+            return None
+        scale = self._plan[self._index]
+        cost = (scale.steps - step) * scale.pixels
+        cost += sum(s.steps * s.pixels for s in self._plan[self._index + 1 :])
+        return cost * self.seconds_per_step / scale.pixels
+
+
+class _Checkpoint:
+    """Writes the state of a run every few seconds, whole or not at all.
+
+    Args:
+        path: the file, or None to write nothing.
+        fingerprint: identifies the run.
+        plan: its scales.
+    """
+
+    def __init__(self, path: Path | None, fingerprint: str, plan: Sequence[Scale]):
+        self._path, self._fingerprint, self._plan = path, fingerprint, plan
+        self._written = time.monotonic()
+
+    def enter(
+        self,
+        optimizer: ScaleOptimizer,
+        index: int,
+        image: np.ndarray | None,
+        reports: Sequence[ScaleReport],
+    ) -> None:
+        """Begins a scale that starts from `image`."""
+        self._optimizer, self._index, self._image = optimizer, index, image
+        self._reports = list(reports)
+
+    def step(self) -> None:
+        """After each step: writes, if it is time."""
+        if self._path is None or time.monotonic() - self._written < _CHECKPOINT_SECONDS:
+            return
+        arrays = {} if self._image is None else {"start": self._image}
+        steps_done = 0
+        if self._optimizer.is_resumable:
+            arrays.update(self._optimizer.state())
+            steps_done = self._optimizer.steps_done
+        header = {
+            "fingerprint": self._fingerprint,
+            "plan": [[s.height, s.width, s.steps] for s in self._plan],
+            "scale": self._index,
+            "steps_done": steps_done,
+            "reports": [asdict(report) for report in self._reports],
+        }
+        buffer = io.BytesIO()
+        np.savez(buffer, header=np.frombuffer(json.dumps(header).encode(), np.uint8), **arrays)
+        write_bytes(self._path, buffer.getvalue())
+        self._written = time.monotonic()
+
+    def remove(self) -> None:
+        """The run is over."""
+        if self._path is not None:
+            self._path.unlink(missing_ok=True)
+
+
+def _read_checkpoint(path: Path, fingerprint: str) -> dict[str, Any] | None:
+    """The state of an interrupted run, or None where there is none of this very run."""
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            arrays = {name: file[name] for name in file.files}
+        header = json.loads(arrays.pop("header").tobytes())
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        raise ImageError(f"{path} is damaged ({error}); remove it to start anew") from None
+    if header["fingerprint"] != fingerprint:
+        raise UsageError(
+            f"{path} is of a run with other pictures or settings; give the same ones, "
+            "or remove it to start anew"
+        )
+    return {**header, "arrays": arrays}
+
+
+def _as_styles(style_image: Any) -> list[tuple[Picture, float]]:
+    """One picture, or a list of pictures or `(picture, weight)`, as pictures with weights."""
+    items = style_image if isinstance(style_image, list) else [style_image]
+    if not items:
+        raise UsageError("no style picture given")
+    styles = []
+    for item in items:
+        picture, weight = item if isinstance(item, tuple) else (item, 1.0)
+        if not (math.isfinite(weight) and weight > 0):
+            raise UsageError(f"the weight of a style must be more than 0, not {weight}")
+        styles.append((_as_picture(picture, "the style picture"), float(weight)))
+    return styles
+
+
+def _as_picture(image: Any, name: str) -> Picture:
+    """Anything that is a picture as a `Picture`; the caller's array is never changed."""
+    if isinstance(image, Picture):
+        return image
+    if isinstance(image, (str, Path)):
+        return read_image(image)
+    if isinstance(image, Image.Image):
+        buffer = io.BytesIO()
+        image.save(buffer, "TIFF" if image.mode in ("CMYK", "F") else "PNG")
+        return read_image(buffer.getvalue(), name)
+    array = np.asarray(image)
+    if array.ndim == 2:
+        array = array[..., None]
+    if array.ndim != 3 or array.shape[-1] not in (1, 3, 4) or 0 in array.shape:
+        raise ValueError(
+            f"{name} must be an array (height, width, 1, 3 or 4). Received: shape {array.shape}"
+        )
+    if array.dtype == np.uint8:
+        array = array.astype(np.float32) / 255.0
+    elif np.issubdtype(array.dtype, np.floating):
+        array = array.astype(np.float32)
+        if not np.isfinite(array).all() or array.min() < 0.0 or array.max() > 1.0:
+            raise ValueError(f"{name} must have finite floats in [0, 1] or be uint8")
+    else:
+        raise ValueError(f"{name} must be uint8 or float. Received: {array.dtype}")
+    alpha = array[..., 3] if array.shape[-1] == 4 else None
+    pixels = np.repeat(array, 3, axis=-1) if array.shape[-1] == 1 else array[..., :3]
+    return Picture(np.ascontiguousarray(pixels), alpha)
+
+
+def _like(original: Any, picture: Picture) -> Any:
+    """The picture in the kind of container that the caller gave."""
+    if isinstance(original, Picture):
+        return picture
+    if isinstance(original, (str, Path, Image.Image)):
+        return to_pil(picture)
+    pixels = picture.pixels
+    if picture.alpha is not None:
+        pixels = np.concatenate([pixels, picture.alpha[..., None]], axis=-1)
+    return to_uint8(pixels) if np.asarray(original).dtype == np.uint8 else pixels
+
+
+def _as_mask(mask: Any, height: int, width: int) -> np.ndarray:
+    """Lightness of the mask picture at `(height, width)`."""
+    picture = _as_picture(mask, "the mask")
+    shape = (picture.height / picture.width) / (height / width)
+    if not 0.95 < shape < 1.05:
+        raise UsageError(
+            f"{picture.source or 'the mask'} is {picture.width}x{picture.height}, which is not the "
+            f"shape of the content ({width}x{height}); give a mask of the content's shape"
+        )
+    lightness = resize(picture.pixels.mean(axis=-1), height, width)
+    if float(lightness.max()) < 0.02:
+        raise UsageError(f"{picture.source or 'the mask'} is black: nothing would be stylised")
+    return np.clip(lightness, 0.0, 1.0)
+
+
+def _fit(array: np.ndarray, long_side: int) -> np.ndarray:
+    height, width = fit_size(array.shape[0], array.shape[1], max(1, long_side))
+    return np.clip(resize(array, height, width), 0.0, 1.0)
+
+
+def _cover(array: np.ndarray, height: int, width: int) -> np.ndarray:
+    """The middle of a picture, scaled to fill `(height, width)`."""
+    scale = max(height / array.shape[0], width / array.shape[1])
+    grown = (math.ceil(array.shape[0] * scale), math.ceil(array.shape[1] * scale))
+    pixels = np.clip(resize(array, *grown), 0.0, 1.0)
+    top, left = (grown[0] - height) // 2, (grown[1] - width) // 2
+    return pixels[top : top + height, left : left + width]
+
+
+def _on_canvas(array: np.ndarray) -> tuple[np.ndarray, tuple[int, int]]:
+    """Mirrors a picture over its lower and right edge up to multiples of 16, 32 at least.
+
+    Every pooling then divides evenly, and the smallest picture survives five blocks.
+    """
+    height, width = array.shape[:2]
+    padding = [
+        (0, max(_SMALLEST_CANVAS, math.ceil(side / _MULTIPLE) * _MULTIPLE) - side)
+        for side in (height, width)
+    ]
+    padding += [(0, 0)] * (array.ndim - 2)
+    return np.pad(array, padding, mode="symmetric"), (height, width)
+
+
+def _digest(picture: Picture) -> str:
+    return _hash(picture.pixels if picture.alpha is None else (picture.pixels, picture.alpha))
+
+
+def _hash(arrays: Any) -> str:
+    parts = arrays if isinstance(arrays, tuple) else (arrays,)
+    digest = hashlib.sha256()
+    for part in parts:
+        digest.update(str(part.shape).encode() + np.ascontiguousarray(part).tobytes())
+    return digest.hexdigest()
+
+
+def _plain_options(options: StylizeOptions) -> dict[str, Any]:
+    """The options as JSON types."""
+    return json.loads(json.dumps({**asdict(options), "style_layers": dict(options.style_layers)}))
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.1f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
