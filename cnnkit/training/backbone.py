@@ -23,6 +23,7 @@ from PIL import Image
 from cnnkit.errors import CnnkitError, ImageError, WeightsError
 from cnnkit.images import read_image, resize, write_bytes
 from cnnkit.models.vgg import (
+    COMPACT_LAST_LAYER,
     COMPACT_WIDTHS,
     build_vgg,
     convolution_weights,
@@ -31,8 +32,7 @@ from cnnkit.models.vgg import (
     unit_preprocessing,
 )
 
-# block5_conv1 is the deepest layer that style transfer reads.
-STUDENT_LAYERS = tuple(layer_names()[: layer_names().index("block5_conv1") + 1])
+STUDENT_LAYERS = tuple(layer_names()[: layer_names().index(COMPACT_LAST_LAYER) + 1])
 REPORTED_LAYERS = tuple(f"block{block}_conv1" for block in range(1, 6))
 _HEAD_SUFFIX = "_to_vgg19"
 
