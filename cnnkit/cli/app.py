@@ -25,7 +25,7 @@ app.command("stylize")(stylize.stylize)
 app.command("samples")(samples.samples)
 app.add_typer(weights.app, name="weights")
 app.add_typer(train.app, name="train")
-app.command("doctor")(doctor.doctor)
+app.command("doctor", epilog="Example: cnnkit doctor --json")(doctor.doctor)
 
 
 def _print_version(wanted: bool) -> None:

@@ -1,0 +1,109 @@
+"""What this installation is and can do."""
+
+import importlib.metadata
+import os
+import platform
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+import cnnkit
+from cnnkit.runtime import configure
+from cnnkit.weights import cache_dir, entries, status
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """The state of an installation.
+
+    Attributes:
+        cnnkit: version.
+        python: version.
+        system: operating system and processor.
+        keras: version.
+        backend: what computes: "tensorflow", "jax" or "torch".
+        backend_version: its version.
+        numpy: version.
+        pillow: version.
+        devices: names such as "cpu:0".
+        threads: compute threads that a job uses unless it is told otherwise.
+        memory_bytes: main memory of the machine.
+        memory_available_bytes: how much of it is free for a job.
+        cache: folder of fetched and imported weights, whether it is there or not.
+        disk_free_bytes: room on the disk of that folder.
+        weights: name of each entry of the table -> "here", "missing" or "damaged".
+    """
+
+    cnnkit: str
+    python: str
+    system: str
+    keras: str
+    backend: str
+    backend_version: str
+    numpy: str
+    pillow: str
+    devices: tuple[str, ...]
+    threads: int
+    memory_bytes: int
+    memory_available_bytes: int
+    cache: Path
+    disk_free_bytes: int
+    weights: dict[str, str]
+
+
+def diagnose() -> Diagnosis:
+    """Looks at the installation; takes as long as Keras takes to be imported.
+
+    Returns:
+        A `Diagnosis`.
+
+    Raises:
+        CnnkitError: the backend that `KERAS_BACKEND` names cannot be imported.
+    """
+    configure()
+    import keras
+
+    backend = keras.backend.backend()
+    memory = psutil.virtual_memory()
+    return Diagnosis(
+        cnnkit=cnnkit.__version__,
+        python=platform.python_version(),
+        system=f"{platform.system()} {platform.machine()}",
+        keras=keras.__version__,
+        backend=backend,
+        backend_version=_version(backend),
+        numpy=_version("numpy"),
+        pillow=_version("pillow"),
+        devices=tuple(keras.distribution.list_devices()),
+        threads=_threads(),
+        memory_bytes=memory.total,
+        memory_available_bytes=memory.available,
+        cache=cache_dir(),
+        disk_free_bytes=_disk_free(cache_dir()),
+        weights={wanted.name: status(wanted).state for wanted in entries()},
+    )
+
+
+def _version(package: str) -> str:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        # Builds for special machines have other names, such as "tensorflow-macos".
+        return "unknown"
+
+
+def _threads() -> int:
+    bound = os.environ.get("TF_NUM_INTRAOP_THREADS") or os.environ.get("OMP_NUM_THREADS") or ""
+    if bound.isdecimal() and int(bound) > 0:
+        return int(bound)
+    # A container or a scheduler may allow fewer cores than the machine has.
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _disk_free(folder: Path) -> int:
+    there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    return shutil.disk_usage(there).free

@@ -1,0 +1,79 @@
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from cnnkit.cli.app import run
+from cnnkit.pipelines import doctor
+
+DIAGNOSIS = doctor.Diagnosis(
+    cnnkit="1.2.3",
+    python="3.11.0",
+    system="Linux x86_64",
+    keras="3.8.0",
+    backend="jax",
+    backend_version="0.5",
+    numpy="2.0",
+    pillow="11.0",
+    devices=("cpu:0", "gpu:0"),
+    threads=4,
+    memory_bytes=16_000_000_000,
+    memory_available_bytes=7_940_000_000,
+    cache="/cache",
+    disk_free_bytes=1_500_000_000,
+    weights={"compact": "here", "vgg19": "missing"},
+)
+
+
+def test_doctor_prints_one_line_a_fact(monkeypatch, capsys):
+    monkeypatch.setattr(doctor, "diagnose", lambda: DIAGNOSIS)
+    assert run(["doctor"]) == 0
+    assert capsys.readouterr() == (
+        "cnnkit   1.2.3\n"
+        "python   3.11.0 on Linux x86_64\n"
+        "keras    3.8.0\n"
+        "backend  jax 0.5\n"
+        "numpy    2.0\n"
+        "pillow   11.0\n"
+        "devices  cpu:0, gpu:0\n"
+        "threads  4\n"
+        "memory   7.9 GB available of 16.0 GB\n"
+        "cache    /cache (1.5 GB free)\n"
+        "weights  compact here, vgg19 missing\n",
+        "",
+    )
+
+
+@pytest.mark.parametrize("backend", ["tensorflow", "jax"])
+def test_doctor_is_quiet_on_stderr_with_either_backend(backend):
+    if importlib.util.find_spec(backend) is None:
+        pytest.skip(f"{backend} is not installed")
+    found = subprocess.run(
+        [sys.executable, "-m", "cnnkit", "doctor", "--json"],
+        env={**os.environ, "KERAS_BACKEND": backend},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    document = json.loads(found.stdout)
+    assert document["schema"] == "cnnkit/1"
+    assert document["backend"] == backend
+    assert document["backend_version"] != "unknown"
+    assert "cpu:0" in document["devices"]
+    assert found.stderr == ""
+
+
+def test_a_backend_that_is_not_there_is_one_line():
+    found = subprocess.run(
+        [sys.executable, "-m", "cnnkit", "doctor"],
+        env={**os.environ, "KERAS_BACKEND": "abacus"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert found.returncode == 3
+    assert found.stderr.startswith("error: Keras cannot use the backend 'abacus' (")
+    assert found.stderr.count("\n") == 1
