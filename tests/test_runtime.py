@@ -1,0 +1,77 @@
+import os
+import sys
+
+import pytest
+
+from cnnkit import runtime
+from cnnkit.errors import CnnkitError, UsageError
+
+
+@pytest.fixture
+def no_keras(monkeypatch):
+    """As in a fresh process: Keras is not imported yet, and no variable is set."""
+    monkeypatch.delitem(sys.modules, "keras", raising=False)
+    for name in ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"):
+        # Set first, so that what `configure` sets is undone after the test.
+        monkeypatch.setenv(name, "")
+    for name in ("TF_CPP_MIN_LOG_LEVEL", "GRPC_VERBOSITY"):
+        monkeypatch.setenv(name, "")
+        monkeypatch.delenv(name)
+
+
+def importing(action):
+    return lambda _: action()
+
+
+def test_threads_are_bounded_for_every_backend(no_keras, monkeypatch):
+    monkeypatch.setattr(runtime.importlib, "import_module", importing(lambda: None))
+    runtime.configure(threads=3)
+    assert os.environ["OMP_NUM_THREADS"] == os.environ["TF_NUM_INTRAOP_THREADS"] == "3"
+
+
+def test_fewer_than_one_thread_is_refused():
+    with pytest.raises(UsageError, match="--threads must be at least 1, not 0"):
+        runtime.configure(threads=0)
+
+
+@pytest.mark.parametrize(("verbose", "shown"), [(False, ""), (True, "chatter")])
+def test_chatter_of_the_import_is_shown_only_when_asked(
+    no_keras, monkeypatch, capfd, verbose, shown
+):
+    # Straight to the descriptor, as C++ code writes.
+    chatter = importing(lambda: os.write(2, b"chatter"))
+    monkeypatch.setattr(runtime.importlib, "import_module", chatter)
+    runtime.configure(verbose=verbose)
+    os.write(2, b"after")
+    assert capfd.readouterr().err == f"{shown}after"
+
+
+def test_chatter_is_shown_when_the_import_fails(no_keras, monkeypatch, capfd):
+    def fail():
+        os.write(2, b"what went wrong")
+        raise RuntimeError("broken library")
+
+    monkeypatch.setattr(runtime.importlib, "import_module", importing(fail))
+    with pytest.raises(RuntimeError, match="broken library"):
+        runtime.configure()
+    assert capfd.readouterr().err == "what went wrong"
+
+
+def test_a_backend_that_cannot_be_imported_is_one_line(no_keras, monkeypatch):
+    def fail():
+        raise ImportError("No module named 'torch'")
+
+    monkeypatch.setenv("KERAS_BACKEND", "torch")
+    monkeypatch.setattr(runtime.importlib, "import_module", importing(fail))
+    with pytest.raises(CnnkitError, match=r"cannot use the backend .torch. .* or unset"):
+        runtime.configure()
+
+
+def test_a_broken_keras_without_a_chosen_backend_shows_its_own_error(no_keras, monkeypatch):
+    def fail():
+        raise ImportError("libgomp.so.1")
+
+    monkeypatch.delenv("KERAS_BACKEND", raising=False)
+    monkeypatch.setattr(runtime.importlib, "import_module", importing(fail))
+    with pytest.raises(ImportError, match=r"libgomp.so.1"):
+        runtime.configure()
