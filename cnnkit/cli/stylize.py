@@ -1,5 +1,529 @@
-"""``cnnkit stylize``."""
+"""``cnnkit stylize``: paint pictures in the style of others."""
+
+import re
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from cnnkit.cli._options import (
+    OUTPUT_PANEL,
+    RUN_PANEL,
+    Json,
+    JsonLines,
+    Overwrite,
+    Quiet,
+    Recursive,
+    Seed,
+    SkipExisting,
+    Threads,
+    Verbose,
+)
+from cnnkit.console import Console
+from cnnkit.errors import CnnkitError, ExitCode, ImageError, UsageError
+from cnnkit.options import (
+    COLORS,
+    INITS,
+    OPTIMIZERS,
+    PARAMETERIZATIONS,
+    POOLINGS,
+    QUALITIES,
+    STYLE_LOSSES,
+    StylizeOptions,
+)
+from cnnkit.results import Failure, Milliseconds, Record, StylizeProgress, StylizeResult
+
+if TYPE_CHECKING:
+    from cnnkit.pipelines.stylize import Stylizer
+
+_LOOK_PANEL = "Look"
+_LOSS_PANEL = "Losses and network"
+_OPTIMIZER_PANEL = "Optimizer"
+_DEFAULTS = StylizeOptions()
+_STDOUT = "-"
 
 
-def stylize() -> None:
-    """Paint a picture in the style of another."""
+def _choice(values: tuple[str, ...], text: str, panel: str) -> Any:
+    return typer.Option(help=f"{text}: {', '.join(values)}.", rich_help_panel=panel)
+
+
+def stylize(
+    pictures: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="CONTENT... STYLE",
+            help="Files, folders, globs, @list.txt or - (stdin); the last one is the style, "
+            "unless --style names styles.",
+        ),
+    ],
+    style: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="FILE[:WEIGHT]",
+            help="A style picture, with its share; may be given several times.",
+            rich_help_panel=_LOOK_PANEL,
+        ),
+    ] = None,
+    output: Annotated[
+        str | None,
+        typer.Option(
+            "-o",
+            "--output",
+            help="A file for one picture (.png .jpg .webp .tif, or - for stdout), "
+            "else a folder. [default: <name>-stylized.png here]",
+            rich_help_panel=OUTPUT_PANEL,
+        ),
+    ] = None,
+    size: Annotated[
+        str,
+        typer.Option(
+            help="Long side in pixels, or 'original'. Nothing is enlarged.",
+            rich_help_panel=_LOOK_PANEL,
+        ),
+    ] = str(_DEFAULTS.size),
+    quality: Annotated[str, _choice(QUALITIES, "How many steps", _LOOK_PANEL)] = _DEFAULTS.quality,
+    budget: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TIME",
+            help="Finish within this time, start-up included: 20s, 5m, 1h.",
+            rich_help_panel=_LOOK_PANEL,
+        ),
+    ] = None,
+    steps: Annotated[
+        int | None,
+        typer.Option(help="Steps over all scales.", rich_help_panel=_LOOK_PANEL),
+    ] = _DEFAULTS.steps,
+    strength: Annotated[
+        float,
+        typer.Option(
+            help="From 0 (the picture as it is) to 1 (the style in full); "
+            "means the same at every size.",
+            rich_help_panel=_LOOK_PANEL,
+        ),
+    ] = _DEFAULTS.strength,
+    style_scale: Annotated[
+        float,
+        typer.Option(
+            help="Size of the brush strokes: 0.5 finer, 2 coarser.", rich_help_panel=_LOOK_PANEL
+        ),
+    ] = _DEFAULTS.style_scale,
+    preserve_color: Annotated[
+        str, _choice(COLORS, "Keep the content's colours", _LOOK_PANEL)
+    ] = _DEFAULTS.preserve_color,
+    mask: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE", help="White is stylised, black is kept.", rich_help_panel=_LOOK_PANEL
+        ),
+    ] = None,
+    backbone: Annotated[
+        str,
+        typer.Option(
+            help="auto, compact, vgg16, vgg19 or a .keras file.", rich_help_panel=_LOSS_PANEL
+        ),
+    ] = _DEFAULTS.backbone,
+    pooling: Annotated[
+        str, _choice(POOLINGS, "Pooling of the network", _LOSS_PANEL)
+    ] = _DEFAULTS.pooling,
+    style_loss: Annotated[
+        str, _choice(STYLE_LOSSES, "Style loss", _LOSS_PANEL)
+    ] = _DEFAULTS.style_loss,
+    content_weight: Annotated[
+        float, typer.Option(help="alpha, weight of the content loss.", rich_help_panel=_LOSS_PANEL)
+    ] = _DEFAULTS.content_weight,
+    style_weight: Annotated[
+        float, typer.Option(help="beta, weight of the style loss.", rich_help_panel=_LOSS_PANEL)
+    ] = _DEFAULTS.style_weight,
+    tv_weight: Annotated[
+        float,
+        typer.Option(help="gamma, weight of the total variation.", rich_help_panel=_LOSS_PANEL),
+    ] = _DEFAULTS.tv_weight,
+    content_layer: Annotated[
+        str, typer.Option(help="Layer of the content loss.", rich_help_panel=_LOSS_PANEL)
+    ] = _DEFAULTS.content_layer,
+    style_layers: Annotated[
+        str,
+        typer.Option(
+            metavar="LAYER[:WEIGHT],...",
+            help="Layers of the style loss.",
+            rich_help_panel=_LOSS_PANEL,
+        ),
+    ] = ",".join(_DEFAULTS.style_layers),
+    init: Annotated[str, _choice(INITS, "Start from", _OPTIMIZER_PANEL)] = _DEFAULTS.init,
+    optimizer: Annotated[
+        str, _choice(OPTIMIZERS, "Optimizer", _OPTIMIZER_PANEL)
+    ] = _DEFAULTS.optimizer,
+    learning_rate: Annotated[
+        float | None,
+        typer.Option(
+            help="First step size [default: by optimizer].", rich_help_panel=_OPTIMIZER_PANEL
+        ),
+    ] = _DEFAULTS.learning_rate,
+    parameterization: Annotated[
+        str, _choice(PARAMETERIZATIONS, "What Adam moves", _OPTIMIZER_PANEL)
+    ] = _DEFAULTS.parameterization,
+    ema: Annotated[
+        float,
+        typer.Option(
+            help="Decay of an average over the steps that becomes the result; 0 for none.",
+            rich_help_panel=_OPTIMIZER_PANEL,
+        ),
+    ] = _DEFAULTS.ema,
+    seed: Seed = _DEFAULTS.seed,
+    recursive: Recursive = False,
+    overwrite: Overwrite = False,
+    skip_existing: SkipExisting = False,
+    resume: Annotated[
+        bool,
+        typer.Option(
+            "--resume",
+            help="Go on with an interrupted run of the same command.",
+            rich_help_panel=RUN_PANEL,
+        ),
+    ] = False,
+    save_every: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            min=1,
+            help="Write the picture every N steps too.",
+            rich_help_panel=OUTPUT_PANEL,
+        ),
+    ] = None,
+    sidecar: Annotated[
+        bool,
+        typer.Option(
+            "--sidecar",
+            help="Write settings and losses to <output>.json too.",
+            rich_help_panel=OUTPUT_PANEL,
+        ),
+    ] = False,
+    threads: Threads = None,
+    json: Json = False,
+    jsonl: JsonLines = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> int:
+    """Paint pictures in the style of another.
+
+    Examples:
+
+      cnnkit stylize photo.jpg painting.jpg -o result.png
+
+      cnnkit stylize photo.jpg painting.jpg --size 1024 --budget 60s
+
+      cnnkit stylize holiday/ -r --style a.jpg:0.7 --style b.jpg:0.3 -o painted/
+    """
+    started = time.monotonic() - _process_age()
+    console = Console(quiet=quiet, verbose=verbose)
+    options = StylizeOptions(
+        size=_parse_size(size),
+        quality=quality,
+        steps=steps,
+        budget=None if budget is None else _parse_duration(budget),
+        strength=strength,
+        content_weight=content_weight,
+        style_weight=style_weight,
+        tv_weight=tv_weight,
+        content_layer=content_layer,
+        style_layers=_parse_layers(style_layers),
+        style_loss=style_loss,
+        style_scale=style_scale,
+        init=init,
+        optimizer=optimizer,
+        learning_rate=learning_rate,
+        parameterization=parameterization,
+        ema=ema,
+        pooling=pooling,
+        preserve_color=preserve_color,
+        backbone=backbone,
+        seed=seed,
+    )
+    contents = list(pictures)
+    if not style:
+        if len(contents) < 2:
+            raise UsageError("give a content picture and a style picture, or name one with --style")
+        style = [contents.pop()]
+    batch = _Batch(
+        console,
+        options,
+        contents,
+        [_parse_style(text) for text in style],
+        mask=mask,
+        output=output,
+        recursive=recursive,
+        overwrite=overwrite,
+        skip_existing=skip_existing,
+        resume=resume,
+        save_every=save_every,
+        sidecar=sidecar,
+        started=started,
+    )
+    records = []
+    for record in batch.run(threads, verbose):
+        records.append(record)
+        if jsonl:
+            console.json_lines([record])
+        elif not json and record.error is None and output != _STDOUT:
+            console.result(_line(record))
+    if json:
+        console.json(records[0] if len(records) == 1 else records)
+    if batch.interrupted:
+        return int(ExitCode.INTERRUPTED)
+    failed = any(record.error is not None for record in records)
+    return int(ExitCode.INPUT_FAILED if failed else ExitCode.DONE)
+
+
+class _Batch:
+    """All contents of one command, painted one after the other with one `Stylizer`."""
+
+    def __init__(
+        self,
+        console: Console,
+        options: StylizeOptions,
+        contents: list[str],
+        styles: list[tuple[str, float]],
+        *,
+        mask: str | None,
+        output: str | None,
+        recursive: bool,
+        overwrite: bool,
+        skip_existing: bool,
+        resume: bool,
+        save_every: int | None,
+        sidecar: bool,
+        started: float,
+    ):
+        from cnnkit.data.sources import find_sources, plan_outputs
+        from cnnkit.images import check_writable_format
+
+        self._console = console
+        self._options = options
+        self._styles = styles
+        self._mask = mask
+        self._resume = resume
+        self._save_every = save_every
+        self._sidecar = sidecar
+        self._started = started
+        self.interrupted = False
+        self._to_stdout = output == _STDOUT
+        sources = find_sources(contents, recursive)
+        if self._to_stdout:
+            if len(sources) > 1:
+                raise UsageError(f"-o - takes one picture, not {len(sources)}")
+            if save_every or sidecar or resume:
+                raise UsageError("-o - goes without --save-every, --sidecar and --resume")
+            outputs = [Path("stdout.png")]
+        else:
+            outputs = plan_outputs(sources, output, "stylized", ".png")
+        self._jobs = []
+        for source, path in zip(sources, outputs, strict=True):
+            check_writable_format(path)
+            if path.exists() and not self._to_stdout:
+                if path.is_dir():
+                    raise UsageError(f"{path} is a folder; give -o a file name")
+                if source.path != "-" and path.samefile(source.path):
+                    raise UsageError(f"{path} is the content itself; choose another -o")
+                if resume and not self._state_path(path).exists():
+                    console.note(f"{path} is done already")
+                    continue
+                if skip_existing:
+                    console.note(f"{path} exists, skipped")
+                    continue
+                if not overwrite and not resume:
+                    raise UsageError(f"{path} exists; use --overwrite, --skip-existing or -o")
+            self._jobs.append((source, path))
+
+    def _state_path(self, output: Path) -> Path:
+        return output.with_name(f".{output.name}.cnnkit-state")
+
+    def run(self, threads: int | None, verbose: bool) -> Any:
+        """Paints everything; yields a `Record` for each picture."""
+        if not self._jobs:
+            return
+        from cnnkit.images import read_image
+        from cnnkit.runtime import configure
+
+        # What cannot be read is found out before the heavy imports.
+        styles = [(read_image(path), weight) for path, weight in self._styles]
+        mask = None if self._mask is None else read_image(self._mask)
+        if len(self._jobs) == 1:
+            source, _ = self._jobs[0]
+            first = _read(source)
+        configure(threads=threads, verbose=verbose)
+        from cnnkit.pipelines.stylize import Stylizer
+
+        stylizer = Stylizer(styles, self._options, on_note=self._console.note)
+        for source, path in self._jobs:
+            try:
+                begin = time.monotonic()
+                content = first if len(self._jobs) == 1 else _read(source)
+                load = time.monotonic() - begin
+                yield self._paint(stylizer, content, mask, source.path, path, load)
+            except CnnkitError as error:
+                self._console.error(str(error))
+                yield Record(source.path, error=Failure(type(error).__name__, str(error)))
+            if self.interrupted:
+                return
+
+    def _paint(
+        self, stylizer: "Stylizer", content: Any, mask: Any, source: str, path: Path, load: float
+    ) -> Record:
+        with self._console.progress() as bar:
+            task = bar.add_task(path.name, total=None, status="")
+
+            def show(progress: StylizeProgress) -> None:
+                left = (
+                    "" if progress.seconds_left is None else f"{progress.seconds_left:.0f} s left"
+                )
+                bar.update(
+                    task,
+                    total=progress.total_steps,
+                    completed=progress.total_step,
+                    status=f"{progress.width}x{progress.height} step {progress.step}/"
+                    f"{progress.steps} loss {progress.losses['loss']:.4f} {left}",
+                )
+                if progress.step == progress.steps and not self._console.is_live:
+                    losses = ", ".join(
+                        f"{name} {progress.losses[name]:.4f}"
+                        for name in ("loss", "content", "style", "tv")
+                        if name in progress.losses
+                    )
+                    self._console.note(
+                        f"scale {progress.scale} of {progress.scales}: "
+                        f"{progress.width}x{progress.height}, {progress.steps} steps, {losses}"
+                        + (f", {left}" if progress.scale < progress.scales else "")
+                    )
+                if self._save_every and progress.total_step % self._save_every == 0:
+                    from cnnkit.images import Picture, write_image
+
+                    step = path.with_stem(f"{path.stem}-step{progress.total_step:05d}")
+                    write_image(step, Picture(progress.image()))
+
+            try:
+                result = stylizer.run(
+                    content,
+                    mask=mask,
+                    on_progress=show,
+                    checkpoint=None if self._to_stdout else self._state_path(path),
+                    resume=self._resume,
+                    started=self._started,
+                )
+            except KeyboardInterrupt:
+                self.interrupted = True
+                raise
+        if not result.finished:
+            self.interrupted = True
+        return self._write(result, source, path, load)
+
+    def _write(self, result: StylizeResult, source: str, path: Path, load: float) -> Record:
+        import json
+
+        from cnnkit.images import encode_image, write_bytes, write_image
+
+        begin = time.monotonic()
+        record_text = json.dumps(
+            {
+                **result.settings,
+                "losses": result.losses,
+                "scales": [{"size": [s.height, s.width], "steps": s.steps} for s in result.scales],
+                "finished": result.finished,
+            }
+        )
+        if self._to_stdout:
+            sys.stdout.buffer.write(encode_image(result.image, ".png", record_text))
+            sys.stdout.buffer.flush()
+        else:
+            try:
+                write_image(path, result.image, record_text)
+            except ImageError as error:
+                rescue = Path(tempfile.mkdtemp(prefix="cnnkit-")) / path.name
+                write_image(rescue, result.image, record_text)
+                raise ImageError(f"{error}. The picture is safe in {rescue}") from None
+            if self._sidecar:
+                write_bytes(path.with_name(f"{path.name}.json"), record_text.encode())
+        if not result.finished:
+            self._console.note(
+                f"stopped by Ctrl-C; {path} is the picture so far, --resume goes on from here"
+            )
+        post = time.monotonic() - begin
+        return Record(
+            source,
+            result.image.width,
+            result.image.height,
+            items=(
+                {
+                    "output": str(path),
+                    "losses": dict(result.losses),
+                    "steps": sum(scale.steps for scale in result.scales),
+                    "finished": result.finished,
+                },
+            ),
+            model=result.backbone,
+            ms=Milliseconds(
+                load=round(load * 1e3, 1),
+                net=round(result.seconds * 1e3, 1),
+                post=round(post * 1e3, 1),
+            ),
+        )
+
+
+def _read(source: Any) -> Any:
+    from cnnkit.images import read_image
+
+    return read_image(sys.stdin.buffer if source.path == "-" else source.path)
+
+
+def _line(record: Record) -> str:
+    item = record.items[0]
+    return (
+        f"{item['output']}  {record.width}x{record.height}, {item['steps']} steps, "
+        f"loss {item['losses'].get('loss', float('nan')):.4f}, {record.ms.net / 1e3:.1f} s"
+    )
+
+
+def _process_age() -> float:
+    """Seconds since this process started, so that a budget counts what the user waits for."""
+    import psutil
+
+    return max(0.0, time.time() - psutil.Process().create_time())
+
+
+def _parse_size(text: str) -> int | str:
+    if text == "original":
+        return text
+    if not text.isdigit() or int(text) < 1:
+        raise UsageError(f"--size takes a number of pixels or 'original', not {text!r}")
+    return int(text)
+
+
+def _parse_duration(text: str) -> float:
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(s|m|min|h|)", text.strip())
+    if not match:
+        raise UsageError(f"--budget takes a time such as 60s, 2m or 1h, not {text!r}")
+    return float(match[1]) * {"s": 1, "": 1, "m": 60, "min": 60, "h": 3600}[match[2]]
+
+
+def _parse_style(text: str) -> tuple[str, float]:
+    name, _, weight = text.rpartition(":")
+    if name and not Path(text).exists():
+        try:
+            return name, float(weight)
+        except ValueError:
+            pass
+    return text, 1.0
+
+
+def _parse_layers(text: str) -> dict[str, float]:
+    layers = {}
+    for part in text.split(","):
+        name, _, weight = part.strip().partition(":")
+        try:
+            layers[name] = float(weight) if weight else 1.0
+        except ValueError:
+            raise UsageError(f"--style-layers takes LAYER:WEIGHT,..., not {part!r}") from None
+    return layers
