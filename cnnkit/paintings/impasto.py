@@ -1,4 +1,4 @@
-"""Thick oil paint: a storm of light turning over a wheat field with poppies."""
+"""Thick oil paint: a turning sun and clouds over olive trees, wheat and poppies."""
 
 import numpy as np
 from scipy import ndimage
@@ -9,23 +9,29 @@ from cnnkit.paintings import _canvas as canvas
 _FINE = 2
 
 _SKY = canvas.pigments(
-    "#0d1a4a", "#142a78", "#1c46a8", "#2b6cc4", "#4f9bcf", "#8cc7cf", "#cfe3c0"
+    "#142468", "#1d3f9c", "#2b66c2", "#4f97cf", "#86c4cc", "#c9dfc0", "#f2d9a0"
 )  # fmt: skip
-_LIGHT = canvas.pigments("#f2b21c", "#f8d43a", "#fbeb86", "#fffbe0")
-_HILLS = canvas.pigments("#12305e", "#1d5470", "#2c7a72", "#5d9a63")
-_WHEAT = canvas.pigments("#7a4a12", "#b8781a", "#dca126", "#f0c645", "#f7e08a")
-_GRASS = canvas.pigments("#123a2c", "#2b6238", "#5f8a2c", "#a3b03c")
-_TREE = canvas.pigments("#0b1c22", "#12382e", "#1f5a3a", "#4a7a34")
+_SUN = canvas.pigments("#f08a24", "#f7b52a", "#fbd94a", "#fdf0a0", "#fffce6")
+_CLOUD = canvas.pigments("#7a86c8", "#d99aa8", "#f4c9a8", "#fbeed2")
+_HILLS = canvas.pigments("#23387e", "#2f5f96", "#3f8a90", "#7fb08a")
+_WHEAT = canvas.pigments("#8a5214", "#c4821c", "#e2a828", "#f3ca48", "#f9e792")
+_GRASS = canvas.pigments("#123a2c", "#2b6238", "#5f8a2c", "#a9b640")
+_OLIVE = canvas.pigments("#13263c", "#1d4a4a", "#3f7550", "#86a35a", "#cfd27e")
+_TRUNK = canvas.pigments("#2a1c2e", "#6a4630", "#b0814a")
 _POPPY = canvas.pigments("#a31420", "#d9301e", "#f0562a")
 
-# The whirls of the sky: y, x, reach, strength and sense of turning.
-_WHIRLS = (
-    (0.25, 0.66, 0.17, 1.0),
-    (0.17, 0.20, 0.11, -0.9),
-    (0.40, 0.36, 0.09, 0.8),
-    (0.07, 0.47, 0.07, -0.7),
-    (0.42, 0.93, 0.08, -0.7),
+# Where the sky turns: y, x, reach, and strength with the sense of turning.
+_SUN_WHIRL = (0.235, 0.665, 0.185, 1.0)
+_CLOUD_WHIRLS = (
+    (0.145, 0.175, 0.115, -1.0),
+    (0.335, 0.365, 0.085, 0.9),
+    (0.055, 0.430, 0.075, -0.8),
+    (0.400, 0.930, 0.080, -0.8),
+    (0.075, 0.925, 0.080, 0.8),
 )
+
+# Olive trees: foot (y, x) and size.
+_TREES = ((0.665, 0.245, 0.62), (0.790, 0.130, 1.0), (0.672, 0.905, 0.55))
 
 
 def paint_impasto(size: int = 640, seed: int = 5) -> np.ndarray:
@@ -40,6 +46,9 @@ def paint_impasto(size: int = 640, seed: int = 5) -> np.ndarray:
 
     Returns:
         float32 array `(size, size, 3)`, sRGB in [0, 1].
+
+    Raises:
+        ValueError: the canvas is too small to paint on.
 
     Example:
 
@@ -79,25 +88,29 @@ def _compose(rng: np.random.Generator, size: int) -> tuple[np.ndarray, np.ndarra
     drift = canvas.noise(rng, size, 0.25, 3)
     # The sky flows along the level lines of a landscape whose peaks are the whirls.
     stream = 0.50 * y + 0.030 * np.sin(7 * x + 1.5) + 0.012 * drift
-    glow = np.zeros_like(y)
     turns = np.zeros_like(y)
-    for cy, cx, reach, strength in _WHIRLS:
+    for cy, cx, reach, strength in (_SUN_WHIRL, *_CLOUD_WHIRLS):
         distance = np.hypot(y - cy, x - cx)
         near = np.exp(-((distance / reach) ** 2))
         stream += strength * 0.85 * reach * near
-        glow = np.maximum(glow, np.exp(-((distance / (0.62 * reach)) ** 2)))
-        turns += near * np.sin(2 * np.pi * distance / (0.36 * reach))
+        spiral = distance / (0.42 * reach) - np.arctan2(y - cy, x - cx) / (2 * np.pi) * strength
+        turns += near * np.sin(2 * np.pi * spiral)
     down, right = np.gradient(stream)
     angle = np.arctan2(-right, down)
 
     bands = np.sin(75 * stream + 0.8 * drift)
-    design = canvas.gradient(_SKY, 0.34 + 0.22 * bands + 0.16 * turns + 0.35 * (y - 0.25))
-    design = canvas.mix(
-        design,
-        canvas.gradient(_LIGHT, glow * 1.05 + 0.12 * turns),
-        canvas.smoothstep(0.10, 0.6, glow),
-    )
-    detail = 0.35 + 0.65 * canvas.smoothstep(0.05, 0.4, glow)
+    design = canvas.gradient(_SKY, 0.30 + 0.17 * bands + 0.12 * turns + 0.65 * (y - 0.20))
+    detail = np.full_like(y, 0.35)
+    for cy, cx, reach, _ in _CLOUD_WHIRLS:
+        near = np.exp(-((np.hypot(y - cy, x - cx) / (0.85 * reach)) ** 2))
+        cloud = canvas.smoothstep(0.15, 0.75, near * (0.75 + 0.5 * turns))
+        design = canvas.mix(design, canvas.gradient(_CLOUD, 0.45 + 0.5 * turns), 0.92 * cloud)
+        detail += 0.35 * near
+    cy, cx, reach, _ = _SUN_WHIRL
+    far = np.hypot(y - cy, x - cx) / reach
+    shine = canvas.smoothstep(1.05, 0.45, far + 0.12 * turns)
+    design = canvas.mix(design, canvas.gradient(_SUN, 1.0 - 0.80 * far + 0.14 * turns), shine)
+    detail += 0.5 * shine
 
     def ground(where, colour, direction, fineness):
         nonlocal design, angle, detail
@@ -125,27 +138,39 @@ def _compose(rng: np.random.Generator, size: int) -> tuple[np.ndarray, np.ndarra
     wheat = canvas.mix(wheat, canvas.gradient(_GRASS, 0.55 + 0.25 * drift), 0.75 * grassy)
     ground(y > edge, wheat, np.pi / 2 - spread + wind, 0.65)
 
-    # A dark path of grass in the foreground corner and a cypress-green flame of trees.
+    # A bank of grass in the near corner.
     bank = 0.90 - 0.16 * np.exp(-(((x - 0.02) / 0.30) ** 2)) + 0.015 * np.sin(17 * x)
-    ground(
-        y > bank,
-        canvas.gradient(_GRASS, 0.42 + 0.20 * drift + 0.22 * np.sin(55 * (y - bank))),
-        -np.pi / 2 + 0.8 * np.sin(11 * x + 4 * y),
-        0.75,
-    )
-    for cx, foot, tip, half in ((0.115, 0.80, 0.17, 0.062), (0.215, 0.76, 0.36, 0.040)):
-        height = np.clip((foot - y) / (foot - tip), 0, 1)
-        sway = cx + 0.018 * np.sin(9 * y + 20 * cx)
-        flame = half * np.maximum(np.sin(np.pi * height**0.62), 0) ** 0.75
-        flame *= 1 + 0.14 * np.sin(48 * y + 30 * (x > sway))
-        side = (x - sway) / half
-        ground(
-            (np.abs(x - sway) < flame) & (height > 0),
-            canvas.gradient(_TREE, 0.42 + 0.30 * np.sin(7 * side + 26 * y) - 0.18 * side),
-            -np.pi / 2 + 0.75 * side + 0.35 * np.sin(30 * y),
-            0.8,
-        )
+    tone = 0.42 + 0.20 * drift + 0.22 * np.sin(55 * (y - bank))
+    upward = -np.pi / 2 + 0.8 * np.sin(11 * x + 4 * y)
+    ground(y > bank, canvas.gradient(_GRASS, tone), upward, 0.75)
+
+    for foot_y, foot_x, scale in _TREES:
+        for part in _olive_tree(y, x, foot_y, foot_x, scale):
+            ground(*part)
     return design.astype(np.float32), angle.astype(np.float32), detail.astype(np.float32)
+
+
+def _olive_tree(y, x, foot_y, foot_x, scale):
+    """Shadow, trunk and tufts of leaves: where, colour, direction and detail of each."""
+    down, right = (y - foot_y) / scale, (x - foot_x) / scale
+    shadow = np.hypot(down * 3.2, right + 0.06) < 0.125
+    yield shadow, canvas.gradient(_OLIVE, 0.12 + 0.8 * np.abs(right)), 0.1 + 0 * y, 0.6
+    lean = 0.035 * np.sin(16 * down)
+    trunk = (np.abs(right - lean) < 0.017 + 0.03 * np.maximum(down + 0.05, 0)) & (down < 0.01)
+    trunk &= down > -0.22
+    tone = 0.5 - 14 * (right - lean)
+    yield trunk, canvas.gradient(_TRUNK, tone), np.pi / 2 + 0.5 * np.sin(22 * down), 0.9
+    for tuft_y, tuft_x, reach in (
+        (-0.27, 0.085, 0.078), (-0.30, -0.090, 0.085), (-0.21, -0.125, 0.060),
+        (-0.20, 0.125, 0.056), (-0.375, 0.000, 0.090), (-0.26, 0.000, 0.072),
+    ):  # fmt: skip
+        dy, dx = down - tuft_y, right - tuft_x
+        turn = np.arctan2(dy, dx)
+        rim = reach * (1 + 0.10 * np.sin(9 * turn + 40 * tuft_x))
+        distance = np.hypot(dy, dx)
+        # Light falls from the sun's side, upper right.
+        tone = 0.46 + 4.2 * (0.8 * dx - dy) + 0.16 * np.sin(2 * np.pi * distance / 0.026)
+        yield distance < rim, canvas.gradient(_OLIVE, tone), turn + 1.25, 0.85
 
 
 def _scatter(rng: np.random.Generator, count: int, detail: np.ndarray, focus: float) -> np.ndarray:
@@ -199,7 +224,7 @@ def _poppies(rng, pixels, relief, size):
         [
             y[:, None] * size
             + line * (reach * np.sin(turn))[:, None]
-            - 2.5 * line**2 * reach[:, None],
+            + 1.2 * line**2 * reach[:, None],
             x[:, None] * size + line * (reach * np.cos(turn))[:, None],
         ],
         axis=-1,
