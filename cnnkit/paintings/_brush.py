@@ -125,7 +125,7 @@ def bristles(
     table = rng.uniform(-1, 1, (min(strokes, 512), length, hairs)).astype(np.float32)
     row = laid.along * (length - 1)
     low = np.minimum(row.astype(np.int32), length - 2)
-    share = row - low
+    share = row - low.astype(np.float32)
     hair = np.clip((laid.across + 1) * 0.5 * hairs, 0, hairs - 1).astype(np.int32)
     brush = laid.stroke % len(table)
     return table[brush, low, hair] * (1 - share) + table[brush, low + 1, hair] * share

@@ -6,9 +6,13 @@ import numpy as np
 from PIL import Image
 from scipy import ndimage
 
+_SHADES = 2049
+
 
 def coordinates(size: int) -> tuple[np.ndarray, np.ndarray]:
     """`(y, x)` of every pixel centre of a square canvas, float32 `(size, size)` in [0, 1]."""
+    if size < 4:
+        raise ValueError(f"Expected a canvas of at least 4 pixels a side. Received: {size}")
     line = (np.arange(size, dtype=np.float32) + 0.5) / size
     return np.meshgrid(line, line, indexing="ij")
 
@@ -31,14 +35,16 @@ def gradient(palette: np.ndarray, position: np.ndarray) -> np.ndarray:
     >>> gradient(pigments("#000000", "#ffffff"), np.array([0.0, 0.25, 2.0]))[:, 0]
     array([0.  , 0.25, 1.  ], dtype=float32)
     """
-    place = np.clip(np.asarray(position, dtype=np.float32), 0, 1) * (len(palette) - 1)
-    low = np.minimum(place.astype(np.int32), len(palette) - 2)
-    share = (place - low.astype(np.float32))[..., None]
-    return palette[low] * (1 - share) + palette[low + 1] * share
+    # One lookup in a fine table is three times as fast as mixing two colours at each pixel.
+    steps = np.linspace(0, len(palette) - 1, _SHADES)
+    knots = np.arange(len(palette))
+    table = np.stack([np.interp(steps, knots, channel) for channel in palette.T], axis=-1)
+    index = np.clip(np.asarray(position) * (_SHADES - 1) + 0.5, 0, _SHADES - 1).astype(np.int32)
+    return table.astype(np.float32)[index]
 
 
 def mix(under: np.ndarray, over: np.ndarray, cover: np.ndarray) -> np.ndarray:
-    """`over` laid on `under` where `cover` `(height, width)` is 1."""
+    """`over`, a picture or one colour, laid on `under` where `cover` `(height, width)` is 1."""
     return under + (over - under) * cover[..., None]
 
 
@@ -87,15 +93,16 @@ def number_pieces(*keys: np.ndarray) -> np.ndarray:
     >>> number_pieces(np.array([5, 5, 9, 9]), np.array([0, 1, 0, 0]))
     array([0, 1, 2, 2])
     """
-    code = np.zeros(keys[0].shape, np.int64)
+    number = np.zeros(keys[0].shape, np.int64)
     for key in keys:
         key = key.astype(np.int64)
-        key = key - key.min()
-        code = code * (int(key.max()) + 1) + key
-    # A table is faster than np.unique's sort as long as the codes are few.
-    present = np.zeros(int(code.max()) + 1, bool)
-    present[code] = True
-    return (np.cumsum(present) - 1)[code]
+        key -= key.min()
+        number = number * (int(key.max()) + 1) + key
+        # Close the gaps before the next key. A table is faster than np.unique's sort.
+        present = np.zeros(int(number.max()) + 1, bool)
+        present[number] = True
+        number = (np.cumsum(present) - 1)[number]
+    return number
 
 
 def piece_means(pieces: np.ndarray, values: np.ndarray) -> np.ndarray:
@@ -144,7 +151,7 @@ def finish(pixels: np.ndarray) -> np.ndarray:
 
 def lookup(table: Sequence[float] | np.ndarray, index: np.ndarray) -> np.ndarray:
     """`table[index]` with indices of any size and sign wrapped around."""
-    table = np.asarray(table)
+    table = np.asarray(table, dtype=np.float32)
     return table[index.astype(np.int64) % len(table)]
 
 
