@@ -24,11 +24,11 @@ _RANGES = (
     (0.55, 0.30, 0.075, 0.60, _AZURITE, _OCHRE),
     (0.68, 0.30, 0.090, 0.80, _MALACHITE, _OCHRE),
     (0.83, 0.27, 0.110, 1.00, _AZURITE, _MALACHITE),
-    (1.00, 0.20, 0.130, 1.25, _INK, _MALACHITE),
+    (1.02, 0.21, 0.120, 1.00, _INDIGO, _OCHRE),
 )
 
 
-def paint_ink_wash(size: int = 640, seed: int = 17) -> np.ndarray:
+def paint_ink_wash(size: int = 640, seed: int = 23) -> np.ndarray:
     """Paints a landscape in ink wash.
 
     Washes absorb light and lie over each other: the picture is the paper times exp(-density).
@@ -41,6 +41,9 @@ def paint_ink_wash(size: int = 640, seed: int = 17) -> np.ndarray:
 
     Returns:
         float32 array `(size, size, 3)`, sRGB in [0, 1].
+
+    Raises:
+        ValueError: the canvas is too small to paint on.
 
     Example:
 
@@ -76,15 +79,17 @@ def _sky(rng, absorbed, y, x, tooth):
     size = len(y)
     cloud = canvas.noise(rng, size, 0.30, 5, stretch=2.0)
     thin = canvas.smoothstep(-0.8, 1.8, cloud) * canvas.smoothstep(0.60, 0.05, y)
-    _soak(absorbed, thin * (0.50 + 0.05 * tooth), _INDIGO)
-    # Where a drop of water pushed the pigment back, it dries in a fringed line.
-    for level in (-0.35, 0.35, 1.0):
-        fringe = np.exp(-(((cloud - level) / 0.05) ** 2)) + 0.5 * canvas.smoothstep(
-            0.30, 0.0, np.abs(cloud - level - 0.15)
+    _soak(absorbed, thin * (0.80 + 0.07 * tooth), _INDIGO)
+    # Where a drop of water pushed the pigment back, it dries in a fringed line: dark, then pale.
+    fringed = cloud + 0.10 * canvas.noise(rng, size, 0.03, 3)
+    for level in (-1.2, -0.6, -0.1, 0.4, 0.9, 1.4):
+        past = fringed - level
+        line = np.exp(-np.abs(past) / 0.035) + 0.45 * canvas.smoothstep(0.40, 0.0, past) * (
+            past > 0
         )
-        _soak(absorbed, 0.10 * fringe * canvas.smoothstep(0.55, 0.20, y), _INK)
+        _soak(absorbed, 0.20 * line * canvas.smoothstep(0.55, 0.20, y), _INK)
     _soak(absorbed, 0.22 * canvas.smoothstep(0.22, 0.62, y) * (1 + 0.25 * cloud), _OCHRE)
-    rough = 0.006 * canvas.noise(rng, size, 0.04, 3)
+    rough = 0.0022 * canvas.noise(rng, size, 0.04, 3)
     inside = 0.088 - np.hypot(y - 0.175, x - 0.315) + rough
     disc = canvas.smoothstep(-0.002, 0.004, inside)
     absorbed *= (1 - 0.85 * disc)[..., None]
@@ -95,7 +100,7 @@ def _sky(rng, absorbed, y, x, tooth):
 def _ridge(rng, size, foot, height, width):
     """Height of the ridge line `(size,)`: steep rounded peaks with broken outlines."""
     x = (np.arange(size) + 0.5) / size
-    line = np.zeros(size)
+    line = 0.10 * height * (1 + np.sin(2 * np.pi * (x / (1.7 * width) + rng.uniform())))
     middles = np.arange(-width, 1 + width, 1.15 * width)
     for middle in middles + rng.uniform(-0.5, 0.5, len(middles)) * width:
         tall = height * rng.uniform(0.25, 1.0)
@@ -117,7 +122,7 @@ def _range(rng, absorbed, y, x, tooth, hills, number):
     below = np.clip((y - ridge) / height, 0, 4)
     # Near hills are opaque enough to hide most of what lies behind.
     absorbed *= (1 - inside * (0.86 - 0.04 * number))[..., None]
-    mist = np.exp(-((below / 0.75) ** 2)) if number < 4 else np.exp(-((below / 1.6) ** 2))
+    mist = np.exp(-((below / (0.75 if number < 4 else 1.1)) ** 2))
     pool = canvas.noise(rng, size, 0.10, 4)
     grain = 1 + 0.10 * tooth + 0.20 * pool
     wash = inside * ink * grain
