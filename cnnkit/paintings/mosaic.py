@@ -40,6 +40,9 @@ def paint_mosaic(size: int = 640, seed: int = 8) -> np.ndarray:
     Returns:
         float32 array `(size, size, 3)`, sRGB in [0, 1].
 
+    Raises:
+        ValueError: the canvas is too small to paint on.
+
     Example:
 
     >>> paint_mosaic(size=32).shape

@@ -38,6 +38,9 @@ def paint_stained_glass(size: int = 640, seed: int = 12) -> np.ndarray:
     Returns:
         float32 array `(size, size, 3)`, sRGB in [0, 1].
 
+    Raises:
+        ValueError: the canvas is too small to paint on.
+
     Example:
 
     >>> paint_stained_glass(size=32).shape
@@ -90,7 +93,7 @@ def _draw_sky(
     ray = np.floor(bend + 0.22 * np.sin(2 * np.pi * bend + 1)) % rays
     cut = np.floor((radius + canvas.lookup(rng.uniform(0, 0.09, rays), ray)) ** 0.8 / 0.078)
     shade = canvas.lookup(rng.normal(0, 0.07, rays), ray) + 0.06 * (ray % 2)
-    cartoon.draw(radius >= 0, ray, cut, _SKY, (radius - 0.15) / 0.46 + shade)
+    cartoon.draw(radius >= 0, ray, cut, _SKY, (radius - 0.13) / 0.42 + shade)
 
 
 def _draw_land(
@@ -148,10 +151,10 @@ def _draw_frame(cartoon: canvas.Cartoon, y: np.ndarray, x: np.ndarray) -> None:
     """Bars of four colours between square corners."""
     near_y, near_x = np.minimum(y, 1 - y), np.minimum(x, 1 - x)
     lying = near_y < near_x
-    bar = np.floor(np.where(lying, x, y) * 9.999)
+    bar = np.floor((np.where(lying, x, y) - 0.062) / 0.876 * 9)
     side = 2 * lying + np.where(lying, y > 0.5, x > 0.5)
     corner = np.maximum(near_y, near_x) < 0.062
-    place = np.where(corner, 100, bar + 10 * side)
+    place = np.where(corner, 100 + 2 * (y > 0.5) + (x > 0.5), bar + 10 * side)
     tone = np.where(corner, 1, (bar + side) % 4) / 3
     cartoon.draw(np.minimum(near_y, near_x) < 0.055, place, 0, _FRAME, tone)
 

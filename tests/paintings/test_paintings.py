@@ -49,6 +49,12 @@ def test_another_seed_gives_another_painting(paint):
 
 
 @every_painter
+def test_a_canvas_too_small_to_paint_on_is_refused(paint):
+    with pytest.raises(ValueError, match=r"at least 4 pixels a side\. Received: -?\d"):
+        paint(size=1)
+
+
+@every_painter
 def test_painting_leaves_the_global_random_state_alone(paint):
     before = np.random.get_state()[1].copy()  # noqa: NPY002
     paint(size=32)
