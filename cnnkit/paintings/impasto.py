@@ -1,5 +1,7 @@
 """Thick oil paint: a turning sun and clouds over olive trees, wheat and poppies."""
 
+from collections.abc import Iterator
+
 import numpy as np
 from scipy import ndimage
 
@@ -56,30 +58,68 @@ def paint_impasto(size: int = 640, seed: int = 5) -> np.ndarray:
     (32, 32, 3)
     """
     rng = np.random.default_rng(seed)
-    fine = size * _FINE
     design, angle, detail = _compose(rng, size)
-    pixels = np.repeat(np.repeat(design, _FINE, 0), _FINE, 1) * 0.6
-    relief = np.zeros((fine, fine), np.float32)
-    # (strokes, width, length) as shares of the side; small strokes go where the detail is.
-    layers = (
-        (1500, 0.030, 0.120, 0.0),
-        (3200, 0.017, 0.080, 0.25),
-        (3600, 0.0105, 0.055, 0.6),
-    )
-    for count, width, length, focus in layers:
+    paint = _Paint(0.6 * design)
+    # Number of strokes, width and length as shares of the side, and how much the small ones keep
+    # to where the detail is.
+    for count, width, length, focus in (
+        (1500, 0.0300, 0.120, 0.00),
+        (3200, 0.0170, 0.080, 0.25),
+        (3600, 0.0105, 0.055, 0.60),
+    ):
         starts = _scatter(rng, count, detail, focus)
         row, column = (starts * size).astype(np.int32).T
         colours = canvas.vary(rng, design[row, column], light=0.13, tint=0.030)
-        lengths = length * fine * rng.uniform(0.6, 1.3, count) * (1.15 - 0.5 * detail[row, column])
-        widths = width * fine * rng.uniform(0.7, 1.25, count)
-        lean = rng.normal(0, 0.10, count)
-        paths = brush.trace(angle, starts * size, lengths / _FINE) * _FINE
-        paths += _lean(paths, lean)
-        pixels, relief = _apply(rng, pixels, relief, paths, widths, colours)
-    pixels, relief = _poppies(rng, pixels, relief, fine)
-    shade = canvas.raking_light(ndimage.gaussian_filter(relief, 0.8 * size / 640), 0.9)
-    pixels = pixels * (1 + 0.30 * shade)[..., None] + 0.10 * np.maximum(shade, 0)[..., None] ** 2
-    return canvas.finish(canvas.shrink(pixels, _FINE))
+        lengths = length * size * rng.uniform(0.6, 1.3, count) * (1.15 - 0.5 * detail[row, column])
+        widths = width * rng.uniform(0.7, 1.25, count)
+        paths = brush.trace(angle, starts * size, lengths) / size
+        paint.strokes(rng, _turn(paths, rng.normal(0, 0.10, count)), widths, colours)
+    _add_poppies(rng, paint)
+    return canvas.finish(canvas.shrink(paint.lit(), _FINE))
+
+
+class _Paint:
+    """Wet paint at twice the size of the picture: its colour, and how thick it lies.
+
+    Args:
+        ground: the primed canvas `(size, size, 3)`.
+    """
+
+    def __init__(self, ground: np.ndarray):
+        self.pixels = ground.repeat(_FINE, axis=0).repeat(_FINE, axis=1)
+        self.relief = np.zeros(self.pixels.shape[:2], np.float32)
+
+    def strokes(
+        self,
+        rng: np.random.Generator,
+        paths: np.ndarray,
+        widths: np.ndarray,
+        colours: np.ndarray,
+    ) -> None:
+        """Lays strokes over what is there; paths and widths are shares of the side."""
+        fine = len(self.pixels)
+        laid = brush.lay(self.relief.shape, (paths * fine).astype(np.float32), widths * fine)
+        hairs = brush.bristles(rng, laid, len(paths))
+        # Paint that was not stirred: some hairs carry a second colour.
+        second = canvas.vary(rng, colours, light=0.18, tint=0.05)
+        streak = canvas.smoothstep(0.0, 0.8, hairs)
+        fresh = canvas.mix(colours[laid.stroke], second[laid.stroke], streak)
+        fresh *= (1 + 0.07 * hairs)[..., None]
+        # The brush pushes paint to the edges and to the end of a stroke.
+        ridge = canvas.smoothstep(0.70, 0.95, np.abs(laid.across))
+        ridge += canvas.smoothstep(0.90, 1.00, laid.along)
+        load = (1 - 0.5 * laid.along) * (1 + 0.9 * hairs)
+        body = (widths * fine).astype(np.float32)[laid.stroke] * (0.10 * load + 0.11 * ridge)
+        # Towards the end some hairs run dry.
+        on = laid.covered & (hairs > 1.9 * laid.along - 2.45)
+        self.pixels = np.where(on[..., None], fresh, self.pixels)
+        self.relief = np.where(on, 0.45 * self.relief + body, self.relief)
+
+    def lit(self) -> np.ndarray:
+        """The paint in light that rakes over it from the upper left."""
+        smooth = ndimage.gaussian_filter(self.relief, len(self.relief) / 1600)
+        shade = canvas.raking_light(smooth, 0.9)[..., None]
+        return self.pixels * (1 + 0.30 * shade) + 0.10 * np.maximum(shade, 0) ** 2
 
 
 def _compose(rng: np.random.Generator, size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -112,7 +152,9 @@ def _compose(rng: np.random.Generator, size: int) -> tuple[np.ndarray, np.ndarra
     design = canvas.mix(design, canvas.gradient(_SUN, 1.0 - 0.80 * far + 0.14 * turns), shine)
     detail += 0.5 * shine
 
-    def ground(where, colour, direction, fineness):
+    def ground(
+        where: np.ndarray, colour: np.ndarray, direction: np.ndarray, fineness: float
+    ) -> None:
         nonlocal design, angle, detail
         design = np.where(where[..., None], colour, design)
         angle = np.where(where, direction, angle)
@@ -150,7 +192,9 @@ def _compose(rng: np.random.Generator, size: int) -> tuple[np.ndarray, np.ndarra
     return design.astype(np.float32), angle.astype(np.float32), detail.astype(np.float32)
 
 
-def _olive_tree(y, x, foot_y, foot_x, scale):
+def _olive_tree(
+    y: np.ndarray, x: np.ndarray, foot_y: float, foot_x: float, scale: float
+) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray, float]]:
     """Shadow, trunk and tufts of leaves: where, colour, direction and detail of each."""
     down, right = (y - foot_y) / scale, (x - foot_x) / scale
     shadow = np.hypot(down * 3.2, right + 0.06) < 0.125
@@ -183,51 +227,27 @@ def _scatter(rng: np.random.Generator, count: int, detail: np.ndarray, focus: fl
     return starts[rng.permutation(keep)]
 
 
-def _lean(paths: np.ndarray, angle: np.ndarray) -> np.ndarray:
-    """What turns each path about its middle by `angle` radians."""
+def _turn(paths: np.ndarray, angle: np.ndarray) -> np.ndarray:
+    """Paths turned about their middles by small angles in radians."""
     arm = paths - paths[:, paths.shape[1] // 2, None]
-    return np.stack([arm[..., 1], -arm[..., 0]], axis=-1) * angle[:, None, None]
+    return paths + np.stack([arm[..., 1], -arm[..., 0]], axis=-1) * angle[:, None, None]
 
 
-def _apply(rng, pixels, relief, paths, widths, colours):
-    """One layer of strokes over the paint below: colour streaked by hairs, ridges at the edges."""
-    laid = brush.lay(pixels.shape[:2], paths, widths)
-    hairs = brush.bristles(rng, laid, len(paths))
-    load = 1 - 0.5 * laid.along
-    second = canvas.vary(rng, colours, light=0.18, tint=0.05)
-    stroke = laid.stroke
-    # Paint that was not stirred: some hairs carry a second colour.
-    fresh = canvas.mix(colours[stroke], second[stroke], canvas.smoothstep(0.0, 0.8, hairs))
-    fresh *= (1 + 0.07 * hairs)[..., None]
-    ridge = canvas.smoothstep(0.70, 0.95, np.abs(laid.across)) + canvas.smoothstep(
-        0.9, 1, laid.along
-    )
-    body = widths[stroke] * (0.10 * load * (1 + 0.9 * hairs) + 0.11 * ridge)
-    on = laid.covered & (hairs > 1.9 * laid.along - 2.45)
-    return (
-        np.where(on[..., None], fresh, pixels),
-        np.where(on, 0.45 * relief + body, relief).astype(np.float32),
-    )
-
-
-def _poppies(rng, pixels, relief, size):
+def _add_poppies(rng: np.random.Generator, paint: _Paint) -> None:
     """Dabs of red in the wheat, larger towards the viewer."""
     count = 240
-    depth = rng.uniform(0, 1, count) ** 0.75
-    depth.sort()
-    y = 0.70 + 0.29 * depth
+    near = np.sort(rng.uniform(0, 1, count) ** 0.75)
+    y = 0.70 + 0.29 * near
     x = 0.5 + 0.5 * np.sin(rng.uniform(-1.4, 1.4, count) + 0.9 * np.sin(14 * y))
-    reach = (0.006 + 0.013 * depth) * size
-    turn = rng.uniform(-0.7, 0.7, count)
-    line = np.linspace(-0.5, 0.5, 5)[None, :]
+    reach = (0.006 + 0.013 * near)[:, None]
+    turn = rng.uniform(-0.7, 0.7, count)[:, None]
+    along = np.linspace(-0.5, 0.5, 5)
     paths = np.stack(
         [
-            y[:, None] * size
-            + line * (reach * np.sin(turn))[:, None]
-            + 1.2 * line**2 * reach[:, None],
-            x[:, None] * size + line * (reach * np.cos(turn))[:, None],
+            y[:, None] + reach * (along * np.sin(turn) + 1.2 * along**2),
+            x[:, None] + reach * along * np.cos(turn),
         ],
         axis=-1,
-    ).astype(np.float32)
+    )
     colours = canvas.vary(rng, canvas.gradient(_POPPY, rng.uniform(0, 1, count)), 0.1, 0.02)
-    return _apply(rng, pixels, relief, paths, 0.85 * reach, colours)
+    paint.strokes(rng, paths, 0.85 * reach[:, 0], colours)

@@ -133,7 +133,15 @@ def _along_and_off(
     return (window[0], window[1]), along, off
 
 
-def _cut_petal(rng, key, colours, foot, turn, size_of_petal, ink) -> None:
+def _cut_petal(
+    rng: np.random.Generator,
+    key: np.ndarray,
+    colours: np.ndarray,
+    foot: tuple[float, float],
+    turn: float,
+    size_of_petal: tuple[float, float],
+    ink: int,
+) -> None:
     """One petal over what is there: outline, ribs, and shadow at its foot and on one side."""
     length, width = size_of_petal
     curl = rng.normal(0.35, 0.30)
@@ -162,7 +170,14 @@ def _cut_petal(rng, key, colours, foot, turn, size_of_petal, ink) -> None:
     colours[window][shape] = flat
 
 
-def _cut_leaf(rng, key, colours, foot, turn, length) -> None:
+def _cut_leaf(
+    rng: np.random.Generator,
+    key: np.ndarray,
+    colours: np.ndarray,
+    foot: tuple[float, float],
+    turn: float,
+    length: float,
+) -> None:
     """A serrated leaf with veins: one half ochre over teal, the other darker."""
     place = _along_and_off(len(key), foot, turn, length, 0.5 * length)
     if place is None:
@@ -188,7 +203,9 @@ def _cut_leaf(rng, key, colours, foot, turn, length) -> None:
     colours[window][shape] = flat
 
 
-def _cut_heart(key, colours, middle, reach) -> None:
+def _cut_heart(
+    key: np.ndarray, colours: np.ndarray, middle: tuple[float, float], reach: float
+) -> None:
     """The dotted heart of a flower."""
     place = _along_and_off(len(key), middle, 0.0, 0.0, reach)
     if place is None:
