@@ -6,19 +6,23 @@ transparency are handled in one place.
 
 import io
 import os
+import struct
 import tempfile
+import warnings
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 from PIL.PngImagePlugin import PngInfo
 
-from cnnkit.errors import ImageError
+from cnnkit.errors import ImageError, ResourceError
 
-# A 200-megapixel picture is 2.4 GB as float32; more is a decompression bomb or a mistake.
-MAX_PIXELS = 200_000_000
+# A 175-megapixel picture is 2.1 GB as float32; more is a decompression bomb or a mistake. Pillow's
+# own limit lies just above.
+MAX_PIXELS = 175_000_000
 
 READABLE_SUFFIXES = (
     ".jpg", ".jpeg", ".jfif", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif", ".ppm", ".pgm",
@@ -34,6 +38,12 @@ WRITABLE_FORMATS = {
     ".tiff": ("TIFF", {"compression": "tiff_lzw"}),
 }
 
+# Pillow knows more formats, but some run other programs (EPS) or hold no photograph.
+_READABLE_FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "DIB", "GIF", "PPM")
+
+_TIFF_BITS, _TIFF_COMPRESSION, _TIFF_PHOTOMETRIC = 258, 259, 262
+_TIFF_PLANES, _TIFF_SAMPLE_FORMAT = 284, 339
+_TIFF_BEGINNINGS = (b"II*\0", b"MM\0*")
 _EXIF_IMAGE_DESCRIPTION = 0x010E
 _RECORD_KEY = "cnnkit"
 
@@ -66,7 +76,8 @@ def read_image(source: str | os.PathLike | bytes | BinaryIO, name: str | None = 
 
     The EXIF orientation is applied, an embedded colour profile is converted to sRGB, grey,
     palette, CMYK and 16-bit pictures become RGB, and transparency is kept apart. Of an animation
-    the first frame is read.
+    the first frame is read. Grey keeps its 16 bits; colours come down to 8 bits a channel, which is
+    all that Pillow reads. Float grey above 1 is scaled so that its brightest pixel is white.
 
     Args:
         source: a path, the bytes of a file, or an open binary file.
@@ -78,6 +89,7 @@ def read_image(source: str | os.PathLike | bytes | BinaryIO, name: str | None = 
     Raises:
         ImageError: the file is missing, unreadable, empty, truncated, no picture, or larger than
             `MAX_PIXELS`. The message names the file and the remedy.
+        ResourceError: the picture does not fit into the memory.
 
     Example:
 
@@ -94,26 +106,62 @@ def read_image(source: str | os.PathLike | bytes | BinaryIO, name: str | None = 
     if not data:
         raise ImageError(f"{name} is empty (0 bytes); copy or download it again")
     try:
-        with Image.open(io.BytesIO(data)) as image:
-            width, height = image.size
-            if width * height > MAX_PIXELS:
-                raise ImageError(
-                    f"{name} claims {width}x{height} pixels, more than the limit of "
-                    f"{MAX_PIXELS // 10**6} megapixels; make it smaller first"
-                )
-            image.load()
-            return _to_picture(image, name)
+        with warnings.catch_warnings():
+            # Pillow warns of large pictures below our limit and of tags that nobody needs.
+            warnings.simplefilter("ignore")
+            return _decode(data, name)
     except UnidentifiedImageError:
+        if data[:4] in _TIFF_BEGINNINGS:
+            raise _unreadable_tiff(name) from None
         kind = ", ".join(sorted({suffix.lstrip(".") for suffix in READABLE_SUFFIXES}))
         raise ImageError(f"{name} is not a picture that can be read; use one of: {kind}") from None
     except Image.DecompressionBombError:
         raise ImageError(
             f"{name} claims more than {MAX_PIXELS // 10**6} megapixels; make it smaller first"
         ) from None
-    except (OSError, SyntaxError, ValueError, EOFError) as error:
+    except MemoryError:
+        raise ResourceError(
+            f"{name} does not fit into the memory; make it smaller first, or close other programs"
+        ) from None
+    except (OSError, SyntaxError, ValueError, EOFError, struct.error) as error:
         raise ImageError(
             f"{name} is damaged or cut off ({error}); copy or download it again"
         ) from None
+
+
+def _decode(data: bytes, name: str) -> Picture:
+    with Image.open(io.BytesIO(data), formats=_READABLE_FORMATS) as image:
+        width, height = image.size
+        if width * height > MAX_PIXELS:
+            raise ImageError(
+                f"{name} claims {width}x{height} pixels, more than the limit of "
+                f"{MAX_PIXELS // 10**6} megapixels; make it smaller first"
+            )
+        if image.format == "TIFF" and not _is_read_rightly(image.tag_v2):
+            raise _unreadable_tiff(name)
+        image.load()
+        return _to_picture(_upright(image), name)
+
+
+def _is_read_rightly(tags: Mapping[int, Any]) -> bool:
+    """Whether Pillow reads a TIFF with these tags as it is meant.
+
+    It takes deep grey whose zero is white for a negative, mixes up the separate colour planes of
+    uncompressed 16-bit pictures, and overflows 32-bit integers.
+    """
+    bits = max(tags.get(_TIFF_BITS, (1,)))
+    if bits <= 8:
+        return True
+    white_is_zero = tags.get(_TIFF_PHOTOMETRIC) == 0
+    separate_planes = tags.get(_TIFF_PLANES) == 2 and tags.get(_TIFF_COMPRESSION, 1) == 1
+    is_integer = tags.get(_TIFF_SAMPLE_FORMAT, (1,))[0] != 3
+    return not (white_is_zero or separate_planes or (bits == 32 and is_integer))
+
+
+def _unreadable_tiff(name: str) -> ImageError:
+    return ImageError(
+        f"{name} is a kind of TIFF that cannot be read; save it as .png, or as TIFF of 8 bits"
+    )
 
 
 def _read_bytes(source: str | os.PathLike | bytes | BinaryIO, name: str) -> bytes:
@@ -133,39 +181,70 @@ def _read_bytes(source: str | os.PathLike | bytes | BinaryIO, name: str) -> byte
         raise ImageError(f"{name} cannot be read: {error.strerror or error}") from None
 
 
+def _upright(image: Image.Image) -> Image.Image:
+    try:
+        return ImageOps.exif_transpose(image)
+    except (SyntaxError, ValueError, TypeError, KeyError, struct.error):
+        # The EXIF data are damaged, the picture is not.
+        return image
+
+
 def _to_picture(image: Image.Image, name: str) -> Picture:
-    profile = image.info.get("icc_profile")
-    image = ImageOps.exif_transpose(image)
     if image.mode.startswith("I") or image.mode == "F":
-        # 16- and 32-bit grey: Pillow's own convert("RGB") would clip everything above 255.
-        grey = np.asarray(image).astype(np.float32)
-        scale = 65535.0 if image.mode.startswith("I") else max(1.0, float(np.nanmax(grey)))
-        grey = np.clip(np.nan_to_num(grey) / scale, 0.0, 1.0)
-        return Picture(np.repeat(grey[..., None], 3, axis=-1), None, name)
+        return _deep_grey_to_picture(image, name)
+    profile = image.info.get("icc_profile")
+    if image.mode in ("La", "RGBa"):
+        image = image.convert("LA" if image.mode == "La" else "RGBA")
     alpha = None
-    if image.mode in ("LA", "PA", "RGBA", "La", "RGBa") or "transparency" in image.info:
+    if image.mode in ("LA", "PA", "RGBA") or "transparency" in image.info:
+        is_grey = image.mode in ("1", "L", "LA")
         image = image.convert("RGBA")
         alpha = np.asarray(image.getchannel("A"), dtype=np.float32) / 255.0
         if alpha.min() == 1.0:
             alpha = None
+        image = image.convert("L" if is_grey else "RGB")
+    if image.mode == "LAB":
+        image = _convert_profile(image, ImageCms.createProfile("LAB"))
+    elif profile:
+        if image.mode not in ("RGB", "L", "CMYK"):
+            image = image.convert("L" if image.mode == "1" else "RGB")
+        image = _convert_embedded_profile(image, profile)
+    pixels = np.asarray(image.convert("RGB"), dtype=np.float32)
+    return Picture(pixels / np.float32(255.0), alpha, name)
+
+
+def _deep_grey_to_picture(image: Image.Image, name: str) -> Picture:
+    """Grey of 16 bits or of floats; Pillow's own convert("RGB") would clip all above 255."""
+    values = np.asarray(image)
+    # A PNG names one grey value that is transparent.
+    hole = image.info.get("transparency")
+    alpha = (values != hole).astype(np.float32) if isinstance(hole, int) else None
+    grey = values.astype(np.float32)
+    scale = 65535.0
+    if image.mode == "F":
+        scale = max(1.0, float(grey[np.isfinite(grey)].max(initial=0.0)))
+    grey = np.clip(np.nan_to_num(grey / np.float32(scale)), 0.0, 1.0)
+    profile = image.info.get("icc_profile")
     if profile:
-        image = _convert_profile(image, profile)
-    pixels = np.asarray(image.convert("RGB"), dtype=np.float32) / 255.0
-    return Picture(pixels, alpha, name)
+        # Profiles are applied to 8 bits only: apply it to all 256 greys, and interpolate.
+        ramp = Image.fromarray(np.arange(256, dtype=np.uint8)[None])
+        curve = np.asarray(_convert_embedded_profile(ramp, profile).convert("L"))[0] / 255.0
+        grey = np.interp(grey, np.linspace(0.0, 1.0, 256), curve).astype(np.float32)
+    return Picture(np.repeat(grey[..., None], 3, axis=-1), alpha, name)
 
 
-def _convert_profile(image: Image.Image, profile: bytes) -> Image.Image:
-    """Converts to sRGB through the embedded profile; a broken profile is taken for sRGB."""
-    base = image if image.mode in ("RGB", "L", "CMYK") else image.convert("RGB")
+def _convert_embedded_profile(image: Image.Image, profile: bytes) -> Image.Image:
+    """Converts to sRGB through a profile; one that is broken or does not fit is ignored."""
     try:
-        return ImageCms.profileToProfile(
-            base,
-            ImageCms.ImageCmsProfile(io.BytesIO(profile)),
-            ImageCms.createProfile("sRGB"),
-            outputMode="RGB",
-        )
+        return _convert_profile(image, ImageCms.ImageCmsProfile(io.BytesIO(profile)))
     except (ImageCms.PyCMSError, OSError, ValueError):
-        return base
+        return image
+
+
+def _convert_profile(image: Image.Image, profile: "ImageCms.ImageCmsProfile") -> Image.Image:
+    return ImageCms.profileToProfile(
+        image, profile, ImageCms.createProfile("sRGB"), outputMode="RGB"
+    )
 
 
 def to_uint8(pixels: np.ndarray) -> np.ndarray:
@@ -234,7 +313,7 @@ def check_writable_format(path: str | os.PathLike) -> None:
 
 
 def encode_image(picture: Picture, suffix: str, record: str | None = None) -> bytes:
-    """Encodes a picture in the format that the suffix names.
+    r"""Encodes a picture in the format that the suffix names.
 
     Args:
         picture: what to encode. JPEG has no transparency: alpha is laid over white there.
@@ -244,6 +323,15 @@ def encode_image(picture: Picture, suffix: str, record: str | None = None) -> by
 
     Returns:
         The bytes of the file.
+
+    Raises:
+        ImageError: unknown suffix, or a picture or record too large for the format.
+
+    Example:
+
+    >>> black = Picture(np.zeros((2, 3, 3), np.float32))
+    >>> encode_image(black, ".png")[:4]
+    b'\x89PNG'
     """
     check_writable_format(f"picture{suffix}")
     pillow_format, options = WRITABLE_FORMATS[suffix.lower()]
@@ -262,23 +350,45 @@ def encode_image(picture: Picture, suffix: str, record: str | None = None) -> by
             options["comment"] = record.encode()
         else:
             exif = Image.Exif()
-            exif[_EXIF_IMAGE_DESCRIPTION] = record
+            # As bytes: Pillow would turn text into ASCII and other letters into question marks.
+            exif[_EXIF_IMAGE_DESCRIPTION] = record.encode()
             options["exif"] = exif
     buffer = io.BytesIO()
-    image.save(buffer, pillow_format, **options)
+    try:
+        image.save(buffer, pillow_format, **options)
+    except (OSError, ValueError, struct.error) as error:
+        raise ImageError(
+            f"{image.width}x{image.height} pixels cannot be written as {pillow_format} ({error}); "
+            "use .png"
+        ) from None
     return buffer.getvalue()
 
 
 def read_record(path: str | os.PathLike) -> str | None:
-    """The text that `encode_image` stored in a file, or None."""
-    with Image.open(path) as image:
+    """The text that `encode_image` stored in a file, or None.
+
+    Raises:
+        ImageError: the file cannot be read as a picture.
+    """
+    data = _read_bytes(path, str(path))
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            text = _decode_record(data)
+    except (OSError, SyntaxError, ValueError, EOFError, struct.error) as error:
+        raise ImageError(f"{path} cannot be read as a picture ({error})") from None
+    if isinstance(text, str):
+        # Pillow takes EXIF text for Latin-1, byte for byte.
+        text = text.encode("latin-1", "replace")
+    return text.decode("utf-8", "replace") if text else None
+
+
+def _decode_record(data: bytes) -> str | bytes | None:
+    with Image.open(io.BytesIO(data), formats=_READABLE_FORMATS) as image:
         image.load()
         if _RECORD_KEY in getattr(image, "text", {}):
-            return str(image.text[_RECORD_KEY])
-        comment = image.info.get("comment")
-        if comment:
-            return comment.decode() if isinstance(comment, bytes) else comment
-        return image.getexif().get(_EXIF_IMAGE_DESCRIPTION)
+            return str(image.text[_RECORD_KEY]).encode()
+        return image.info.get("comment") or image.getexif().get(_EXIF_IMAGE_DESCRIPTION)
 
 
 def write_image(path: str | os.PathLike, picture: Picture, record: str | None = None) -> None:
@@ -302,7 +412,8 @@ def write_bytes(path: str | os.PathLike, data: bytes) -> None:
     Raises:
         ImageError: the folder or the disk does not take it; an existing file is untouched.
     """
-    path = Path(path)
+    # A symbolic link stays one: what it points to is replaced.
+    path = Path(os.path.realpath(path))
     temporary = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
