@@ -141,7 +141,7 @@ def test_alpha_that_is_opaque_everywhere_is_none():
 def test_a_palette_becomes_its_colours():
     image = Image.new("P", (2, 1))
     image.putpalette([255, 0, 0, 0, 0, 255])
-    image.putdata([0, 1]) if not hasattr(image, "get_flattened_data") else image.putpixel((1, 0), 1)
+    image.putpixel((1, 0), 1)
     pixels = read_image(encoded(image, "PNG")).pixels
     np.testing.assert_array_equal(pixels, [[[1, 0, 0], [0, 0, 1]]])
 
@@ -236,7 +236,7 @@ def test_float_grey_is_brought_into_range(values, expected):
     ],
 )
 def test_a_tiff_that_would_be_read_wrongly_is_refused(array, options):
-    with pytest.raises(ImageError, match="a kind of TIFF that cannot be read; save it as .png"):
+    with pytest.raises(ImageError, match=r"a kind of TIFF that cannot be read; save it as .png"):
         read_image(tiff(array, **options))
 
 
@@ -425,14 +425,14 @@ def test_a_file_that_is_no_picture_is_one_line(tmp_path, content, message):
 def test_a_truncated_picture_is_one_line(pillow_format, share):
     noise = np.random.default_rng(0).integers(0, 256, (40, 40, 3)).astype(np.uint8)
     data = encoded(Image.fromarray(noise), pillow_format)
-    with pytest.raises(ImageError, match="copy or download it again|cannot be read"):
+    with pytest.raises(ImageError, match=r"copy or download it again|cannot be read"):
         read_image(data[: int(len(data) * share)])
 
 
 @pytest.mark.parametrize("size", [(13300, 13200), (30000, 30000), (2**31 - 1, 2)])
 def test_a_decompression_bomb_is_refused_unread(size):
     # 13300 x 13200 is 175.6 megapixels.
-    with pytest.raises(ImageError, match="claims .* megapixels; make it smaller first"):
+    with pytest.raises(ImageError, match=r"claims .* megapixels; make it smaller first"):
         read_image(png(*size, 1, 0))
 
 
@@ -487,14 +487,13 @@ def test_lossless_formats_come_back_exactly(tmp_path, suffix, alpha):
         assert back.alpha is None
 
 
-@pytest.mark.parametrize(("suffix", "mean_error"), [(".jpg", 4), (".jpeg", 4), (".webp", 12)])
-def test_lossy_formats_come_back_closely(tmp_path, suffix, mean_error):
-    picture = random_picture(40, 50)
-    write_image(tmp_path / f"a{suffix}", picture)
+@pytest.mark.parametrize("suffix", [".jpg", ".jpeg", ".webp"])
+def test_lossy_formats_come_back_closely(tmp_path, suffix):
+    smooth = resize(random_picture(4, 5).pixels, 64, 80)
+    write_image(tmp_path / f"a{suffix}", Picture(smooth))
     back = read_image(tmp_path / f"a{suffix}")
-    assert back.pixels.shape == picture.pixels.shape
-    # Noise is the hardest there is.
-    assert np.abs(back.pixels - picture.pixels).mean() * 255 < mean_error
+    assert back.pixels.shape == smooth.shape
+    assert np.abs(back.pixels - np.clip(smooth, 0, 1)).mean() < 2 / 255
 
 
 def test_webp_keeps_alpha(tmp_path):
@@ -538,7 +537,7 @@ def test_the_record_of_something_else_is_one_line(tmp_path):
 
 @pytest.mark.parametrize("name", ["a.heic", "a.gif", "a", "a.png.txt"])
 def test_an_unknown_suffix_is_refused_before_anything_is_written(tmp_path, name):
-    with pytest.raises(ImageError, match="cannot write pictures as .*; use one of: .jpeg, .jpg"):
+    with pytest.raises(ImageError, match=r"cannot write pictures as .*; use one of: .jpeg, .jpg"):
         write_image(tmp_path / name, random_picture())
     assert list(tmp_path.iterdir()) == []
 
