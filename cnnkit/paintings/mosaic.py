@@ -157,13 +157,19 @@ def _draw_garden(cartoon: canvas.Cartoon, y: np.ndarray, x: np.ndarray, mottle: 
 def _draw_bird(cartoon: canvas.Cartoon, y: np.ndarray, x: np.ndarray, mottle: np.ndarray) -> None:
     """Breast, neck, head, crest and beak, in rows of scales along the neck."""
     low, high = 0.875, 0.425
-    rise = np.clip((low - y) / (low - high), 0, 1)
-    spine = 0.5 + 0.052 * np.sin(2 * np.pi * (rise * 0.95 + 0.03))
-    half = 0.030 + 0.082 * np.sin(np.pi * (0.14 + 0.80 * rise)) ** 2.4
-    half = np.maximum(half * np.sqrt(np.minimum(rise * 9, 1)), 1e-3)
-    across = (x - spine) / half
+
+    def neck_at(height: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """How far up the neck a height is, and half the width of the neck there."""
+        rise = np.clip((low - height) / (low - high), 0, 1)
+        half = 0.030 + 0.082 * np.sin(np.pi * (0.14 + 0.80 * rise)) ** 2.4
+        return rise, np.maximum(half * np.sqrt(np.minimum(rise * 9, 1)), 1e-3)
+
+    rise, half = neck_at(y)
+    across = (x - 0.5 - 0.052 * np.sin(2 * np.pi * (rise * 0.95 + 0.03))) / half
     row = np.floor((y + 0.020 * across**2) / _TILE)
-    cell = np.floor(across * np.round(half / _TILE * 1.05) + 0.5 * (row % 2))
+    # The number of scales is one for a whole row, or the scales would be torn.
+    scales = np.round(neck_at((row + 0.5) * _TILE)[1] / _TILE * 1.05)
+    cell = np.floor(across * scales + 0.5 * (row % 2))
     neck = (np.abs(across) < 1) & (y > high) & (y < low)
     tone = 0.45 + 0.42 * across + 0.14 * (row % 2) + 0.07 * mottle
     cartoon.draw(neck & (rise > 0.28), row, cell, _BODY, tone)
