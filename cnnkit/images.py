@@ -427,7 +427,7 @@ def write_bytes(path: str | os.PathLike, data: bytes) -> None:
     except OSError as error:
         raise ImageError(
             f"{path} cannot be written: {error.strerror or error}; "
-            "choose another folder with -o or make room"
+            "choose another folder or make room"
         ) from None
     finally:
         if temporary is not None:

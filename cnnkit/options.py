@@ -72,7 +72,7 @@ class StylizeOptions:
     steps: int | None = None
     budget: float | None = None
     strength: float = 1.0
-    content_weight: float = 0.05
+    content_weight: float = 0.03
     style_weight: float = 1.0
     tv_weight: float = 0.05
     content_layer: str = DEFAULT_CONTENT_LAYER
@@ -84,7 +84,7 @@ class StylizeOptions:
     learning_rate: float | None = None
     parameterization: str = "pyramid"
     ema: float = 0.0
-    pooling: str = "max"
+    pooling: str = "average"
     preserve_color: str = "none"
     backbone: str = "auto"
     smallest_scale: int = SMALLEST_SCALE

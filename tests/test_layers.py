@@ -14,7 +14,7 @@ ROOT = Path(cnnkit.__file__).parent
 # A module imports only from lower layers; siblings never import each other.
 LAYERS = {
     "errors": 0,
-    "options": 0,
+    "options": 1,
     "results": 0,
     "images": 1,
     "ops": 1,

@@ -46,6 +46,9 @@ from cnnkit.results import ScaleReport, StylizeProgress, StylizeResult
 # The five blocks halve the picture four times, and reflection needs two positions at the deepest.
 _MULTIPLE = 16
 _SMALLEST_CANVAS = 32
+# At a picture's edge the network sees mirror images, which the optimiser learns to exploit: it
+# draws a garish frame. So the canvas is larger than the picture by this many pixels on each side.
+_MARGIN = 16
 _CHECKPOINT_SECONDS = 5.0
 
 # Measured peak of a run on TensorFlow, CPU: the process without a picture, and what a pixel of
@@ -210,10 +213,10 @@ class Stylizer:
                     pixels = match_colors(pixels, content)
                 elif options.preserve_color == "luminance":
                     pixels = match_lightness(grey(pixels), grey(content))
-                canvas, _ = _on_canvas(pixels)
+                canvas = _on_canvas(pixels)
                 weights = None
                 if style.alpha is not None:
-                    weights, _ = _on_canvas(_fit(style.alpha, target))
+                    weights = _on_canvas(_fit(style.alpha, target))
                 parts.append(self._measure(canvas, weights))
             shares = [weight for _, weight in self._styles]
             merged = {
@@ -409,15 +412,15 @@ class _Job:
         """The optimizer of a scale; `image` is the result of the scale before, if there was one."""
         size = (scale.height, scale.width)
         content = np.clip(resize(self._pixels, *size), 0.0, 1.0)
-        canvas, _ = _on_canvas(content)
+        canvas = _on_canvas(content, _MARGIN)
         mask = keep = None
         if self._mask is not None:
-            mask, _ = _on_canvas(np.clip(resize(self._mask, *size), 0.0, 1.0))
+            mask = _on_canvas(np.clip(resize(self._mask, *size), 0.0, 1.0), _MARGIN)
             keep = (canvas, mask)
         if image is None:
             initial = self._initial(canvas)
         else:
-            initial, _ = _on_canvas(np.clip(resize(image, *size), 0.0, 1.0))
+            initial = _on_canvas(np.clip(resize(image, *size), 0.0, 1.0), _MARGIN)
         options, stylizer = self._options, self._stylizer
         loss = StylizeLoss(
             stylizer.network.model,
@@ -468,7 +471,7 @@ class _Job:
         clock = _Clock(plan, index)
 
         def crop() -> np.ndarray:
-            return optimizer.image()[: size[0], : size[1]]
+            return optimizer.image()[_MARGIN : _MARGIN + size[0], _MARGIN : _MARGIN + size[1]]
 
         def on_step(step: int, losses: Mapping[str, float]) -> None:
             clock.tick(step)
@@ -680,18 +683,17 @@ def _cover(array: np.ndarray, height: int, width: int) -> np.ndarray:
     return pixels[top : top + height, left : left + width]
 
 
-def _on_canvas(array: np.ndarray) -> tuple[np.ndarray, tuple[int, int]]:
-    """Mirrors a picture over its lower and right edge up to multiples of 16, 32 at least.
+def _on_canvas(array: np.ndarray, margin: int = 0) -> np.ndarray:
+    """Mirrors a picture over its edges: a margin all around, then up to multiples of 16.
 
     Every pooling then divides evenly, and the smallest picture survives five blocks.
     """
-    height, width = array.shape[:2]
-    padding = [
-        (0, max(_SMALLEST_CANVAS, math.ceil(side / _MULTIPLE) * _MULTIPLE) - side)
-        for side in (height, width)
-    ]
+    padding = []
+    for side in array.shape[:2]:
+        whole = max(_SMALLEST_CANVAS, math.ceil((side + 2 * margin) / _MULTIPLE) * _MULTIPLE)
+        padding.append((margin, whole - side - margin))
     padding += [(0, 0)] * (array.ndim - 2)
-    return np.pad(array, padding, mode="symmetric"), (height, width)
+    return np.pad(array, padding, mode="symmetric")
 
 
 def _digest(picture: Picture) -> str:
