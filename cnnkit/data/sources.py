@@ -9,6 +9,7 @@ from cnnkit.errors import ImageError, UsageError
 from cnnkit.images import READABLE_SUFFIXES
 
 STDIN = "-"
+_WILDCARDS = "*?["
 
 
 @dataclass(frozen=True)
@@ -17,7 +18,8 @@ class Source:
 
     Attributes:
         path: the file, or "-" for stdin.
-        relative: its path below the folder that was named, for mirroring the tree in the output.
+        relative: its path below the folder that was named, or below the part of a glob before the
+            first wildcard; for mirroring the tree in the output.
     """
 
     path: str
@@ -37,46 +39,71 @@ def find_sources(arguments: Sequence[str], recursive: bool = False) -> list[Sour
         Sources, each file once.
 
     Raises:
-        UsageError: no argument, or stdin named twice.
-        ImageError: a folder without pictures, a glob without match, or a list that cannot be read.
+        UsageError: no argument, or an empty one.
+        ImageError: a folder without pictures, a glob without match, or a list that cannot be read
+            or names itself.
+
+    Example:
+
+    >>> [source.path for source in find_sources(["a.jpg", "b.jpg", "a.jpg"])]
+    ['a.jpg', 'b.jpg']
     """
     if not arguments:
         raise UsageError("no pictures given; name files, folders, globs, @list.txt or -")
     found: dict[str, Source] = {}
     for argument in arguments:
-        for source in _expand(argument, recursive):
+        for source in _expand(argument, recursive, ()):
             key = source.path if source.path == STDIN else os.path.realpath(source.path)
             found.setdefault(key, source)
     return list(found.values())
 
 
-def _expand(argument: str, recursive: bool) -> Iterable[Source]:
+def _expand(argument: str, recursive: bool, lists: tuple[Path, ...]) -> Iterable[Source]:
+    if not argument:
+        raise UsageError("a picture's name is empty; is a variable in the command not set?")
     path = Path(argument)
     if argument == STDIN:
         return [Source(STDIN, Path("stdin"))]
     if argument.startswith("@") and not path.exists():
+        listed = Path(argument[1:])
+        if listed in lists:
+            raise ImageError(f"the list {listed} names itself")
         return [
-            source for line in _read_list(Path(argument[1:])) for source in _expand(line, recursive)
+            source
+            for line in _read_list(listed)
+            for source in _expand(line, recursive, (*lists, listed))
         ]
     if path.is_dir():
         return _pictures_below(path, recursive)
-    if any(character in argument for character in "*?[") and not path.exists():
-        base = Path(path.anchor) if path.is_absolute() else Path()
-        matches = sorted(base.glob(str(path.relative_to(path.anchor) if path.anchor else path)))
-        if not matches:
-            raise ImageError(f"{argument} matches no file; check the pattern")
-        return [Source(str(match), Path(match.name)) for match in matches if match.is_file()]
+    if any(character in argument for character in _WILDCARDS) and not path.exists():
+        return _matches(path)
     return [Source(argument, Path(path.name))]
+
+
+def _matches(pattern: Path) -> list[Source]:
+    has_wildcard = [any(character in part for character in _WILDCARDS) for part in pattern.parts]
+    plain = pattern.parts[: has_wildcard.index(True)]
+    base = Path(*plain)
+    try:
+        matches = sorted(base.glob(str(Path(*pattern.parts[len(plain) :]))))
+    except ValueError as error:
+        raise ImageError(f"{pattern} is no pattern ({error}); check it") from None
+    files = [match for match in matches if match.is_file()]
+    if not files:
+        raise ImageError(f"{pattern} matches no file; check the pattern")
+    return [Source(str(file), file.relative_to(base)) for file in files]
 
 
 def _read_list(path: Path) -> list[str]:
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        # "-sig": Notepad begins its files with a byte order mark.
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
     except OSError as error:
         raise ImageError(f"{path} cannot be read: {error.strerror}; check the list") from None
     except UnicodeDecodeError:
         raise ImageError(f"{path} is not a UTF-8 text file; give one path a line") from None
-    return [line.strip() for line in lines if line.strip() and not line.startswith("#")]
+    names = [line.strip() for line in lines]
+    return [name for name in names if name and not name.startswith("#")]
 
 
 def _pictures_below(folder: Path, recursive: bool) -> list[Source]:
@@ -84,7 +111,10 @@ def _pictures_below(folder: Path, recursive: bool) -> list[Source]:
     pictures = sorted(
         path
         for path in folder.glob(pattern)
-        if path.suffix.lower() in READABLE_SUFFIXES and path.is_file()
+        if path.suffix.lower() in READABLE_SUFFIXES
+        # macOS leaves a "._a.jpg" beside each "a.jpg" on foreign disks.
+        and not path.name.startswith(".")
+        and path.is_file()
     )
     if not pictures:
         hint = "" if recursive else " (use -r to look into its folders)"
@@ -100,7 +130,8 @@ def plan_outputs(
     Args:
         sources: the inputs.
         output: what the user gave with -o: a file for one input, otherwise a folder that mirrors
-            the input tree. None: `<stem>-<task><suffix>` in the current directory.
+            the input tree; a name without suffix is a folder. None: `<stem>-<task><suffix>` in the
+            current directory.
         task: such as "stylized".
         suffix: such as ".png", for outputs whose name the user does not give.
 
@@ -108,21 +139,22 @@ def plan_outputs(
         One path per source.
 
     Raises:
-        UsageError: several inputs and a single output file, or two inputs whose results would
-            have the same name.
+        UsageError: several inputs and a single output file, two inputs whose results would have
+            the same name, or a result that would replace an input.
     """
     if output is None:
         outputs = [Path(f"{source.relative.stem}-{task}{suffix}") for source in sources]
     else:
         target = Path(output)
-        as_folder = len(sources) > 1 or target.is_dir() or output.endswith(("/", os.sep))
-        if not as_folder:
-            return [target]
-        if len(sources) > 1 and target.suffix and not target.is_dir():
+        is_folder = target.is_dir() or output.endswith(("/", os.sep)) or not target.suffix
+        if len(sources) > 1 and not is_folder:
             raise UsageError(
                 f"{output} is one file but there are {len(sources)} inputs; give a folder"
             )
-        outputs = [target / source.relative.with_suffix(suffix) for source in sources]
+        if is_folder:
+            outputs = [target / source.relative.with_suffix(suffix) for source in sources]
+        else:
+            outputs = [target]
     first_with: dict[Path, Source] = {}
     for source, path in zip(sources, outputs, strict=True):
         other = first_with.setdefault(path, source)
@@ -131,4 +163,8 @@ def plan_outputs(
                 f"{other.path} and {source.path} would both be written to {path}; "
                 "rename one, or run them apart with different -o"
             )
+    inputs = {os.path.realpath(source.path) for source in sources if source.path != STDIN}
+    for path in outputs:
+        if os.path.realpath(path) in inputs:
+            raise UsageError(f"{path} is an input and would be replaced; give another -o")
     return outputs

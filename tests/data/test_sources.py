@@ -1,0 +1,193 @@
+from pathlib import Path
+
+import pytest
+
+from cnnkit.data.sources import Source, find_sources, plan_outputs
+from cnnkit.errors import ExitCode, ImageError, UsageError
+
+
+@pytest.fixture(autouse=True)
+def tree(tmp_path, monkeypatch):
+    """A folder with pictures and other files, and it is the current one."""
+    for name in ("b.JPG", "a.png", "notes.txt", ".hidden.jpg", "sub/c.webp", "sub/deep/a.png"):
+        path = tmp_path / "photos" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    (tmp_path / "empty").mkdir()
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def paths(*arguments, **options):
+    return [source.path for source in find_sources(arguments, **options)]
+
+
+def relatives(*arguments, **options):
+    return [source.relative.as_posix() for source in find_sources(arguments, **options)]
+
+
+def test_files_come_in_the_order_they_were_given():
+    assert paths("photos/b.JPG", "photos/a.png") == ["photos/b.JPG", "photos/a.png"]
+    assert relatives("photos/b.JPG") == ["b.JPG"]
+
+
+def test_a_missing_file_is_kept_to_fail_by_itself():
+    assert paths("nothing.jpg") == ["nothing.jpg"]
+
+
+def test_each_file_comes_once_whatever_its_spelling(tree):
+    assert paths("photos/a.png", "./photos/a.png", str(tree / "photos" / "a.png"), "-", "-") == [
+        "photos/a.png",
+        "-",
+    ]
+
+
+def test_a_folder_gives_its_visible_pictures_sorted():
+    assert paths("photos") == ["photos/a.png", "photos/b.JPG"]
+
+
+def test_a_folder_gives_those_of_its_folders_only_when_asked():
+    assert relatives("photos", recursive=True) == ["a.png", "b.JPG", "sub/c.webp", "sub/deep/a.png"]
+
+
+def test_a_folder_without_pictures_is_one_line_with_a_hint():
+    with pytest.raises(ImageError, match=r"empty holds no pictures \(use -r to look into"):
+        paths("empty")
+    with pytest.raises(ImageError, match=r"empty holds no pictures$"):
+        paths("empty", recursive=True)
+
+
+def test_a_glob_gives_its_files_and_no_folders():
+    assert paths("photos/*") == [
+        "photos/.hidden.jpg",
+        "photos/a.png",
+        "photos/b.JPG",
+        "photos/notes.txt",
+    ]
+
+
+@pytest.mark.parametrize("absolute", [False, True])
+def test_a_glob_is_mirrored_from_its_first_wildcard(tree, absolute):
+    base = str(tree) + "/" if absolute else ""
+    assert relatives(f"{base}photos/**/a.png") == ["a.png", "sub/deep/a.png"]
+    assert relatives(f"{base}photos/sub/*.webp") == ["c.webp"]
+
+
+@pytest.mark.parametrize("pattern", ["photos/*.heic", "photos/su?", "nowhere/*"])
+def test_a_glob_without_files_is_one_line(pattern):
+    with pytest.raises(ImageError, match="matches no file; check the pattern"):
+        paths(pattern)
+
+
+def test_a_file_whose_name_has_wildcards_is_that_file(tree):
+    (tree / "what[1]?.jpg").touch()
+    assert paths("what[1]?.jpg") == ["what[1]?.jpg"]
+
+
+def test_a_list_gives_its_lines(tree):
+    (tree / "list.txt").write_text(
+        "\ufeffphotos/a.png\n\n  # a remark\n  photos/Ω 猫.jpg  \nempty/../photos/sub\n-\n",
+        encoding="utf-8",
+    )
+    assert paths("@list.txt") == [
+        "photos/a.png",
+        "photos/Ω 猫.jpg",
+        "empty/../photos/sub/c.webp",
+        "-",
+    ]
+
+
+def test_a_list_may_name_lists_but_not_itself(tree):
+    (tree / "outer.txt").write_text("@inner.txt\n@inner.txt\n")
+    (tree / "inner.txt").write_text("photos/a.png\n")
+    assert paths("@outer.txt") == ["photos/a.png"]
+    (tree / "inner.txt").write_text("@outer.txt\n")
+    with pytest.raises(ImageError, match=r"the list outer.txt names itself"):
+        paths("@outer.txt")
+
+
+def test_a_list_that_cannot_be_read_is_one_line(tree):
+    with pytest.raises(ImageError, match=r"none.txt cannot be read: No such file .*; check the"):
+        paths("@none.txt")
+    (tree / "latin.txt").write_bytes("naïve.jpg".encode("latin-1"))
+    with pytest.raises(ImageError, match=r"latin.txt is not a UTF-8 text file"):
+        paths("@latin.txt")
+
+
+def test_a_file_that_begins_with_an_at_sign_is_that_file(tree):
+    (tree / "@me.jpg").touch()
+    assert paths("@me.jpg") == ["@me.jpg"]
+
+
+def test_no_picture_and_an_empty_name_are_usage_errors():
+    with pytest.raises(UsageError, match="no pictures given; name files, folders, globs") as caught:
+        paths()
+    assert caught.value.exit_code == ExitCode.USAGE
+    with pytest.raises(UsageError, match="a picture's name is empty"):
+        paths("")
+
+
+# Outputs
+
+ONE = [Source("photos/a.jpg", Path("a.jpg"))]
+TWO = [*ONE, Source("photos/sub/b.tif", Path("sub/b.tif"))]
+
+
+def outputs(sources, output):
+    return [path.as_posix() for path in plan_outputs(sources, output, "stylized", ".png")]
+
+
+def test_without_an_output_the_name_tells_the_task():
+    assert outputs(TWO, None) == ["a-stylized.png", "b-stylized.png"]
+    assert outputs([Source("-", Path("stdin"))], None) == ["stdin-stylized.png"]
+
+
+@pytest.mark.parametrize("output", ["out.jpg", "new/folder/out.webp"])
+def test_one_input_may_have_a_file(output):
+    assert outputs(ONE, output) == [output]
+
+
+@pytest.mark.parametrize("output", ["empty", "new", "new.d/", "photos/sub/"])
+def test_one_input_may_have_a_folder(output):
+    assert outputs(ONE, output) == [f"{output.rstrip('/')}/a.png"]
+
+
+@pytest.mark.parametrize("output", ["empty", "new", "new.d/"])
+def test_several_inputs_are_mirrored_into_a_folder(output):
+    folder = output.rstrip("/")
+    assert outputs(TWO, output) == [f"{folder}/a.png", f"{folder}/sub/b.png"]
+
+
+def test_a_folder_may_have_a_name_like_a_file(tree):
+    (tree / "out.png").mkdir()
+    assert outputs(TWO, "out.png") == ["out.png/a.png", "out.png/sub/b.png"]
+
+
+def test_several_inputs_do_not_fit_into_one_file():
+    with pytest.raises(UsageError, match=r"out.png is one file but there are 2 inputs; give a"):
+        outputs(TWO, "out.png")
+
+
+@pytest.mark.parametrize("output", [None, "out"])
+def test_two_inputs_never_collide_silently(output):
+    same = [Source("x/a.jpg", Path("a.jpg")), Source("y/a.png", Path("a.png"))]
+    with pytest.raises(UsageError, match=r"x/a.jpg and y/a.png would both be written to .*a"):
+        outputs(same, output)
+
+
+def test_an_input_is_never_the_output(tree):
+    (tree / "link").symlink_to(tree / "photos")
+    for source, output in [
+        ("photos/a.png", "photos/a.png"),
+        ("photos/a.png", str(tree / "photos" / "a.png")),
+        ("photos/a.png", "photos"),
+        ("link/a.png", "photos/"),
+    ]:
+        with pytest.raises(UsageError, match=r"a.png is an input and would be replaced; give"):
+            outputs([Source(source, Path("a.png"))], output)
+
+
+def test_the_output_of_one_input_is_not_another_input():
+    sources = [Source("a.png", Path("a.png")), Source("a-stylized.png", Path("a-stylized.png"))]
+    with pytest.raises(UsageError, match=r"a-stylized.png is an input and would be replaced"):
+        outputs(sources, None)
