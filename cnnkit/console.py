@@ -22,8 +22,9 @@ class Console:
     def __init__(self, quiet: bool = False, verbose: bool = False):
         self.quiet = quiet
         self.verbose = verbose
-        self._out = RichConsole(highlight=False, soft_wrap=True)
-        self._err = RichConsole(stderr=True, highlight=False, soft_wrap=True)
+        # Without emoji: a file may be called "a:cat:.jpg".
+        self._out = RichConsole(highlight=False, soft_wrap=True, emoji=False)
+        self._err = RichConsole(stderr=True, highlight=False, soft_wrap=True, emoji=False)
 
     @property
     def is_live(self) -> bool:
@@ -40,12 +41,12 @@ class Console:
 
     def json(self, value: Any) -> None:
         """One JSON document on stdout."""
-        sys.stdout.write(json.dumps(to_plain(value), ensure_ascii=False, indent=2) + "\n")
+        sys.stdout.write(_to_json(value, indent=2) + "\n")
 
     def json_lines(self, values: Iterable[Any]) -> None:
         """One JSON object a line on stdout, each written at once."""
         for value in values:
-            sys.stdout.write(json.dumps(to_plain(value), ensure_ascii=False) + "\n")
+            sys.stdout.write(_to_json(value) + "\n")
             sys.stdout.flush()
 
     def note(self, text: str) -> None:
@@ -65,7 +66,8 @@ class Console:
 
     def error(self, text: str) -> None:
         """One line about what went wrong; never silenced."""
-        self._err.print(f"error: {text}", markup=False, style="red")
+        one_line = " ".join(text.splitlines())
+        self._err.print(f"error: {one_line}", markup=False, style="red")
 
     def progress(self) -> Progress:
         """A progress bar on stderr that vanishes when done; the caller adds tasks."""
@@ -79,3 +81,14 @@ class Console:
             transient=True,
             disable=not self.is_live,
         )
+
+
+def _to_json(value: Any, indent: int | None = None) -> str:
+    plain = to_plain(value)
+    text = json.dumps(plain, ensure_ascii=False, indent=indent, allow_nan=False)
+    try:
+        text.encode(getattr(sys.stdout, "encoding", None) or "utf-8")
+    except UnicodeEncodeError:
+        # Names of files that are no valid text, or letters that the terminal lacks: as \u escapes.
+        return json.dumps(plain, indent=indent, allow_nan=False)
+    return text

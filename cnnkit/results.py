@@ -1,5 +1,6 @@
 """What jobs return and commands print: frozen dataclasses, and the one JSON schema for all."""
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, is_dataclass
 from typing import Any
@@ -132,15 +133,23 @@ class StylizeResult:
 
 
 def to_plain(value: Any) -> Any:
-    """Dataclasses, tuples, paths and NumPy scalars as what `json.dumps` takes."""
+    """Dataclasses, tuples, paths and NumPy arrays as what `json.dumps` takes.
+
+    Numbers that are not finite become None: JSON has no word for them.
+
+    >>> to_plain({"box": (1, 2.5), "loss": float("nan")})
+    {'box': [1, 2.5], 'loss': None}
+    """
     if is_dataclass(value) and not isinstance(value, type):
         return to_plain(value.to_json() if isinstance(value, Record) else asdict(value))
     if isinstance(value, Mapping):
         return {str(key): to_plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [to_plain(item) for item in value]
-    if isinstance(value, (str, int, float, bool)) or value is None:
+    if isinstance(value, float):
+        return float(value) if math.isfinite(value) else None
+    if isinstance(value, (str, int)) or value is None:
         return value
-    if hasattr(value, "item") and getattr(value, "size", 1) == 1:
-        return value.item()
+    if hasattr(value, "tolist"):
+        return to_plain(value.tolist())
     return str(value)

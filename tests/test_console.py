@@ -1,0 +1,140 @@
+import io
+import json
+import sys
+
+import pytest
+from rich.table import Table
+
+from cnnkit.console import Console
+
+
+def test_results_go_to_stdout_and_all_else_to_stderr(capsys):
+    console = Console(verbose=True)
+    console.result("result")
+    console.note("note")
+    console.detail("detail")
+    console.warning("careful")
+    console.error("wrong")
+    assert capsys.readouterr() == (
+        "result\n",
+        "note\ndetail\nwarning: careful\nerror: wrong\n",
+    )
+
+
+def test_quiet_leaves_results_and_errors(capsys):
+    console = Console(quiet=True)
+    console.result("result")
+    console.note("note")
+    console.detail("detail")
+    console.warning("careful")
+    console.error("wrong")
+    assert capsys.readouterr() == ("result\n", "error: wrong\n")
+
+
+def test_details_are_only_for_verbose(capsys):
+    Console().detail("detail")
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize("name", ["[bold]a[/bold].jpg", "a:cat:.jpg", "a  b.jpg", "猫.jpg"])
+def test_names_are_printed_as_they_are(capsys, name):
+    console = Console()
+    console.result(name)
+    console.error(name)
+    assert capsys.readouterr() == (f"{name}\n", f"error: {name}\n")
+
+
+def test_long_lines_are_not_broken(capsys):
+    Console().result("x" * 500)
+    assert capsys.readouterr().out == "x" * 500 + "\n"
+
+
+def test_an_error_is_one_line_whatever_its_text(capsys):
+    Console().error("first\nsecond\r\nthird")
+    assert capsys.readouterr().err == "error: first second third\n"
+
+
+def test_json_is_one_document_with_letters_as_they_are(capsys):
+    Console().json({"source": "猫.jpg", "loss": float("nan")})
+    out = capsys.readouterr().out
+    assert "猫" in out
+    assert json.loads(out) == {"source": "猫.jpg", "loss": None}
+
+
+def test_json_lines_are_one_object_each_as_they_come(capsys):
+    def records():
+        yield {"a": 1}
+        # The first line is out before the second is made.
+        assert capsys.readouterr().out == '{"a": 1}\n'
+        yield {"a": 2}
+
+    Console().json_lines(records())
+    assert capsys.readouterr().out == '{"a": 2}\n'
+
+
+@pytest.mark.parametrize(
+    ("encoding", "name"), [("ascii", "猫.jpg"), ("cp1252", "🐈.jpg"), ("utf-8", "bad\udcff.jpg")]
+)
+def test_json_escapes_what_the_terminal_cannot_show(monkeypatch, encoding, name):
+    stdout = io.TextIOWrapper(io.BytesIO(), encoding=encoding)
+    monkeypatch.setattr(sys, "stdout", stdout)
+    Console().json({"source": name})
+    stdout.flush()
+    assert json.loads(stdout.buffer.getvalue().decode(encoding)) == {"source": name}
+
+
+def test_a_table_is_a_result(capsys):
+    table = Table("name")
+    table.add_row("compact")
+    Console().table(table)
+    printed = capsys.readouterr()
+    assert "compact" in printed.out
+    assert printed.err == ""
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+@pytest.fixture
+def use_stderr(monkeypatch):
+    for name in ("NO_COLOR", "FORCE_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("TERM", "xterm-256color")
+
+    def use(stream):
+        monkeypatch.setattr(sys, "stderr", stream)
+        return stream
+
+    return use
+
+
+def test_colours_are_for_terminals(use_stderr):
+    terminal = use_stderr(Terminal())
+    Console().error("wrong")
+    assert "\x1b[31m" in terminal.getvalue()
+    file = use_stderr(io.StringIO())
+    Console().error("wrong")
+    assert file.getvalue() == "error: wrong\n"
+
+
+def test_no_color_is_respected(use_stderr, monkeypatch):
+    terminal = use_stderr(Terminal())
+    monkeypatch.setenv("NO_COLOR", "1")
+    Console().error("wrong")
+    assert terminal.getvalue() == "error: wrong\n"
+
+
+@pytest.mark.parametrize(
+    ("stream", "quiet", "is_live"),
+    [(Terminal, False, True), (Terminal, True, False), (io.StringIO, False, False)],
+)
+def test_a_progress_bar_is_drawn_on_a_terminal_only(use_stderr, stream, quiet, is_live):
+    stderr = use_stderr(stream())
+    console = Console(quiet=quiet)
+    assert console.is_live == is_live
+    with console.progress() as progress:
+        progress.add_task("painting", total=2, status="loss 1")
+    assert ("painting" in stderr.getvalue()) == is_live
+    assert is_live or stderr.getvalue() == ""
