@@ -1,16 +1,32 @@
 """The command line as a whole: commands, global options, and the one boundary for errors."""
 
+import os
 import sys
 
 import typer
+import typer.core
 
 import cnnkit
 from cnnkit.cli import doctor, samples, stylize, train, weights
 from cnnkit.console import Console
 from cnnkit.errors import CnnkitError, ExitCode
 
+
+class _Interrupted(Exception):
+    """Ctrl-C, under a name that Typer leaves alone: its versions differ in what they make of it."""
+
+
+class _Commands(typer.core.TyperGroup):
+    def invoke(self, context):
+        try:
+            return super().invoke(context)
+        except KeyboardInterrupt:
+            raise _Interrupted from None
+
+
 app = typer.Typer(
     name="cnnkit",
+    cls=_Commands,
     help="Convolutional networks on your own pictures. Everything works offline.",
     no_args_is_help=True,
     rich_markup_mode="rich",
@@ -53,17 +69,20 @@ def run(arguments: list[str] | None = None) -> int:
         An `ExitCode`. A `CnnkitError` becomes one line on stderr; any other exception is a bug
         and is raised.
     """
+    _show_any_name()
     try:
-        code = app(arguments, standalone_mode=False)
+        code = app(arguments, prog_name="cnnkit", standalone_mode=False)
+        sys.stdout.flush()
     except CnnkitError as error:
         Console().error(str(error))
         return int(error.exit_code)
-    except (KeyboardInterrupt, typer.Abort):
+    except (_Interrupted, KeyboardInterrupt, typer.Abort):
         Console().note("stopped by Ctrl-C")
         return int(ExitCode.INTERRUPTED)
-    except BrokenPipeError:
-        # The reader of a pipe (`| head`) went away: nobody is left to tell.
-        sys.stderr.close()
+    except (BrokenPipeError, SystemExit):
+        # The reader of a pipe (`| head`) went away, so nobody is left to tell. Typer and Rich turn
+        # it into an exit of their own; commands never do.
+        _forget_stdout()
         return int(ExitCode.DONE)
     except Exception as error:
         # Usage errors show themselves. Their class is click's or, from Typer 0.26 on, Typer's own.
@@ -72,3 +91,17 @@ def run(arguments: list[str] | None = None) -> int:
         error.show()
         return int(ExitCode.USAGE)
     return int(code or 0)
+
+
+def _show_any_name() -> None:
+    """Lets names of files be printed that are no valid text, or that the terminal cannot show."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _forget_stdout() -> None:
+    """Keeps Python from flushing into a closed pipe when it ends."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 1)
+    os.close(nowhere)

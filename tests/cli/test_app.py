@@ -1,0 +1,199 @@
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import typer
+
+import cnnkit
+from cnnkit.cli.app import app, run
+from cnnkit.errors import (
+    CnnkitError,
+    DivergenceError,
+    ExitCode,
+    ImageError,
+    ResourceError,
+    UsageError,
+    WeightsError,
+)
+
+COMMANDS = ("stylize", "samples", "weights", "train", "doctor")
+
+
+@pytest.fixture
+def command(monkeypatch):
+    """Adds the command `try`, which does what the test says."""
+
+    def add(action):
+        monkeypatch.setattr(app, "registered_commands", [*app.registered_commands])
+        app.command("try")(action)
+
+    return add
+
+
+def python_m_cnnkit(*arguments, **options):
+    return subprocess.run(
+        [sys.executable, "-m", "cnnkit", *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        **options,
+    )
+
+
+def test_version_is_one_line_on_stdout(capsys):
+    assert run(["--version"]) == 0
+    assert capsys.readouterr() == (f"cnnkit {cnnkit.__version__}\n", "")
+
+
+@pytest.mark.parametrize("option", ["--help", "-h"])
+def test_help_names_every_command_and_exit_code(capsys, option):
+    assert run([option]) == 0
+    text = " ".join(capsys.readouterr().out.split())
+    for name in COMMANDS:
+        assert name in text
+    for code in ExitCode:
+        assert f"{code.value} " in text
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_has_help(capsys, name):
+    assert run([name, "--help"]) == 0
+    assert f"cnnkit {name}" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["paint"], "No such command"),
+        (["doctor", "--colour"], "No such option"),
+        (["weights", "fetch"], "Missing argument"),
+    ],
+)
+def test_wrong_usage_is_exit_code_2_on_stderr(capsys, arguments, message):
+    assert run(arguments) == 2
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert message in printed.err
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (CnnkitError, 3),
+        (ImageError, 3),
+        (ResourceError, 3),
+        (DivergenceError, 3),
+        (UsageError, 2),
+        (WeightsError, 5),
+    ],
+)
+def test_an_error_that_a_user_can_mend_is_one_line_and_its_exit_code(command, capsys, error, code):
+    def fail():
+        raise error("a.jpg is empty; copy it again")
+
+    command(fail)
+    assert run(["try"]) == code
+    assert capsys.readouterr() == ("", "error: a.jpg is empty; copy it again\n")
+
+
+def test_a_bug_shows_its_traceback(command):
+    def fail():
+        raise ZeroDivisionError("bug")
+
+    command(fail)
+    with pytest.raises(ZeroDivisionError, match="bug"):
+        run(["try"])
+
+
+def test_a_bug_shows_its_traceback_in_the_shell():
+    code = "import cnnkit.console as c; c.Console.result = None; from cnnkit.cli.app import run; "
+    found = subprocess.run(
+        [sys.executable, "-c", code + "run(['weights', 'path'])"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert found.returncode == 1
+    assert "Traceback (most recent call last)" in found.stderr
+    assert found.stderr.endswith("TypeError: 'NoneType' object is not callable\n")
+
+
+@pytest.mark.parametrize("interrupt", [KeyboardInterrupt, typer.Abort])
+def test_ctrl_c_is_one_line_and_exit_code_130(command, capsys, interrupt):
+    def stop():
+        raise interrupt
+
+    command(stop)
+    assert run(["try"]) == 130
+    assert capsys.readouterr() == ("", "stopped by Ctrl-C\n")
+
+
+@pytest.mark.parametrize("code", [0, 1, 3, 4, 5, 130])
+def test_commands_choose_their_exit_code(command, code):
+    def leave():
+        raise typer.Exit(code)
+
+    command(leave)
+    assert run(["try"]) == code
+
+
+def test_commands_may_return_their_exit_code(command):
+    command(lambda: ExitCode.NOTHING_FOUND)
+    assert run(["try"]) == 4
+
+
+def test_python_m_cnnkit_is_the_command():
+    found = python_m_cnnkit("--version")
+    assert (found.returncode, found.stdout) == (0, f"cnnkit {cnnkit.__version__}\n")
+
+
+def test_exit_codes_reach_the_shell():
+    found = python_m_cnnkit("weights", "path", "vgg20")
+    assert found.returncode == 2
+    assert found.stdout == ""
+    assert found.stderr == "error: there are no weights named 'vgg20'; did you mean vgg19?\n"
+
+
+@pytest.mark.parametrize("arguments", [("weights", "list", "--json"), ("weights", "list")])
+def test_a_reader_that_goes_away_is_no_error(arguments):
+    reader, writer = os.pipe()
+    os.close(reader)
+    found = subprocess.run(
+        [sys.executable, "-m", "cnnkit", *arguments],
+        stdout=writer,
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+    )
+    os.close(writer)
+    assert (found.returncode, found.stderr) == (0, "")
+
+
+def test_names_that_are_no_text_can_be_printed():
+    environment = {**os.environ, "CNNKIT_HOME": "/bad\udcff", "PYTHONIOENCODING": "ascii"}
+    found = python_m_cnnkit("weights", "path", env=environment)
+    assert (found.returncode, found.stdout) == (0, "/bad\\udcff/weights\n")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows sends Ctrl-C to a group of processes")
+def test_a_real_ctrl_c_ends_a_command_with_130():
+    code = (
+        "import sys, time; from cnnkit.cli.app import app, run\n"
+        "@app.command('wait')\n"
+        "def wait():\n"
+        "    print('ready', flush=True)\n"
+        "    time.sleep(20)\n"
+        "sys.exit(run(['wait']))"
+    )
+    started = time.monotonic()
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout.readline() == "ready\n"
+        process.send_signal(signal.SIGINT)
+        _, error = process.communicate()
+    assert (process.returncode, error) == (130, "stopped by Ctrl-C\n")
+    assert time.monotonic() - started < 15
