@@ -124,3 +124,26 @@ class StylizeOptions:
             raise UsageError(f"ema must be at least 0 and less than 1, not {self.ema}")
         if not self.style_layers or min(self.style_layers.values()) < 0:
             raise UsageError("style-layers needs at least one layer, and no negative weight")
+
+
+@dataclass(frozen=True)
+class BackboneOptions:
+    """Settings of `cnnkit train backbone`; the defaults are the recipe of the shipped weights.
+
+    Attributes:
+        steps: optimizer steps.
+        batch_size: crops in a step.
+        crop: side of a crop, in pixels.
+        learning_rate: Adam's step size after the warm-up; it falls to 0 as a half cosine.
+        warmup_steps: steps over which the step size grows to `learning_rate`.
+        steps_per_epoch: steps between two reports and two checkpoints.
+        seed: of crops, colours and initial weights.
+    """
+
+    steps: int = 14000
+    batch_size: int = 16
+    crop: int = 96
+    learning_rate: float = 3e-3
+    warmup_steps: int = 100
+    steps_per_epoch: int = 250
+    seed: int = 0

@@ -44,6 +44,6 @@ Recursive = Annotated[
 ]
 Threads = Annotated[
     int | None,
-    typer.Option(help="Compute threads [default: all cores].", rich_help_panel=RUN_PANEL),
+    typer.Option(help="Compute threads.", show_default="all cores", rich_help_panel=RUN_PANEL),
 ]
 Seed = Annotated[int, typer.Option(help="Seed of everything random.", rich_help_panel=RUN_PANEL)]

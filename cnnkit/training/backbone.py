@@ -13,7 +13,7 @@ import io
 import json
 import math
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 
 import keras
@@ -31,23 +31,11 @@ from cnnkit.models.vgg import (
     set_convolution_weights,
     unit_preprocessing,
 )
+from cnnkit.options import BackboneOptions
 
 STUDENT_LAYERS = tuple(layer_names()[: layer_names().index(COMPACT_LAST_LAYER) + 1])
 REPORTED_LAYERS = tuple(f"block{block}_conv1" for block in range(1, 6))
 _HEAD_SUFFIX = "_to_vgg19"
-
-
-@dataclass(frozen=True)
-class BackboneOptions:
-    """Settings of a distillation; the defaults are the recipe of the shipped weights."""
-
-    steps: int = 6000
-    batch_size: int = 16
-    crop: int = 96
-    learning_rate: float = 3e-3
-    warmup_steps: int = 100
-    steps_per_epoch: int = 250
-    seed: int = 0
 
 
 def find_pictures(
