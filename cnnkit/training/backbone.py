@@ -385,7 +385,8 @@ def _finished_epochs(state: Path) -> int:
     return json.loads(metadata.read_text())["epoch"] if metadata.exists() else 0
 
 
-def _teacher_heads(teacher: keras.Model) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+def teacher_heads(teacher: keras.Model) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Kernel and bias of the 1x1 heads of a compressed teacher, by target name."""
     return {
         layer.name: tuple(layer.get_weights())
         for layer in teacher.layers
@@ -393,7 +394,7 @@ def _teacher_heads(teacher: keras.Model) -> dict[str, tuple[np.ndarray, np.ndarr
     }
 
 
-def _read_for_report(path: Path, size: int = 256) -> np.ndarray:
+def read_for_report(path: Path, size: int = 256) -> np.ndarray:
     """The middle `(size, size, 3)` of a picture, made larger first where it is too small."""
     pixels = read_image(path).pixels
     scale = max(1.0, size / min(pixels.shape[:2]))
@@ -451,7 +452,7 @@ def train_backbone(
         batch_normalization=True,
         name="compact",
     )
-    distiller = Distiller(student, teacher_model, variances, _teacher_heads(teacher_model))
+    distiller = Distiller(student, teacher_model, variances, teacher_heads(teacher_model))
     schedule = keras.optimizers.schedules.CosineDecay(
         initial_learning_rate=options.learning_rate / 100,
         decay_steps=max(1, options.steps - options.warmup_steps),
@@ -473,6 +474,6 @@ def train_backbone(
     save_compact(folder / "compact.npz", distiller.compact_weights())
     report = {}
     if held:
-        report = explained_variance(distiller, (_read_for_report(path) for path in held))
+        report = explained_variance(distiller, (read_for_report(path) for path in held))
         write_bytes(folder / "report.json", json.dumps(report, indent=1).encode())
     return report

@@ -1,0 +1,103 @@
+"""What every benchmark needs: pictures, the machine, timed processes, contact sheets."""
+
+import os
+import platform
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from cnnkit.data.samples import find_sample, load_sample
+from cnnkit.images import Picture, resize, to_uint8, write_image
+from cnnkit.runtime import configure
+
+configure()
+
+STYLES = ("stained-glass", "impasto", "ink-wash", "woodcut", "mosaic", "waves")
+CONTENTS = ("astronaut", "chelsea", "coffee", "rocket")
+
+
+def sample(name: str) -> np.ndarray:
+    """A sample picture by name, float32 `(height, width, 3)` in [0, 1]."""
+    return load_sample(find_sample(name)).pixels
+
+
+def machine() -> str:
+    """One line: processor, cores, versions."""
+    name = platform.processor()
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        found = re.search(r"model name\s*:\s*(.+)", info.read_text())
+        name = found[1] if found else name
+    parts = ", ".join(f"{package} {version(package)}" for package in ("keras", "tensorflow"))
+    return f"{name}, {os.cpu_count()} cores, Python {platform.python_version()}, {parts}"
+
+
+def run_process(arguments: Sequence[str]) -> tuple[float, float]:
+    """Runs a command to its end: `(wall seconds, peak resident bytes of the process)`."""
+    begin = time.monotonic()
+    process = subprocess.Popen(arguments, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    _, status, usage = os.wait4(process.pid, 0)
+    seconds = time.monotonic() - begin
+    if status:
+        raise SystemExit(f"{' '.join(arguments)} failed with status {status}")
+    return seconds, usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+
+
+def cnnkit(*arguments: str) -> list[str]:
+    """The command line of cnnkit in this interpreter."""
+    return [sys.executable, "-m", "cnnkit", *arguments]
+
+
+def sample_folder() -> Path:
+    """A temporary folder with the sample pictures."""
+    folder = Path(tempfile.mkdtemp(prefix="cnnkit-benchmark-"))
+    for name in (*CONTENTS, *STYLES):
+        write_image(folder / f"{name}.png", Picture(sample(name)))
+    return folder
+
+
+def write_sheet(
+    path: Path,
+    rows: Sequence[Sequence[np.ndarray]],
+    columns: Sequence[str] = (),
+    labels: Sequence[str] = (),
+    cell: int = 256,
+    quality: int = 90,
+) -> None:
+    """Writes pictures as a grid, each fitted into a square cell, with column and row titles."""
+    top, left = (22 if columns else 0), (0 if not labels else 110)
+    sheet = Image.new(
+        "RGB", (left + cell * max(map(len, rows)), top + cell * len(rows)), (250, 250, 250)
+    )
+    draw = ImageDraw.Draw(sheet)
+    font = ImageFont.load_default(14)
+    for column, text in enumerate(columns):
+        draw.text((left + cell * column + cell // 2, 10), text, (30, 30, 30), font, anchor="mm")
+    for row, pictures in enumerate(rows):
+        if labels:
+            place = (left - 8, top + cell * row + cell // 2)
+            draw.text(place, labels[row], (30, 30, 30), font, anchor="rm")
+        for column, pixels in enumerate(pictures):
+            if pixels.dtype == np.uint8:
+                pixels = pixels / 255.0
+            scale = (cell - 6) / max(pixels.shape[:2])
+            size = tuple(max(1, round(side * scale)) for side in pixels.shape[:2])
+            tile = Image.fromarray(to_uint8(resize(pixels, *size)))
+            sheet.paste(
+                tile,
+                (
+                    left + cell * column + (cell - tile.width) // 2,
+                    top + cell * row + (cell - tile.height) // 2,
+                ),
+            )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    options = {"quality": quality} if path.suffix == ".jpg" else {}
+    sheet.save(path, **options)
