@@ -28,24 +28,19 @@ from cnnkit.training.backbone import (
     teacher_heads,
 )
 
-HELD_OUT = (
-    "*/bsds/*",
-    *(
-        f"*/paintings/{name}.jpg"
-        for name in [
-            "starry_night",
-            "delaunay_metzinger_portrait",
-            "woodcut_portrait",
-            "water_lilies",
-            "roman_mosaic_ducks",
-            "bamboo_ink",
-            "impasto_palette",
-            "zigzag_colour",
-            "olive_trees",
-            "frida_kahlo_thorn_necklace",
-        ]
-    ),
+HELD_OUT_PAINTINGS = (
+    "bamboo_ink",
+    "delaunay_metzinger_portrait",
+    "frida_kahlo_thorn_necklace",
+    "impasto_palette",
+    "olive_trees",
+    "roman_mosaic_ducks",
+    "starry_night",
+    "water_lilies",
+    "woodcut_portrait",
+    "zigzag_colour",
 )
+HELD_OUT = ("*/bsds/*", *(f"*/paintings/{name}.jpg" for name in HELD_OUT_PAINTINGS))
 
 
 def load_student(path: Path) -> keras.Model:
