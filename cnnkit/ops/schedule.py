@@ -108,7 +108,7 @@ def fit_steps_to_budget(
 
     Returns:
         A plan whose predicted time is at most `seconds`, ending at the finest size that affords
-        a tenth of its preset's steps; at least one step at the coarsest size.
+        a tenth of its preset's steps and one whole step; at least one step at the coarsest size.
     """
     for last in range(len(sizes), 0, -1):
         kept = list(sizes[:last])
@@ -118,9 +118,10 @@ def fit_steps_to_budget(
             for count, (height, width) in zip(wanted, kept, strict=True)
         )
         ratio = (seconds - seconds_per_scale * last) / cost
-        if ratio >= 0.1 or last == 1:
+        counts = [int(count * max(ratio, 0.0)) for count in wanted]
+        if (ratio >= 0.1 and min(counts) >= 1) or last == 1:
             return [
-                Scale(height, width, max(1, int(count * max(ratio, 0.0))))
-                for count, (height, width) in zip(wanted, kept, strict=True)
+                Scale(height, width, max(1, count))
+                for count, (height, width) in zip(counts, kept, strict=True)
             ]
     raise ValueError(f"sizes must not be empty. Received: {sizes}")

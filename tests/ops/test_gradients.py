@@ -1,0 +1,44 @@
+import keras
+import numpy as np
+import pytest
+
+from cnnkit.ops.gradients import value_and_gradient
+
+
+def test_the_gradient_is_that_of_finite_differences():
+    def function(x):
+        return keras.ops.sum(keras.ops.sin(x) * x)
+
+    point = np.random.default_rng(0).normal(size=(2, 3)).astype("float32")
+    value, gradient = value_and_gradient(function)(point)
+    assert value == pytest.approx(float(np.sum(np.sin(point) * point)), rel=1e-5)
+    # d/dx (x sin x) = sin x + x cos x
+    np.testing.assert_allclose(gradient, np.sin(point) + point * np.cos(point), atol=1e-5)
+    assert gradient.shape == point.shape
+
+
+def test_float64_is_taken_and_the_argument_kept():
+    point = np.ones(3)
+    value, gradient = value_and_gradient(lambda x: keras.ops.sum(x**3))(point)
+    assert value == 3.0
+    assert gradient.tolist() == [3.0, 3.0, 3.0]
+    assert point.dtype == np.float64
+
+
+def test_it_is_compiled_once_for_many_points():
+    calls = []
+
+    def function(x):
+        calls.append(1)
+        return keras.ops.sum(x)
+
+    evaluate = value_and_gradient(function)
+    for number in range(4):
+        assert evaluate(np.full(2, number, "float32"))[0] == 2 * number
+    assert len(calls) == 1
+
+
+def test_an_unknown_backend_is_named(monkeypatch):
+    monkeypatch.setattr(keras.backend, "backend", lambda: "abacus")
+    with pytest.raises(ValueError, match=r"tensorflow, jax or torch\. Received: abacus"):
+        value_and_gradient(lambda x: x)
