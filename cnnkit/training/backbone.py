@@ -139,7 +139,9 @@ def build_teacher(teacher: str | Path, layers: Sequence[str] = STUDENT_LAYERS) -
         set_convolution_weights(model, convolution_weights(source))
     elif path.suffix == ".keras":
         source = keras.models.load_model(path)
-        model = keras.Model(source.inputs, {name: source.get_layer(name).output for name in layers})
+        model = keras.Model(
+            source.inputs[0], {name: source.get_layer(name).output for name in layers}
+        )
     else:
         raise WeightsError(f"{path} is no teacher; give --teacher an .npz, .h5 or .keras file")
     model.trainable = False
@@ -165,7 +167,7 @@ def _build_npz_teacher(path: Path, layers: Sequence[str]) -> keras.Model:
             outputs[head] = keras.layers.Conv2D(channels, 1, activation="relu", name=head)(
                 trunk.output[layer]
             )
-    model = keras.Model(trunk.inputs, outputs, name="teacher")
+    model = keras.Model(trunk.inputs[0], outputs, name="teacher")
     weights = {
         name: (arrays[f"{name}/kernel"], arrays[f"{name}/bias"])
         for name in {key.split("/")[0] for key in arrays}
