@@ -48,12 +48,6 @@ def backbone(
     learning_rate: Annotated[
         float, typer.Option(help="Adam's step size at its highest.")
     ] = _DEFAULTS.learning_rate,
-    finetune_steps: Annotated[
-        int, typer.Option(min=0, help="Steps after batch normalisation is folded away.")
-    ] = _DEFAULTS.finetune_steps,
-    finetune_learning_rate: Annotated[
-        float, typer.Option(help="Adam's step size at their beginning.")
-    ] = _DEFAULTS.finetune_learning_rate,
     steps_per_epoch: Annotated[
         int,
         typer.Option(
@@ -78,8 +72,6 @@ def backbone(
         batch_size=batch,
         crop=crop,
         learning_rate=learning_rate,
-        finetune_steps=finetune_steps,
-        finetune_learning_rate=finetune_learning_rate,
         steps_per_epoch=steps_per_epoch,
         seed=seed,
     )
@@ -92,7 +84,7 @@ def backbone(
 
     def show(epoch: int, losses: dict) -> None:
         console.note(
-            f"step {(epoch + 1) * steps_per_epoch} of {steps + finetune_steps}: "
+            f"step {min(steps, (epoch + 1) * steps_per_epoch)} of {steps}: "
             f"unexplained {losses['loss']:.4f}"
         )
 

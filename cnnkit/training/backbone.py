@@ -381,10 +381,10 @@ def _check_same_run(folder: Path, settings: dict) -> None:
     write_bytes(path, json.dumps(settings, indent=1).encode())
 
 
-def _finished_epochs(state: Path, first: int) -> int:
-    """The epoch that a run with its state in `state` goes on with; `first` without one."""
+def _finished_epochs(state: Path) -> int:
+    """The epoch that a run whose state lies in `state` goes on with."""
     metadata = state / "training_metadata.json"
-    return json.loads(metadata.read_text())["epoch"] if metadata.exists() else first
+    return json.loads(metadata.read_text())["epoch"] if metadata.exists() else 0
 
 
 def teacher_heads(teacher: keras.Model) -> dict[str, tuple[np.ndarray, np.ndarray]]:
@@ -446,7 +446,14 @@ def train_backbone(
     variances = channel_variances(
         teacher_model, np.concatenate([calibration[index][0] for index in range(16)])
     )
-    student = _build_student(batch_normalization=True)
+    student = build_vgg(
+        widths=COMPACT_WIDTHS,
+        outputs=STUDENT_LAYERS,
+        preprocessing=unit_preprocessing,
+        padding="reflect",
+        batch_normalization=True,
+        name="compact",
+    )
     distiller = Distiller(student, teacher_model, variances, teacher_heads(teacher_model))
     schedule = keras.optimizers.schedules.CosineDecay(
         initial_learning_rate=options.learning_rate / 100,
@@ -454,59 +461,11 @@ def train_backbone(
         warmup_target=options.learning_rate,
         warmup_steps=options.warmup_steps,
     )
-    epochs = math.ceil(options.steps / options.steps_per_epoch)
-    _fit(distiller, training, options, schedule, 0, epochs, folder / "state", folder, on_epoch)
-
-    # While batch normalisation goes by the batch, its noise hides the last few per cent. Folded
-    # into plain convolutions the network learns them.
-    folded = _build_student(batch_normalization=False)
-    set_convolution_weights(folded, convolution_weights(student))
-    heads = {name: tuple(head.get_weights()) for name, head in distiller.heads.items()}
-    distiller = Distiller(folded, teacher_model, variances, heads)
-    schedule = keras.optimizers.schedules.CosineDecay(
-        options.finetune_learning_rate, max(1, options.finetune_steps)
-    )
-    last = epochs + math.ceil(options.finetune_steps / options.steps_per_epoch)
-    state = folder / "state_finetune"
-    _fit(distiller, training, options, schedule, epochs, last, state, folder, on_epoch)
-
-    save_compact(folder / "compact.npz", distiller.compact_weights())
-    report = {}
-    if held:
-        report = explained_variance(distiller, (read_for_report(path) for path in held))
-        write_bytes(folder / "report.json", json.dumps(report, indent=1).encode())
-    return report
-
-
-def _build_student(batch_normalization: bool) -> keras.Model:
-    return build_vgg(
-        widths=COMPACT_WIDTHS,
-        outputs=STUDENT_LAYERS,
-        preprocessing=unit_preprocessing,
-        padding="reflect",
-        batch_normalization=batch_normalization,
-        name="compact",
-    )
-
-
-def _fit(
-    distiller: Distiller,
-    pictures: Sequence[Path],
-    options: BackboneOptions,
-    schedule: keras.optimizers.schedules.LearningRateSchedule,
-    first: int,
-    last: int,
-    state: Path,
-    folder: Path,
-    on_epoch: Callable[[int, dict], None] | None,
-) -> None:
-    """Trains epochs `first` to `last`, or what is left of them after an interruption."""
     distiller.compile(optimizer=keras.optimizers.Adam(schedule))
-    start = _finished_epochs(state, first)
+    state = folder / "state"
     distiller.fit(
-        RandomCrops(pictures, options, epoch=start),
-        initial_epoch=first,
-        epochs=last,
+        RandomCrops(training, options, epoch=_finished_epochs(state)),
+        epochs=math.ceil(options.steps / options.steps_per_epoch),
         shuffle=False,
         callbacks=[
             keras.callbacks.BackupAndRestore(state, delete_checkpoint=False),
@@ -514,3 +473,9 @@ def _fit(
         ],
         verbose=0,
     )
+    save_compact(folder / "compact.npz", distiller.compact_weights())
+    report = {}
+    if held:
+        report = explained_variance(distiller, (read_for_report(path) for path in held))
+        write_bytes(folder / "report.json", json.dumps(report, indent=1).encode())
+    return report
