@@ -27,7 +27,7 @@ class Latest(keras.metrics.Metric):
         self.value.assign(value)
 
     def result(self) -> Tensor:
-        return self.value
+        return keras.ops.convert_to_tensor(self.value)
 
 
 class _KeepInRange(keras.constraints.Constraint):
@@ -110,7 +110,7 @@ class GeneratedImage(keras.Model):
 
     def result(self) -> np.ndarray:
         """The picture as float32 `(height, width, 3)` in [0, 1]: the average, where one is kept."""
-        image = self.average if self._ema else self.image()
+        image = self.average.value if self._ema else self.image()
         return np.clip(keras.ops.convert_to_numpy(image), 0.0, 1.0)
 
     def call(self, inputs: Tensor, training: bool = False) -> Tensor:

@@ -5,6 +5,9 @@ block has and how wide they are. The layer names are those of Keras' application
 """
 
 import difflib
+import io
+import zipfile
+import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -255,7 +258,8 @@ def read_compact(path: str | Path) -> dict[str, tuple[np.ndarray, np.ndarray]]:
         WeightsError: the file is damaged or of another kind.
     """
     try:
-        with np.load(path, allow_pickle=False) as file:
+        # As bytes: of a damaged file np.load would leave the handle open.
+        with np.load(io.BytesIO(Path(path).read_bytes()), allow_pickle=False) as file:
             return {
                 name.removesuffix("/kernel"): (
                     file[name].astype(np.float32),
@@ -264,7 +268,7 @@ def read_compact(path: str | Path) -> dict[str, tuple[np.ndarray, np.ndarray]]:
                 for name in file.files
                 if name.endswith("/kernel")
             }
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise WeightsError(
             f"{path} is damaged or holds no compact backbone ({error}); install cnnkit again"
         ) from None
@@ -275,10 +279,19 @@ def _load_feature_network(path: Path, layers: Sequence[str], pooling: str) -> Fe
         raise WeightsError(f"{path} does not exist; give --backbone a .keras file or a name")
     try:
         model = keras.models.load_model(path, compile=False)
-    except (OSError, ValueError, TypeError, KeyError) as error:
-        reason = str(error).strip().splitlines()[0]
+    except (OSError, ValueError, TypeError, KeyError, zipfile.BadZipFile, zlib.error) as error:
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise WeightsError(f"{path} cannot be loaded as a Keras model: {reason}") from None
     _check_layers(layers, [layer.name for layer in model.layers], path.name)
+    if len(model.inputs) != 1 or tuple(model.inputs[0].shape[1:]) != (None, None, 3):
+        shapes = ", ".join(str(tuple(tensor.shape[1:])) for tensor in model.inputs)
+        raise WeightsError(
+            f"{path} takes pictures of shape {shapes}; save the model with input shape "
+            "(None, None, 3), for pictures of any size"
+        )
+    for layer in layers:
+        if len(getattr(model.get_layer(layer).output, "shape", ())) != 4:
+            raise UsageError(f"layer {layer!r} of {path.name} gives no maps (height, width, C)")
     if pooling == "average":
         average = keras.models.clone_model(model, clone_function=_average_instead_of_max)
         average.set_weights(model.get_weights())

@@ -29,6 +29,8 @@ def collapse_pyramid(levels: Sequence[Tensor]) -> Tensor:
     Returns:
         `(height_0, width_0, channels)`.
     """
+    # JAX's own functions take tensors but no Keras variables.
+    levels = [keras.ops.convert_to_tensor(level) for level in levels]
     image = levels[-1]
     for level in reversed(levels[:-1]):
         size = (level.shape[0], level.shape[1])

@@ -17,6 +17,9 @@ _PYRAMID_LEVELS = 5
 _FINAL_LEARNING_RATE = 0.05  # relative to the first
 _RETRIES = 4
 _LBFGS_RESTARTS = 3
+# Below this the loss is rounding, and Adam would make full-sized steps of it: a picture that starts
+# where it should end, as at strength 0, is left alone.
+_NOTHING_LEFT = 1e-4
 
 # What is called after each step: (steps done, losses).
 OnStep = Callable[[int, Mapping[str, float]], None]
@@ -59,6 +62,8 @@ class ScaleOptimizer:
         by_pixels = options.parameterization == "pixels" or options.optimizer != "adam"
         self._loss = loss
         self._options = options
+        self._initial = initial
+        self._caution = 1.0
         self._note = on_note
         self.steps = steps
         self.steps_done = 0
@@ -75,6 +80,7 @@ class ScaleOptimizer:
 
     def _compile(self, caution: float) -> None:
         """(Re)makes the optimizer with its first step size multiplied by `caution`."""
+        self._caution = caution
         options = self._options
         rate = default_learning_rate(options) * caution
         if options.optimizer == "sgd":
@@ -95,26 +101,46 @@ class ScaleOptimizer:
 
     def image(self) -> np.ndarray:
         """The canvas so far, float32 `(height, width, 3)` in [0, 1]."""
-        if hasattr(self._model, "jax_state_sync"):
-            self._model.jax_state_sync()
-        return self._model.result()
+        self._sync()
+        pixels = self._model.result()
+        # The loss is that of the picture before the step: the step itself may have gone wrong.
+        return np.where(np.isfinite(pixels), pixels, self._initial)
 
     def state(self) -> dict[str, np.ndarray]:
         """Picture and optimizer as arrays."""
+        self._sync()
+        arrays = {
+            f"variable{index}": np.array(keras.ops.convert_to_numpy(variable.value))
+            for index, variable in enumerate(self._variables())
+        }
+        return {**arrays, "caution": np.array(self._caution)}
+
+    def restore(self, state: Mapping[str, np.ndarray], losses: Mapping[str, float]) -> None:
+        """Puts `state()` back, and the losses that were the last ones then."""
+        self._sync()
+        if float(state["caution"]) != self._caution:
+            self._compile(float(state["caution"]))
+        for index, variable in enumerate(self._variables()):
+            variable.assign(state[f"variable{index}"])
+        self.steps_done = self._iterations()
+        self.losses = dict(losses)
+
+    def settle(self) -> None:
+        """After an interruption, which may fall between a step and its counting."""
+        if self.is_resumable:
+            self._sync()
+            self.steps_done = self._iterations()
+
+    def _variables(self) -> list:
+        return [*self._model.variables, *self._model.optimizer.variables]
+
+    def _iterations(self) -> int:
+        return int(keras.ops.convert_to_numpy(self._model.optimizer.iterations.value))
+
+    def _sync(self) -> None:
+        """With JAX, `fit` keeps the variables' values to itself until it is asked."""
         if hasattr(self._model, "jax_state_sync"):
             self._model.jax_state_sync()
-        variables = [*self._model.variables, *self._model.optimizer.variables]
-        return {
-            f"variable{index}": np.array(keras.ops.convert_to_numpy(variable))
-            for index, variable in enumerate(variables)
-        }
-
-    def restore(self, state: Mapping[str, np.ndarray], steps_done: int) -> None:
-        """Puts `state()` back."""
-        variables = [*self._model.variables, *self._model.optimizer.variables]
-        for index, variable in enumerate(variables):
-            variable.assign(state[f"variable{index}"])
-        self.steps_done = steps_done
 
     def run(self, on_step: OnStep) -> None:
         """Takes the steps that are left.
@@ -126,8 +152,9 @@ class ScaleOptimizer:
         if self._options.optimizer == "lbfgs":
             self._run_lbfgs(on_step)
             return
-        caution = 1.0
-        for _ in range(_RETRIES):
+        if self.steps_done >= self.steps:
+            return
+        for retry in range(_RETRIES):
             watch = _Watch(self, on_step)
             self._model.fit(
                 np.zeros((self.steps - self.steps_done, 1), np.float32),
@@ -136,16 +163,16 @@ class ScaleOptimizer:
                 verbose=0,
                 callbacks=[watch],
             )
-            if watch.good is None or math.isfinite(self.losses.get("loss", math.nan)):
+            if math.isfinite(self.losses["loss"]) and np.isfinite(self._model.result()).all():
                 return
-            caution *= 0.5
-            good, steps_done = watch.good
+            if retry == _RETRIES - 1:
+                break
             failed = self.steps_done
-            self._compile(caution)
-            self.restore({**self.state(), **_without_moments(good, self._model)}, steps_done)
+            self._compile(0.5 * self._caution)
+            self.restore({**self.state(), **_without_moments(watch.good, self._model)}, {})
             self._note(
-                f"the loss was not finite at step {failed}; going on from step {steps_done} "
-                f"with {caution:g} times the step size"
+                f"the loss was not finite at step {failed}; going on from step {self.steps_done} "
+                f"with {self._caution:g} times the step size"
             )
         raise DivergenceError(
             f"the loss stays non-finite after {_RETRIES} smaller step sizes; "
@@ -160,7 +187,7 @@ class ScaleOptimizer:
         """
         shape = tuple(self._model.levels[0].shape)
         evaluate = value_and_gradient(lambda image: self._loss(self._model.composite(image))[0])
-        best = {"value": math.inf, "image": keras.ops.convert_to_numpy(self._model.levels[0])}
+        best = {"value": math.inf, "image": keras.ops.convert_to_numpy(self._model.levels[0].value)}
 
         def function(flat: np.ndarray) -> tuple[float, np.ndarray]:
             image = flat.reshape(shape).astype(np.float32)
@@ -232,11 +259,11 @@ class _Watch(keras.callbacks.Callback):
         super().__init__()
         self._optimizer = optimizer
         self._on_step = on_step
-        self._candidate: tuple[dict, int] | None = None
-        self.good: tuple[dict, int] | None = None
+        self._candidate: dict[str, np.ndarray] = {}
+        self.good: dict[str, np.ndarray] = {}
 
     def on_train_begin(self, logs=None) -> None:
-        self._candidate = self.good = (self._optimizer.state(), self._optimizer.steps_done)
+        self._candidate = self.good = self._optimizer.state()
 
     def on_train_batch_end(self, batch: int, logs=None) -> None:
         optimizer = self._optimizer
@@ -247,6 +274,9 @@ class _Watch(keras.callbacks.Callback):
             self.model.stop_training = True
             return
         done = optimizer.steps_done
-        if done % self._EVERY == 0:
-            self.good, self._candidate = self._candidate, (optimizer.state(), done)
+        if done == 1 and optimizer.losses["loss"] < _NOTHING_LEFT:
+            self.model.stop_training = True
+            optimizer.restore(self.good, optimizer.losses)
+        elif done % self._EVERY == 0:
+            self.good, self._candidate = self._candidate, optimizer.state()
         self._on_step(done, optimizer.losses)

@@ -9,12 +9,14 @@ Departures from the paper, each for a reason that was looked at:
 - the network may be a compact VGG-19, distilled from the real one.
 """
 
+import contextlib
 import hashlib
 import io
 import json
 import math
 import time
 import zipfile
+import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -146,8 +148,8 @@ class Stylizer:
             content_image: as in `stylize`.
             mask: as in `stylize`.
             on_progress: as in `stylize`.
-            checkpoint: file that the state of the run is written to every few seconds, and that
-                is removed at the end; None writes none.
+            checkpoint: file that the state of the run is written to every few seconds and when
+                it is interrupted, and that is removed at the end; None writes none.
             resume: go on from `checkpoint`, where it is of the same run.
             started: `time.monotonic()` at which the budget began; now by default.
 
@@ -159,7 +161,7 @@ class Stylizer:
         job = _Job(self, content, mask, on_progress, begin)
         deadline = None
         if self.options.budget is not None:
-            deadline = (started or begin) + self.options.budget
+            deadline = (begin if started is None else started) + self.options.budget
         pixels, reports, finished = job.optimize(
             Path(checkpoint) if checkpoint else None, resume, deadline
         )
@@ -300,31 +302,38 @@ class _Job:
         preset = options.scale_steps or QUALITY_STEPS[options.quality]
         plan = plan_scales(sizes, preset, options.steps)
         self._check_memory()
+        note = self._stylizer._note
         state = _read_checkpoint(checkpoint, self._fingerprint()) if resume and checkpoint else None
         if resume and state is None:
-            self._stylizer._note("there is no interrupted run of this picture; starting anew")
+            note("there is no interrupted run of this picture; starting anew")
         if state is not None:
             plan = [Scale(*numbers) for numbers in state["plan"]]
         elif deadline is not None:
-            plan = self._plan_for(sizes, preset, deadline)
+            plan = self._plan_for(plan, sizes, preset, deadline)
         elif sum(scale.pixels * scale.steps for scale in plan) >= _LONG_RUN_COST:
             per_pixel, overhead = self._time_step(plan[0])
             seconds = sum(s.pixels * s.steps * per_pixel + overhead for s in plan)
-            self._stylizer._note(
-                f"predicted: about {_duration(seconds)} and {self._memory() / 1e9:.1f} GB"
-            )
-        reports, image, go_on = [], None, True
-        writer = _Checkpoint(checkpoint, self._fingerprint(), plan)
-        for index in range(state["scale"] if state else 0, len(plan)):
-            resumed = None
-            if state is not None and index == state["scale"]:
-                resumed = state
-                reports = [ScaleReport(**report) for report in state["reports"]]
-                image = state["arrays"].get("start")
-            image, report, go_on = self._run_scale(
-                plan, index, image, reports, writer, deadline, resumed
-            )
-            reports.append(report)
+            note(f"predicted: about {_duration(seconds)} and {self._memory() / 1e9:.1f} GB")
+        reports, image, first, go_on = [], None, 0, True
+        if state is not None:
+            reports = [ScaleReport(**report) for report in state["reports"]]
+            image, first = state["arrays"].get("start"), state["scale"]
+        writer = _Checkpoint(checkpoint, self._fingerprint(), plan, note)
+        for index in range(first, len(plan)):
+            resumed = state if index == first else None
+            try:
+                image, report, go_on = self._run_scale(
+                    plan, index, image, reports, writer, deadline, resumed
+                )
+            except KeyboardInterrupt:
+                # Before the first step of a scale: what there is, is the scale before.
+                if image is None:
+                    raise
+                if resumed is None:
+                    writer.write()
+                go_on = False
+            else:
+                reports.append(report)
             if not go_on:
                 break
         if go_on:
@@ -348,6 +357,7 @@ class _Job:
             "styles": [[_digest(style), weight] for style, weight in self._stylizer._styles],
             "mask": None if self._mask is None else _hash(self._mask),
             "backbone": self._stylizer.network.hash,
+            "program": [cnnkit.__version__, keras.__version__, keras.backend.backend()],
             **_plain_options(self._options),
         }
         return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
@@ -375,18 +385,30 @@ class _Job:
         optimizer, _ = self._prepare(Scale(scale.height, scale.width, 6), None)
         times = [time.monotonic()]
         optimizer.run(lambda step, losses: times.append(time.monotonic()))
-        intervals = np.diff(times)
-        per_step = float(np.median(intervals[1:]))
-        return per_step / scale.pixels, max(0.0, float(intervals[0]) - per_step)
+        first = (times[1] if len(times) > 1 else time.monotonic()) - times[0]
+        # A picture that is done at its first step has none that could be timed.
+        per_step = float(np.median(np.diff(times[1:]))) if len(times) > 2 else 0.02 * first
+        return per_step / scale.pixels, max(0.0, first - per_step)
 
     def _plan_for(
-        self, sizes: Sequence[tuple[int, int]], preset: Sequence[int], deadline: float
+        self,
+        wanted: list[Scale],
+        sizes: Sequence[tuple[int, int]],
+        preset: Sequence[int],
+        deadline: float,
     ) -> list[Scale]:
-        """The plan that ends before `deadline`; says what it is."""
+        """The plan that ends before `deadline`; says what it is.
+
+        It is `wanted` itself where the user counted the steps and there is time for all of them.
+        """
         per_pixel, overhead = self._time_step(Scale(*sizes[0], 1))
         # Larger maps leave the caches: a step costs a little more than its pixels say.
         left = deadline - time.monotonic() - self._reserve()
-        plan = fit_steps_to_budget(sizes, preset, left, 1.15e6 * per_pixel, 1.2 * overhead)
+        cost, start = 1.15 * per_pixel, 1.2 * overhead
+        plan = fit_steps_to_budget(sizes, preset, left, 1e6 * cost, start)
+        if self._options.steps or self._options.scale_steps:
+            seconds = sum(scale.pixels * scale.steps * cost + start for scale in wanted)
+            plan = wanted if seconds <= left else plan
         last = plan[-1]
         steps = "/".join(str(scale.steps) for scale in plan)
         self._stylizer._note(
@@ -431,7 +453,8 @@ class _Job:
             style_loss=options.style_loss,
             alpha=options.content_weight,
             beta=options.style_weight,
-            gamma=options.tv_weight,
+            # It fights the noise of painting, not what the content is made of.
+            gamma=options.tv_weight * options.strength,
             mask=mask,
         )
         optimizer = ScaleOptimizer(initial, loss, scale.steps, options, keep, stylizer._note)
@@ -458,10 +481,10 @@ class _Job:
     ) -> tuple[np.ndarray, ScaleReport, bool]:
         """Optimises one scale; returns its picture, its report, and whether to go on."""
         scale = plan[index]
+        checkpoint.enter(index, image, reports)
         optimizer, size = self._prepare(scale, image)
-        if resumed is not None and resumed["steps_done"]:
-            optimizer.restore(resumed["arrays"], resumed["steps_done"])
-        checkpoint.enter(optimizer, index, image, reports)
+        if resumed is not None and resumed["losses"]:
+            optimizer.restore(resumed["arrays"], resumed["losses"])
         ends = None
         if deadline is not None:
             now = time.monotonic()
@@ -475,7 +498,7 @@ class _Job:
 
         def on_step(step: int, losses: Mapping[str, float]) -> None:
             clock.tick(step)
-            checkpoint.step()
+            checkpoint.step(optimizer)
             if self._on_progress is not None:
                 self._on_progress(
                     StylizeProgress(
@@ -503,6 +526,8 @@ class _Job:
             pass
         except KeyboardInterrupt:
             go_on = False
+            optimizer.settle()
+            checkpoint.write(optimizer)
         report = ScaleReport(*size, optimizer.steps_done, optimizer.losses)
         return crop(), report, go_on
 
@@ -536,61 +561,79 @@ class _Checkpoint:
         path: the file, or None to write nothing.
         fingerprint: identifies the run.
         plan: its scales.
+        on_note: told once, if the file cannot be written: the picture matters more.
     """
 
-    def __init__(self, path: Path | None, fingerprint: str, plan: Sequence[Scale]):
+    def __init__(
+        self,
+        path: Path | None,
+        fingerprint: str,
+        plan: Sequence[Scale],
+        on_note: Callable[[str], None],
+    ):
         self._path, self._fingerprint, self._plan = path, fingerprint, plan
+        self._note = on_note
+        self._failed = False
         self._written = time.monotonic()
 
-    def enter(
-        self,
-        optimizer: ScaleOptimizer,
-        index: int,
-        image: np.ndarray | None,
-        reports: Sequence[ScaleReport],
-    ) -> None:
+    def enter(self, index: int, image: np.ndarray | None, reports: Sequence[ScaleReport]) -> None:
         """Begins a scale that starts from `image`."""
-        self._optimizer, self._index, self._image = optimizer, index, image
+        self._index, self._image = index, image
         self._reports = list(reports)
 
-    def step(self) -> None:
+    def step(self, optimizer: ScaleOptimizer) -> None:
         """After each step: writes, if it is time."""
-        if self._path is None or time.monotonic() - self._written < _CHECKPOINT_SECONDS:
+        if time.monotonic() - self._written >= _CHECKPOINT_SECONDS:
+            self.write(optimizer)
+
+    def write(self, optimizer: ScaleOptimizer | None = None) -> None:
+        """Writes the state now; without an optimizer that of the beginning of the scale."""
+        if self._path is None:
             return
         arrays = {} if self._image is None else {"start": self._image}
-        steps_done = 0
-        if self._optimizer.is_resumable:
-            arrays.update(self._optimizer.state())
-            steps_done = self._optimizer.steps_done
+        losses: Mapping[str, float] = {}
+        if optimizer is not None and optimizer.is_resumable and optimizer.steps_done:
+            arrays.update(optimizer.state())
+            losses = optimizer.losses
         header = {
             "fingerprint": self._fingerprint,
             "plan": [[s.height, s.width, s.steps] for s in self._plan],
             "scale": self._index,
-            "steps_done": steps_done,
+            "losses": losses,
             "reports": [asdict(report) for report in self._reports],
         }
         buffer = io.BytesIO()
         np.savez(buffer, header=np.frombuffer(json.dumps(header).encode(), np.uint8), **arrays)
-        write_bytes(self._path, buffer.getvalue())
+        try:
+            write_bytes(self._path, buffer.getvalue())
+        except ImageError as error:
+            if not self._failed:
+                self._note(f"the run goes on, but could not be resumed: {error}")
+            self._failed = True
         self._written = time.monotonic()
 
     def remove(self) -> None:
         """The run is over."""
         if self._path is not None:
-            self._path.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                self._path.unlink(missing_ok=True)
 
 
 def _read_checkpoint(path: Path, fingerprint: str) -> dict[str, Any] | None:
     """The state of an interrupted run, or None where there is none of this very run."""
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
         header = json.loads(arrays.pop("header").tobytes())
+        same = header["fingerprint"] == fingerprint
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
-        raise ImageError(f"{path} is damaged ({error}); remove it to start anew") from None
-    if header["fingerprint"] != fingerprint:
+    except (
+        OSError, ValueError, KeyError, TypeError, AttributeError, EOFError,
+        zipfile.BadZipFile, zlib.error,
+    ):  # fmt: skip
+        raise ImageError(f"{path} is damaged; remove it to start anew") from None
+    if not same:
         raise UsageError(
             f"{path} is of a run with other pictures or settings; give the same ones, "
             "or remove it to start anew"
@@ -608,7 +651,13 @@ def _as_styles(style_image: Any) -> list[tuple[Picture, float]]:
         picture, weight = item if isinstance(item, tuple) else (item, 1.0)
         if not (math.isfinite(weight) and weight > 0):
             raise UsageError(f"the weight of a style must be more than 0, not {weight}")
-        styles.append((_as_picture(picture, "the style picture"), float(weight)))
+        style = _as_picture(picture, "the style picture")
+        if style.alpha is not None and float(style.alpha.max()) < 0.01:
+            raise ImageError(
+                f"{style.source or 'the style picture'} is transparent all over: there is no style "
+                "in it; choose another"
+            )
+        styles.append((style, float(weight)))
     return styles
 
 
@@ -619,9 +668,7 @@ def _as_picture(image: Any, name: str) -> Picture:
     if isinstance(image, (str, Path)):
         return read_image(image)
     if isinstance(image, Image.Image):
-        buffer = io.BytesIO()
-        image.save(buffer, "TIFF" if image.mode in ("CMYK", "F") else "PNG")
-        return read_image(buffer.getvalue(), name)
+        return read_image(_encode_pil(image), name)
     array = np.asarray(image)
     if array.ndim == 2:
         array = array[..., None]
@@ -642,6 +689,20 @@ def _as_picture(image: Any, name: str) -> Picture:
     return Picture(np.ascontiguousarray(pixels), alpha)
 
 
+def _encode_pil(image: Image.Image) -> bytes:
+    """A `PIL.Image` as a file, which carries orientation and colour profile to `read_image`."""
+    plain = {"HSV": "RGB", "RGBX": "RGB", "La": "LA", "RGBa": "RGBA", "PA": "RGBA"}
+    exif = image.getexif()
+    if image.mode in plain:
+        image = image.convert(plain[image.mode])
+    elif image.mode == "I":
+        image = Image.fromarray(np.clip(np.asarray(image), 0, 65535).astype(np.uint16))
+    in_tiff = image.mode in ("CMYK", "F", "LAB", "YCbCr")
+    buffer = io.BytesIO()
+    image.save(buffer, "TIFF" if in_tiff else "PNG", exif=exif)
+    return buffer.getvalue()
+
+
 def _like(original: Any, picture: Picture) -> Any:
     """The picture in the kind of container that the caller gave."""
     if isinstance(original, Picture):
@@ -656,6 +717,8 @@ def _like(original: Any, picture: Picture) -> Any:
 
 def _as_mask(mask: Any, height: int, width: int) -> np.ndarray:
     """Lightness of the mask picture at `(height, width)`."""
+    if np.asarray(mask).dtype == bool:
+        mask = np.asarray(mask, np.float32)
     picture = _as_picture(mask, "the mask")
     shape = (picture.height / picture.width) / (height / width)
     if not 0.95 < shape < 1.05:
