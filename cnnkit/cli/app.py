@@ -85,7 +85,7 @@ def run(arguments: list[str] | None = None) -> int:
         _forget_stdout()
         return int(ExitCode.DONE)
     except Exception as error:
-        # Usage errors show themselves. Their class is click's or, from Typer 0.26 on, Typer's own.
+        # Usage errors show themselves; their class is private to Typer.
         if not hasattr(error, "show"):
             raise
         error.show()
