@@ -93,6 +93,10 @@ class ScaleOptimizer:
             optimizer = keras.optimizers.SGD(schedule)
         else:
             optimizer = keras.optimizers.Adam(schedule, beta_1=0.9, beta_2=0.99, epsilon=1e-8)
+        if hasattr(optimizer, "_all_reduce_sum_gradients"):
+            # There is one replica and nothing to sum over. On TensorFlow the sum registers a
+            # gradient function globally, which keeps every traced step alive: folders would leak.
+            optimizer._all_reduce_sum_gradients = list
         # Built before the first step, or TensorFlow would trace the step twice.
         optimizer.build(self._model.trainable_variables)
         # XLA on a CPU was no faster for these networks and takes longer to compile.

@@ -10,6 +10,7 @@ Departures from the paper, each for a reason that was looked at:
 """
 
 import contextlib
+import gc
 import hashlib
 import io
 import json
@@ -165,6 +166,9 @@ class Stylizer:
         pixels, reports, finished = job.optimize(
             Path(checkpoint) if checkpoint else None, resume, deadline
         )
+        # A traced step is full of cycles: in a folder, hundreds of megabytes would wait for the
+        # collector.
+        gc.collect()
         picture = Picture(pixels, job.alpha, content.source)
         settings = {
             "program": f"cnnkit {cnnkit.__version__}",
