@@ -15,7 +15,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from cnnkit.data.samples import find_sample, load_sample
-from cnnkit.images import Picture, resize, to_uint8, write_image
+from cnnkit.images import Picture, fit_size, resize, to_uint8, write_image
 from cnnkit.runtime import configure
 
 configure()
@@ -70,34 +70,32 @@ def write_sheet(
     columns: Sequence[str] = (),
     labels: Sequence[str] = (),
     cell: int = 256,
-    quality: int = 90,
+    quality: int = 85,
 ) -> None:
     """Writes pictures as a grid, each fitted into a square cell, with column and row titles."""
-    top, left = (22 if columns else 0), (0 if not labels else 110)
+    top, left = (22 if columns else 0), (0 if not labels else 90)
+    tiles = []
+    for pictures in rows:
+        tiles.append([])
+        for pixels in pictures:
+            pixels = pixels / 255.0 if pixels.dtype == np.uint8 else pixels
+            size = fit_size(*pixels.shape[:2], cell - 6)
+            tiles[-1].append(Image.fromarray(to_uint8(resize(pixels, *size))))
+    heights = [max(tile.height for tile in row) + 6 for row in tiles]
     sheet = Image.new(
-        "RGB", (left + cell * max(map(len, rows)), top + cell * len(rows)), (250, 250, 250)
+        "RGB", (left + cell * max(map(len, rows)), top + sum(heights)), (250, 250, 250)
     )
     draw = ImageDraw.Draw(sheet)
     font = ImageFont.load_default(14)
     for column, text in enumerate(columns):
         draw.text((left + cell * column + cell // 2, 10), text, (30, 30, 30), font, anchor="mm")
-    for row, pictures in enumerate(rows):
+    for row, (height, pictures) in enumerate(zip(heights, tiles, strict=True)):
+        y = top + sum(heights[:row])
         if labels:
-            place = (left - 8, top + cell * row + cell // 2)
-            draw.text(place, labels[row], (30, 30, 30), font, anchor="rm")
-        for column, pixels in enumerate(pictures):
-            if pixels.dtype == np.uint8:
-                pixels = pixels / 255.0
-            scale = (cell - 6) / max(pixels.shape[:2])
-            size = tuple(max(1, round(side * scale)) for side in pixels.shape[:2])
-            tile = Image.fromarray(to_uint8(resize(pixels, *size)))
-            sheet.paste(
-                tile,
-                (
-                    left + cell * column + (cell - tile.width) // 2,
-                    top + cell * row + (cell - tile.height) // 2,
-                ),
-            )
+            draw.text((left - 8, y + height // 2), labels[row], (30, 30, 30), font, anchor="rm")
+        for column, tile in enumerate(pictures):
+            x = left + cell * column + (cell - tile.width) // 2
+            sheet.paste(tile, (x, y + (height - tile.height) // 2))
     path.parent.mkdir(parents=True, exist_ok=True)
     options = {"quality": quality} if path.suffix == ".jpg" else {}
     sheet.save(path, **options)
