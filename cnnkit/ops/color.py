@@ -1,4 +1,6 @@
-"""Colour: light apart from hue, and one picture's colours on another. Maths by scikit-image."""
+"""Colour: light apart from hue, and one picture's colours on another. Lab by scikit-image."""
+
+import warnings
 
 import numpy as np
 
@@ -9,11 +11,11 @@ def grey(image: np.ndarray) -> np.ndarray:
     >>> grey(np.full((1, 1, 3), 0.25, "float32")).round(2).tolist()
     [[[0.25, 0.25, 0.25]]]
     """
-    from skimage.color import lab2rgb, rgb2lab
+    from skimage.color import rgb2lab
 
     lab = rgb2lab(image)
     lab[..., 1:] = 0.0
-    return np.clip(lab2rgb(lab), 0.0, 1.0).astype(np.float32)
+    return _to_rgb(lab)
 
 
 def with_chroma_of(image: np.ndarray, colors: np.ndarray) -> np.ndarray:
@@ -26,11 +28,20 @@ def with_chroma_of(image: np.ndarray, colors: np.ndarray) -> np.ndarray:
     Returns:
         `(H, W, 3)` float32 in [0, 1]; colours outside of sRGB are clipped.
     """
-    from skimage.color import lab2rgb, rgb2lab
+    from skimage.color import rgb2lab
 
     lab = rgb2lab(colors)
     lab[..., 0] = rgb2lab(image)[..., 0]
-    return np.clip(lab2rgb(lab), 0.0, 1.0).astype(np.float32)
+    return _to_rgb(lab)
+
+
+def _to_rgb(lab: np.ndarray) -> np.ndarray:
+    from skimage.color import lab2rgb
+
+    with warnings.catch_warnings():
+        # scikit-image warns of colours that it clips; clipping is what is meant.
+        warnings.filterwarnings("ignore", message="Conversion from CIE-LAB")
+        return np.clip(lab2rgb(lab), 0.0, 1.0).astype(np.float32)
 
 
 def match_lightness(image: np.ndarray, reference: np.ndarray) -> np.ndarray:
@@ -50,6 +61,22 @@ def match_colors(image: np.ndarray, reference: np.ndarray) -> np.ndarray:
     Returns:
         `(H, W, 3)` float32 in [0, 1].
     """
-    from skimage.exposure import match_histograms
+    channels = [
+        _match_histogram(image[..., channel], reference[..., channel]) for channel in range(3)
+    ]
+    return np.clip(np.stack(channels, axis=-1), 0.0, 1.0).astype(np.float32)
 
-    return np.clip(match_histograms(image, reference, channel_axis=-1), 0, 1).astype(np.float32)
+
+def _match_histogram(values: np.ndarray, reference: np.ndarray) -> np.ndarray:
+    """Like `skimage.exposure.match_histograms`, but a value that many pixels share goes to the
+    middle of their ranks and not to the highest: a flat picture becomes no white one.
+    """
+    _, index, counts = np.unique(values, return_inverse=True, return_counts=True)
+    levels, level_counts = np.unique(reference, return_counts=True)
+    matched = np.interp(_middle_ranks(counts), _middle_ranks(level_counts), levels)
+    return matched[index].reshape(values.shape)
+
+
+def _middle_ranks(counts: np.ndarray) -> np.ndarray:
+    """Share of pixels below each value, with half of those that have it."""
+    return (np.cumsum(counts) - 0.5 * counts) / counts.sum()

@@ -38,6 +38,13 @@ def test_colours_outside_of_srgb_are_clipped(pictures):
     assert result.max() <= 1.0
 
 
+def test_a_deep_blue_of_high_lightness_is_clipped_without_a_warning():
+    white, blue = np.ones((2, 2, 3), "float32"), np.zeros((2, 2, 3), "float32")
+    blue[..., 2] = 1.0
+    assert np.isfinite(with_chroma_of(white, blue)).all()
+    assert np.isfinite(with_chroma_of(blue, np.eye(2)[..., None] * [1.0, 1.0, 0.0])).all()
+
+
 def test_matching_lightness_takes_mean_and_deviation(pictures):
     image, reference = 0.3 + 0.1 * pictures[0], 0.4 + 0.2 * pictures[1]
     matched = match_lightness(image, reference)
@@ -60,6 +67,22 @@ def test_matched_colours_have_the_references_histogram(pictures):
     reference = np.array([[0.9, 0.5], [0.7, 0.6]], "float32")[..., None].repeat(3, -1)
     expected = np.array([[0.5, 0.6], [0.7, 0.9]])
     np.testing.assert_allclose(match_colors(image, reference)[..., 1], expected, atol=1e-6)
+
+
+def test_a_flat_picture_takes_the_references_median_colour():
+    reference = np.linspace(0.0, 1.0, 25, dtype="float32").reshape(5, 5, 1).repeat(3, -1)
+    flat = np.full((4, 4, 3), 0.1, "float32")
+    np.testing.assert_allclose(match_colors(flat, reference), 0.5, atol=1e-6)
+
+
+def test_matching_colours_of_many_values_is_scikit_images(pictures):
+    from skimage.exposure import match_histograms
+
+    np.testing.assert_allclose(
+        match_colors(pictures[0], pictures[1]),
+        match_histograms(pictures[0], pictures[1], channel_axis=-1),
+        atol=0.02,
+    )
 
 
 def test_the_arguments_stay_as_they_were(pictures):
