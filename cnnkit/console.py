@@ -7,6 +7,7 @@ from typing import Any
 
 from rich.console import Console as RichConsole
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Column
 
 from cnnkit.results import to_plain
 
@@ -72,11 +73,21 @@ class Console:
     def progress(self) -> Progress:
         """A progress bar on stderr that vanishes when done; the caller adds tasks."""
         return Progress(
-            TextColumn("[bold]{task.description}"),
-            BarColumn(bar_width=24),
-            TextColumn("{task.percentage:>3.0f}%"),
-            TextColumn("{task.fields[status]}"),
-            TimeElapsedColumn(),
+            # Names of files are cut so that all fits into 80 columns.
+            TextColumn(
+                "{task.description}",
+                style="bold",
+                markup=False,
+                table_column=Column(no_wrap=True, overflow="ellipsis", max_width=16),
+            ),
+            BarColumn(bar_width=10),
+            TextColumn("{task.percentage:>3.0f}%", table_column=Column(no_wrap=True)),
+            TextColumn(
+                "{task.fields[status]}",
+                markup=False,
+                table_column=Column(no_wrap=True, overflow="ellipsis"),
+            ),
+            TimeElapsedColumn(table_column=Column(no_wrap=True)),
             console=self._err,
             transient=True,
             disable=not self.is_live,

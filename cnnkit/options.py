@@ -4,6 +4,7 @@ Nothing heavy is imported here, so that ``--help`` can show the defaults at once
 """
 
 import math
+import operator
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -28,6 +29,7 @@ QUALITY_STEPS = {
 DEFAULT_STYLE_LAYERS = {f"block{block}_conv1": 1.0 for block in range(1, 6)}
 DEFAULT_CONTENT_LAYER = "block4_conv2"
 SMALLEST_SCALE = 128
+LARGEST_STYLE_SCALE = 8  # a style picture of 4096 pixels for a result of 512
 
 
 @dataclass(frozen=True)
@@ -93,7 +95,7 @@ class StylizeOptions:
     seed: int = 0
 
     def __post_init__(self):
-        if self.size != "original" and (not isinstance(self.size, int) or self.size < 1):
+        if self.size != "original" and not _is_count(self.size):
             raise UsageError(f"size must be a number of pixels or 'original', not {self.size!r}")
         for name, allowed in (
             ("quality", QUALITIES),
@@ -116,14 +118,39 @@ class StylizeOptions:
                 raise UsageError(
                     f"{name.replace('_', '-')} must be 0 or more, not {getattr(self, name)}"
                 )
-        for name in ("steps", "budget", "learning_rate", "style_scale"):
+        for name in ("budget", "learning_rate", "style_scale"):
             value = getattr(self, name)
             if value is not None and not (math.isfinite(value) and value > 0):
                 raise UsageError(f"{name.replace('_', '-')} must be more than 0, not {value}")
+        if self.style_scale > LARGEST_STYLE_SCALE:
+            raise UsageError(
+                f"style-scale must be at most {LARGEST_STYLE_SCALE}, not {self.style_scale}"
+            )
+        if self.steps is not None and not _is_count(self.steps):
+            raise UsageError(f"steps must be a whole number from 1, not {self.steps!r}")
         if not 0.0 <= self.ema < 1.0:
             raise UsageError(f"ema must be at least 0 and less than 1, not {self.ema}")
-        if not self.style_layers or min(self.style_layers.values()) < 0:
-            raise UsageError("style-layers needs at least one layer, and no negative weight")
+        shares = self.style_layers.values()
+        if not (all(math.isfinite(s) and s >= 0.0 for s in shares) and sum(shares) > 0.0):
+            raise UsageError("style-layers needs a layer of positive weight, and none below 0")
+        if not _is_count(self.smallest_scale):
+            raise UsageError(
+                f"smallest-scale must be a number of pixels, not {self.smallest_scale!r}"
+            )
+        if not (math.isfinite(self.scale_factor) and self.scale_factor > 1.0):
+            raise UsageError(f"scale-factor must be more than 1, not {self.scale_factor}")
+        steps = self.scale_steps
+        if steps is not None and not (steps and all(_is_count(count) for count in steps)):
+            raise UsageError(f"scale-steps must be whole numbers from 1, not {steps!r}")
+        if not _is_count(self.seed, least=0):
+            raise UsageError(f"seed must be a whole number from 0, not {self.seed!r}")
+
+
+def _is_count(value: object, least: int = 1) -> bool:
+    try:
+        return operator.index(value) >= least
+    except TypeError:
+        return False
 
 
 @dataclass(frozen=True)

@@ -44,7 +44,9 @@ def configure(threads: int | None = None, verbose: bool = False) -> None:
 
 def _import_keras() -> None:
     try:
-        importlib.import_module("keras")
+        keras = importlib.import_module("keras")
+        # Its first tensor has TensorFlow look for a graphics card and complain of having none.
+        keras.ops.zeros(1)
     except (ImportError, ValueError) as error:
         backend = os.environ.get("KERAS_BACKEND")
         if backend is None:

@@ -1,9 +1,11 @@
 """``cnnkit stylize``: paint pictures in the style of others."""
 
+import os
 import re
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -37,13 +39,14 @@ from cnnkit.options import (
 from cnnkit.results import Failure, Milliseconds, Record, StylizeProgress, StylizeResult
 
 if TYPE_CHECKING:
+    from cnnkit.images import Picture
     from cnnkit.pipelines.stylize import Stylizer
 
 _LOOK_PANEL = "Look"
 _LOSS_PANEL = "Losses and network"
 _OPTIMIZER_PANEL = "Optimizer"
 _DEFAULTS = StylizeOptions()
-_STDOUT = "-"
+_STDIN = _STDOUT = "-"
 
 
 def _choice(values: tuple[str, ...], text: str, panel: str) -> Any:
@@ -220,6 +223,10 @@ def stylize(
     """
     started = time.monotonic() - _process_age()
     console = Console(quiet=quiet, verbose=verbose)
+    if json and jsonl:
+        raise UsageError("--json and --jsonl exclude each other; give one of them")
+    if output == _STDOUT and (json or jsonl):
+        raise UsageError("-o - writes the picture to stdout, where --json would write too")
     options = StylizeOptions(
         size=_parse_size(size),
         quality=quality,
@@ -268,14 +275,11 @@ def stylize(
         records.append(record)
         if jsonl:
             console.json_lines([record])
-        elif not json and record.error is None and output != _STDOUT:
+        elif not json and record.model is not None and output != _STDOUT:
             console.result(_line(record))
     if json:
-        console.json(records[0] if len(records) == 1 else records)
-    if batch.interrupted:
-        return int(ExitCode.INTERRUPTED)
-    failed = any(record.error is not None for record in records)
-    return int(ExitCode.INPUT_FAILED if failed else ExitCode.DONE)
+        console.json(records[0] if records and batch.is_single else records)
+    return int(ExitCode.INTERRUPTED if batch.interrupted else batch.exit_code)
 
 
 class _Batch:
@@ -310,11 +314,18 @@ class _Batch:
         self._sidecar = sidecar
         self._started = started
         self.interrupted = False
+        self.exit_code = ExitCode.DONE
         self._to_stdout = output == _STDOUT
         sources = find_sources(contents, recursive)
+        self.is_single = len(sources) == 1
+        givens = [name for name, _ in styles] + ([] if mask is None else [mask])
+        if [*(source.path for source in sources), *givens].count(_STDIN) > 1:
+            raise UsageError("only one picture can come from stdin (-)")
         if self._to_stdout:
-            if len(sources) > 1:
+            if not self.is_single:
                 raise UsageError(f"-o - takes one picture, not {len(sources)}")
+            if sys.stdout.isatty():
+                raise UsageError("-o - would write a picture to the terminal; redirect it: > a.png")
             if save_every or sidecar or resume:
                 raise UsageError("-o - goes without --save-every, --sidecar and --resume")
             outputs = [Path("stdout.png")]
@@ -323,69 +334,95 @@ class _Batch:
         self._jobs = []
         for source, path in zip(sources, outputs, strict=True):
             check_writable_format(path)
-            if path.exists() and not self._to_stdout:
+            is_done = False
+            if not self._to_stdout and _is_there(path):
                 if path.is_dir():
                     raise UsageError(f"{path} is a folder; give -o a file name")
-                if source.path != "-" and path.samefile(source.path):
-                    raise UsageError(f"{path} is the content itself; choose another -o")
+                if os.path.realpath(path) in {os.path.realpath(given) for given in givens}:
+                    raise UsageError(f"{path} is the style or the mask; give another -o")
                 if resume and not self._state_path(path).exists():
                     console.note(f"{path} is done already")
-                    continue
-                if skip_existing:
+                    is_done = True
+                elif skip_existing:
                     console.note(f"{path} exists, skipped")
-                    continue
-                if not overwrite and not resume:
+                    is_done = True
+                elif not overwrite and not resume:
                     raise UsageError(f"{path} exists; use --overwrite, --skip-existing or -o")
-            self._jobs.append((source, path))
+            self._jobs.append((source, path, is_done))
 
     def _state_path(self, output: Path) -> Path:
         return output.with_name(f".{output.name}.cnnkit-state")
 
-    def run(self, threads: int | None, verbose: bool) -> Any:
-        """Paints everything; yields a `Record` for each picture."""
-        if not self._jobs:
-            return
-        from cnnkit.images import read_image
+    def run(self, threads: int | None, verbose: bool) -> Iterator[Record]:
+        """Paints everything; yields a `Record` for each picture.
+
+        A picture that fails is a record; what concerns all of them, such as an unreadable style,
+        is raised.
+        """
         from cnnkit.runtime import configure
 
-        # What cannot be read is found out before the heavy imports.
-        styles = [(read_image(path), weight) for path, weight in self._styles]
-        mask = None if self._mask is None else read_image(self._mask)
-        if len(self._jobs) == 1:
-            source, _ = self._jobs[0]
-            first = _read(source)
-        configure(threads=threads, verbose=verbose)
-        from cnnkit.pipelines.stylize import Stylizer
-
-        stylizer = Stylizer(styles, self._options, on_note=self._console.note)
-        for source, path in self._jobs:
+        stylizer = mask = None
+        if not all(is_done for _, _, is_done in self._jobs):
+            # What cannot be read is found out before the heavy imports.
+            styles = [(_read(name), weight) for name, weight in self._styles]
+            mask = None if self._mask is None else _read(self._mask)
+        for source, path, is_done in self._jobs:
+            if is_done:
+                yield Record(source.path, items=({"output": str(path), "skipped": True},))
+                continue
+            begin = time.monotonic()
             try:
-                begin = time.monotonic()
-                content = first if len(self._jobs) == 1 else _read(source)
-                load = time.monotonic() - begin
-                yield self._paint(stylizer, content, mask, source.path, path, load)
+                content = _read(source.path)
             except CnnkitError as error:
-                self._console.error(str(error))
-                yield Record(source.path, error=Failure(type(error).__name__, str(error)))
+                yield self._failure(source.path, error)
+                continue
+            load = time.monotonic() - begin
+            if stylizer is None:
+                configure(threads=threads, verbose=verbose)
+                from cnnkit.pipelines.stylize import Stylizer
+
+                stylizer = Stylizer(styles, self._options, on_note=self._console.note)
+                # The first picture's budget counts the start of the program too.
+                begin = self._started
+            try:
+                record = self._paint(stylizer, content, mask, source.path, path, load, begin)
+            except CnnkitError as error:
+                record = self._failure(source.path, error)
+            except KeyboardInterrupt:
+                self.interrupted = True
+                self._console.note(f"stopped by Ctrl-C before {path} was begun")
+                return
+            yield record
             if self.interrupted:
                 return
 
+    def _failure(self, source: str, error: CnnkitError) -> Record:
+        self._console.error(str(error))
+        self.exit_code = error.exit_code if self.is_single else ExitCode.INPUT_FAILED
+        return Record(source, error=Failure(type(error).__name__, str(error)))
+
     def _paint(
-        self, stylizer: "Stylizer", content: Any, mask: Any, source: str, path: Path, load: float
+        self,
+        stylizer: "Stylizer",
+        content: Any,
+        mask: Any,
+        source: str,
+        path: Path,
+        load: float,
+        begin: float,
     ) -> Record:
         with self._console.progress() as bar:
-            task = bar.add_task(path.name, total=None, status="")
+            task = bar.add_task(path.name, total=None, status="starting")
 
             def show(progress: StylizeProgress) -> None:
-                left = (
-                    "" if progress.seconds_left is None else f"{progress.seconds_left:.0f} s left"
-                )
+                seconds = progress.seconds_left
+                left = "" if seconds is None else f"{_short_duration(seconds)} left"
                 bar.update(
                     task,
                     total=progress.total_steps,
                     completed=progress.total_step,
-                    status=f"{progress.width}x{progress.height} step {progress.step}/"
-                    f"{progress.steps} loss {progress.losses['loss']:.4f} {left}",
+                    status=f"{progress.width}x{progress.height} {progress.step}/"
+                    f"{progress.steps} loss {progress.losses['loss']:.3f} {left}",
                 )
                 if progress.step == progress.steps and not self._console.is_live:
                     losses = ", ".join(
@@ -399,26 +436,33 @@ class _Batch:
                         + (f", {left}" if progress.scale < progress.scales else "")
                     )
                 if self._save_every and progress.total_step % self._save_every == 0:
-                    from cnnkit.images import Picture, write_image
+                    self._write_step(path, content, progress)
 
-                    step = path.with_stem(f"{path.stem}-step{progress.total_step:05d}")
-                    write_image(step, Picture(progress.image()))
-
-            try:
-                result = stylizer.run(
-                    content,
-                    mask=mask,
-                    on_progress=show,
-                    checkpoint=None if self._to_stdout else self._state_path(path),
-                    resume=self._resume,
-                    started=self._started,
-                )
-            except KeyboardInterrupt:
-                self.interrupted = True
-                raise
+            result = stylizer.run(
+                content,
+                mask=mask,
+                on_progress=show,
+                checkpoint=None if self._to_stdout else self._state_path(path),
+                resume=self._resume,
+                started=begin,
+            )
         if not result.finished:
             self.interrupted = True
         return self._write(result, source, path, load)
+
+    def _write_step(self, path: Path, content: Any, progress: StylizeProgress) -> None:
+        from cnnkit.images import Picture, resize, write_image
+
+        pixels, alpha = progress.image(), content.alpha
+        if alpha is not None:
+            alpha = resize(alpha, *pixels.shape[:2]).clip(0.0, 1.0)
+        step = path.with_stem(f"{path.stem}-step{progress.total_step:05d}")
+        try:
+            write_image(step, Picture(pixels, alpha))
+        except ImageError as error:
+            # What matters is the picture at the end.
+            self._console.warning(f"{error}; no more steps are written")
+            self._save_every = None
 
     def _write(self, result: StylizeResult, source: str, path: Path, load: float) -> Record:
         import json
@@ -441,14 +485,20 @@ class _Batch:
             try:
                 write_image(path, result.image, record_text)
             except ImageError as error:
-                rescue = Path(tempfile.mkdtemp(prefix="cnnkit-")) / path.name
-                write_image(rescue, result.image, record_text)
+                try:
+                    rescue = Path(tempfile.mkdtemp(prefix="cnnkit-")) / path.name
+                    write_image(rescue, result.image, record_text)
+                except (OSError, ImageError):
+                    raise error from None
                 raise ImageError(f"{error}. The picture is safe in {rescue}") from None
             if self._sidecar:
                 write_bytes(path.with_name(f"{path.name}.json"), record_text.encode())
+        output = _STDOUT if self._to_stdout else str(path)
         if not result.finished:
+            can_resume = not self._to_stdout and self._state_path(path).exists()
             self._console.note(
-                f"stopped by Ctrl-C; {path} is the picture so far, --resume goes on from here"
+                f"stopped by Ctrl-C; {output} is the picture so far"
+                + (", --resume goes on from here" if can_resume else "")
             )
         post = time.monotonic() - begin
         return Record(
@@ -457,7 +507,7 @@ class _Batch:
             result.image.height,
             items=(
                 {
-                    "output": str(path),
+                    "output": output,
                     "losses": dict(result.losses),
                     "steps": sum(scale.steps for scale in result.scales),
                     "finished": result.finished,
@@ -472,10 +522,31 @@ class _Batch:
         )
 
 
-def _read(source: Any) -> Any:
+def _read(name: str) -> "Picture":
     from cnnkit.images import read_image
 
-    return read_image(sys.stdin.buffer if source.path == "-" else source.path)
+    return read_image(sys.stdin.buffer if name == _STDIN else name)
+
+
+def _is_there(path: Path) -> bool:
+    """Whether there is a file; an `ImageError` if none could be written there either.
+
+    Better now than after minutes of painting.
+    """
+    try:
+        is_there = path.exists()
+        folder = path.absolute().parent
+        while not folder.exists():
+            folder = folder.parent
+    except OSError as error:
+        raise ImageError(
+            f"{path} cannot be written: {error.strerror or error}; give another -o"
+        ) from None
+    if not folder.is_dir():
+        raise ImageError(f"{path} cannot be written: {folder} is no folder; give another -o")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise ImageError(f"{path} cannot be written: {folder} is read-only; give another -o")
+    return is_there
 
 
 def _line(record: Record) -> str:
@@ -484,6 +555,10 @@ def _line(record: Record) -> str:
         f"{item['output']}  {record.width}x{record.height}, {item['steps']} steps, "
         f"loss {item['losses'].get('loss', float('nan')):.4f}, {record.ms.net / 1e3:.1f} s"
     )
+
+
+def _short_duration(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.0f} min"
 
 
 def _process_age() -> float:
@@ -496,7 +571,7 @@ def _process_age() -> float:
 def _parse_size(text: str) -> int | str:
     if text == "original":
         return text
-    if not text.isdigit() or int(text) < 1:
+    if not text.isdecimal() or int(text) < 1:
         raise UsageError(f"--size takes a number of pixels or 'original', not {text!r}")
     return int(text)
 

@@ -52,7 +52,11 @@ def find_sources(arguments: Sequence[str], recursive: bool = False) -> list[Sour
         raise UsageError("no pictures given; name files, folders, globs, @list.txt or -")
     found: dict[str, Source] = {}
     for argument in arguments:
-        for source in _expand(argument, recursive, ()):
+        try:
+            expanded = _expand(argument, recursive, ())
+        except OSError as error:
+            raise ImageError(f"{argument} cannot be read: {error.strerror or error}") from None
+        for source in expanded:
             key = source.path if source.path == STDIN else os.path.realpath(source.path)
             found.setdefault(key, source)
     return list(found.values())
@@ -146,7 +150,13 @@ def plan_outputs(
         outputs = [Path(f"{source.relative.stem}-{task}{suffix}") for source in sources]
     else:
         target = Path(output)
-        is_folder = target.is_dir() or output.endswith(("/", os.sep)) or not target.suffix
+        try:
+            is_there = target.is_dir()
+        except OSError as error:
+            raise ImageError(
+                f"{output} cannot be written: {error.strerror or error}; give another -o"
+            ) from None
+        is_folder = is_there or output.endswith(("/", os.sep)) or not target.suffix
         if len(sources) > 1 and not is_folder:
             raise UsageError(
                 f"{output} is one file but there are {len(sources)} inputs; give a folder"

@@ -372,7 +372,7 @@ def test_colours_stay_nearer_to_the_contents(long, mode):
         image = stylize(scene(), blue, long(preserve_color=mode, steps=30)).image
         return np.abs(image.mean(axis=(0, 1)) - scene().mean(axis=(0, 1))).max()
 
-    assert drift(mode) < 0.6 * drift("none")
+    assert drift(mode) < 0.85 * drift("none")
 
 
 def test_outside_of_the_mask_the_content_is_untouched(long):

@@ -1,0 +1,59 @@
+"""The settings of a stylisation refuse what makes no sense."""
+
+import math
+
+import numpy as np
+import pytest
+
+from cnnkit.errors import UsageError
+from cnnkit.options import StylizeOptions
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"size": 0}, "size must be a number of pixels or 'original', not 0"),
+        ({"size": 2.5}, "size must be a number of pixels"),
+        ({"size": "large"}, "size must be a number of pixels or 'original', not 'large'"),
+        ({"quality": "best"}, "quality must be one of draft, standard, fine, not 'best'"),
+        ({"style_loss": "l2"}, "style-loss must be one of wasserstein, gram"),
+        ({"init": "black"}, "init must be one of content, noise, style"),
+        ({"optimizer": "adamw"}, "optimizer must be one of adam, sgd, lbfgs"),
+        ({"pooling": "min"}, "pooling must be one of max, average"),
+        ({"parameterization": "fourier"}, "parameterization must be one of pyramid, pixels"),
+        ({"preserve_color": "yes"}, "preserve-color must be one of none, luminance"),
+        ({"strength": -0.1}, "strength must be between 0 and 1, not -0.1"),
+        ({"strength": math.nan}, "strength must be between 0 and 1, not nan"),
+        ({"content_weight": -1.0}, "content-weight must be 0 or more, not -1.0"),
+        ({"style_weight": math.inf}, "style-weight must be 0 or more, not inf"),
+        ({"tv_weight": math.nan}, "tv-weight must be 0 or more, not nan"),
+        ({"steps": 0}, "steps must be a whole number from 1, not 0"),
+        ({"steps": 1.5}, "steps must be a whole number from 1, not 1.5"),
+        ({"budget": 0.0}, "budget must be more than 0, not 0.0"),
+        ({"learning_rate": math.inf}, "learning-rate must be more than 0, not inf"),
+        ({"style_scale": 0.0}, "style-scale must be more than 0, not 0.0"),
+        ({"style_scale": 9.0}, "style-scale must be at most 8, not 9.0"),
+        ({"ema": 1.0}, "ema must be at least 0 and less than 1, not 1.0"),
+        ({"style_layers": {}}, "style-layers needs a layer of positive weight"),
+        ({"style_layers": {"a": 0.0}}, "style-layers needs a layer of positive weight"),
+        ({"style_layers": {"a": 1.0, "b": -1.0}}, "and none below 0"),
+        ({"style_layers": {"a": math.nan}}, "style-layers needs a layer of positive weight"),
+        ({"smallest_scale": 0}, "smallest-scale must be a number of pixels, not 0"),
+        ({"scale_factor": 1.0}, "scale-factor must be more than 1, not 1.0"),
+        ({"scale_steps": ()}, "scale-steps must be whole numbers from 1"),
+        ({"scale_steps": (3, 0)}, r"scale-steps must be whole numbers from 1, not \(3, 0\)"),
+        ({"seed": -1}, "seed must be a whole number from 0, not -1"),
+    ],
+)
+def test_what_makes_no_sense_is_refused(changes, message):
+    with pytest.raises(UsageError, match=message):
+        StylizeOptions(**changes)
+
+
+def test_numpys_whole_numbers_are_numbers():
+    options = StylizeOptions(size=np.int64(64), steps=np.int32(3), seed=np.uint8(1))
+    assert options.size == 64
+
+
+def test_two_options_do_not_share_their_layers():
+    assert StylizeOptions().style_layers is not StylizeOptions().style_layers
