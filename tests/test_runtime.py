@@ -1,5 +1,6 @@
 import os
 import sys
+import types
 
 import pytest
 
@@ -19,8 +20,14 @@ def no_keras(monkeypatch):
         monkeypatch.delenv(name)
 
 
-def importing(action):
-    return lambda _: action()
+def importing(action, first_tensor=lambda size: None):
+    """A stand-in for `import_module` that does something and returns a Keras of one function."""
+
+    def import_module(name):
+        action()
+        return types.SimpleNamespace(ops=types.SimpleNamespace(zeros=first_tensor))
+
+    return import_module
 
 
 def test_threads_are_bounded_for_every_backend(no_keras, monkeypatch):
@@ -44,6 +51,16 @@ def test_chatter_of_the_import_is_shown_only_when_asked(
     runtime.configure(verbose=verbose)
     os.write(2, b"after")
     assert capfd.readouterr().err == f"{shown}after"
+
+
+def test_chatter_of_the_first_tensor_is_held_back_too(no_keras, monkeypatch, capfd):
+    def look_for_a_graphics_card(size):
+        os.write(2, b"failed call to cuInit")
+
+    loader = importing(lambda: None, look_for_a_graphics_card)
+    monkeypatch.setattr(runtime.importlib, "import_module", loader)
+    runtime.configure()
+    assert capfd.readouterr().err == ""
 
 
 def test_chatter_is_shown_when_the_import_fails(no_keras, monkeypatch, capfd):
