@@ -52,19 +52,22 @@ def match_lightness(image: np.ndarray, reference: np.ndarray) -> np.ndarray:
 
 
 def match_colors(image: np.ndarray, reference: np.ndarray) -> np.ndarray:
-    """Gives a picture the colour histograms of another, channel by channel.
+    """Gives a picture the colour histograms of another, channel by channel of CIE L*a*b*.
+
+    In RGB the channels hang together: matching them one by one invents purple and yellow.
 
     Args:
         image: `(H, W, 3)` in [0, 1].
         reference: `(h, w, 3)` in [0, 1], of any size.
 
     Returns:
-        `(H, W, 3)` float32 in [0, 1].
+        `(H, W, 3)` float32 in [0, 1]; colours outside of sRGB are clipped.
     """
-    channels = [
-        _match_histogram(image[..., channel], reference[..., channel]) for channel in range(3)
-    ]
-    return np.clip(np.stack(channels, axis=-1), 0.0, 1.0).astype(np.float32)
+    from skimage.color import rgb2lab
+
+    lab, target = rgb2lab(image), rgb2lab(reference)
+    channels = [_match_histogram(lab[..., axis], target[..., axis]) for axis in range(3)]
+    return _to_rgb(np.stack(channels, axis=-1))
 
 
 def _match_histogram(values: np.ndarray, reference: np.ndarray) -> np.ndarray:

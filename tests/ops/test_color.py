@@ -58,7 +58,7 @@ def test_matching_a_flat_picture_only_moves_it(pictures):
 
 
 def test_matching_colours_of_a_picture_with_itself_changes_nothing(pictures):
-    np.testing.assert_allclose(match_colors(pictures[0], pictures[0]), pictures[0], atol=1e-6)
+    np.testing.assert_allclose(match_colors(pictures[0], pictures[0]), pictures[0], atol=1e-3)
 
 
 def test_matched_colours_have_the_references_histogram(pictures):
@@ -66,23 +66,23 @@ def test_matched_colours_have_the_references_histogram(pictures):
     image = np.array([[0.1, 0.2], [0.3, 0.4]], "float32")[..., None].repeat(3, -1)
     reference = np.array([[0.9, 0.5], [0.7, 0.6]], "float32")[..., None].repeat(3, -1)
     expected = np.array([[0.5, 0.6], [0.7, 0.9]])
-    np.testing.assert_allclose(match_colors(image, reference)[..., 1], expected, atol=1e-6)
+    np.testing.assert_allclose(match_colors(image, reference)[..., 1], expected, atol=1e-3)
 
 
 def test_a_flat_picture_takes_the_references_median_colour():
     reference = np.linspace(0.0, 1.0, 25, dtype="float32").reshape(5, 5, 1).repeat(3, -1)
     flat = np.full((4, 4, 3), 0.1, "float32")
-    np.testing.assert_allclose(match_colors(flat, reference), 0.5, atol=1e-6)
+    np.testing.assert_allclose(match_colors(flat, reference), 0.5, atol=1e-3)
 
 
 def test_matching_colours_of_many_values_is_scikit_images(pictures):
+    from skimage.color import lab2rgb
     from skimage.exposure import match_histograms
 
-    np.testing.assert_allclose(
-        match_colors(pictures[0], pictures[1]),
-        match_histograms(pictures[0], pictures[1], channel_axis=-1),
-        atol=0.02,
-    )
+    # Muted colours, so that none leaves sRGB.
+    image, reference = 0.4 + 0.2 * pictures
+    expected = lab2rgb(match_histograms(rgb2lab(image), rgb2lab(reference), channel_axis=-1))
+    np.testing.assert_allclose(match_colors(image, reference), expected, atol=0.02)
 
 
 def test_the_arguments_stay_as_they_were(pictures):
