@@ -12,7 +12,10 @@ from collections.abc import Iterator
 from cnnkit.errors import CnnkitError, UsageError
 
 
-def configure(threads: int | None = None, verbose: bool = False) -> None:
+DEVICES = ("auto", "cpu", "gpu")
+
+
+def configure(threads: int | None = None, verbose: bool = False, device: str = "auto") -> None:
     """Bounds the backend's threads and imports Keras without its chatter.
 
     Call it before anything else imports Keras: threads and log levels are read only once.
@@ -20,9 +23,10 @@ def configure(threads: int | None = None, verbose: bool = False) -> None:
     Args:
         threads: compute threads; all cores by default.
         verbose: let the backend's own messages through.
+        device: "cpu" hides GPUs from the backend, "gpu" insists on one, "auto" takes what is there.
 
     Raises:
-        UsageError: fewer than one thread.
+        UsageError: fewer than one thread, an unknown device, or a GPU asked for that is not there.
         CnnkitError: the backend that `KERAS_BACKEND` names cannot be imported.
     """
     if threads is not None:
@@ -30,6 +34,11 @@ def configure(threads: int | None = None, verbose: bool = False) -> None:
             raise UsageError(f"--threads must be at least 1, not {threads}")
         for name in ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"):
             os.environ[name] = str(threads)
+    if device not in DEVICES:
+        raise UsageError(f"--device must be one of {', '.join(DEVICES)}, not {device!r}")
+    if device == "cpu":
+        os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
+        os.environ["JAX_PLATFORMS"] = "cpu"
     if not verbose:
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
         os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
@@ -40,6 +49,8 @@ def configure(threads: int | None = None, verbose: bool = False) -> None:
     if "keras" not in sys.modules:
         with contextlib.nullcontext() if verbose else _silent_stderr():
             _import_keras()
+    if device == "gpu" and not sys.modules["keras"].distribution.list_devices("gpu"):
+        raise UsageError("--device gpu: the backend sees no GPU here; use --device cpu")
 
 
 def _import_keras() -> None:

@@ -92,3 +92,24 @@ def test_a_broken_keras_without_a_chosen_backend_shows_its_own_error(no_keras, m
     monkeypatch.setattr(runtime.importlib, "import_module", importing(fail))
     with pytest.raises(ImportError, match=r"libgomp.so.1"):
         runtime.configure()
+
+
+def test_the_cpu_alone_is_used_where_it_is_asked_for(no_keras, monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
+    monkeypatch.setenv("JAX_PLATFORMS", "cuda")
+    monkeypatch.setattr(runtime.importlib, "import_module", importing(lambda: None))
+    runtime.configure(device="cpu")
+    assert os.environ["CUDA_VISIBLE_DEVICES"] == "-1"
+    assert os.environ["JAX_PLATFORMS"] == "cpu"
+
+
+def test_a_gpu_that_is_not_there_is_one_line(monkeypatch):
+    distribution = types.SimpleNamespace(list_devices=lambda kind: [])
+    monkeypatch.setitem(sys.modules, "keras", types.SimpleNamespace(distribution=distribution))
+    with pytest.raises(UsageError, match="the backend sees no GPU here; use --device cpu"):
+        runtime.configure(device="gpu")
+
+
+def test_an_unknown_device_is_refused():
+    with pytest.raises(UsageError, match="--device must be one of auto, cpu, gpu, not 'tpu'"):
+        runtime.configure(device="tpu")

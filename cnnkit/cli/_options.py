@@ -46,4 +46,5 @@ Threads = Annotated[
     int | None,
     typer.Option(help="Compute threads.", show_default="all cores", rich_help_panel=RUN_PANEL),
 ]
+Device = Annotated[str, typer.Option(help="auto, cpu, or gpu.", rich_help_panel=RUN_PANEL)]
 Seed = Annotated[int, typer.Option(help="Seed of everything random.", rich_help_panel=RUN_PANEL)]

@@ -14,6 +14,7 @@ import typer
 from cnnkit.cli._options import (
     OUTPUT_PANEL,
     RUN_PANEL,
+    Device,
     Json,
     JsonLines,
     Overwrite,
@@ -206,6 +207,7 @@ def stylize(
         ),
     ] = False,
     threads: Threads = None,
+    device: Device = "auto",
     json: Json = False,
     jsonl: JsonLines = False,
     quiet: Quiet = False,
@@ -271,7 +273,7 @@ def stylize(
         started=started,
     )
     records = []
-    for record in batch.run(threads, verbose):
+    for record in batch.run(threads, verbose, device):
         records.append(record)
         if jsonl:
             console.json_lines([record])
@@ -353,7 +355,7 @@ class _Batch:
     def _state_path(self, output: Path) -> Path:
         return output.with_name(f".{output.name}.cnnkit-state")
 
-    def run(self, threads: int | None, verbose: bool) -> Iterator[Record]:
+    def run(self, threads: int | None, verbose: bool, device: str) -> Iterator[Record]:
         """Paints everything; yields a `Record` for each picture.
 
         A picture that fails is a record; what concerns all of them, such as an unreadable style,
@@ -378,7 +380,7 @@ class _Batch:
                 continue
             load = time.monotonic() - begin
             if stylizer is None:
-                configure(threads=threads, verbose=verbose)
+                configure(threads=threads, verbose=verbose, device=device)
                 from cnnkit.pipelines.stylize import Stylizer
 
                 stylizer = Stylizer(styles, self._options, on_note=self._console.note)

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from cnnkit.cli._options import OUTPUT_PANEL, RUN_PANEL, Json, Quiet, Seed, Threads, Verbose
+from cnnkit.cli._options import OUTPUT_PANEL, RUN_PANEL, Device, Json, Quiet, Seed, Threads, Verbose
 from cnnkit.console import Console
 from cnnkit.options import BackboneOptions
 
@@ -56,6 +56,7 @@ def backbone(
     ] = _DEFAULTS.steps_per_epoch,
     seed: Seed = _DEFAULTS.seed,
     threads: Threads = None,
+    device: Device = "auto",
     json: Json = False,
     quiet: Quiet = False,
     verbose: Verbose = False,
@@ -79,7 +80,7 @@ def backbone(
     from cnnkit.runtime import configure
 
     path = weights.locate("vgg19") if teacher == "vgg19" else Path(teacher)
-    configure(threads=threads, verbose=verbose)
+    configure(threads=threads, verbose=verbose, device=device)
     from cnnkit.training.backbone import train_backbone
 
     def show(epoch: int, losses: dict) -> None:
