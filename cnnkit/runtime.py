@@ -11,7 +11,6 @@ from collections.abc import Iterator
 
 from cnnkit.errors import CnnkitError, UsageError
 
-
 DEVICES = ("auto", "cpu", "gpu")
 
 
