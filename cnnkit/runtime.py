@@ -57,6 +57,10 @@ def _import_keras() -> None:
         keras = importlib.import_module("keras")
         # Its first tensor has TensorFlow look for a graphics card and complain of having none.
         keras.ops.zeros(1)
+        if os.environ.get("KERAS_BACKEND", "tensorflow") != "tensorflow":
+            # Keras' `fit` looks into TensorFlow, where there is one, whatever the backend.
+            with contextlib.suppress(ImportError):
+                importlib.import_module("tensorflow")
     except (ImportError, ValueError) as error:
         backend = os.environ.get("KERAS_BACKEND")
         if backend is None:
