@@ -182,6 +182,7 @@ print("done")
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(importlib.util.find_spec("jax") is None, reason="JAX is not installed")
 def test_the_same_code_optimises_and_resumes_on_jax():
     run = subprocess.run(

@@ -645,18 +645,18 @@ def test_lbfgs_without_any_finite_loss_is_one_clear_error(tiny, monkeypatch):
         stylize(scene(), strokes(), tiny(optimizer="lbfgs"))
 
 
-def test_what_on_progress_raises_stops_the_run(long):
+def test_what_on_progress_raises_stops_the_run(tiny):
     def on_progress(progress):
         raise Stop
 
     with pytest.raises(Stop):
-        stylize(scene(), strokes(), long(), on_progress=on_progress)
+        stylize(scene(), strokes(), tiny(), on_progress=on_progress)
 
 
 # Interruption and resume ---------------------------------------------------------------------
 
 
-SCALES = {"size": 64, "steps": None, "smallest_scale": 32, "scale_steps": (6, 4)}
+SCALES = {"size": 64, "steps": None, "smallest_scale": 32, "scale_steps": (4, 3)}
 
 
 @pytest.fixture
@@ -674,12 +674,12 @@ def stop_at(step, error=Stop):
 
 @pytest.mark.usefixtures("eager_checkpoints")
 @pytest.mark.parametrize("changes", [{}, {"optimizer": "sgd", "learning_rate": 0.01, "ema": 0.5}])
-def test_a_resumed_run_ends_with_the_same_picture(long, tmp_path, changes):
+def test_a_resumed_run_ends_with_the_same_picture(tiny, tmp_path, changes):
     state = tmp_path / "state"
-    stylizer = Stylizer(strokes(), long(**SCALES, **changes))
+    stylizer = Stylizer(strokes(), tiny(**SCALES, **changes))
     unbroken = stylizer.run(scene(48, 64))
     # At the very end of the first scale, and in the second scale.
-    for step in (6, 8):
+    for step in (4, 6):
         with pytest.raises(Stop):
             stylizer.run(scene(48, 64), checkpoint=state, on_progress=stop_at(step))
         assert state.exists()
@@ -691,20 +691,20 @@ def test_a_resumed_run_ends_with_the_same_picture(long, tmp_path, changes):
             on_progress=lambda progress, seen=seen: seen.append(progress.total_step),
         )
         np.testing.assert_array_equal(resumed.image, unbroken.image)
-        assert seen == list(range(step + 1, 11))
+        assert seen == list(range(step + 1, 8))
         assert [dict(s.losses) for s in resumed.scales] == [dict(s.losses) for s in unbroken.scales]
-        assert [s.steps for s in resumed.scales] == [6, 4]
+        assert [s.steps for s in resumed.scales] == [4, 3]
         assert not state.exists()
 
 
 @pytest.mark.usefixtures("eager_checkpoints")
-def test_lbfgs_resumes_at_the_beginning_of_its_scale(long, tmp_path):
+def test_lbfgs_resumes_at_the_beginning_of_its_scale(tiny, tmp_path):
     state = tmp_path / "state"
-    options = long(optimizer="lbfgs", **SCALES)
+    options = tiny(optimizer="lbfgs", **SCALES)
     unbroken = stylize(scene(64, 64), strokes(), options)
     stylizer = Stylizer(strokes(), options)
     with pytest.raises(Stop):
-        stylizer.run(scene(64, 64), checkpoint=state, on_progress=stop_at(8))
+        stylizer.run(scene(64, 64), checkpoint=state, on_progress=stop_at(6))
     resumed = stylizer.run(scene(64, 64), checkpoint=state, resume=True)
     np.testing.assert_array_equal(resumed.image, unbroken.image)
 
@@ -714,10 +714,10 @@ def test_ctrl_c_gives_the_picture_so_far_and_can_be_resumed(long, tmp_path):
     stylizer = Stylizer(strokes(), long(**SCALES))
     unbroken = stylizer.run(scene(64, 64))
     stopped = stylizer.run(
-        scene(64, 64), checkpoint=state, on_progress=stop_at(7, KeyboardInterrupt)
+        scene(64, 64), checkpoint=state, on_progress=stop_at(5, KeyboardInterrupt)
     )
     assert not stopped.finished
-    assert [scale.steps for scale in stopped.scales] == [6, 1]
+    assert [scale.steps for scale in stopped.scales] == [4, 1]
     assert stopped.image.shape == (64, 64, 3)
     assert sensible(stopped.image)
     resumed = stylizer.run(scene(64, 64), checkpoint=state, resume=True)
@@ -725,28 +725,28 @@ def test_ctrl_c_gives_the_picture_so_far_and_can_be_resumed(long, tmp_path):
     np.testing.assert_array_equal(resumed.image, unbroken.image)
 
 
-def test_ctrl_c_between_a_step_and_its_counting_loses_nothing(long, tmp_path, monkeypatch):
+def test_ctrl_c_between_a_step_and_its_counting_loses_nothing(tiny, tmp_path):
     state = tmp_path / "state"
-    stylizer = Stylizer(strokes(), long(**SCALES))
+    stylizer = Stylizer(strokes(), tiny(**SCALES))
     unbroken = stylizer.run(scene(64, 64))
     step_end = scale_module._Watch.on_train_batch_end
 
     def interrupted(self, batch, logs=None):
-        if batch == 3:
+        if batch == 2:
             raise KeyboardInterrupt
         step_end(self, batch, logs)
 
-    monkeypatch.setattr(scale_module._Watch, "on_train_batch_end", interrupted)
-    stopped = stylizer.run(scene(64, 64), checkpoint=state)
-    assert [scale.steps for scale in stopped.scales] == [4]
-    monkeypatch.undo()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(scale_module._Watch, "on_train_batch_end", interrupted)
+        stopped = stylizer.run(scene(64, 64), checkpoint=state)
+    assert [scale.steps for scale in stopped.scales] == [3]
     resumed = stylizer.run(scene(64, 64), checkpoint=state, resume=True)
     np.testing.assert_array_equal(resumed.image, unbroken.image)
 
 
-def test_ctrl_c_while_the_second_scale_begins_gives_the_first(long, tmp_path, monkeypatch):
+def test_ctrl_c_while_the_second_scale_begins_gives_the_first(tiny, tmp_path):
     state = tmp_path / "state"
-    stylizer = Stylizer(strokes(), long(**SCALES))
+    stylizer = Stylizer(strokes(), tiny(**SCALES))
     unbroken = stylizer.run(scene(64, 64))
     prepare = pipeline._Job._prepare
 
@@ -755,12 +755,12 @@ def test_ctrl_c_while_the_second_scale_begins_gives_the_first(long, tmp_path, mo
             raise KeyboardInterrupt
         return prepare(self, scale, image)
 
-    monkeypatch.setattr(pipeline._Job, "_prepare", interrupted)
-    stopped = stylizer.run(scene(64, 64), checkpoint=state)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pipeline._Job, "_prepare", interrupted)
+        stopped = stylizer.run(scene(64, 64), checkpoint=state)
     assert not stopped.finished
-    assert [scale.steps for scale in stopped.scales] == [6]
+    assert [scale.steps for scale in stopped.scales] == [4]
     assert stopped.image.shape == (64, 64, 3)
-    monkeypatch.undo()
     resumed = stylizer.run(scene(64, 64), checkpoint=state, resume=True)
     np.testing.assert_array_equal(resumed.image, unbroken.image)
 
