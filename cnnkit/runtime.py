@@ -48,8 +48,18 @@ def configure(threads: int | None = None, verbose: bool = False, device: str = "
     if "keras" not in sys.modules:
         with contextlib.nullcontext() if verbose else _silent_stderr():
             _import_keras()
-    if device == "gpu" and not sys.modules["keras"].distribution.list_devices("gpu"):
+    if device == "gpu" and all(name.startswith("cpu") for name in devices()):
         raise UsageError("--device gpu: the backend sees no GPU here; use --device cpu")
+
+
+def devices() -> tuple[str, ...]:
+    """What the backend can compute on, such as `("cpu:0", "gpu:0")`; call `configure` first."""
+    keras = sys.modules["keras"]
+    try:
+        return tuple(keras.distribution.list_devices())
+    except AttributeError:
+        # Keras lists no devices of PyTorch: this is the one that it puts tensors on.
+        return (str(keras.ops.zeros(1).device),)
 
 
 def _import_keras() -> None:

@@ -45,6 +45,7 @@ def test_fewer_than_one_thread_is_refused():
 def test_chatter_of_the_import_is_shown_only_when_asked(
     no_keras, monkeypatch, capfd, verbose, shown
 ):
+    monkeypatch.delenv("KERAS_BACKEND", raising=False)
     # Straight to the descriptor, as C++ code writes.
     chatter = importing(lambda: os.write(2, b"chatter"))
     monkeypatch.setattr(runtime.importlib, "import_module", chatter)
@@ -104,10 +105,23 @@ def test_the_cpu_alone_is_used_where_it_is_asked_for(no_keras, monkeypatch):
 
 
 def test_a_gpu_that_is_not_there_is_one_line(monkeypatch):
-    distribution = types.SimpleNamespace(list_devices=lambda kind: [])
+    distribution = types.SimpleNamespace(list_devices=lambda: ["cpu:0"])
     monkeypatch.setitem(sys.modules, "keras", types.SimpleNamespace(distribution=distribution))
     with pytest.raises(UsageError, match="the backend sees no GPU here; use --device cpu"):
         runtime.configure(device="gpu")
+
+
+def test_the_device_of_a_backend_that_lists_none_is_that_of_its_tensors(monkeypatch):
+    ops = types.SimpleNamespace(zeros=lambda size: types.SimpleNamespace(device="cuda:0"))
+    keras = types.SimpleNamespace(distribution=types.SimpleNamespace(), ops=ops)
+    monkeypatch.setitem(sys.modules, "keras", keras)
+    assert runtime.devices() == ("cuda:0",)
+
+
+def test_a_gpu_next_to_the_cpu_serves(monkeypatch):
+    distribution = types.SimpleNamespace(list_devices=lambda: ["cpu:0", "gpu:0"])
+    monkeypatch.setitem(sys.modules, "keras", types.SimpleNamespace(distribution=distribution))
+    runtime.configure(device="gpu")
 
 
 def test_an_unknown_device_is_refused():

@@ -43,7 +43,7 @@ def content_loss(generated: Tensor, content: Tensor) -> Tensor:
     >>> float(content_loss(np.ones((1, 2, 3), "float32"), np.zeros((1, 2, 3), "float32")))
     3.0
     """
-    return 0.5 * keras.ops.sum(keras.ops.square(generated - content))
+    return 0.5 * keras.ops.sum(keras.ops.square(keras.ops.subtract(generated, content)))
 
 
 def gram_style_loss(generated_gram: Tensor, style_gram: Tensor) -> Tensor:
@@ -67,7 +67,8 @@ def gram_style_loss(generated_gram: Tensor, style_gram: Tensor) -> Tensor:
     0.125
     """
     channels = generated_gram.shape[-1]
-    return keras.ops.sum(keras.ops.square(generated_gram - style_gram)) / (2.0 * channels) ** 2
+    difference = keras.ops.subtract(generated_gram, style_gram)
+    return keras.ops.sum(keras.ops.square(difference)) / (2.0 * channels) ** 2
 
 
 def wasserstein_style_loss(
@@ -102,6 +103,7 @@ def wasserstein_style_loss(
     2.0
     """
     ops = keras.ops
+    covariance = ops.convert_to_tensor(covariance)
     fixed = ops.stop_gradient(covariance)
     product = ops.matmul(ops.matmul(style_root, fixed), style_root)
     values, vectors = ops.linalg.eigh(0.5 * (product + ops.transpose(product)))
@@ -114,7 +116,7 @@ def wasserstein_style_loss(
     value = ops.trace(fixed) - 2.0 * ops.sum(roots)
     linear = ops.trace(covariance) - ops.sum(ops.stop_gradient(slope) * covariance)
     bures = value + (linear - ops.stop_gradient(linear)) + ops.trace(style_covariance)
-    return ops.sum(ops.square(mean - style_mean)) + bures
+    return ops.sum(ops.square(ops.subtract(mean, style_mean))) + bures
 
 
 def total_variation(image: Tensor) -> Tensor:
@@ -132,6 +134,7 @@ def total_variation(image: Tensor) -> Tensor:
     0.5
     """
     ops = keras.ops
+    image = ops.convert_to_tensor(image)
     channels = image.shape[-1]
     # The sum of squared differences is the quadratic form x . Lx of the grid's Laplacian L, whose
     # gradient is 2 Lx. One convolution gives both; slicing would cost four padded copies.
@@ -325,7 +328,7 @@ class _LayerTarget:
     def loss(self, activations: Tensor, weights: Tensor | None) -> Tensor:
         if self._kind == "gram":
             return self._scale * gram_style_loss(gram_matrix(activations, weights), self._gram)
-        covariance = covariance_matrix(activations, weights) + self._ridge
+        covariance = keras.ops.add(covariance_matrix(activations, weights), self._ridge)
         return self._scale * wasserstein_style_loss(
             mean_vector(activations, weights),
             covariance,

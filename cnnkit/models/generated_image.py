@@ -105,7 +105,7 @@ class GeneratedImage(keras.Model):
         """The image inside of the mask, and the kept picture outside."""
         if self._keep is None:
             return image
-        picture, mask = self._keep
+        picture, mask = (keras.ops.convert_to_tensor(array) for array in self._keep)
         return picture + mask[..., None] * (image - picture)
 
     def result(self) -> np.ndarray:

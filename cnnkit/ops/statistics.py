@@ -49,7 +49,8 @@ def mean_vector(activations: Tensor, weights: Tensor | None = None) -> Tensor:
     if weights is None:
         return keras.ops.mean(activations, axis=(0, 1))
     total = keras.ops.maximum(keras.ops.sum(weights), 1e-12)
-    return keras.ops.sum(activations * weights[..., None], axis=(0, 1)) / total
+    weighted = keras.ops.multiply(activations, weights[..., None])
+    return keras.ops.sum(weighted, axis=(0, 1)) / total
 
 
 def covariance_matrix(activations: Tensor, weights: Tensor | None = None) -> Tensor:

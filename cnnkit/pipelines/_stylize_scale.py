@@ -239,7 +239,7 @@ class ScaleOptimizer:
         finally:
             if math.isfinite(best["value"]):
                 self._model.levels[0].assign(best["image"])
-                total, parts = self._loss(self._model.image())
+                total, parts = self._loss(keras.ops.stop_gradient(self._model.image()))
                 self.losses = {
                     "loss": float(total),
                     **{part: float(parts[part]) for part in LOSS_PARTS},

@@ -10,7 +10,7 @@ from pathlib import Path
 import psutil
 
 import cnnkit
-from cnnkit.runtime import configure
+from cnnkit.runtime import configure, devices
 from cnnkit.weights import cache_dir, entries, status
 
 
@@ -76,7 +76,7 @@ def diagnose() -> Diagnosis:
         backend_version=_version(backend),
         numpy=_version("numpy"),
         pillow=_version("pillow"),
-        devices=tuple(keras.distribution.list_devices()),
+        devices=devices(),
         threads=_threads(),
         memory_bytes=memory.total,
         memory_available_bytes=memory.available,

@@ -157,7 +157,8 @@ def test_the_gradient_of_the_wasserstein_loss_is_that_of_finite_differences():
         direction = np.random.default_rng(seed).normal(size=point.shape)
         direction[:CHANNELS] += direction[:CHANNELS].T
         expected = central_difference(by_scipy, point, direction, 1e-6)
-        assert np.sum(gradient * direction) == pytest.approx(expected, rel=1e-3, abs=1e-3)
+        # The product of two condition numbers of some hundreds times float32's 6e-8 is 4e-3.
+        assert np.sum(gradient * direction) == pytest.approx(expected, rel=1e-3, abs=4e-3)
 
 
 def test_the_gradient_through_the_activations_is_that_of_finite_differences():
@@ -346,7 +347,8 @@ def whole_loss(network, content, style, kind="wasserstein", mask=None, **weights
 
 def parts(loss, image):
     total, found = loss(image)
-    return float(total), {name: float(value) for name, value in found.items()}
+    numbers = {name: float(keras.ops.convert_to_numpy(value)) for name, value in found.items()}
+    return float(keras.ops.convert_to_numpy(total)), numbers
 
 
 @pytest.mark.parametrize("kind", ["wasserstein", "gram"])
