@@ -34,7 +34,7 @@ def default_learning_rate(options: StylizeOptions) -> float:
     if options.learning_rate is not None:
         return options.learning_rate
     if options.optimizer == "sgd":
-        return 2.0
+        return 0.02
     return 0.015 if options.parameterization == "pyramid" else 0.03
 
 
