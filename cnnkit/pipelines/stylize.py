@@ -695,13 +695,15 @@ def _as_picture(image: Any, name: str) -> Picture:
 
 def _encode_pil(image: Image.Image) -> bytes:
     """A `PIL.Image` as a file, which carries orientation and colour profile to `read_image`."""
-    plain = {"HSV": "RGB", "RGBX": "RGB", "La": "LA", "RGBa": "RGBA", "PA": "RGBA"}
+    plain = {
+        "HSV": "RGB", "YCbCr": "RGB", "RGBX": "RGB", "La": "LA", "RGBa": "RGBA", "PA": "RGBA",
+    }  # fmt: skip
     exif = image.getexif()
     if image.mode in plain:
         image = image.convert(plain[image.mode])
     elif image.mode == "I":
         image = Image.fromarray(np.clip(np.asarray(image), 0, 65535).astype(np.uint16))
-    in_tiff = image.mode in ("CMYK", "F", "LAB", "YCbCr")
+    in_tiff = image.mode in ("CMYK", "F", "LAB")
     buffer = io.BytesIO()
     image.save(buffer, "TIFF" if in_tiff else "PNG", exif=exif)
     return buffer.getvalue()
