@@ -21,8 +21,8 @@ QUALITIES = ("draft", "standard", "fine")
 # Steps at each scale, coarsest first. Fine scales cost four times as much as the one before and
 # have only detail left to add, so they get fewer.
 QUALITY_STEPS = {
-    "draft": (60, 30, 15, 8),
-    "standard": (150, 100, 60, 40),
+    "draft": (40, 15, 8, 5),
+    "standard": (100, 70, 35, 20),
     "fine": (500, 350, 220, 140),
 }
 
