@@ -157,7 +157,7 @@ def test_the_gradient_of_the_wasserstein_loss_is_that_of_finite_differences():
         direction = np.random.default_rng(seed).normal(size=point.shape)
         direction[:CHANNELS] += direction[:CHANNELS].T
         expected = central_difference(by_scipy, point, direction, 1e-6)
-        # PyTorch's float32 eigenvectors are a little less exact: 1.5e-3 off where others are 0.9e-3.
+        # PyTorch's float32 eigenvectors are less exact: 1.5e-3 off where others are 0.9e-3.
         near = 4e-3 if keras.backend.backend() == "torch" else 1e-3
         assert np.sum(gradient * direction) == pytest.approx(expected, rel=1e-3, abs=near)
 
