@@ -57,7 +57,7 @@ _CHECKPOINT_SECONDS = 5.0
 # Measured peak of a run on TensorFlow, CPU: the process without a picture, and what a pixel of
 # the finest scale adds, by backbone (peaks in benchmarks/RESULTS.md; vgg16 as vgg19).
 _BASE_BYTES = 900e6
-_BYTES_PER_PIXEL = {"compact": 1_500, "vgg16": 5_000, "vgg19": 5_500}
+_BYTES_PER_PIXEL = {"compact": 1_500, "vgg16": 6_500, "vgg19": 6_500}
 _LONG_RUN_COST = 40e6  # steps x pixels from which a run is worth a prediction
 
 
