@@ -46,3 +46,7 @@ class ResourceError(CnnkitError):
 
 class DivergenceError(CnnkitError):
     """An optimisation gave a non-finite loss and could not recover."""
+
+
+class GalleryError(CnnkitError):
+    """The gallery of known people cannot be read or written, or holds no such person."""
