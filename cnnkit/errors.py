@@ -48,5 +48,9 @@ class DivergenceError(CnnkitError):
     """An optimisation gave a non-finite loss and could not recover."""
 
 
+class DataError(CnnkitError):
+    """A file of labels or pairs is not what it should be."""
+
+
 class GalleryError(CnnkitError):
     """The gallery of known people cannot be read or written, or holds no such person."""
