@@ -129,7 +129,7 @@ def check(name: OptionalName = None, json: Json = False, quiet: Quiet = False) -
         one
         for one in found
         if one.state == "damaged"
-        or (one.state == "missing" and (name or one.entry.kind == "embedded"))
+        or (one.state == "missing" and (name or one.entry.kind != "fetchable"))
     ]
     if json:
         console.json({"schema": SCHEMA, "weights": [_to_json(one) for one in found]})
@@ -161,7 +161,9 @@ def _where(found: Status) -> str:
         return "damaged"
     if found.state == "missing":
         return "no"
-    return "comes with cnnkit" if found.entry.kind == "embedded" else "yes"
+    if found.entry.kind == "fetchable":
+        return "yes"
+    return f"comes with {found.entry.package or 'cnnkit'}"
 
 
 def _to_json(found: Status) -> dict[str, Any]:
@@ -179,4 +181,5 @@ def _to_json(found: Status) -> dict[str, Any]:
         "licence": wanted.licence,
         "source": wanted.source,
         "url": wanted.url or None,
+        "package": wanted.package or None,
     }

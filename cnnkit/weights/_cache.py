@@ -1,12 +1,13 @@
 """Where weights lie, and whether they are whole.
 
-Embedded files lie in the package. Fetched and imported ones lie in the user's cache folder, which
-the environment variable `CNNKIT_HOME` moves. Files that Keras itself downloaded are found in
-Keras' own cache and used from there, never written.
+Embedded files lie in the package, those of a dependency in the dependency's. Fetched and imported
+ones lie in the user's cache folder, which the environment variable `CNNKIT_HOME` moves. Files that
+Keras itself downloaded are found in Keras' own cache and used from there, never written.
 """
 
 import functools
 import hashlib
+import importlib.util
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,8 +56,18 @@ def embedded_dir() -> Path:
     return _ROOM / "embedded"
 
 
+def package_dir(package: str) -> Path | None:
+    """The folder of an installed package, found without importing it; None if there is none."""
+    try:
+        spec = importlib.util.find_spec(package)
+    except (ImportError, ValueError):
+        return None
+    folders = (spec.submodule_search_locations if spec else None) or ()
+    return next((Path(folder) for folder in folders), None)
+
+
 def home_of(wanted: Entry) -> Path:
-    """Where cnnkit itself keeps the file of an entry, whether it is there or not."""
+    """Where cnnkit itself keeps an embedded or fetchable file, whether it is there or not."""
     folder = embedded_dir() if wanted.kind == "embedded" else cache_dir()
     return folder / wanted.file_name
 
@@ -66,7 +77,11 @@ def status(wanted: Entry) -> Status:
 
     A whole file anywhere wins over a damaged one.
     """
-    places = [home_of(wanted)]
+    if wanted.kind == "dependency":
+        folder = package_dir(wanted.package)
+        places = [folder / wanted.file_name] if folder else []
+    else:
+        places = [home_of(wanted)]
     if wanted.kind == "fetchable":
         places.append(keras_cache_dir() / wanted.file_name)
     damaged = None
@@ -105,6 +120,9 @@ def remedy(wanted: Entry) -> str:
     """What to do about missing or damaged weights."""
     if wanted.kind == "embedded":
         return "this installation of cnnkit is incomplete: install it again"
+    if wanted.kind == "dependency":
+        again = "--force-reinstall " if package_dir(wanted.package) else ""
+        return f"run: pip install {again}{wanted.package}"
     return f"run: cnnkit weights fetch {wanted.name}, or: cnnkit weights import {wanted.name} FILE"
 
 

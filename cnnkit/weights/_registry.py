@@ -14,7 +14,8 @@ class Entry:
     Attributes:
         name: what the user types.
         file_name: name of the file, in the cache and in the package.
-        kind: "embedded" comes with cnnkit, "fetchable" is downloaded when the user asks.
+        kind: "embedded" comes with cnnkit, "dependency" with a package that is installed beside
+            it, "fetchable" is downloaded when the user asks.
         size: in bytes; 0 while an embedded file is not pinned yet.
         algorithm: "sha256", or "md5" where the publisher gives nothing better.
         digest: hexadecimal; empty while an embedded file is not pinned yet.
@@ -23,11 +24,12 @@ class Entry:
         source: who made them, from what.
         card: Markdown file below `cnnkit/weights/` that tells the rest.
         url: where a fetchable file is downloaded from.
+        package: the package that a dependency's file lies in, as Python and pip know it.
     """
 
     name: str
     file_name: str
-    kind: Literal["embedded", "fetchable"]
+    kind: Literal["embedded", "dependency", "fetchable"]
     size: int
     algorithm: Literal["sha256", "md5"]
     digest: str
@@ -36,11 +38,16 @@ class Entry:
     source: str
     card: str
     url: str = ""
+    package: str = ""
 
 
 # Names, addresses and MD5 hashes of Keras' files are those of keras.applications.vgg16 and .vgg19
 # (WEIGHTS_PATH_NO_TOP, file_hash); Keras publishes no SHA-256 of them.
 _KERAS_APPLICATIONS = "https://storage.googleapis.com/tensorflow/keras-applications"
+
+# Sizes and hashes are those of the files in face_recognition_models 0.3.0, the one release that has
+# all of them.
+_FACE_MODELS = "face_recognition_models"
 
 ENTRIES = (
     Entry(
@@ -55,6 +62,45 @@ ENTRIES = (
         licence="MIT",
         source="distilled with `cnnkit train backbone`",
         card="embedded/compact.md",
+    ),
+    Entry(
+        name="face-detector",
+        file_name="models/mmod_human_face_detector.dat",
+        kind="dependency",
+        size=729_940,
+        algorithm="sha256",
+        digest="4cb19393e2fbaf2b1609a9319ad5386618c886a6234ec1b971f3e87c85d87fe6",
+        architecture="dlib's convolutional face detector (MMOD)",
+        licence="CC0",
+        source="Davis King, dlib-models",
+        card="cards/face-detector.md",
+        package=_FACE_MODELS,
+    ),
+    Entry(
+        name="face-encoder",
+        file_name="models/dlib_face_recognition_resnet_model_v1.dat",
+        kind="dependency",
+        size=22_466_066,
+        algorithm="sha256",
+        digest="55533b28a95800a551ba546ba62fe69625c7e95a7061c338adffead08719da30",
+        architecture="dlib's face recognition network, 29 convolutions",
+        licence="CC0",
+        source="Davis King, dlib-models",
+        card="cards/face-encoder.md",
+        package=_FACE_MODELS,
+    ),
+    Entry(
+        name="face-landmarks",
+        file_name="models/shape_predictor_5_face_landmarks.dat",
+        kind="dependency",
+        size=9_150_489,
+        algorithm="sha256",
+        digest="c4b1e9804792707d3a405c2c16a80a20269e6675021f64a41d30fffafbc41888",
+        architecture="dlib's five-point shape predictor",
+        licence="CC0",
+        source="Davis King, dlib-models",
+        card="cards/face-landmarks.md",
+        package=_FACE_MODELS,
     ),
     Entry(
         name="vgg16",
@@ -89,7 +135,7 @@ def entries() -> tuple[Entry, ...]:
     """All weights that cnnkit knows.
 
     >>> [entry.name for entry in entries()]
-    ['compact', 'vgg16', 'vgg19']
+    ['compact', 'face-detector', 'face-encoder', 'face-landmarks', 'vgg16', 'vgg19']
     """
     return ENTRIES
 

@@ -61,7 +61,7 @@ def fetch(name: str, on_progress: Progress | None = None) -> Status:
     found = status(wanted)
     if found.state == "here":
         return found
-    if wanted.kind == "embedded":
+    if wanted.kind != "fetchable":
         raise WeightsError(f"the {name} weights are {found.state}; {remedy(wanted)}")
     target = home_of(wanted)
     part = target.with_name(f"{target.name}.part")
@@ -100,8 +100,9 @@ def import_file(path: str | os.PathLike, name: str | None = None) -> Status:
     if not path.is_file():
         raise WeightsError(f"{path} is not a file; name the file itself")
     wanted = _recognize(path) if name is None else entry(name)
-    if wanted.kind == "embedded":
-        raise UsageError(f"the {wanted.name} weights come with cnnkit; there is nothing to import")
+    if wanted.kind != "fetchable":
+        giver = wanted.package or "cnnkit"
+        raise UsageError(f"the {wanted.name} weights come with {giver}; there is nothing to import")
     problem = difference(wanted, path)
     if problem:
         raise WeightsError(f"{path} is not the {wanted.name} file: {problem}; get {wanted.url}")

@@ -43,7 +43,7 @@ def test_every_entry_has_a_card_that_names_its_licence(one):
         pytest.skip(f"{one.name} is not shipped yet")
     card = read_card(one.name)
     assert card.startswith("# ")
-    assert one.file_name in card
+    assert Path(one.file_name).name in card
     assert re.search(r"licen[cs]e", card, re.IGNORECASE)
 
 
@@ -71,7 +71,7 @@ def test_an_unknown_name_suggests_the_nearest():
 
 
 def test_a_name_like_no_other_lists_them_all():
-    with pytest.raises(UsageError, match="use one of: compact, vgg16, vgg19") as caught:
+    with pytest.raises(UsageError, match=r"one of: compact, face-detector, .*, vgg19") as caught:
         entry("mobilenet")
     assert caught.value.exit_code == ExitCode.USAGE
 
