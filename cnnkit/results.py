@@ -132,6 +132,50 @@ class StylizeResult:
     settings: Mapping[str, Any]
 
 
+@dataclass(frozen=True)
+class FaceQuality:
+    """How well a face can be recognised, and what speaks against it.
+
+    Attributes:
+        side: longer side of the face's whole box, in pixels.
+        sharpness: variance of the Laplacian of the upright face, grey in 0..255, 150 pixels wide.
+        yaw: estimate in degrees; positive where the face looks to the right of the picture.
+        roll: of the line through the eyes, in degrees; positive where it falls to the right.
+        warnings: of "small", "blurred" and "turned", those that apply.
+    """
+
+    side: float
+    sharpness: float
+    yaw: float
+    roll: float
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class Face:
+    """A face in a picture.
+
+    Attributes:
+        box_xyxy: left, top, right and bottom in pixels of the upright picture; the right and
+            bottom edges lie just outside. What lies beyond the picture is cut off.
+        confidence: score of the detector, above 0; 1 is sure.
+        landmarks_xy: float32 array `(5, 2)` in pixels: outer and inner corner of the subject's
+            left eye, of the right eye, base of the nose.
+        quality: how well the face can be recognised.
+        embedding: float32 array `(128,)`, or None when none was asked for.
+        upsample: how often the picture was doubled before the face was found.
+        is_fallback: whether nothing was found as asked, and the face after one doubling more.
+    """
+
+    box_xyxy: tuple[float, float, float, float]
+    confidence: float
+    landmarks_xy: Any
+    quality: FaceQuality
+    embedding: Any = None
+    upsample: int = 0
+    is_fallback: bool = False
+
+
 def to_plain(value: Any) -> Any:
     """Dataclasses, tuples, paths and NumPy arrays as what `json.dumps` takes.
 

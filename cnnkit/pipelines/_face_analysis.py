@@ -1,0 +1,313 @@
+"""Finds faces, their points, their quality and their embeddings: what all face commands share."""
+
+import functools
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from PIL import Image
+
+from cnnkit.images import fit_size
+from cnnkit.models.face_detector import (
+    Detections,
+    build_face_detector,
+    decode_scores,
+    load_face_detector_weights,
+)
+from cnnkit.models.face_encoder import (
+    EMBEDDING_SIZE,
+    build_face_encoder,
+    load_face_encoder_weights,
+)
+from cnnkit.models.shape_predictor import ShapePredictor, load_shape_predictor_weights
+from cnnkit.ops.alignment import extract_chip
+from cnnkit.ops.boxes import areas
+from cnnkit.ops.inference import compile_inference, compiles_each_size
+from cnnkit.ops.tiles import draw_tiles, enlarge, plan_tiles, to_small
+from cnnkit.results import Face, FaceQuality
+from cnnkit.weights import entry
+
+MAX_UPSAMPLE = 2
+# The network needs 29 pixels; smaller pictures get a wider margin.
+_LEAST_CANVAS = 32
+# Where each size is compiled, canvases grow to multiples of this, so that there are few.
+_CANVAS_STEP = 64
+_BATCH_STEPS = (1, 4, 16)
+# Taken off the corners of a box whose right and bottom edges lie just outside of it.
+_INCLUSIVE = np.array([[0.0, 0.0], [1.0, 1.0]])
+
+# A face of this many pixels is enlarged twice for the encoder, whose chip shows it 100 wide.
+SMALL_SIDE = 50.0
+BLURRED_SHARPNESS = 20.0
+TURNED_YAW = 35.0
+TURNED_ROLL = 45.0
+# How far the base of the nose stands before the eyes, as a part of the distance between them.
+_NOSE_DEPTH = 0.3
+
+
+@dataclass(frozen=True, eq=False)
+class _Found:
+    """A face that has no embedding yet, and the chip to make it from."""
+
+    face: Face
+    chip: np.ndarray
+
+
+class FaceAnalyzer:
+    """Finds and describes faces with dlib's networks.
+
+    Args:
+        max_side: pictures whose longer side is longer are shrunk for the search, in pixels; points
+            and embeddings come from the whole picture. The smallest face that is found is 80
+            pixels wide in the shrunk picture.
+        upsample: how often the picture is doubled before the search, 0 to 2. Each finds faces half
+            as large and takes four times as long.
+        fallback: where nothing is found, double once more.
+        threshold: faces score higher than this; 0 is dlib's own.
+        batch_size: how many faces are encoded at a time.
+
+    Raises:
+        WeightsError: the package `face_recognition_models` is missing or damaged.
+        ValueError: an argument is out of its range.
+    """
+
+    model = "dlib-resnet-29"
+
+    def __init__(
+        self,
+        *,
+        max_side: int = 1000,
+        upsample: int = 0,
+        fallback: bool = True,
+        threshold: float = 0.0,
+        batch_size: int = 16,
+    ):
+        if max_side < 1 or batch_size < 1:
+            raise ValueError(
+                f"max_side and batch_size must be at least 1. Received: {max_side}, {batch_size}"
+            )
+        if upsample not in range(MAX_UPSAMPLE + 1):
+            raise ValueError(f"upsample must be 0 to {MAX_UPSAMPLE}. Received: {upsample}")
+        self.max_side = max_side
+        self.upsample = upsample
+        self.fallback = fallback
+        self.threshold = threshold
+        self.batch_size = batch_size
+        weights = load_face_detector_weights()
+        self._window, self._overlap = weights.window, weights.overlap
+        self._score = compile_inference(build_face_detector(weights))
+        self._predictor = ShapePredictor(load_shape_predictor_weights())
+
+    @property
+    def model_hash(self) -> str:
+        """SHA-256 of the encoder's weights; embeddings of different ones are not comparable."""
+        return entry("face-encoder").digest
+
+    @property
+    def settings(self) -> str:
+        """What the search depends on, in a few words."""
+        return (
+            f"mmod max_side={self.max_side} upsample={self.upsample} "
+            f"fallback={int(self.fallback)} threshold={self.threshold:g}"
+        )
+
+    def detect(self, pixels: np.ndarray) -> list[Face]:
+        """Finds the faces of a picture, without embeddings.
+
+        Args:
+            pixels: uint8 `(height, width, 3)`, upright RGB.
+
+        Returns:
+            Faces, the largest first.
+
+        Raises:
+            ValueError: the picture is of another kind.
+        """
+        return [found.face for found in self._find(pixels, None)]
+
+    def analyze(
+        self,
+        pictures: Iterable[np.ndarray],
+        *,
+        max_faces: int | None = None,
+        embed: bool = True,
+    ) -> list[list[Face]]:
+        """Finds the faces of several pictures and their embeddings.
+
+        Args:
+            pictures: uint8 `(height, width, 3)` each, upright RGB. A generator is read one
+                picture at a time.
+            max_faces: keep no more than this many of a picture, the largest; 1 is the main person.
+            embed: compute embeddings; they are what takes the time once faces are found.
+
+        Returns:
+            For each picture its faces, the largest first.
+
+        Raises:
+            ValueError: a picture is of another kind.
+        """
+        results: list[list[Face]] = []
+        waiting: list[tuple[int, int, np.ndarray]] = []
+        for pixels in pictures:
+            found = self._find(pixels, max_faces)
+            results.append([one.face for one in found])
+            if embed:
+                picture = len(results) - 1
+                waiting += [(picture, index, one.chip) for index, one in enumerate(found)]
+            while len(waiting) >= self.batch_size:
+                self._finish(results, waiting[: self.batch_size])
+                del waiting[: self.batch_size]
+        self._finish(results, waiting)
+        return results
+
+    def embed(self, chips: Sequence[np.ndarray] | np.ndarray) -> np.ndarray:
+        """Embeddings of chips, see `alignment.extract_chip`.
+
+        Args:
+            chips: uint8 `(N, 150, 150, 3)`.
+
+        Returns:
+            float32 `(N, 128)`.
+        """
+        batches = [np.zeros((0, EMBEDDING_SIZE), np.float32)]
+        for begin in range(0, len(chips), self.batch_size):
+            batch = np.stack(chips[begin : begin + self.batch_size])
+            count = len(batch)
+            if compiles_each_size():
+                padded = min((step for step in _BATCH_STEPS if step >= count), default=count)
+                batch = np.pad(batch, [(0, padded - count), (0, 0), (0, 0), (0, 0)])
+            batches.append(self._encode(batch)[:count])
+        return np.concatenate(batches)
+
+    @functools.cached_property
+    def _encode(self):
+        return compile_inference(build_face_encoder(load_face_encoder_weights()))
+
+    def _finish(
+        self, results: list[list[Face]], waiting: Sequence[tuple[int, int, np.ndarray]]
+    ) -> None:
+        embeddings = self.embed([chip for *_, chip in waiting])
+        for (picture, index, _), embedding in zip(waiting, embeddings, strict=True):
+            results[picture][index] = replace(results[picture][index], embedding=embedding)
+
+    def _find(self, pixels: np.ndarray, max_faces: int | None) -> list[_Found]:
+        pixels = np.asarray(pixels)
+        if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3 or not pixels.size:
+            raise ValueError(
+                "a picture must be uint8 (height, width, 3). "
+                f"Received: {pixels.dtype} {pixels.shape}"
+            )
+        upsample = self.upsample
+        detections = self._search(pixels, upsample)
+        is_fallback = self.fallback and not detections.scores.size
+        if is_fallback:
+            upsample += 1
+            detections = self._search(pixels, upsample)
+        # The largest first; the sort is stable, so of equal faces the surer.
+        order = np.argsort(-areas(detections.boxes_xyxy), kind="stable")[:max_faces]
+        boxes = detections.boxes_xyxy[order]
+        height, width = pixels.shape[:2]
+        found = []
+        for box, score, landmarks in zip(
+            boxes, detections.scores[order], self._predictor.predict(pixels, boxes), strict=True
+        ):
+            chip = extract_chip(pixels, landmarks)
+            face = Face(
+                box_xyxy=tuple(
+                    np.clip(box, 0, [width, height, width, height]).astype(float).tolist()
+                ),
+                confidence=float(score),
+                landmarks_xy=landmarks.astype(np.float32),
+                quality=assess_quality(box, landmarks, chip),
+                upsample=upsample,
+                is_fallback=is_fallback,
+            )
+            found.append(_Found(face, chip))
+        return found
+
+    def _search(self, pixels: np.ndarray, upsample: int) -> Detections:
+        """Boxes in pixels of the picture, which may reach over its edge."""
+        height, width = pixels.shape[:2]
+        resized, doublings = self._resize(pixels, upsample)
+        plan = plan_tiles(*resized.shape[:2])
+        step = _CANVAS_STEP if compiles_each_size() else 1
+        canvas = draw_tiles(
+            resized,
+            plan,
+            *(-(-max(side, _LEAST_CANVAS) // step) * step for side in (plan.height, plan.width)),
+        )
+        scores = self._score(canvas[None])[0]
+        found = decode_scores(scores, plan, self._window, self._overlap, self.threshold)
+        boxes = found.boxes_xyxy.astype(np.float64)
+        for _ in range(doublings):
+            # dlib maps and rounds corners that are themselves part of the box.
+            corners = to_small(boxes.reshape(-1, 2, 2) - _INCLUSIVE)
+            boxes = (np.floor(corners + 0.5) + _INCLUSIVE).reshape(-1, 4)
+        if not doublings:
+            ratio = [width / resized.shape[1], height / resized.shape[0]] * 2
+            boxes = np.floor(boxes * ratio + 0.5)
+        # A face of which the picture shows next to nothing is a pattern of the margin.
+        shown = areas(np.clip(boxes, 0, [width, height, width, height]))
+        is_shown = shown > 0.25 * areas(boxes)
+        return Detections(boxes[is_shown].astype(np.int64), found.scores[is_shown])
+
+    def _resize(self, pixels: np.ndarray, upsample: int) -> tuple[np.ndarray, int]:
+        """The picture to search, and how often it was doubled as dlib does."""
+        height, width = pixels.shape[:2]
+        if max(height, width) <= self.max_side:
+            for _ in range(upsample):
+                pixels = enlarge(pixels)
+            return pixels, upsample
+        # Shrinking and doubling again would lose what is there: go to the final size at once.
+        size = fit_size(height, width, self.max_side << upsample)
+        image = Image.fromarray(np.ascontiguousarray(pixels))
+        image = image.resize(size[::-1], Image.Resampling.BILINEAR, reducing_gap=2.0)
+        return np.asarray(image), 0
+
+
+def assess_quality(box_xyxy: np.ndarray, landmarks_xy: np.ndarray, chip: np.ndarray) -> FaceQuality:
+    """Measures what makes a face hard to recognise.
+
+    The yaw is read from how far the base of the nose lies beside the middle of the eyes, taking it
+    to stand 0.3 eye distances before them: an estimate, good to about ten degrees.
+
+    Args:
+        box_xyxy: `(4,)`, of the whole face, in pixels.
+        landmarks_xy: `(5, 2)` in pixels, see `Face`.
+        chip: uint8 `(150, 150, 3)`, the upright face.
+
+    >>> chip = np.zeros((150, 150, 3), np.uint8)
+    >>> points = np.array([[90, 40], [70, 40], [10, 40], [30, 40], [50, 80]])
+    >>> quality = assess_quality(np.array([0, 0, 40, 40]), points, chip)
+    >>> quality.yaw, quality.roll, quality.warnings
+    (0.0, 0.0, ('small', 'blurred'))
+    """
+    points = np.asarray(landmarks_xy, np.float64)
+    right_eye, left_eye = points[2:4].mean(axis=0), points[0:2].mean(axis=0)
+    across = left_eye - right_eye
+    distance = max(float(np.hypot(*across)), 1e-6)
+    beside = float((points[4] - (left_eye + right_eye) / 2.0) @ across) / distance**2
+    yaw = math.degrees(math.atan(beside / _NOSE_DEPTH))
+    roll = math.degrees(math.atan2(across[1], across[0]))
+    side = float(max(box_xyxy[2] - box_xyxy[0], box_xyxy[3] - box_xyxy[1]))
+    sharpness = laplacian_variance(chip)
+    warnings = {
+        "small": side < SMALL_SIDE,
+        "blurred": sharpness < BLURRED_SHARPNESS,
+        "turned": abs(yaw) > TURNED_YAW or abs(roll) > TURNED_ROLL,
+    }
+    applying = tuple(name for name, applies in warnings.items() if applies)
+    return FaceQuality(side, sharpness, yaw, roll, applying)
+
+
+def laplacian_variance(pixels: np.ndarray) -> float:
+    """Variance of the Laplacian [0 1 0; 1 -4 1; 0 1 0] of the grey picture, edges left out.
+
+    >>> laplacian_variance(np.zeros((5, 5, 3), np.uint8))
+    0.0
+    """
+    grey = pixels.mean(axis=-1, dtype=np.float32)
+    inner = grey[1:-1, 1:-1]
+    sides = grey[:-2, 1:-1] + grey[2:, 1:-1] + grey[1:-1, :-2] + grey[1:-1, 2:]
+    return float(np.var(sides - 4.0 * inner))
