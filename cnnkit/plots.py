@@ -1,0 +1,188 @@
+"""Figures of results: arrays in, a `matplotlib.figure.Figure` out; nothing is ever shown.
+
+Figures are made without pyplot, so that they need no display and leave no state behind. Save one
+with `figure.savefig("roc.png")`, or as .svg or .pdf.
+"""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+# Told apart in grey and by colour-blind eyes (Okabe and Ito, 2008).
+_BLUE, _ORANGE, _GREEN, _PURPLE = "#0072B2", "#D55E00", "#009E73", "#CC79A7"
+_INK, _PALE = "#30343B", "#D5D8DD"
+
+
+def plot_roc(
+    curves: Mapping[str, tuple[np.ndarray, np.ndarray]],
+    *,
+    title: str = "",
+    smallest_rate: float = 1e-4,
+) -> "Figure":
+    """Plots receiver operating characteristics with a logarithmic false accept rate.
+
+    Args:
+        curves: by name, rising false accept and true accept rates `(T,)` in [0, 1], such as those
+            of `RocCurve`.
+        title: above the plot.
+        smallest_rate: left end of the axis. A curve that starts farther left, as with no false
+            accept at all, is drawn from the edge.
+
+    Returns:
+        A Figure of one plot.
+
+    Raises:
+        ValueError: no curve, a smallest rate outside (0, 1), or rates of different lengths.
+
+    Example:
+
+    >>> curve = np.array([0.0, 0.0, 0.01, 1.0]), np.array([0.0, 0.9, 0.99, 1.0])
+    >>> plot_roc({"dlib": curve}).axes[0].get_xscale()
+    'log'
+    """
+    if not curves or not 0 < smallest_rate < 1:
+        raise ValueError(
+            "expected at least one curve and a smallest rate in (0, 1). "
+            f"Received: {len(curves)} curves, {smallest_rate}"
+        )
+    figure, axes = _figure(title, 6.0, 4.6)
+    colors = (_BLUE, _ORANGE, _GREEN, _PURPLE)
+    lowest = 1.0
+    for i, (name, (false_accepts, true_accepts)) in enumerate(curves.items()):
+        false = np.asarray(false_accepts, np.float64)
+        true = np.asarray(true_accepts, np.float64)
+        if false.shape != true.shape or false.ndim != 1:
+            raise ValueError(f"expected rates (T,). Received: {false.shape}, {true.shape}")
+        # The best rate of all points left of the edge is what the curve has at the edge.
+        at_edge = true[false <= smallest_rate].max(initial=0.0)
+        inside = false > smallest_rate
+        x = np.concatenate([[smallest_rate], false[inside]])
+        y = np.concatenate([[at_edge], true[inside]])
+        lowest = min(lowest, at_edge)
+        color = colors[i % len(colors)]
+        axes.plot(
+            x, y, color=color, linewidth=2, drawstyle="steps-post", label=name,
+            solid_joinstyle="round", clip_on=False,
+        )  # fmt: skip
+    axes.set_xscale("log")
+    axes.set_xlim(smallest_rate, 1)
+    # All of the height for what there is to see, rounded down to a tenth.
+    bottom = max(0.0, np.floor(lowest * 10) / 10 - 0.1)
+    axes.set_ylim(bottom, 1.0)
+    axes.set_xlabel("False accept rate (different people taken for the same)")
+    axes.set_ylabel("True accept rate")
+    axes.grid(True, which="major")
+    axes.legend(loc="lower right", frameon=False, labelcolor=_INK)
+    return figure
+
+
+def plot_distances(
+    distances: np.ndarray,
+    same: np.ndarray,
+    threshold: float | None = None,
+    *,
+    title: str = "",
+    bins: int = 60,
+) -> "Figure":
+    """Plots how the distances of same and of different pairs are spread.
+
+    Each kind is scaled to an area of 1, so that both are seen however many there are.
+
+    Args:
+        distances: `(N,)`, NaN for missed pairs, which are left out and counted in the legend.
+        same: `(N,)` booleans.
+        threshold: to draw a line at; what lies on its wrong side is drawn darker.
+        title: above the plot.
+        bins: number of bars over the whole range.
+
+    Returns:
+        A Figure of one plot.
+
+    Raises:
+        ValueError: shapes differ, or no pair has a distance.
+
+    Example:
+
+    >>> figure = plot_distances(np.array([0.3, 0.8]), np.array([True, False]), 0.6)
+    >>> figure.axes[0].get_xlabel()
+    'Distance'
+    """
+    distances, same = np.asarray(distances, np.float64), np.asarray(same, bool)
+    found = ~np.isnan(distances)
+    if distances.shape != same.shape or distances.ndim != 1 or not found.any():
+        raise ValueError(
+            "expected as many distances as labels, not all of them missed. "
+            f"Received: {distances.shape}, {same.shape}"
+        )
+    figure, axes = _figure(title, 6.8, 4.0)
+    low, high = float(distances[found].min()), float(distances[found].max())
+    if threshold is not None:
+        low, high = min(low, threshold), max(high, threshold)
+    width = (high - low or 1.0) / bins
+    # An edge at the threshold, so that no bar is right and wrong at once.
+    start = low if threshold is None else threshold - np.ceil((threshold - low) / width) * width
+    edges = np.arange(start, high + 2 * width, width)
+    for name, is_kind, color, wrong_side in (
+        ("same person", same, _BLUE, 1),
+        ("different people", ~same, _ORANGE, -1),
+    ):
+        values = distances[is_kind & found]
+        if not values.size:
+            continue
+        heights = np.histogram(values, edges)[0] / (values.size * width)
+        axes.stairs(heights, edges, fill=True, color=color, alpha=0.3, linewidth=0)
+        if threshold is not None:
+            middles = edges[:-1] + width / 2
+            wrong = np.where((middles - threshold) * wrong_side > 0, heights, 0.0)
+            axes.stairs(wrong, edges, fill=True, color=color, alpha=0.65, linewidth=0)
+        missed = int(np.count_nonzero(is_kind & ~found))
+        label = f"{name} ({values.size:,} pairs" + (f", {missed:,} missed)" if missed else ")")
+        axes.stairs(heights, edges, color=color, linewidth=1.6, label=label)
+    axes.set_xlim(edges[0], edges[-1])
+    # Room above the highest bar for the legend and the line's label.
+    axes.set_ylim(0, axes.get_ylim()[1] * 1.22)
+    if threshold is not None:
+        axes.axvline(threshold, 0, 0.86, color=_INK, linewidth=1.4)
+        axes.annotate(
+            f"threshold {threshold:.3g}", (threshold, 0.88),
+            xycoords=("data", "axes fraction"), ha="center", va="bottom", color=_INK,
+        )  # fmt: skip
+    axes.set_xlabel("Distance")
+    axes.set_ylabel("Density")
+    axes.set_yticks([])
+    axes.spines["left"].set_visible(False)
+    handles, labels = axes.get_legend_handles_labels()
+    figure.legend(
+        handles, labels, loc="outside lower center", ncols=2, frameon=False, labelcolor=_INK
+    )
+    return figure
+
+
+def _figure(title: str, width: float, height: float) -> "tuple[Figure, Axes]":
+    # Imported here: matplotlib takes longer to import than most commands run.
+    from matplotlib import rc_context
+    from matplotlib.figure import Figure
+
+    style = {
+        "font.size": 10,
+        "text.color": _INK,
+        "axes.edgecolor": _PALE,
+        "axes.labelcolor": _INK,
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "grid.color": "#ECEEF1",
+        "xtick.color": _INK,
+        "ytick.color": _INK,
+    }
+    with rc_context(style):
+        figure = Figure((width, height), dpi=150, layout="constrained")
+        axes = figure.add_subplot()
+    axes.set_axisbelow(True)
+    if title:
+        axes.set_title(title, loc="left", color=_INK, fontsize=12, pad=12)
+    return figure, axes
