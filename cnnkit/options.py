@@ -66,6 +66,9 @@ class StylizeOptions:
         smallest_scale: long side of the coarsest scale, in pixels.
         scale_factor: size of a scale relative to the one before.
         scale_steps: steps of each scale, coarsest first, instead of the quality's own.
+        margin: pixels that the picture is mirrored over its edges while it is painted. At the edge
+            of what it sees the network sees mirror images too, which the optimiser learns to
+            exploit: without a margin it draws a garish frame.
         seed: of the noise.
     """
 
@@ -92,6 +95,7 @@ class StylizeOptions:
     smallest_scale: int = SMALLEST_SCALE
     scale_factor: float = 2.0
     scale_steps: tuple[int, ...] | None = None
+    margin: int = 16
     seed: int = 0
 
     def __post_init__(self):
@@ -142,8 +146,10 @@ class StylizeOptions:
         steps = self.scale_steps
         if steps is not None and not (steps and all(_is_count(count) for count in steps)):
             raise UsageError(f"scale-steps must be whole numbers from 1, not {steps!r}")
-        if not _is_count(self.seed, least=0):
-            raise UsageError(f"seed must be a whole number from 0, not {self.seed!r}")
+        for name in ("margin", "seed"):
+            value = getattr(self, name)
+            if not _is_count(value, least=0):
+                raise UsageError(f"{name} must be a whole number from 0, not {value!r}")
 
 
 def _is_count(value: object, least: int = 1) -> bool:

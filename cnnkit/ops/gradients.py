@@ -1,7 +1,7 @@
 """Value and gradient of a function on the Keras backend in use: the one file that names backends.
 
 `keras.Model.fit` differentiates for itself; this is for optimisers that need the gradient as an
-array, such as SciPy's L-BFGS-B.
+array, such as L-BFGS.
 """
 
 from collections.abc import Callable

@@ -1,25 +1,27 @@
-"""The loop of style transfer at one scale: Keras' `fit` on a picture, or SciPy's L-BFGS-B."""
+"""The loop of style transfer at one scale: Keras' `fit` on a picture, or L-BFGS."""
 
 import math
 from collections.abc import Callable, Mapping
 
 import keras
 import numpy as np
-import scipy.optimize
 
 from cnnkit.errors import DivergenceError
 from cnnkit.losses.style import StylizeLoss
 from cnnkit.models.generated_image import LOSS_PARTS, GeneratedImage
 from cnnkit.ops.gradients import value_and_gradient
+from cnnkit.ops.lbfgs import lbfgs
 from cnnkit.options import StylizeOptions
 
 _PYRAMID_LEVELS = 5
 _FINAL_LEARNING_RATE = 0.05  # relative to the first
 _RETRIES = 4
-_LBFGS_RESTARTS = 3
 # Below this the loss is rounding, and Adam would make full-sized steps of it: a picture that starts
-# where it should end, as at strength 0, is left alone.
+# where it should end, as when it is its own style, is left alone.
 _NOTHING_LEFT = 1e-4
+# A smaller strength gets proportionally smaller steps: Adam's are of one size however short the way
+# is.
+_FULL_STEPS_FROM_STRENGTH = 0.25
 
 # What is called after each step: (steps done, losses).
 OnStep = Callable[[int, Mapping[str, float]], None]
@@ -86,6 +88,8 @@ class ScaleOptimizer:
         if options.optimizer == "sgd":
             # The losses are means over the picture: without this a step would shrink with size.
             rate *= math.prod(self._model.levels[0].shape)
+        else:
+            rate *= min(1.0, options.strength / _FULL_STEPS_FROM_STRENGTH)
         schedule = keras.optimizers.schedules.CosineDecay(
             rate, max(1, self.steps), alpha=_FINAL_LEARNING_RATE
         )
@@ -134,6 +138,11 @@ class ScaleOptimizer:
         if self.is_resumable:
             self._sync()
             self.steps_done = self._iterations()
+
+    def has_nothing_left(self) -> bool:
+        """Whether the loss of a first, full-sized step was but rounding."""
+        full = self._options.strength >= _FULL_STEPS_FROM_STRENGTH
+        return full and self.losses["loss"] < _NOTHING_LEFT
 
     def _variables(self) -> list:
         return [*self._model.variables, *self._model.optimizer.variables]
@@ -184,66 +193,28 @@ class ScaleOptimizer:
         )
 
     def _run_lbfgs(self, on_step: OnStep) -> None:
-        """SciPy's L-BFGS-B: More-Thuente line search, bounds instead of clamping.
-
-        Where the line search gives up, the memory is thrown away and the run starts again from
-        the best picture; a restart that brings nothing ends it.
-        """
-        shape = tuple(self._model.levels[0].shape)
+        """L-BFGS on the pixels, within [0, 1]: fewest steps to a low loss, no moving average."""
         evaluate = value_and_gradient(lambda image: self._loss(self._model.composite(image))[0])
-        best = {"value": math.inf, "image": keras.ops.convert_to_numpy(self._model.levels[0].value)}
-
-        def function(flat: np.ndarray) -> tuple[float, np.ndarray]:
-            image = flat.reshape(shape).astype(np.float32)
-            value, gradient = evaluate(image)
-            if not (math.isfinite(value) and np.isfinite(gradient).all()):
-                # A huge value with no slope makes the line search back off.
-                return 1e30, np.zeros_like(flat)
-            if value < best["value"]:
-                best.update(value=value, image=image)
-            # A mean over pixels has gradients near float32's noise; L-BFGS-B is scale-free only
-            # in its directions, not in its stopping rules.
-            return value * flat.size, gradient.astype(np.float64).ravel() * flat.size
-
-        def callback(intermediate_result: scipy.optimize.OptimizeResult) -> None:
-            image = intermediate_result.x.reshape(shape).astype(np.float32)
-            self._model.levels[0].assign(image)
-            self.steps_done += 1
-            self.losses = {"loss": intermediate_result.fun / intermediate_result.x.size}
-            on_step(self.steps_done, self.losses)
-
+        start = keras.ops.convert_to_numpy(self._model.levels[0].value)
         try:
-            for _ in range(_LBFGS_RESTARTS):
-                before, steps_before = best["value"], self.steps_done
-                scipy.optimize.minimize(
-                    function,
-                    best["image"].astype(np.float64).ravel(),
-                    jac=True,
-                    method="L-BFGS-B",
-                    bounds=scipy.optimize.Bounds(0.0, 1.0),
-                    callback=callback,
-                    options={
-                        "maxiter": self.steps - self.steps_done,
-                        "maxcor": 10,
-                        "ftol": 1e-7,
-                        "gtol": 0.0,
-                    },
-                )
-                stalled = self.steps_done == steps_before or best["value"] > 0.999 * before
-                if self.steps_done >= self.steps or stalled:
+            for step in lbfgs(evaluate, start, lower=0.0, upper=1.0):
+                self._model.levels[0].assign(step.x)
+                self.steps_done += 1
+                self.losses = {"loss": step.value}
+                on_step(self.steps_done, self.losses)
+                if self.steps_done >= self.steps:
                     break
-            if not math.isfinite(best["value"]):
-                raise DivergenceError(
-                    "the loss is not finite at the start; choose another --init or style picture"
-                )
+        except FloatingPointError:
+            raise DivergenceError(
+                "the loss is not finite at the start; choose another --init or style picture"
+            ) from None
         finally:
-            if math.isfinite(best["value"]):
-                self._model.levels[0].assign(best["image"])
-                total, parts = self._loss(keras.ops.stop_gradient(self._model.image()))
-                self.losses = {
-                    "loss": float(total),
-                    **{part: float(parts[part]) for part in LOSS_PARTS},
-                }
+            self._measure_losses()
+
+    def _measure_losses(self) -> None:
+        """The parts of the loss at the picture as it is."""
+        total, parts = self._loss(keras.ops.stop_gradient(self._model.image()))
+        self.losses = {"loss": float(total), **{part: float(parts[part]) for part in LOSS_PARTS}}
 
 
 def _without_moments(
@@ -278,7 +249,7 @@ class _Watch(keras.callbacks.Callback):
             self.model.stop_training = True
             return
         done = optimizer.steps_done
-        if done == 1 and optimizer.losses["loss"] < _NOTHING_LEFT:
+        if done == 1 and optimizer.has_nothing_left():
             self.model.stop_training = True
             optimizer.restore(self.good, optimizer.losses)
         elif done % self._EVERY == 0:

@@ -49,9 +49,6 @@ from cnnkit.results import ScaleReport, StylizeProgress, StylizeResult
 # The five blocks halve the picture four times, and reflection needs two positions at the deepest.
 _MULTIPLE = 16
 _SMALLEST_CANVAS = 32
-# At a picture's edge the network sees mirror images, which the optimiser learns to exploit: it
-# draws a garish frame. So the canvas is larger than the picture by this many pixels on each side.
-_MARGIN = 16
 _CHECKPOINT_SECONDS = 5.0
 
 # Measured peak of a run on TensorFlow, CPU: the process without a picture, and what a pixel of
@@ -438,15 +435,21 @@ class _Job:
         """The optimizer of a scale; `image` is the result of the scale before, if there was one."""
         size = (scale.height, scale.width)
         content = np.clip(resize(self._pixels, *size), 0.0, 1.0)
-        canvas = _on_canvas(content, _MARGIN)
+        margin = self._options.margin
+        canvas = _on_canvas(content, margin)
         mask = keep = None
         if self._mask is not None:
-            mask = _on_canvas(np.clip(resize(self._mask, *size), 0.0, 1.0), _MARGIN)
+            mask = _on_canvas(np.clip(resize(self._mask, *size), 0.0, 1.0), margin)
             keep = (canvas, mask)
         if image is None:
             initial = self._initial(canvas)
         else:
-            initial = _on_canvas(np.clip(resize(image, *size), 0.0, 1.0), _MARGIN)
+            enlarged = resize(image, *size)
+            if self._options.init == "content":
+                # What the coarser scale could not hold of the content, as far as it is to stay.
+                lost = content - resize(resize(content, *image.shape[:2]), *size)
+                enlarged += (1.0 - self._options.strength) * lost
+            initial = _on_canvas(np.clip(enlarged, 0.0, 1.0), margin)
         options, stylizer = self._options, self._stylizer
         loss = StylizeLoss(
             stylizer.network.model,
@@ -498,7 +501,8 @@ class _Job:
         clock = _Clock(plan, index)
 
         def crop() -> np.ndarray:
-            return optimizer.image()[_MARGIN : _MARGIN + size[0], _MARGIN : _MARGIN + size[1]]
+            margin = self._options.margin
+            return optimizer.image()[margin : margin + size[0], margin : margin + size[1]]
 
         def on_step(step: int, losses: Mapping[str, float]) -> None:
             clock.tick(step)

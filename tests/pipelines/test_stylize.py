@@ -282,6 +282,17 @@ def test_strength_zero_gives_the_content_back(long):
     np.testing.assert_array_equal(result.image, scene())
 
 
+def test_a_little_strength_is_a_little_change(long):
+    # Half of it is half as far: no dead range at the beginning, and no jump.
+    start = stylize(scene(), strokes(), long(strength=0.0, steps=20)).image
+    near, far = (
+        np.abs(stylize(scene(), strokes(), long(strength=strength, steps=20)).image - start).mean()
+        for strength in (0.02, 0.04)
+    )
+    assert near > 0.001
+    assert 1.6 < far / near < 2.4
+
+
 def test_more_strength_brings_the_picture_nearer_to_the_style(long):
     def distance(image):
         stylizer = Stylizer(strokes(), long())
