@@ -12,6 +12,7 @@ class ExitCode(enum.IntEnum):
     INPUT_FAILED = 3
     NOTHING_FOUND = 4
     WEIGHTS_MISSING = 5
+    BUG = 70
     INTERRUPTED = 130
 
 

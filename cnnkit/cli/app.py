@@ -34,7 +34,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog=(
         "Exit codes: 0 done · 1 the answer is no · 2 usage · 3 some or all inputs failed · "
-        "4 nothing found · 5 weights missing · 130 Ctrl-C"
+        "4 nothing found · 5 weights missing · 70 a bug of ours · 130 Ctrl-C"
     ),
 )
 app.command("stylize")(stylize.stylize)

@@ -197,3 +197,13 @@ def test_a_real_ctrl_c_ends_a_command_with_130():
         _, error = process.communicate()
     assert (process.returncode, error) == (130, "stopped by Ctrl-C\n")
     assert time.monotonic() - started < 15
+
+
+def test_a_bug_shows_its_traceback_and_is_no_answer(monkeypatch, capsys):
+    from cnnkit import __main__
+
+    monkeypatch.setattr("cnnkit.cli.app.run", lambda: {}["missing"])
+    with pytest.raises(SystemExit) as stop:
+        __main__.main()
+    assert stop.value.code == ExitCode.BUG == 70
+    assert "KeyError: 'missing'" in capsys.readouterr().err
