@@ -205,27 +205,34 @@ def explained(path: Path) -> Iterator[None]:
     """Turns what SQLite says about a gallery into one line for the user."""
     try:
         yield
-    except sqlite3.Error as error:
-        line = _explanation(str(error), path)
-        if line is None:
-            raise
-        raise GalleryError(line) from error
+    except (sqlite3.ProgrammingError, sqlite3.NotSupportedError, sqlite3.InterfaceError):
+        # Not the file's fault.
+        raise
+    except (sqlite3.Error, UnicodeDecodeError) as error:
+        raise GalleryError(_explanation(str(error), path)) from error
 
 
-def _explanation(message: str, path: Path) -> str | None:
+def damage(path: Path, what: str) -> GalleryError:
+    """The line for a gallery with something wrong in it; `what` is cut to a few words."""
+    what = " ".join(what.split())
+    what = what if len(what) < 80 else f"{what[:77]}..."
+    return GalleryError(
+        f"the gallery {path} is damaged ({what}); restore a copy of it, or import an export"
+    )
+
+
+def _explanation(message: str, path: Path) -> str:
     # By their words, as Python 3.10 does not tell SQLite's error codes.
     for words, line in (
         ("not a database", f"{path} is not a gallery, or damaged beyond reading"),
-        ("malformed", f"the gallery {path} is damaged; restore a copy of it, or import an export"),
-        ("no such table", f"the gallery {path} is damaged; restore a copy of it"),
-        ("no such column", f"the gallery {path} is damaged; restore a copy of it"),
         ("locked", f"the gallery {path} is in use by another program; try again when it is done"),
         ("is full", f"there is no room left on the disk of the gallery {path}; nothing was stored"),
         ("readonly", f"the gallery {path} cannot be written: read-only file or folder"),
-        ("read-only", f"the gallery {path} cannot be written: read-only file or folder"),
         ("unable to open", f"the gallery {path} cannot be opened; check the folder's permissions"),
         ("disk I/O error", f"the disk of the gallery {path} fails; nothing was stored"),
     ):
         if words in message:
             return line
-    return None
+    # All statements are tested against the schema, so it is the file that is not as it should be:
+    # a page, a row or the schema itself is damaged, and SQLite has many words for that.
+    return str(damage(path, message))

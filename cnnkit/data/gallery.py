@@ -19,7 +19,7 @@ import numpy as np
 
 from cnnkit.data import _gallery_index as index
 from cnnkit.data._gallery_exchange import read_export, write_export
-from cnnkit.data._gallery_file import connect, default_path, explained
+from cnnkit.data._gallery_file import connect, damage, default_path, explained
 from cnnkit.data._gallery_rows import (
     Enrolment,
     FaceRow,
@@ -80,6 +80,9 @@ class Gallery:
     The distance between an embedding and a person is the Euclidean distance to the nearest of the
     person's faces. Search is exact. Beside a gallery of thousands of faces lies an index file, made
     from the database wherever the folder takes it, and made again whenever it does not fit.
+
+    A gallery belongs to the thread that opened it. Several may be open at once, in one program or
+    in many.
 
     Args:
         path: of the gallery; None for `default_path()`.
@@ -331,7 +334,10 @@ class Gallery:
                 model_hash,
                 model_hash,
             )
-        return [Person(name, faces, _to_datetime(added)) for name, faces, added in rows]
+        try:
+            return [Person(name, faces, _to_datetime(added)) for name, faces, added in rows]
+        except (ValueError, TypeError, OverflowError, OSError) as error:
+            raise damage(self.path, f"a person: {error}") from None
 
     def faces(self, name: str) -> list[FaceRow]:
         """All faces of a person, in the order of storing.
@@ -342,7 +348,9 @@ class Gallery:
         with self._reading():
             person = self._known_person(name)
             where = "WHERE faces.person = ? ORDER BY faces.id"
-            return [_to_face(row) for row in self._all(f"SELECT {_FACE_COLUMNS} {where}", person)]
+            return [
+                self._to_face(row) for row in self._all(f"SELECT {_FACE_COLUMNS} {where}", person)
+            ]
 
     def known_picture(
         self, picture_sha256: str, model_hash: str, settings: str = ""
@@ -364,7 +372,9 @@ class Gallery:
             if row is None:
                 return None
             where = "WHERE faces.picture = ? ORDER BY faces.place"
-            return [_to_face(row) for row in self._all(f"SELECT {_FACE_COLUMNS} {where}", *row)]
+            return [
+                self._to_face(row) for row in self._all(f"SELECT {_FACE_COLUMNS} {where}", *row)
+            ]
 
     def search(self, embeddings: np.ndarray, model_hash: str, k: int = 2) -> list[list[Match]]:
         """The people nearest to embeddings, exactly.
@@ -437,9 +447,8 @@ class Gallery:
         """
         with self._reading():
             problems = [row[0] for row in self._all("PRAGMA integrity_check") if row[0] != "ok"]
-            problems += ["a row without its other half"] * len(
-                self._all("PRAGMA foreign_key_check")
-            )
+            if self._one("PRAGMA foreign_key_check"):
+                problems.append("a row without its other half")
             if self._one(
                 "SELECT 1 FROM people WHERE NOT EXISTS "
                 "(SELECT 1 FROM faces WHERE faces.person = people.id)"
@@ -449,10 +458,7 @@ class Gallery:
                 for _ in self._fetch(number, dimensions, 0):
                     pass
         if problems:
-            raise GalleryError(
-                f"the gallery {self.path} is damaged ({problems[0]}); restore a copy of it, or "
-                "import an export"
-            )
+            raise damage(self.path, problems[0])
 
     # Exchange
 
@@ -478,7 +484,7 @@ class Gallery:
             rows = self._connection.execute(
                 f"SELECT {_FACE_COLUMNS} WHERE faces.person IS NOT NULL ORDER BY faces.id"
             )
-            write_export(path, people, faces, map(_to_face, rows))
+            write_export(path, people, faces, map(self._to_face, rows))
         return faces
 
     def import_(self, path: str | os.PathLike) -> Import:
@@ -553,7 +559,8 @@ class Gallery:
         name = normalized_name(name)
         if row := self._one("SELECT id FROM people WHERE name = ?", name):
             return row[0]
-        names = {known.casefold(): known for (known,) in self._all("SELECT name FROM people")}
+        known_names = self._all("SELECT name FROM people WHERE typeof(name) = 'text'")
+        names = {known.casefold(): known for (known,) in known_names}
         near = difflib.get_close_matches(name.casefold(), names, n=1)
         hint = f"; did you mean {names[near[0]]}?" if near else ""
         raise GalleryError(f"nobody called {name} is in the gallery {self.path}{hint}")
@@ -627,6 +634,25 @@ class Gallery:
         marks = ", ".join("?" * len(row))
         self._run(f"INSERT INTO faces ({', '.join(row)}) VALUES ({marks})", *row.values())
 
+    def _to_face(self, row: tuple) -> FaceRow:
+        embedding, model, picture, x1, y1, x2, y2, source, settings, *numbers, name, added = row
+        *numbers, landmarks = numbers
+        try:
+            if landmarks is not None:
+                landmarks = np.frombuffer(landmarks, "<f4").reshape(-1, 2)
+            if not all(isinstance(text, str) for text in (model, source, settings, name or "")):
+                raise TypeError("a text is none")
+            box = tuple(map(float, (x1, y1, x2, y2)))
+            confidence, quality = (None if x is None else float(x) for x in numbers)
+            return FaceRow(
+                np.frombuffer(embedding, "<f4"),
+                *(model, picture.hex(), box, source, settings, confidence, quality),
+                *(landmarks, name, _to_datetime(added)),
+            )
+        except (ValueError, TypeError, AttributeError, OverflowError, OSError) as error:
+            # SQLite holds any type in any column: a damaged row may have others than were stored.
+            raise damage(self.path, f"a face of {source}: {error}") from None
+
     # Searching and erasing
 
     def _parts(self, model_hash: str, model: int, dimensions: int) -> list[index.Rows]:
@@ -680,30 +706,36 @@ class Gallery:
             after,
             model,
         )
+        last_person = self._one("SELECT max(id) FROM people")[0] or 0
         while rows := cursor.fetchmany(_FETCHED_AT_ONCE):
             faces, people, blobs = zip(*rows, strict=True)
-            data = b"".join(blobs)
-            if len(data) == 4 * len(rows) * dimensions:
-                data = np.frombuffer(data, "<f4")
-                part = index.make_rows(faces, people, data.reshape(len(rows), dimensions))
-                if np.isfinite(part.squares).all():
-                    yield part
-                    continue
-            raise GalleryError(
-                f"the gallery {self.path} is damaged (embeddings {faces[0]} to {faces[-1]}); "
-                "restore a copy of it, or import an export"
-            )
+            try:
+                data = np.frombuffer(b"".join(blobs), "<f4").reshape(len(rows), dimensions)
+                part = index.make_rows(faces, people, data)
+            except (ValueError, TypeError, OverflowError):
+                part = None
+            if (
+                part is None
+                or any(len(blob) != 4 * dimensions for blob in blobs)
+                or not np.isfinite(part.squares).all()
+                or not 0 < part.people.min() <= part.people.max() <= last_person
+            ):
+                raise damage(self.path, f"embeddings {faces[0]} to {faces[-1]}")
+            yield part
 
     def _measure(self, query: np.ndarray, faces: list[int]) -> list[Match]:
         """The people of some faces with their distances, from the stored embeddings in float64."""
         nearest: dict[str, Match] = {}
         for face in faces:
-            name, source, embedding = self._one(
+            row = self._one(
                 "SELECT people.name, pictures.source, embedding FROM faces "
                 "JOIN people ON people.id = faces.person "
                 "JOIN pictures ON pictures.id = faces.picture WHERE faces.id = ?",
                 face,
             )
+            if row is None or not isinstance(row[0], str):
+                raise damage(self.path, f"face {face}")
+            name, source, embedding = row
             stored = np.frombuffer(embedding, "<f4").astype(np.float64)
             distance = float(np.linalg.norm(query.astype(np.float64) - stored))
             if name not in nearest or distance < nearest[name].distance:
@@ -714,18 +746,20 @@ class Gallery:
         """Rewrites the files without what was removed; whether no byte of it is left."""
         self._loaded.clear()
         try:
-            _unlink(index.index_files(self.path))
-            # Deleted content is overwritten (secure_delete), but pages that were rearranged may
-            # hold copies; only a file written anew surely does not.
-            self._run("VACUUM")
-            if self._one("PRAGMA wal_checkpoint(TRUNCATE)")[0]:
-                return False
-            # Again: no reader of the old state is left now that could have made one since.
-            _unlink(index.index_files(self.path))
-            self._run("UPDATE state SET erasing = 0")
+            with explained(self.path):
+                _unlink(index.index_files(self.path))
+                # Deleted content is overwritten (secure_delete), but pages that were rearranged
+                # may hold copies; only a file written anew surely does not.
+                self._run("VACUUM")
+                if self._one("PRAGMA wal_checkpoint(TRUNCATE)")[0]:
+                    return False
+                # Again: no reader of the old state is left now that could have made one since.
+                _unlink(index.index_files(self.path))
+                self._run("UPDATE state SET erasing = 0")
             return True
-        except (sqlite3.OperationalError, OSError):
-            # In use, or no room for the copy. The next time the gallery is opened goes on here.
+        except (GalleryError, OSError):
+            # In use, or no room for the copy: the next `Gallery` for writing tries again. What is
+            # damaged shows elsewhere.
             return False
 
 
@@ -805,18 +839,6 @@ def _is_same_face(face: FaceRow, embedding: bytes, row: tuple) -> bool:
     whole = (right - left) * (bottom - top) + (x2 - x1) * (y2 - y1) - shared
     # A detector keeps no two boxes that overlap by half, so these are one face found twice.
     return stored == embedding or shared > 0.5 * whole
-
-
-def _to_face(row: tuple) -> FaceRow:
-    embedding, model, picture, x1, y1, x2, y2, source, settings, *numbers, name, added = row
-    confidence, quality, landmarks = numbers
-    if landmarks is not None:
-        landmarks = np.frombuffer(landmarks, "<f4").reshape(-1, 2)
-    return FaceRow(
-        np.frombuffer(embedding, "<f4"),
-        *(model, picture.hex(), (x1, y1, x2, y2), source, settings, confidence, quality),
-        *(landmarks, name, _to_datetime(added)),
-    )
 
 
 def _picture_digest(sha256: str) -> bytes:

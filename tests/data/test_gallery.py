@@ -747,6 +747,35 @@ def test_a_damaged_page_is_one_line(path):
                 call()
 
 
+@pytest.mark.parametrize("seed", range(20))
+def test_damage_anywhere_is_one_line_or_harmless(path, tmp_path, seed):
+    with Gallery(path) as gallery:
+        enroll_all(gallery, crowd(20))
+    data = bytearray(path.read_bytes())
+    rng = np.random.default_rng(seed)
+    # Near the beginnings of pages lie the numbers that all else hangs on.
+    page = 4096 * int(rng.integers(len(data) // 4096))
+    for at in rng.integers(0, 4096 if seed % 2 else 64, 8):
+        data[page + at] = rng.integers(256)
+    path.write_bytes(data)
+    for call in (
+        Gallery.people,
+        Gallery.statistics,
+        Gallery.check,
+        lambda gallery: gallery.faces("p007"),
+        lambda gallery: gallery.search(np.zeros((1, 16)), MODEL),
+        lambda gallery: gallery.known_picture(sha("x"), MODEL),
+        lambda gallery: gallery.export(tmp_path / "export.jsonl", overwrite=True),
+        lambda gallery: gallery.enroll("New", [face("new", np.ones(16))]),
+        lambda gallery: gallery.remove("p003"),
+    ):
+        try:
+            with Gallery(path, timeout=0.05) as gallery:
+                call(gallery)
+        except GalleryError as error:
+            assert "\n" not in str(error)
+
+
 def test_an_embedding_of_the_wrong_length_is_damage(path):
     with Gallery(path) as gallery:
         enroll_all(gallery, crowd(5))
