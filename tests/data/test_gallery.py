@@ -769,11 +769,13 @@ def test_damage_anywhere_is_one_line_or_harmless(path, tmp_path, seed):
         lambda gallery: gallery.enroll("New", [face("new", np.ones(16))]),
         lambda gallery: gallery.remove("p003"),
     ):
+        line = ""
         try:
             with Gallery(path, timeout=0.05) as gallery:
                 call(gallery)
         except GalleryError as error:
-            assert "\n" not in str(error)
+            line = str(error)
+        assert "\n" not in line
 
 
 def test_an_embedding_of_the_wrong_length_is_damage(path):
@@ -799,20 +801,21 @@ def test_a_full_disk_is_one_line_and_changes_nothing(gallery):
     gallery.check()
 
 
-@pytest.mark.skipif(
-    not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write everywhere"
-)
 def test_a_gallery_in_a_read_only_folder_is_read(path):
     with Gallery(path) as gallery:
         gallery.enroll("Jane", [face("a")])
     path.chmod(0o400)
     path.parent.chmod(0o500)
     try:
+        if os.access(path.parent, os.W_OK):
+            pytest.skip("this user may write everywhere")
         with Gallery(path, read_only=True) as gallery:
             assert names(gallery) == ["Jane"]
             assert gallery.search(np.zeros((1, 8)), MODEL)[0][0].name == "Jane"
-        with pytest.raises(GalleryError, match="cannot be"), Gallery(path) as gallery:
-            gallery.enroll("Mary", [face("b")])
+        with pytest.raises(GalleryError, match="cannot be"):
+            Gallery(path).enroll("Mary", [face("b")])
+        with pytest.raises(GalleryError, match="cannot be made: Permission denied"):
+            Gallery(path.with_name("new.sqlite"))
     finally:
         path.parent.chmod(0o700)
 
