@@ -73,7 +73,7 @@ def fetch_weights(name: Name, quiet: Quiet = False) -> None:
         console.note(f"the {name} weights are already here")
         console.result(str(before.path))
         return
-    if not console.is_live:
+    if not console.is_live and wanted.kind == "fetchable":
         console.note(f"fetching {wanted.file_name} ({wanted.size / 1e6:.0f} MB)")
     try:
         with console.progress() as progress:

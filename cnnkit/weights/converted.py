@@ -7,6 +7,7 @@ never out of date. A damaged one is made again; a folder that cannot be written 
 import contextlib
 import io
 import os
+import struct
 import tempfile
 import zipfile
 import zlib
@@ -19,7 +20,11 @@ import numpy as np
 from cnnkit.weights._cache import cache_dir, locate, package_dir
 from cnnkit.weights._registry import Entry, entry
 
-_DAMAGE = (OSError, ValueError, TypeError, KeyError, EOFError, zipfile.BadZipFile, zlib.error)
+# zipfile raises a RuntimeError for a flag or method that it does not know.
+_DAMAGE = (
+    *(OSError, ValueError, TypeError, KeyError, EOFError, RuntimeError),
+    *(struct.error, zipfile.BadZipFile, zlib.error),
+)
 
 Arrays = Mapping[str, np.ndarray]
 

@@ -11,6 +11,7 @@ written by dlib's own `serialize`, whose parts are read here one for one:
 """
 
 import contextlib
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -252,17 +253,17 @@ class _Reader:
 
     def __init__(self, data: bytes):
         self._data = data
-        self._position = 0
+        self.position = 0
 
     def take(self, count: int) -> bytes:
-        begin, end = self._position, self._position + count
+        begin, end = self.position, self.position + count
         if count < 0 or end > len(self._data):
             raise _Damage(f"cut off at byte {len(self._data)}")
-        self._position = end
+        self.position = end
         return self._data[begin:end]
 
     def finish(self) -> None:
-        left = len(self._data) - self._position
+        left = len(self._data) - self.position
         if left:
             raise _Damage(f"{left} bytes too many at its end")
 
@@ -270,7 +271,7 @@ class _Reader:
         control = self.take(1)[0]
         length = control & 0x0F
         if control & 0x70 or not 1 <= length <= 8:
-            raise _Damage(f"no integer at byte {self._position - 1}")
+            raise _Damage(f"no integer at byte {self.position - 1}")
         magnitude = int.from_bytes(self.take(length), "little")
         return -magnitude if control & 0x80 else magnitude
 
@@ -281,20 +282,20 @@ class _Reader:
         return received
 
     def real(self) -> float:
-        if self._position < len(self._data) and self._data[self._position] & 0x70:
-            end = self._data.find(b" ", self._position, self._position + 64)
+        if self.position < len(self._data) and self._data[self.position] & 0x70:
+            end = self._data.find(b" ", self.position, self.position + 64)
             try:
-                value = float(self._data[self._position : end])
+                value = float(self._data[self.position : end])
             except ValueError:
-                raise _Damage(f"no number at byte {self._position}") from None
-            self._position = end + 1
+                raise _Damage(f"no number at byte {self.position}") from None
+            self.position = end + 1
             return value
         mantissa, exponent = self.integer(), self.integer()
         special = {_INFINITY: np.inf, _MINUS_INFINITY: -np.inf, _NOT_A_NUMBER: np.nan}
         if exponent in special:
             return special[exponent]
         if abs(exponent) > 2000:
-            raise _Damage(f"no number before byte {self._position}")
+            raise _Damage(f"no number before byte {self.position}")
         with np.errstate(over="ignore", under="ignore"):
             return float(np.ldexp(float(mantissa), exponent))
 
@@ -305,20 +306,20 @@ class _Reader:
     def boolean(self) -> bool:
         byte = self.take(1)
         if byte not in (b"0", b"1"):
-            raise _Damage(f"no yes or no at byte {self._position - 1}")
+            raise _Damage(f"no yes or no at byte {self.position - 1}")
         return byte == b"1"
 
     def text(self, expected: tuple[str, ...]) -> str:
         length = self.integer()
         received = self.take(length) if 0 <= length <= 64 else b"?"
         if received not in [name.encode() for name in expected]:
-            raise _Damage(f"expected {' or '.join(expected)} before byte {self._position}")
+            raise _Damage(f"expected {' or '.join(expected)} before byte {self.position}")
         return received.decode()
 
     def sizes(self) -> tuple[int, int, int, int]:
         sizes = (self.integer(), self.integer(), self.integer(), self.integer())
         if any(not 0 <= size <= len(self._data) for size in sizes):
-            raise _Damage(f"impossible sizes {sizes} before byte {self._position}")
+            raise _Damage(f"impossible sizes {sizes} before byte {self.position}")
         return sizes
 
     def tensor(self) -> np.ndarray:
@@ -403,8 +404,8 @@ def _read_convolution(reader: _Reader) -> _Layer:
     uses_bias = reader.boolean() if tag in ("con_5", "con_6") else True
     if tag == "con_6" and reader.boolean():
         raise _Damage("a convolution has a ReLU of its own")
-    count = int(np.prod(shape))
-    biases = int(np.prod(bias_shape)) if uses_bias else 0
+    count = math.prod(shape)
+    biases = math.prod(bias_shape) if uses_bias else 0
     is_whole = (
         parameters.size == count + biases
         and shape[0] == filters
@@ -414,7 +415,7 @@ def _read_convolution(reader: _Reader) -> _Layer:
         and paddings[0] == paddings[1] >= 0
     )
     if not is_whole:
-        raise _Damage(f"a convolution before byte {reader._position} has impossible sizes")
+        raise _Damage(f"a convolution before byte {reader.position} has impossible sizes")
     # (out, in, rows, columns) -> (rows, columns, in, out)
     kernel = parameters[:count].reshape(shape).transpose(2, 3, 1, 0)
     bias = parameters[count:] if biases else np.zeros(filters, np.float32)
@@ -426,9 +427,9 @@ def _read_affine(reader: _Reader) -> _Layer:
     tag = reader.text(("affine_", "affine_2", "bn_con2"))
     parameters = reader.tensor().ravel()
     shapes = (reader.shape(), reader.shape())
-    channels = int(np.prod(shapes[0]))
+    channels = math.prod(shapes[0])
     if parameters.size != 2 * channels or shapes[0] != shapes[1]:
-        raise _Damage(f"a scaling before byte {reader._position} has impossible sizes")
+        raise _Damage(f"a scaling before byte {reader.position} has impossible sizes")
     gain, offset = parameters[:channels], parameters[channels:]
     if tag == "bn_con2":
         _means, _inverses, running_mean, running_variance = (
@@ -439,7 +440,7 @@ def _read_affine(reader: _Reader) -> _Layer:
         reader.skip_floats(4)
         epsilon = reader.real()
         if running_mean.size != channels or running_variance.size != channels:
-            raise _Damage(f"a normalisation before byte {reader._position} has impossible sizes")
+            raise _Damage(f"a normalisation before byte {reader.position} has impossible sizes")
         variance = np.maximum(running_variance.astype(np.float64) + epsilon, 1e-30)
         gain = gain / np.sqrt(variance)
         offset = offset - gain * running_mean
@@ -462,7 +463,7 @@ def _read_projection(reader: _Reader) -> _Layer:
     if tag == "fc_3":
         reader.boolean()
     if inputs < 1 or outputs < 1 or parameters.size != inputs * outputs:
-        raise _Damage(f"the last layer before byte {reader._position} has impossible sizes")
+        raise _Damage(f"the last layer before byte {reader.position} has impossible sizes")
     return _Layer("fc", parameters.reshape(inputs, outputs).copy())
 
 
@@ -521,13 +522,13 @@ class _Integers:
             has = lengths > byte
             values[has] |= codes[begins[has] + 1 + byte].astype(np.int64) << (8 * byte)
         self._values = np.where(controls & 0x80, -values, values)
-        self._position = 0
+        self.position = 0
 
     def take(self, count: int) -> np.ndarray:
-        begin, end = self._position, self._position + count
+        begin, end = self.position, self.position + count
         if count < 0 or end > self._values.size:
             raise _Damage(f"it ends where {count} more numbers were expected")
-        self._position = end
+        self.position = end
         return self._values[begin:end]
 
     def one(self) -> int:
@@ -536,12 +537,12 @@ class _Integers:
     def count(self, what: str) -> int:
         """A number of things, which cannot be more than the numbers that are left."""
         received = self.one()
-        if not 1 <= received <= self._values.size - self._position:
+        if not 1 <= received <= self._values.size - self.position:
             raise _Damage(f"an impossible number of {what}: {received}")
         return received
 
     def finish(self) -> None:
-        left = self._values.size - self._position
+        left = self._values.size - self.position
         if left:
             raise _Damage(f"{left} numbers too many at its end")
 
@@ -611,11 +612,11 @@ def _read_forest(
     numbers: _Integers, trees: int, rows: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Trees of one size, so that each takes as many numbers as the first."""
-    begin = numbers._position
+    begin = numbers.position
     nodes = numbers.count("splits")
     if nodes & (nodes + 1):
         raise _Damage(f"a tree of {nodes} splits is not full")
-    numbers._position = begin
+    numbers.position = begin
     # A split is two pixels and a threshold (two integers); a leaf two sizes and `rows` floats.
     splits_end = 1 + 4 * nodes
     per_leaf = 2 + 2 * rows

@@ -1,3 +1,4 @@
+import dataclasses
 import json
 
 import pytest
@@ -8,6 +9,8 @@ from cnnkit.weights import _registry
 from tests.weights.conftest import CONTENT, TINY, cache, server
 
 __all__ = ["cache", "server"]
+
+FACE_MODELS = tuple(one for one in weights.entries() if one.kind == "dependency")
 
 
 @pytest.fixture(autouse=True)
@@ -143,3 +146,41 @@ def test_check_as_json_keeps_the_exit_code(server, capsys):
 def test_card_prints_markdown(capsys):
     assert run(["weights", "card", "tiny"]) == 0
     assert capsys.readouterr().out.startswith("# VGG-19\n")
+
+
+@pytest.fixture
+def only_a_dependency(monkeypatch):
+    """The whole table is "tiny", which lies in a package that is not installed."""
+    dependency = dataclasses.replace(TINY, kind="dependency", package="no_such_models", url="")
+    monkeypatch.setattr(_registry, "ENTRIES", (dependency,))
+
+
+@pytest.mark.parametrize("command", ["path", "check", "fetch"])
+def test_a_missing_dependency_says_what_to_install(only_a_dependency, capsys, command):
+    assert run(["weights", command, "tiny"]) == 5
+    error = capsys.readouterr().err
+    assert error.startswith("error: ")
+    assert error.endswith("run: pip install no_such_models\n")
+    assert error.count("\n") == 1
+
+
+def test_check_of_everything_fails_for_a_missing_dependency(only_a_dependency, capsys):
+    assert run(["weights", "check"]) == 5
+    assert "tiny is missing" in capsys.readouterr().err
+
+
+def test_a_dependency_is_not_imported_from_a_file(only_a_dependency, tmp_path, capsys):
+    mine = tmp_path / "tiny.h5"
+    mine.write_bytes(CONTENT)
+    assert run(["weights", "import", "tiny", str(mine)]) == 2
+    assert "come with no_such_models; there is nothing to import" in capsys.readouterr().err
+
+
+def test_list_says_which_package_the_weights_come_with(monkeypatch, capsys):
+    monkeypatch.setattr(_registry, "ENTRIES", FACE_MODELS)
+    assert run(["weights", "list", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)["weights"]
+    assert [one["state"] for one in found] == ["here"] * 3
+    assert {one["package"] for one in found} == {"face_recognition_models"}
+    assert run(["weights", "list"]) == 0
+    assert capsys.readouterr().out.count("face_recognition_models") == 3
