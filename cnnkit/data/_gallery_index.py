@@ -5,9 +5,10 @@ the state it was made from and its own checksum, and whatever is wrong with it, 
 made again. It exists so that a new process need not fetch every row: the matrix is mapped into
 memory as it lies on the disk.
 
-An approximate index (a graph or cells of neighbours) was measured and left out: on 100,000 to
-1,000,000 embeddings it took minutes to build for every removal and missed neighbours, while the
-exact scan stays far below the time that the network needs for one face.
+Approximate indexes (graphs and cells of neighbours) were measured and left out: of 1,000,000
+embeddings they took minutes to build, again after every removal, and missed many nearest faces,
+while the exact scan takes about as long as the network takes for one face.
+See `benchmarks/gallery.py --approximate`.
 """
 
 import contextlib

@@ -875,6 +875,37 @@ def test_a_killed_enrolment_loses_nothing_reported_and_leaves_no_half_person(pat
         gallery.check()
 
 
+REMOVER = """
+import sys
+from cnnkit.data.gallery import Gallery
+with Gallery(sys.argv[1]) as gallery:
+    for person in gallery.people():
+        print(person.name, flush=True)
+        gallery.remove(person.name)
+"""
+
+
+@pytest.mark.parametrize("removed", [1, 4, 9])
+def test_a_killed_removal_is_finished_when_the_gallery_is_opened_again(path, tmp_path, removed):
+    people = crowd(60)
+    with Gallery(path) as gallery:
+        enroll_all(gallery, people)
+    process = subprocess.Popen(
+        [sys.executable, "-c", REMOVER, str(path)], stdout=subprocess.PIPE, text=True
+    )
+    for _ in range(removed + 1):
+        process.stdout.readline()
+    process.kill()
+    process.communicate()
+    with Gallery(path) as gallery:
+        left = names(gallery)
+        data = bytes_of_all_files(tmp_path)
+        assert len(left) <= 60 - removed
+        assert [f"p{i:03d}" for i in range(60 - len(left), 60)] == left
+        assert all((name.encode() in data) == (name in left) for name in people)
+        gallery.check()
+
+
 def test_a_gallery_that_is_being_written_is_read_and_asks_a_second_writer_to_wait(path):
     with Gallery(path) as first, Gallery(path, timeout=0.05) as second:
         first.enroll("Jane", [face("a")])
