@@ -1,0 +1,42 @@
+import keras
+import numpy as np
+import pytest
+
+from cnnkit.ops.inference import compile_inference
+
+
+def small_model(size=None):
+    inputs = keras.Input((size, size, 3))
+    outputs = keras.layers.Conv2D(2, 3, name="conv")(inputs)
+    return keras.Model(inputs, outputs)
+
+
+@pytest.mark.parametrize("shape", [(1, 5, 5, 3), (2, 9, 6, 3), (4, 3, 3, 3)])
+def test_a_compiled_model_gives_what_the_model_gives(shape):
+    model = small_model()
+    pixels = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
+    expected = keras.ops.convert_to_numpy(model(pixels.astype(np.float32)))
+    found = compile_inference(model)(pixels)
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-3)
+
+
+def test_slices_of_arrays_are_taken_too():
+    model = small_model(4)
+    run = compile_inference(model)
+    pixels = np.random.default_rng(1).integers(0, 256, (2, 8, 4, 3), dtype=np.uint8)
+    np.testing.assert_array_equal(run(pixels[:, ::2]), run(pixels[:, ::2].copy()))
+
+
+def test_dropout_is_off():
+    inputs = keras.Input((2, 2, 3))
+    model = keras.Model(inputs, keras.layers.Dropout(0.5)(inputs))
+    assert compile_inference(model)(np.full((1, 2, 2, 3), 7, np.uint8)).tolist() == [
+        [[[7.0] * 3] * 2] * 2
+    ]
+
+
+def test_an_unknown_backend_is_named(monkeypatch):
+    monkeypatch.setattr(keras.backend, "backend", lambda: "abacus")
+    with pytest.raises(ValueError, match=r"tensorflow, jax or torch\. Received: abacus"):
+        compile_inference(small_model())
