@@ -55,3 +55,7 @@ class DataError(CnnkitError):
 
 class GalleryError(CnnkitError):
     """The gallery of known people cannot be read or written, or holds no such person."""
+
+
+class NoFaceError(CnnkitError):
+    """A picture shows no face where one is needed, or fewer than the one asked for."""

@@ -180,3 +180,34 @@ class BackboneOptions:
     warmup_steps: int = 100
     steps_per_epoch: int = 250
     seed: int = 0
+
+
+@dataclass(frozen=True)
+class FaceOptions:
+    """Settings of `cnnkit verify`, `cnnkit faces` and `cnnkit embed`.
+
+    Attributes:
+        model: "dlib", or a `.keras` file of `cnnkit train faces`.
+        threshold: faces nearer than this are of one person; None for the calibration's.
+        calibration: file of `cnnkit faces calibrate`, instead of the model's own.
+        max_side: a picture is searched at this long side at most, in pixels.
+        upsample: how often a picture is doubled before the search, for small faces.
+        fallback: double once more where nothing is found.
+    """
+
+    model: str = "dlib"
+    threshold: float | None = None
+    calibration: str | None = None
+    max_side: int = 1000
+    upsample: int = 0
+    fallback: bool = True
+
+    def __post_init__(self):
+        if not _is_count(self.max_side, least=32):
+            raise UsageError(f"max-side must be at least 32 pixels, not {self.max_side!r}")
+        if self.upsample not in (0, 1, 2):
+            raise UsageError(f"upsample must be 0, 1 or 2, not {self.upsample!r}")
+        if self.threshold is not None and not (
+            math.isfinite(self.threshold) and self.threshold > 0
+        ):
+            raise UsageError(f"threshold must be more than 0, not {self.threshold}")

@@ -4,7 +4,9 @@ Figures are made without pyplot, so that they need no display and leave no state
 with `figure.savefig("roc.png")`, or as .svg or .pdf.
 """
 
-from collections.abc import Mapping
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -161,6 +163,106 @@ def plot_distances(
         handles, labels, loc="outside lower center", ncols=2, frameon=False, labelcolor=_INK
     )
     return figure
+
+
+@dataclass(frozen=True, eq=False)
+class FacePanel:
+    """One side of a comparison of two faces.
+
+    Attributes:
+        title: name of the picture.
+        pixels: uint8 `(height, width, 3)`.
+        box_xyxy: of the face, in pixels of the picture.
+        chip: uint8 `(S, S, 3)`, the face as the network sees it.
+        points_xy: `(P, 2)`, landmarks in pixels of the chip.
+        warnings: what makes the face hard to recognise.
+    """
+
+    title: str
+    pixels: np.ndarray
+    box_xyxy: tuple[float, float, float, float]
+    chip: np.ndarray
+    points_xy: np.ndarray
+    warnings: tuple[str, ...] = ()
+
+
+def plot_verification(
+    first: FacePanel,
+    second: FacePanel,
+    *,
+    verdict: str,
+    lines: Sequence[str],
+    distance: float,
+    threshold: float,
+) -> "Figure":
+    """Draws two pictures with their faces, the faces cut out, and where the distance lies.
+
+    Args:
+        first: the left side.
+        second: the right side.
+        verdict: in large letters.
+        lines: below it.
+        distance: between the faces.
+        threshold: nearer is the same person.
+
+    Returns:
+        A Figure.
+    """
+    from matplotlib.figure import Figure
+    from matplotlib.patches import Rectangle
+
+    color = _GREEN if distance < threshold else _ORANGE
+    figure = Figure((8.0, 7.6), dpi=120)
+    grid = figure.add_gridspec(
+        3, 2, height_ratios=(3.2, 3.0, 0.5), hspace=0.3, wspace=0.08,
+        left=0.04, right=0.96, top=0.86, bottom=0.1,
+    )  # fmt: skip
+    for column, panel in enumerate((first, second)):
+        axes = figure.add_subplot(grid[0, column])
+        axes.imshow(panel.pixels)
+        left, top, right, bottom = panel.box_xyxy
+        axes.add_patch(
+            Rectangle((left, top), right - left, bottom - top, fill=False, ec=color, lw=2)
+        )
+        axes.set_title(_shortened(panel.title), color=_INK, fontsize=10)
+        axes.set_axis_off()
+        axes = figure.add_subplot(grid[1, column])
+        axes.imshow(panel.chip)
+        axes.scatter(*panel.points_xy.T, s=14, c="white", edgecolors=_INK, linewidths=0.8)
+        said = ", ".join(panel.warnings)
+        axes.set_title(
+            said or "as the network sees it", color=_ORANGE if said else _INK, fontsize=9
+        )
+        axes.set_axis_off()
+    axes = figure.add_subplot(grid[2, :])
+    most = max(1.2, 1.2 * distance, 1.5 * threshold)
+    axes.axvspan(0, threshold, color=_GREEN, alpha=0.15, lw=0)
+    axes.axvspan(threshold, most, color=_ORANGE, alpha=0.15, lw=0)
+    axes.axvline(threshold, color=_INK, lw=1.2)
+    axes.plot([distance], [0.5], "o", color=color, markersize=11, markeredgecolor="white")
+    axes.set_xlim(0, most)
+    axes.set_ylim(0, 1)
+    axes.set_yticks([])
+    axes.tick_params(colors=_INK, labelsize=9)
+    axes.set_xlabel("Distance", color=_INK)
+    for spine in axes.spines.values():
+        spine.set_visible(False)
+    figure.text(0.5, 0.95, verdict, ha="center", color=color, fontsize=17, weight="bold")
+    for row, line in enumerate(lines):
+        figure.text(0.5, 0.92 - 0.022 * row, line, ha="center", color=_INK, fontsize=9)
+    return figure
+
+
+def encode_figure(figure: "Figure") -> bytes:
+    """A Figure as the bytes of a PNG file."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", metadata={"Software": None})
+    return buffer.getvalue()
+
+
+def _shortened(text: str, length: int = 42) -> str:
+    """The end of a long name, which is what tells it from others."""
+    return text if len(text) <= length else "…" + text[1 - length :]
 
 
 def _figure(title: str, width: float, height: float) -> "tuple[Figure, Axes]":

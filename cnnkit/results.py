@@ -176,6 +176,65 @@ class Face:
     is_fallback: bool = False
 
 
+@dataclass(frozen=True, eq=False)
+class VerifyResult:
+    """Whether two pictures show the same person.
+
+    Attributes:
+        first: face of the first picture.
+        second: face of the second picture.
+        distance: between the two embeddings.
+        threshold: the same person is nearer than this.
+        same: the verdict.
+        confidence: probability in [0.5, 1] that the verdict is right, if both were equally likely
+            before.
+        false_accept_rate: share of pairs of strangers that this threshold takes for one person.
+        model: what measured the distance.
+    """
+
+    first: Face
+    second: Face
+    distance: float
+    threshold: float
+    same: bool
+    confidence: float
+    false_accept_rate: float
+    model: str
+
+
+@dataclass(frozen=True)
+class PersonMatch:
+    """A person of the gallery near a face.
+
+    Attributes:
+        name: of the person.
+        distance: to the nearest of the person's faces.
+        source: the picture of that face, as it was when it was stored.
+    """
+
+    name: str
+    distance: float
+    source: str
+
+
+@dataclass(frozen=True, eq=False)
+class IdentifiedFace:
+    """A face and who it is.
+
+    Attributes:
+        face: where it is.
+        name: of the nearest person below the threshold, or None for somebody unknown.
+        matches: the nearest people, nearest first, however far; empty for an empty gallery.
+        confidence: probability in [0, 1] that the nearest person is the right one, if that was as
+            likely as not before; 0 for an empty gallery.
+    """
+
+    face: Face
+    name: str | None
+    matches: tuple[PersonMatch, ...]
+    confidence: float
+
+
 def to_plain(value: Any) -> Any:
     """Dataclasses, tuples, paths and NumPy arrays as what `json.dumps` takes.
 

@@ -5,6 +5,7 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
+import keras
 import numpy as np
 from PIL import Image
 
@@ -26,7 +27,6 @@ from cnnkit.ops.boxes import areas
 from cnnkit.ops.inference import compile_inference, compiles_each_size
 from cnnkit.ops.tiles import draw_tiles, enlarge, plan_tiles, to_small
 from cnnkit.results import Face, FaceQuality
-from cnnkit.weights import entry
 
 MAX_UPSAMPLE = 2
 # The network needs 29 pixels; smaller pictures get a wider margin.
@@ -67,13 +67,13 @@ class FaceAnalyzer:
         fallback: where nothing is found, double once more.
         threshold: faces score higher than this; 0 is dlib's own.
         batch_size: how many faces are encoded at a time.
+        encoder: a `keras.Model`, chips `(N, 150, 150, 3)` in 0..255 -> embeddings `(N, D)`; dlib's
+            by default.
 
     Raises:
         WeightsError: the package `face_recognition_models` is missing or damaged.
         ValueError: an argument is out of its range.
     """
-
-    model = "dlib-resnet-29"
 
     def __init__(
         self,
@@ -83,6 +83,7 @@ class FaceAnalyzer:
         fallback: bool = True,
         threshold: float = 0.0,
         batch_size: int = 16,
+        encoder: keras.Model | None = None,
     ):
         if max_side < 1 or batch_size < 1:
             raise ValueError(
@@ -95,15 +96,11 @@ class FaceAnalyzer:
         self.fallback = fallback
         self.threshold = threshold
         self.batch_size = batch_size
+        self._encoder = encoder
         weights = load_face_detector_weights()
         self._window, self._overlap = weights.window, weights.overlap
         self._score = compile_inference(build_face_detector(weights))
         self._predictor = ShapePredictor(load_shape_predictor_weights())
-
-    @property
-    def model_hash(self) -> str:
-        """SHA-256 of the encoder's weights; embeddings of different ones are not comparable."""
-        return entry("face-encoder").digest
 
     @property
     def settings(self) -> str:
@@ -169,9 +166,12 @@ class FaceAnalyzer:
             chips: uint8 `(N, 150, 150, 3)`.
 
         Returns:
-            float32 `(N, 128)`.
+            float32 `(N, D)`; dlib's has 128.
         """
-        batches = [np.zeros((0, EMBEDDING_SIZE), np.float32)]
+        if not len(chips):
+            size = self._encoder.output_shape[-1] if self._encoder else EMBEDDING_SIZE
+            return np.zeros((0, size), np.float32)
+        batches = []
         for begin in range(0, len(chips), self.batch_size):
             batch = np.stack(chips[begin : begin + self.batch_size])
             count = len(batch)
@@ -183,7 +183,8 @@ class FaceAnalyzer:
 
     @functools.cached_property
     def _encode(self):
-        return compile_inference(build_face_encoder(load_face_encoder_weights()))
+        encoder = self._encoder or build_face_encoder(load_face_encoder_weights())
+        return compile_inference(encoder)
 
     def _finish(
         self, results: list[list[Face]], waiting: Sequence[tuple[int, int, np.ndarray]]

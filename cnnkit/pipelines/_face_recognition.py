@@ -1,0 +1,211 @@
+"""From pictures to distances: what verify, faces, embed and the evaluations have in common."""
+
+import hashlib
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from cnnkit.errors import NoFaceError, UsageError
+from cnnkit.images import Picture, read_image, to_uint8
+from cnnkit.models.face_similarity import FaceSimilarity, load_face_similarity
+from cnnkit.ops.alignment import extract_chip
+from cnnkit.options import FaceOptions
+from cnnkit.pipelines._face_analysis import FaceAnalyzer
+from cnnkit.pipelines._face_calibration import (
+    FaceCalibration,
+    calibration_from_json,
+    read_calibration,
+    shipped_calibration,
+)
+from cnnkit.results import Face
+
+STDIN = "-"
+
+
+@dataclass(frozen=True, eq=False)
+class FacePicture:
+    """A picture to look for faces in.
+
+    Attributes:
+        source: what it is called in messages.
+        pixels: uint8 `(height, width, 3)`, upright RGB.
+        sha256: of the file, or of the pixels where there is no file.
+    """
+
+    source: str
+    pixels: np.ndarray
+    sha256: str
+
+
+def read_face_picture(source: Any) -> FacePicture:
+    """Reads a picture for faces.
+
+    Args:
+        source: a path, "-" for stdin, a `PIL.Image`, a `Picture`, or an array
+            `(height, width, 3)` of uint8.
+
+    Raises:
+        ImageError: it cannot be read.
+        ValueError: an array of another kind.
+    """
+    if isinstance(source, (str, Path)):
+        if str(source) == STDIN:
+            data, name = sys.stdin.buffer.read(), "the picture on stdin"
+        else:
+            name = str(source)
+            try:
+                data = Path(source).read_bytes()
+            except (OSError, ValueError):
+                # Its message is the better one.
+                data = None
+        picture = read_image(source if data is None else data, name)
+        digest = hashlib.sha256(data or b"").hexdigest()
+        return FacePicture(name, to_uint8(picture.pixels), digest)
+    if isinstance(source, Picture):
+        pixels, name = to_uint8(source.pixels), source.source or "the picture"
+    elif isinstance(source, Image.Image):
+        pixels, name = np.asarray(source.convert("RGB")), "the picture"
+    else:
+        pixels, name = np.asarray(source), "the picture"
+        if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3 or not pixels.size:
+            raise ValueError(
+                "a picture must be uint8 (height, width, 3). "
+                f"Received: {pixels.dtype} {pixels.shape}"
+            )
+    digest = hashlib.sha256(str(pixels.shape).encode() + np.ascontiguousarray(pixels).tobytes())
+    return FacePicture(name, pixels, digest.hexdigest())
+
+
+class FaceRecognizer:
+    """Faces, embeddings and distances as the options want them.
+
+    Args:
+        options: see `FaceOptions`.
+        on_note: takes a line of text that the user may want to know.
+
+    Raises:
+        WeightsError: the model's weights are missing or damaged.
+        UsageError: a calibration of another model.
+        DataError: the calibration cannot be read.
+    """
+
+    def __init__(
+        self,
+        options: FaceOptions | None = None,
+        on_note: Callable[[str], None] | None = None,
+    ):
+        self.options = options = options or FaceOptions()
+        self.note = on_note or (lambda text: None)
+        self.similarity: FaceSimilarity = load_face_similarity(options.model)
+        self.analyzer = FaceAnalyzer(
+            encoder=self.similarity.encoder,
+            max_side=options.max_side,
+            upsample=options.upsample,
+            fallback=options.fallback,
+        )
+        self.calibration = self._calibration()
+        self.threshold = (
+            self.calibration.threshold if options.threshold is None else options.threshold
+        )
+
+    @property
+    def model(self) -> str:
+        """Name of the model."""
+        return self.similarity.name
+
+    def _calibration(self) -> FaceCalibration:
+        if self.options.calibration is not None:
+            calibration = read_calibration(self.options.calibration)
+            if calibration.model_hash != self.similarity.hash:
+                raise UsageError(
+                    f"{self.options.calibration} was measured with another model than "
+                    f"{self.similarity.name}; calibrate this one with `cnnkit faces calibrate`"
+                )
+            return calibration
+        if self.similarity.calibration is not None:
+            return calibration_from_json(self.similarity.calibration)
+        return shipped_calibration()
+
+    def faces(
+        self, pictures: Sequence[FacePicture], *, max_faces: int | None = None, embed: bool = True
+    ) -> list[list[Face]]:
+        """The faces of each picture, the largest first."""
+        return self.analyzer.analyze(
+            (picture.pixels for picture in pictures), max_faces=max_faces, embed=embed
+        )
+
+    def describe(self, pictures: Sequence[FacePicture], faces: Sequence[Face]) -> list[Face]:
+        """Faces, one a picture, with their embeddings."""
+        chips = [
+            extract_chip(picture.pixels, face.landmarks_xy)
+            for picture, face in zip(pictures, faces, strict=True)
+        ]
+        embeddings = self.analyzer.embed(chips)
+        return [
+            replace(face, embedding=embedding)
+            for face, embedding in zip(faces, embeddings, strict=True)
+        ]
+
+    def distance(self, first: np.ndarray, second: np.ndarray) -> np.ndarray:
+        """Distances between embeddings, row by row.
+
+        Args:
+            first: `(N, D)`.
+            second: `(N, D)`.
+
+        Returns:
+            float64 `(N,)`, NaN where an embedding is NaN.
+        """
+        return self.similarity.distance(np.asarray(first), np.asarray(second))
+
+    def pick(self, picture: FacePicture, faces: Sequence[Face], number: int | None = None) -> Face:
+        """The face that is meant.
+
+        Args:
+            picture: where the faces are, for messages.
+            faces: the largest first.
+            number: from 1 for the largest; None for the largest, with a note if there are more.
+
+        Raises:
+            NoFaceError: there is none, or not as many.
+        """
+        if not faces:
+            raise no_face(picture.source, self.options.upsample)
+        if number is None:
+            if len(faces) > 1:
+                self.note(
+                    f"{picture.source} shows {len(faces)} faces; the largest is used "
+                    "(choose another with --face)"
+                )
+            return faces[0]
+        if not 1 <= number <= len(faces):
+            raise NoFaceError(
+                f"{picture.source} has no face {number}: it shows {len(faces)}, "
+                "the largest is number 1"
+            )
+        return faces[number - 1]
+
+
+def no_face(source: str, upsample: int) -> NoFaceError:
+    """What to say where no face was found."""
+    if upsample < 2:
+        hint = f"if there is a small one, try --upsample {upsample + 1}"
+    else:
+        hint = "give a picture with a larger or a more frontal face"
+    return NoFaceError(f"{source}: no face found; {hint}")
+
+
+def face_warnings(face: Face) -> list[str]:
+    """What makes the face hard to recognise, in words."""
+    quality = face.quality
+    words = {
+        "small": f"small ({quality.side:.0f} pixels)",
+        "blurred": f"blurred (sharpness {quality.sharpness:.0f})",
+        "turned": f"turned (yaw {quality.yaw:.0f}°, roll {quality.roll:.0f}°)",
+    }
+    return [words[name] for name in quality.warnings]
