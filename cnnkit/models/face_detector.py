@@ -83,6 +83,7 @@ def build_face_detector(weights: FaceDetectorWeights | None = None) -> keras.Mod
             strides=stride,
             padding="valid" if stride > 1 else "same",
             activation="relu" if index < len(_CONVOLUTIONS) else None,
+            kernel_initializer="glorot_uniform" if weights is None else "zeros",
             name=f"conv{index}",
         )
         layers.append(layer)

@@ -59,12 +59,18 @@ def build_face_encoder(weights: FaceEncoderWeights | None = None) -> keras.Model
     x = keras.layers.Rescaling(1.0 / 256.0, [-value / 256.0 for value in mean], name="scale")(
         inputs
     )
-    x = keras.layers.Conv2D(32, 7, strides=2, activation="relu", name="stem")(x)
+    # Drawing random numbers takes longer than reading the weights that replace them.
+    initializer = "glorot_uniform" if weights is None else "zeros"
+    x = keras.layers.Conv2D(
+        32, 7, strides=2, activation="relu", kernel_initializer=initializer, name="stem"
+    )(x)
     x = keras.layers.MaxPooling2D(3, strides=2, name="stem_pool")(x)
     for index, (filters, is_smaller) in enumerate(_BLOCKS, start=1):
-        x = _block(x, filters, is_smaller, f"block{index}")
+        x = _block(x, filters, is_smaller, initializer, f"block{index}")
     x = keras.layers.GlobalAveragePooling2D(name="mean")(x)
-    outputs = keras.layers.Dense(EMBEDDING_SIZE, use_bias=False, name="embedding")(x)
+    outputs = keras.layers.Dense(
+        EMBEDDING_SIZE, use_bias=False, kernel_initializer=initializer, name="embedding"
+    )(x)
     model = keras.Model(inputs, outputs, name="face_encoder")
     if weights is not None:
         _set_weights(model, weights)
@@ -72,7 +78,7 @@ def build_face_encoder(weights: FaceEncoderWeights | None = None) -> keras.Model
     return model
 
 
-def _block(x: Any, filters: int, is_smaller: bool, name: str) -> Any:
+def _block(x: Any, filters: int, is_smaller: bool, initializer: str, name: str) -> Any:
     """`relu(shortcut + conv(relu(conv(x))))`, the shortcut pooled where the block is smaller."""
     branch = keras.layers.Conv2D(
         filters,
@@ -80,9 +86,12 @@ def _block(x: Any, filters: int, is_smaller: bool, name: str) -> Any:
         strides=2 if is_smaller else 1,
         padding="valid" if is_smaller else "same",
         activation="relu",
+        kernel_initializer=initializer,
         name=f"{name}_conv1",
     )(x)
-    branch = keras.layers.Conv2D(filters, 3, padding="same", name=f"{name}_conv2")(branch)
+    branch = keras.layers.Conv2D(
+        filters, 3, padding="same", kernel_initializer=initializer, name=f"{name}_conv2"
+    )(branch)
     shortcut = x
     if is_smaller:
         shortcut = keras.layers.AveragePooling2D(2, name=f"{name}_pool")(x)
