@@ -164,7 +164,7 @@ class Face:
         quality: how well the face can be recognised.
         embedding: float32 array `(128,)`, or None when none was asked for.
         upsample: how often the picture was doubled before the face was found.
-        is_fallback: whether nothing was found as asked, and the face after one doubling more.
+        is_fallback: whether nothing was found as asked, and the face by looking in other ways.
     """
 
     box_xyxy: tuple[float, float, float, float]
@@ -233,6 +233,43 @@ class IdentifiedFace:
     name: str | None
     matches: tuple[PersonMatch, ...]
     confidence: float
+
+
+@dataclass(frozen=True, eq=False)
+class FaceEvaluation:
+    """How well pairs of faces are told apart.
+
+    Attributes:
+        pairs: number of pairs.
+        pictures: number of pictures in them.
+        missed: number of pictures in which no face was found, or that could not be read.
+        threshold: that the accuracy is at.
+        threshold_origin: where it comes from, in words.
+        accuracy: `metrics.verification.Accuracy` at the threshold; missed pairs are wrong.
+        folded: `metrics.verification.FoldedAccuracy` where there are folds, or None.
+        area_under_curve: of the ROC, in [0, 1].
+        equal_error_rate: in [0, 1].
+        validation: `metrics.verification.Validation` at a false accept rate of 1e-3.
+        best_threshold: on these very pairs.
+        model: name of the model.
+        distances: float64 `(pairs,)`, NaN for missed pairs.
+        same: bool `(pairs,)`.
+    """
+
+    pairs: int
+    pictures: int
+    missed: int
+    threshold: float
+    threshold_origin: str
+    accuracy: Any
+    folded: Any
+    area_under_curve: float
+    equal_error_rate: float
+    validation: Any
+    best_threshold: float
+    model: str
+    distances: Any
+    same: Any
 
 
 def to_plain(value: Any) -> Any:

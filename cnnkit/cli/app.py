@@ -7,7 +7,7 @@ import typer
 import typer.core
 
 import cnnkit
-from cnnkit.cli import doctor, samples, stylize, train, weights
+from cnnkit.cli import doctor, embed, evaluate, faces, samples, stylize, train, verify, weights
 from cnnkit.console import Console
 from cnnkit.errors import CnnkitError, ExitCode
 
@@ -38,9 +38,13 @@ app = typer.Typer(
     ),
 )
 app.command("stylize")(stylize.stylize)
+app.command("verify")(verify.verify)
+app.add_typer(faces.app, name="faces")
+app.command("embed")(embed.embed)
 app.command("samples")(samples.samples)
 app.add_typer(weights.app, name="weights")
 app.add_typer(train.app, name="train")
+app.add_typer(evaluate.app, name="evaluate")
 app.command("doctor", epilog="Example: cnnkit doctor --json")(doctor.doctor)
 
 

@@ -2,41 +2,47 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from cnnkit.data.gallery import Enrolment, FaceRow, Gallery
 from cnnkit.errors import UsageError
+from cnnkit.images import Picture, encode_image, read_image, to_uint8, write_bytes
 from cnnkit.ops.alignment import extract_chip
 from cnnkit.options import FaceOptions
 from cnnkit.pipelines._face_analysis import assess_quality
 from cnnkit.pipelines._face_recognition import (
+    STDIN,
     FacePicture,
     FaceRecognizer,
-    no_face,
     read_face_picture,
 )
+from cnnkit.plots import draw_sheet
 from cnnkit.results import Face, IdentifiedFace, PersonMatch
 
 # The people nearest by embedding that a learned distance is asked about.
 _SHORTLIST = 10
 _ROWS_AT_ONCE = 1024
+# Around the face, as a part of it: head and hair.
+_CROP_MARGIN = 0.6
+_SHEET_COLUMNS, _SHEET_ROWS = 10, 100
 
 
 @dataclass(frozen=True, eq=False)
 class GroupedFace:
-    """One face of `group_faces`.
+    """One face of `FaceGroups`.
 
     Attributes:
         source: name of the picture.
         face: where it is, with its embedding.
-        group: number of the person, from 0 for the one with most faces.
+        chip: the face, upright in a square, as a JPEG file.
     """
 
     source: str
     face: Face
-    group: int
+    chip: bytes
 
 
 class FaceBook:
@@ -76,86 +82,78 @@ class FaceBook:
             GalleryError: the gallery cannot be written, or knows a face under another name.
         """
         chosen, rows = [], []
-        for picture in map(_as_face_picture, pictures):
-            faces, known = self.find(picture)
+        read = [_as_face_picture(picture) for picture in pictures]
+        for picture, (faces, known) in zip(read, self.find(read), strict=True):
             one = self.recognizer.pick(picture, faces, face)
             chosen.append(one)
-            index = next(i for i, other in enumerate(faces) if other is one)
-            rows.append(known[index])
+            rows.append(known[next(i for i, other in enumerate(faces) if other is one)])
         return self.gallery.enroll(name, rows), chosen
 
-    def find(self, picture: FacePicture) -> tuple[list[Face], list[FaceRow]]:
-        """All faces of a picture, from the gallery's memory or encoded and kept there.
+    def find(self, pictures: Sequence[FacePicture]) -> list[tuple[list[Face], list[FaceRow]]]:
+        """All faces of pictures: from the gallery's memory, or encoded, and remembered there.
+
+        A gallery that was opened to read only remembers nothing: a search leaves no strangers in
+        it.
 
         Returns:
-            The faces, the largest first, and the same as rows for the gallery.
+            For each picture its faces, the largest first, and the same as rows for the gallery.
         """
         recognizer, gallery = self.recognizer, self.gallery
         encoder, settings = recognizer.similarity.encoder_hash, recognizer.analyzer.settings
-        rows = gallery.known_picture(picture.sha256, encoder, settings)
-        if rows is not None:
-            return [_to_face(picture, row) for row in rows], rows
-        [faces] = recognizer.faces([picture])
-        rows = [
-            FaceRow(
-                face.embedding,
-                encoder,
-                picture.sha256,
-                face.box_xyxy,
-                picture.source,
-                settings,
-                face.confidence,
-                face.quality.sharpness,
-                face.landmarks_xy,
-            )
-            for face in faces
-        ]
-        # Only what is enrolled is kept: a search must not leave strangers in the gallery.
-        if not gallery.read_only:
-            gallery.remember_picture(
-                picture.sha256, encoder, rows, settings=settings, source=picture.source
-            )
-        return faces, rows
+        known = [gallery.known_picture(picture.sha256, encoder, settings) for picture in pictures]
+        new = [picture for picture, rows in zip(pictures, known, strict=True) if rows is None]
+        analyzed = iter(recognizer.faces(new))
+        results = []
+        for picture, rows in zip(pictures, known, strict=True):
+            if rows is not None:
+                results.append(([_to_face(picture, row) for row in rows], rows))
+                continue
+            faces = next(analyzed)
+            rows = [_to_row(picture, face, encoder, settings) for face in faces]
+            if not gallery.read_only:
+                gallery.remember_picture(
+                    picture.sha256, encoder, rows, settings=settings, source=picture.source
+                )
+            results.append((faces, rows))
+        return results
 
-    def identify(self, picture: Any, *, matches: int = 2) -> list[IdentifiedFace]:
-        """Says who is in a picture.
+    def store(self, name: str, rows: Sequence[FaceRow]) -> Enrolment:
+        """Stores faces of `find` as a person's, all or none."""
+        return self.gallery.enroll(name, rows)
+
+    def identify(self, pictures: Sequence[Any], *, matches: int = 2) -> list[list[IdentifiedFace]]:
+        """Says who is in pictures.
 
         Args:
-            picture: a path, a `PIL.Image`, or an array `(height, width, 3)` of uint8.
+            pictures: paths, `PIL.Image`s or arrays `(height, width, 3)` of uint8.
             matches: number of people to name for each face, at least 1.
 
         Returns:
-            Its faces, the largest first.
+            For each picture its faces, the largest first.
 
         Raises:
-            ImageError: the picture cannot be read.
+            ImageError: a picture cannot be read.
             GalleryError: the gallery cannot be read, or is of another model.
         """
         if matches < 1:
             raise UsageError(f"matches must be at least 1, not {matches}")
-        picture = _as_face_picture(picture)
+        read = [_as_face_picture(picture) for picture in pictures]
+        found = [faces for faces, _ in self.find(read)]
+        everything = [face.embedding for faces in found for face in faces]
+        near = iter(self._search(np.stack(everything), matches) if everything else ())
+        return [[self._judge(face, next(near)) for face in faces] for faces in found]
+
+    def _judge(self, face: Face, near: tuple[PersonMatch, ...]) -> IdentifiedFace:
+        if not near:
+            return IdentifiedFace(face, None, (), 0.0)
+        best = near[0]
         recognizer = self.recognizer
-        encoder, settings = recognizer.similarity.encoder_hash, recognizer.analyzer.settings
-        rows = self.gallery.known_picture(picture.sha256, encoder, settings)
-        if rows is None:
-            [faces] = recognizer.faces([picture])
-        else:
-            faces = [_to_face(picture, row) for row in rows]
-        if not faces:
-            return []
-        found = self._search(np.stack([face.embedding for face in faces]), matches)
-        identified = []
-        for face, near in zip(faces, found, strict=True):
-            best = near[0].distance if near else np.inf
-            identified.append(
-                IdentifiedFace(
-                    face,
-                    near[0].name if best < recognizer.threshold else None,
-                    near,
-                    recognizer.calibration.probability(best) if near else 0.0,
-                )
-            )
-        return identified
+        return IdentifiedFace(
+            face,
+            best.name if best.distance < recognizer.threshold else None,
+            near,
+            recognizer.calibration.probability(best.distance),
+        )
 
     def _search(self, embeddings: np.ndarray, count: int) -> list[tuple[PersonMatch, ...]]:
         similarity = self.recognizer.similarity
@@ -182,38 +180,69 @@ class FaceBook:
         return PersonMatch(name, float(distances[nearest]), rows[nearest].source)
 
 
-def group_faces(
-    recognizer: FaceRecognizer, pictures: Iterable[Any], on_picture: Callable[[str], None]
-) -> list[GroupedFace]:
+class FaceGroups:
     """Finds out which faces of many pictures are of the same person.
 
-    Args:
-        recognizer: whose threshold says how near is near.
-        pictures: as in `FaceBook.identify`.
-        on_picture: called with the name of each picture before it is looked at.
+    Of each face a small picture is kept, compressed; the pictures themselves are not.
 
-    Returns:
-        All faces, people with most faces first.
+    Args:
+        options: see `FaceOptions`; the threshold says how near is near.
+        chip_size: side of the small pictures, in pixels.
+        on_note: takes a line of text that the user may want to know.
     """
-    sources, faces = [], []
-    for picture in pictures:
-        picture = _as_face_picture(picture)
-        on_picture(picture.source)
-        [found] = recognizer.faces([picture])
-        sources += [picture.source] * len(found)
-        faces += found
-    if not faces:
-        return []
-    groups = cluster_embeddings(
-        np.stack([face.embedding for face in faces]),
-        recognizer.threshold,
-        None if recognizer.similarity.is_euclidean else recognizer.distance,
-    )
-    grouped = [
-        GroupedFace(source, face, int(group))
-        for source, face, group in zip(sources, faces, groups, strict=True)
-    ]
-    return sorted(grouped, key=lambda item: item.group)
+
+    def __init__(
+        self,
+        options: FaceOptions | None = None,
+        *,
+        chip_size: int = 256,
+        on_note: Callable[[str], None] | None = None,
+    ):
+        self.recognizer = FaceRecognizer(options, on_note)
+        self._chip_size = chip_size
+        self._faces: list[GroupedFace] = []
+
+    def add(self, pictures: Sequence[Any]) -> None:
+        """Looks at some pictures, given as in `FaceBook.identify`."""
+        read = [_as_face_picture(picture) for picture in pictures]
+        for picture, faces in zip(read, self.recognizer.faces(read), strict=True):
+            for face in faces:
+                pixels = crop_face(picture, face, self._chip_size, _CROP_MARGIN)
+                chip = encode_image(Picture(pixels / np.float32(255.0)), ".jpg")
+                self._faces.append(GroupedFace(picture.source, face, chip))
+
+    def people(self) -> list[list[GroupedFace]]:
+        """The faces so far by person; the people with most faces first."""
+        if not self._faces:
+            return []
+        groups = cluster_embeddings(
+            np.stack([one.face.embedding for one in self._faces]),
+            self.recognizer.threshold,
+            None if self.recognizer.similarity.is_euclidean else self.recognizer.distance,
+        )
+        people: list[list[GroupedFace]] = [[] for _ in range(groups.max() + 1)]
+        for one, group in zip(self._faces, groups, strict=True):
+            people[group].append(one)
+        return people
+
+    def write(self, folder: Path, people: Sequence[Sequence[GroupedFace]]) -> None:
+        """Writes the small pictures, a folder for each person, and `sheet.png` of all people.
+
+        Raises:
+            ImageError: the folder cannot be written.
+        """
+        rows = []
+        for number, members in enumerate(people, 1):
+            name = f"person-{number:03d}"
+            for index, one in enumerate(members, 1):
+                stem = Path(one.source).stem if one.source != STDIN else "stdin"
+                write_bytes(folder / name / f"{index:03d}-{stem}.jpg", one.chip)
+            chips = [to_uint8(read_image(one.chip).pixels) for one in members[:_SHEET_COLUMNS]]
+            # The sheet says how many there are, not how many it shows.
+            rows.append((name, chips + [chips[0]] * (len(members) - len(chips))))
+        sheet = draw_sheet(rows[:_SHEET_ROWS], columns=_SHEET_COLUMNS)
+        picture = Picture(sheet / np.float32(255.0))
+        write_bytes(folder / "sheet.png", encode_image(picture, ".png"))
 
 
 def cluster_embeddings(
@@ -302,14 +331,22 @@ def crop_face(picture: FacePicture, face: Face, size: int, margin: float) -> np.
     return extract_chip(picture.pixels, face.landmarks_xy, size, margin)
 
 
-def require_faces(picture: FacePicture, faces: Sequence[Any], upsample: int) -> None:
-    """Raises a `NoFaceError` for a picture without faces."""
-    if not faces:
-        raise no_face(picture.source, upsample)
-
-
 def _as_face_picture(picture: Any) -> FacePicture:
     return picture if isinstance(picture, FacePicture) else read_face_picture(picture)
+
+
+def _to_row(picture: FacePicture, face: Face, encoder: str, settings: str) -> FaceRow:
+    return FaceRow(
+        face.embedding,
+        encoder,
+        picture.sha256,
+        face.box_xyxy,
+        picture.source,
+        settings,
+        face.confidence,
+        face.quality.sharpness,
+        face.landmarks_xy,
+    )
 
 
 def _to_face(picture: FacePicture, row: FaceRow) -> Face:

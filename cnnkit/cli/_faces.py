@@ -1,0 +1,179 @@
+"""What the commands about faces share: options, the recogniser, and records."""
+
+import itertools
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from cnnkit.cli._options import RUN_PANEL
+from cnnkit.console import Console
+from cnnkit.errors import CnnkitError, ExitCode, UsageError
+from cnnkit.options import FaceOptions
+from cnnkit.results import Failure, Record
+
+if TYPE_CHECKING:
+    from cnnkit.data.sources import Source
+    from cnnkit.pipelines._face_recognition import FacePicture
+    from cnnkit.results import Face
+
+FACE_PANEL = "Faces"
+GALLERY_PANEL = "Gallery"
+_DEFAULTS = FaceOptions()
+
+Model = Annotated[
+    str,
+    typer.Option(
+        metavar="dlib|FILE",
+        help="dlib's network, or a .keras file of 'cnnkit train faces'.",
+        rich_help_panel=FACE_PANEL,
+    ),
+]
+Threshold = Annotated[
+    float | None,
+    typer.Option(
+        help="Faces nearer than this are of one person.",
+        show_default="the model's own",
+        rich_help_panel=FACE_PANEL,
+    ),
+]
+CalibrationFile = Annotated[
+    str | None,
+    typer.Option(
+        "--calibration",
+        metavar="FILE",
+        help="Threshold and odds of 'cnnkit faces calibrate'.",
+        rich_help_panel=FACE_PANEL,
+    ),
+]
+MaxSide = Annotated[
+    int,
+    typer.Option(
+        help="Search larger pictures at this long side, in pixels.", rich_help_panel=FACE_PANEL
+    ),
+]
+Upsample = Annotated[
+    int,
+    typer.Option(
+        help="Double the picture this often before the search, 0 to 2: finds smaller faces.",
+        rich_help_panel=FACE_PANEL,
+    ),
+]
+GalleryPath = Annotated[
+    str | None,
+    typer.Option(
+        "--gallery",
+        metavar="FILE",
+        help="The gallery of known people.",
+        show_default="in the user's data folder",
+        rich_help_panel=GALLERY_PANEL,
+    ),
+]
+FailIfEmpty = Annotated[
+    bool,
+    typer.Option(
+        "--fail-if-empty", help="Exit with 4 when no face was found.", rich_help_panel=RUN_PANEL
+    ),
+]
+
+
+class Outcome:
+    """Counts what became of the pictures of a command, and prints its records.
+
+    Args:
+        console: where to.
+        json: one document at the end instead of lines.
+        jsonl: one object per picture instead of lines.
+        is_single: whether one picture was named.
+    """
+
+    def __init__(self, console: Console, json: bool, jsonl: bool, is_single: bool = False):
+        self._console = console
+        self._json, self._jsonl, self._is_single = json, jsonl, is_single
+        self._records: list[Record] = []
+        self._failed: CnnkitError | None = None
+
+    def add(self, record: Record, lines: Sequence[str] = ()) -> None:
+        """Takes a record, and its lines for people."""
+        self._records.append(record)
+        if self._jsonl:
+            self._console.json_lines([record])
+        elif not self._json:
+            for line in lines:
+                self._console.result(line)
+
+    def fail(self, source: str, error: CnnkitError) -> None:
+        """A picture that gave no result; the others go on."""
+        self._console.error(str(error))
+        self._failed = error
+        self.add(Record(source, error=Failure(type(error).__name__, str(error))))
+
+    def absorb(self, other: "Outcome") -> None:
+        """Takes over what another one counted."""
+        self._records += other._records
+        self._failed = self._failed or other._failed
+
+    def code(self) -> int:
+        """The exit code for what failed, if anything did."""
+        if self._failed is None:
+            return int(ExitCode.DONE)
+        return int(self._failed.exit_code if self._is_single else ExitCode.INPUT_FAILED)
+
+    def finish(self, fail_if_empty: bool = False) -> int:
+        """Prints what is left and returns the exit code."""
+        if self._json:
+            only = self._is_single and len(self._records) == 1
+            self._console.json(self._records[0] if only else self._records)
+        if (
+            self._failed is None
+            and fail_if_empty
+            and not any(record.items for record in self._records)
+        ):
+            return int(ExitCode.NOTHING_FOUND)
+        return self.code()
+
+
+def face_item(face: "Face", **more: Any) -> dict[str, Any]:
+    """A face as an item of a record."""
+    left, top, right, bottom = (round(edge, 1) for edge in face.box_xyxy)
+    return {
+        "label": "face",
+        "score": round(face.confidence, 4),
+        "box": {"x1": left, "y1": top, "x2": right, "y2": bottom},
+        "landmarks": [[round(float(x), 1), round(float(y), 1)] for x, y in face.landmarks_xy],
+        "warnings": list(face.quality.warnings),
+        **more,
+    }
+
+
+def place(face: "Face") -> str:
+    """Where a face is, for people: `face 120x120 at 35,60`."""
+    left, top, right, bottom = face.box_xyxy
+    return f"face {right - left:.0f}x{bottom - top:.0f} at {left:.0f},{top:.0f}"
+
+
+def read_pictures(
+    sources: "Sequence[Source]", outcome: Outcome
+) -> "Iterator[tuple[Source, FacePicture]]":
+    """The pictures that can be read; the others are failures of `outcome`."""
+    from cnnkit.pipelines._face_recognition import read_face_picture
+
+    for source in sources:
+        try:
+            picture = read_face_picture(source.path)
+        except CnnkitError as error:
+            outcome.fail(source.path, error)
+        else:
+            yield source, picture
+
+
+def batches(pictures: Iterator[Any], size: int = 16) -> Iterator[list[Any]]:
+    """Groups of neighbours: networks are faster on many faces at a time."""
+    while batch := list(itertools.islice(pictures, size)):
+        yield batch
+
+
+def check_json(json: bool, jsonl: bool) -> None:
+    """Refuses both kinds of JSON at once."""
+    if json and jsonl:
+        raise UsageError("--json and --jsonl exclude each other; give one of them")

@@ -1,0 +1,663 @@
+"""``cnnkit faces``: a gallery of known people, and the unknown grouped."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from cnnkit.cli._faces import (
+    FACE_PANEL,
+    CalibrationFile,
+    FailIfEmpty,
+    GalleryPath,
+    MaxSide,
+    Model,
+    Outcome,
+    Threshold,
+    Upsample,
+    batches,
+    check_json,
+    face_item,
+    place,
+    read_pictures,
+)
+from cnnkit.cli._options import (
+    OUTPUT_PANEL,
+    Device,
+    Json,
+    JsonLines,
+    Overwrite,
+    Quiet,
+    Recursive,
+    Threads,
+    Verbose,
+)
+from cnnkit.console import Console
+from cnnkit.errors import CnnkitError, ExitCode, GalleryError, UsageError
+from cnnkit.options import FaceOptions
+from cnnkit.results import Record
+
+if TYPE_CHECKING:
+    from cnnkit.data.gallery import Gallery
+    from cnnkit.data.sources import Source
+    from cnnkit.pipelines.faces import FaceBook
+    from cnnkit.results import IdentifiedFace
+
+app = typer.Typer(help="Recognise people: a gallery of faces.", no_args_is_help=True)
+_DEFAULTS = FaceOptions()
+Pictures = Annotated[
+    list[str],
+    typer.Argument(metavar="IMG...", help="Files, folders, globs, @list.txt or - (stdin)."),
+]
+
+
+@app.callback()
+def main() -> None:
+    """Recognise people: a gallery of faces."""
+
+
+@app.command("enroll", epilog="Example: cnnkit faces enroll 'Ada Lovelace' ada.jpg")
+def enroll(
+    name: Annotated[
+        str,
+        typer.Argument(
+            metavar="NAME", help="Of the person; with -r a folder with one folder per person."
+        ),
+    ],
+    pictures: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[IMG...]", help="One picture is enough; more make it surer."),
+    ] = None,
+    face: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Which face, 1 for the largest.",
+            show_default="the largest",
+            rich_help_panel=FACE_PANEL,
+        ),
+    ] = None,
+    recursive: Recursive = False,
+    gallery: GalleryPath = None,
+    model: Model = _DEFAULTS.model,
+    max_side: MaxSide = _DEFAULTS.max_side,
+    upsample: Upsample = _DEFAULTS.upsample,
+    threads: Threads = None,
+    device: Device = "auto",
+    json: Json = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> int:
+    """Remember a person by the faces in some pictures.
+
+    A picture that was enrolled before is not looked at again. With -r each folder in a folder is a
+    person, named by the folder.
+    """
+    console = Console(quiet=quiet, verbose=verbose)
+    options = FaceOptions(model=model, max_side=max_side, upsample=upsample)
+    people = _people(name, pictures or [], recursive)
+    from cnnkit.data.gallery import Gallery
+
+    outcome = Outcome(console, json, False, len(people) == 1)
+    with Gallery(gallery) as opened:
+        book: Any = None
+        with console.progress() as bar:
+            task = bar.add_task("enrol", total=sum(len(s) for _, s in people), status="")
+            for person, sources in people:
+                read = Outcome(console, True, False, len(sources) == 1)
+                rows, looked = [], 0
+                for batch in batches(read_pictures(sources, read)):
+                    if book is None:
+                        book = _open_book(opened, options, console, threads, verbose, device)
+                    found = book.find([picture for _, picture in batch])
+                    for (source, picture), (faces, known) in zip(batch, found, strict=True):
+                        looked += 1
+                        try:
+                            one = book.recognizer.pick(picture, faces, face)
+                        except CnnkitError as error:
+                            read.fail(source.path, error)
+                        else:
+                            index = next(i for i, other in enumerate(faces) if other is one)
+                            rows.append(known[index])
+                    bar.update(task, advance=len(batch), status=person)
+                outcome.absorb(read)
+                if not rows:
+                    continue
+                try:
+                    stored = opened.enroll(person, rows)
+                except GalleryError as error:
+                    outcome.fail(person, error)
+                    continue
+                kept = f", {stored.known} there already" if stored.known else ""
+                faces_word = "face" if stored.added == 1 else "faces"
+                outcome.add(
+                    Record(
+                        person,
+                        items=(
+                            {"name": stored.name, "added": stored.added, "known": stored.known},
+                        ),
+                        model=book.recognizer.model,
+                        details={"gallery": str(opened.path)},
+                    ),
+                    [f"{stored.name}: {stored.added} {faces_word} added{kept}"],
+                )
+    return outcome.finish()
+
+
+@app.command("identify", epilog="Example: cnnkit faces identify party.jpg")
+def identify(
+    pictures: Pictures,
+    matches: Annotated[
+        int, typer.Option(min=1, help="People to name for each face.", rich_help_panel=FACE_PANEL)
+    ] = 2,
+    draw: Annotated[
+        str | None,
+        typer.Option(
+            "-o",
+            "--output",
+            metavar="FILE|DIR",
+            help="Draw names and boxes into copies of the pictures.",
+            rich_help_panel=OUTPUT_PANEL,
+        ),
+    ] = None,
+    recursive: Recursive = False,
+    gallery: GalleryPath = None,
+    model: Model = _DEFAULTS.model,
+    threshold: Threshold = _DEFAULTS.threshold,
+    calibration: CalibrationFile = _DEFAULTS.calibration,
+    max_side: MaxSide = _DEFAULTS.max_side,
+    upsample: Upsample = _DEFAULTS.upsample,
+    fail_if_empty: FailIfEmpty = False,
+    overwrite: Overwrite = False,
+    threads: Threads = None,
+    device: Device = "auto",
+    json: Json = False,
+    jsonl: JsonLines = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> int:
+    """Say who is in pictures: a name or "unknown" for each face, and the next best."""
+    from cnnkit.data.gallery import Gallery
+    from cnnkit.data.sources import find_sources, plan_outputs
+
+    console = Console(quiet=quiet, verbose=verbose)
+    check_json(json, jsonl)
+    options = FaceOptions(
+        model=model,
+        threshold=threshold,
+        calibration=calibration,
+        max_side=max_side,
+        upsample=upsample,
+    )
+    sources = find_sources(pictures, recursive)
+    outputs: dict[str, Path] = {}
+    if draw is not None:
+        planned = plan_outputs(sources, draw, "faces", ".png")
+        outputs = {source.path: path for source, path in zip(sources, planned, strict=True)}
+        _refuse_existing(planned, overwrite)
+    outcome = Outcome(console, json, jsonl, len(sources) == 1)
+    with Gallery(gallery, create=False, read_only=True) as opened:
+        book: Any = None
+        for batch in batches(read_pictures(sources, outcome)):
+            if book is None:
+                book = _open_book(opened, options, console, threads, verbose, device)
+            found = book.identify([picture for _, picture in batch], matches=matches)
+            for (source, picture), faces in zip(batch, found, strict=True):
+                height, width = picture.pixels.shape[:2]
+                record = Record(
+                    source.path,
+                    width,
+                    height,
+                    tuple(_identified_item(one) for one in faces),
+                    book.recognizer.model,
+                    book.recognizer.threshold,
+                )
+                lines = [f"{source.path}: {_identified_line(one)}" for one in faces]
+                outcome.add(record, lines or [f"{source.path}: no face"])
+                if source.path in outputs:
+                    _draw_names(outputs[source.path], picture, faces)
+    return outcome.finish(fail_if_empty)
+
+
+@app.command("list", epilog="Example: cnnkit faces list")
+def list_people(
+    gallery: GalleryPath = None,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> int:
+    """Show who is in the gallery."""
+    from cnnkit.data.gallery import Gallery
+
+    console = Console(quiet=quiet)
+    with Gallery(gallery, create=False, read_only=True) as opened:
+        people, statistics = opened.people(), opened.statistics()
+    if json:
+        console.json(
+            {
+                "schema": "cnnkit/1",
+                "gallery": str(statistics.path),
+                "bytes": statistics.bytes,
+                "items": [
+                    {"name": one.name, "faces": one.faces, "added": one.added.isoformat()}
+                    for one in people
+                ],
+            }
+        )
+        return int(ExitCode.DONE)
+    from rich import box
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("Name")
+    table.add_column("Faces", justify="right")
+    table.add_column("Added")
+    for one in people:
+        table.add_row(one.name, str(one.faces), one.added.astimezone().strftime("%Y-%m-%d %H:%M"))
+    if people:
+        console.table(table)
+    console.note(
+        f"{statistics.path}: {_count(len(people), 'person', 'people')}, "
+        f"{_count(statistics.faces, 'face', 'faces')}, {statistics.bytes / 1e6:.1f} MB"
+    )
+    return int(ExitCode.DONE)
+
+
+@app.command("remove", epilog="Example: cnnkit faces remove 'Ada Lovelace'")
+def remove(
+    names: Annotated[list[str], typer.Argument(metavar="NAME...", help="People to forget.")],
+    gallery: GalleryPath = None,
+    quiet: Quiet = False,
+) -> int:
+    """Forget people: names, faces and embeddings are erased from the gallery's files."""
+    from cnnkit.data.gallery import Gallery
+
+    console = Console(quiet=quiet)
+    with Gallery(gallery, create=False) as opened:
+        removal = opened.remove(*names)
+    faces = _count(removal.faces, "face", "faces")
+    console.result(f"removed {', '.join(removal.names)} ({faces})")
+    if not removal.is_erased:
+        console.warning(
+            "another program is reading the gallery; the last bytes are erased when it is next "
+            "opened for writing"
+        )
+    return int(ExitCode.DONE)
+
+
+@app.command("rename", epilog="Example: cnnkit faces rename 'Augusta Byron' 'Ada Lovelace'")
+def rename(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Somebody in the gallery.")],
+    new_name: Annotated[str, typer.Argument(metavar="NEW", help="The new name.")],
+    merge: Annotated[
+        bool, typer.Option("--merge", help="NEW is in the gallery too: make them one person.")
+    ] = False,
+    gallery: GalleryPath = None,
+    quiet: Quiet = False,
+) -> int:
+    """Give a person another name, or make two people one."""
+    from cnnkit.data.gallery import Gallery
+
+    with Gallery(gallery, create=False) as opened:
+        if merge:
+            opened.merge(name, new_name)
+        else:
+            opened.rename(name, new_name)
+    Console(quiet=quiet).result(f"{name} is {new_name} now")
+    return int(ExitCode.DONE)
+
+
+@app.command("export", epilog="Example: cnnkit faces export people.jsonl")
+def export(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Where to write, as JSON lines.")],
+    gallery: GalleryPath = None,
+    overwrite: Overwrite = False,
+    quiet: Quiet = False,
+) -> int:
+    """Write everybody to a file that another gallery can import."""
+    from cnnkit.data.gallery import Gallery
+
+    with Gallery(gallery, create=False, read_only=True) as opened:
+        faces = opened.export(file, overwrite=overwrite)
+    Console(quiet=quiet).result(f"{file}: {_count(faces, 'face', 'faces')}")
+    return int(ExitCode.DONE)
+
+
+@app.command("import", epilog="Example: cnnkit faces import people.jsonl")
+def import_people(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A file of 'faces export'.")],
+    gallery: GalleryPath = None,
+    quiet: Quiet = False,
+) -> int:
+    """Add the people of an exported gallery."""
+    from cnnkit.data.gallery import Gallery
+
+    console = Console(quiet=quiet)
+    with Gallery(gallery) as opened:
+        done = opened.import_(file)
+    for there, here, source in done.elsewhere:
+        console.warning(f"{source or 'a face'}: {there} in the file, {here} here; left as it is")
+    console.result(
+        f"{_count(done.people, 'new person', 'new people')}, "
+        f"{_count(done.added, 'face', 'faces')} added, {done.known} there already"
+    )
+    return int(ExitCode.DONE)
+
+
+@app.command("cluster", epilog="Example: cnnkit faces cluster holiday/ -r -o people/")
+def cluster(
+    pictures: Pictures,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "-o",
+            "--output",
+            metavar="DIR",
+            help="Write the faces here, a folder for each person, and a sheet of all.",
+            rich_help_panel=OUTPUT_PANEL,
+        ),
+    ] = None,
+    recursive: Recursive = False,
+    model: Model = _DEFAULTS.model,
+    threshold: Threshold = _DEFAULTS.threshold,
+    calibration: CalibrationFile = _DEFAULTS.calibration,
+    max_side: MaxSide = _DEFAULTS.max_side,
+    upsample: Upsample = _DEFAULTS.upsample,
+    fail_if_empty: FailIfEmpty = False,
+    threads: Threads = None,
+    device: Device = "auto",
+    json: Json = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> int:
+    """Group the faces of unknown people: who appears how often, and where.
+
+    With -o each group becomes a folder that `faces enroll -r` takes once it has a name.
+    """
+    from cnnkit.data.sources import find_sources
+
+    console = Console(quiet=quiet, verbose=verbose)
+    options = FaceOptions(
+        model=model,
+        threshold=threshold,
+        calibration=calibration,
+        max_side=max_side,
+        upsample=upsample,
+    )
+    sources = find_sources(pictures, recursive)
+    if output is not None and output.exists() and any(output.iterdir()):
+        raise UsageError(f"{output} is not empty; name another folder")
+    outcome = Outcome(console, True, False, len(sources) == 1)
+    read = read_pictures(sources, outcome)
+    from cnnkit.runtime import configure
+
+    configure(threads=threads, verbose=verbose, device=device)
+    from cnnkit.pipelines.faces import FaceGroups
+
+    groups = FaceGroups(options, chip_size=150 if output is None else 256, on_note=console.note)
+    with console.progress() as bar:
+        task = bar.add_task("faces", total=len(sources), status="")
+        for batch in batches(read):
+            groups.add([picture for _, picture in batch])
+            bar.update(task, advance=len(batch), status=batch[-1][0].path)
+    people = groups.people()
+    if output is not None:
+        groups.write(output, people)
+    if json:
+        console.json(
+            {
+                "schema": "cnnkit/1",
+                "model": groups.recognizer.model,
+                "threshold": groups.recognizer.threshold,
+                "items": [
+                    {
+                        "group": number,
+                        "faces": [face_item(one.face, source=one.source) for one in members],
+                    }
+                    for number, members in enumerate(people, 1)
+                ],
+            }
+        )
+    else:
+        for number, members in enumerate(people, 1):
+            names = list(dict.fromkeys(one.source for one in members))
+            shown = ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")
+            console.result(f"person {number}: {_count(len(members), 'face', 'faces')}: {shown}")
+        if not people:
+            console.result("no face")
+    if output is not None and people:
+        console.note(f"{output} has a folder for each person, and sheet.png")
+    code = outcome.code()
+    if code == ExitCode.DONE and fail_if_empty and not people:
+        return int(ExitCode.NOTHING_FOUND)
+    return code
+
+
+@app.command("crop", epilog="Example: cnnkit faces crop team.jpg -o heads/ --size 256")
+def crop(
+    pictures: Pictures,
+    output: Annotated[
+        Path, typer.Option("-o", "--output", metavar="DIR", help="Where to write the faces.")
+    ],
+    size: Annotated[int, typer.Option(min=16, max=4096, help="Side of a face, in pixels.")] = 256,
+    margin: Annotated[
+        float, typer.Option(min=0.0, max=4.0, help="Around the face, as a part of it.")
+    ] = 0.6,
+    largest: Annotated[
+        bool, typer.Option("--largest", help="Only the largest face of each picture.")
+    ] = False,
+    recursive: Recursive = False,
+    max_side: MaxSide = _DEFAULTS.max_side,
+    upsample: Upsample = _DEFAULTS.upsample,
+    fail_if_empty: FailIfEmpty = False,
+    overwrite: Overwrite = False,
+    threads: Threads = None,
+    device: Device = "auto",
+    json: Json = False,
+    jsonl: JsonLines = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> int:
+    """Cut the faces out, upright and square."""
+    from cnnkit.data.sources import find_sources
+
+    console = Console(quiet=quiet, verbose=verbose)
+    check_json(json, jsonl)
+    options = FaceOptions(max_side=max_side, upsample=upsample)
+    sources = find_sources(pictures, recursive)
+    outcome = Outcome(console, json, jsonl, len(sources) == 1)
+    read = read_pictures(sources, outcome)
+    from cnnkit.runtime import configure
+
+    configure(threads=threads, verbose=verbose, device=device)
+    from cnnkit.images import Picture, write_image
+    from cnnkit.pipelines._face_recognition import FaceRecognizer
+    from cnnkit.pipelines.faces import crop_face
+
+    recognizer = FaceRecognizer(options, console.note)
+    for batch in batches(read):
+        found = recognizer.faces(
+            [picture for _, picture in batch], max_faces=1 if largest else None, embed=False
+        )
+        for (source, picture), faces in zip(batch, found, strict=True):
+            height, width = picture.pixels.shape[:2]
+            items, lines = [], []
+            try:
+                for number, face in enumerate(faces, 1):
+                    name = f"{source.relative.stem}-face{number}.png"
+                    path = output / source.relative.with_name(name)
+                    _refuse_existing([path], overwrite)
+                    pixels = crop_face(picture, face, size, margin)
+                    write_image(path, Picture(pixels.astype("float32") / 255.0))
+                    items.append(face_item(face, output=str(path)))
+                    lines.append(f"{path}  {place(face)}")
+            except CnnkitError as error:
+                outcome.fail(source.path, error)
+                continue
+            record = Record(source.path, width, height, tuple(items))
+            outcome.add(record, lines or [f"{source.path}: no face"])
+    return outcome.finish(fail_if_empty)
+
+
+@app.command("calibrate", epilog="Example: cnnkit faces calibrate people/ -o mine.json")
+def calibrate(
+    data: Annotated[
+        Path, typer.Argument(metavar="DIR", help="A folder with a folder for each person.")
+    ],
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "-o",
+            "--output",
+            metavar="FILE.json",
+            help="Write what --calibration of verify and identify takes.",
+            rich_help_panel=OUTPUT_PANEL,
+        ),
+    ] = None,
+    pairs: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Choose the threshold on these pairs instead of all.",
+            rich_help_panel=FACE_PANEL,
+        ),
+    ] = None,
+    choose: Annotated[
+        str,
+        typer.Option(
+            help="The face of a picture that counts: center or largest.",
+            rich_help_panel=FACE_PANEL,
+        ),
+    ] = "center",
+    note: Annotated[
+        str, typer.Option(help="What the pictures are, for those who read the file.")
+    ] = "",
+    model: Model = _DEFAULTS.model,
+    max_side: MaxSide = _DEFAULTS.max_side,
+    upsample: Upsample = _DEFAULTS.upsample,
+    overwrite: Overwrite = False,
+    threads: Threads = None,
+    device: Device = "auto",
+    json: Json = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> int:
+    """Find the threshold for people like yours, from a folder of known ones."""
+    from cnnkit.data.pairs import read_pairs
+
+    console = Console(quiet=quiet, verbose=verbose)
+    options = FaceOptions(model=model, max_side=max_side, upsample=upsample)
+    if choose not in ("center", "largest"):
+        raise UsageError(f"--choose must be center or largest, not {choose}")
+    if output is not None:
+        _refuse_existing([output], overwrite)
+    if not data.is_dir():
+        raise UsageError(f"{data} is no folder; give one with a folder for each person")
+    listed = None if pairs is None else read_pairs(pairs, data)
+    from cnnkit.runtime import configure
+
+    configure(threads=threads, verbose=verbose, device=device)
+    from cnnkit.pipelines._face_calibration import calibration_to_json, write_calibration
+    from cnnkit.pipelines.evaluate_faces import FaceJudge
+
+    with console.progress() as bar:
+        task = bar.add_task("faces", total=None, status="")
+
+        def show(done: int, total: int) -> None:
+            bar.update(task, completed=done, total=total, status=f"{done} of {total} pictures")
+
+        judge = FaceJudge(options, choose=choose, on_note=console.note, on_progress=show)
+        calibration = judge.calibrate(data, listed, note)
+    for _, error in judge.unreadable:
+        console.error(str(error))
+    if judge.missed:
+        console.note(f"{_count(len(judge.missed), 'picture', 'pictures')} without a face")
+    if output is not None:
+        write_calibration(output, calibration)
+    if json:
+        console.json({"schema": "cnnkit/1", **calibration_to_json(calibration)})
+    else:
+        rate = calibration.false_accept_rate(calibration.threshold)
+        console.result(
+            f"threshold {calibration.threshold:.4f}: {rate:.2%} of pairs of strangers pass "
+            f"({calibration.pairs:,} labelled pairs, {calibration.strangers:,} of strangers)"
+        )
+        for distance, share in calibration.false_accepts:
+            console.detail(f"{share:g} of strangers are nearer than {distance:.4f}")
+        if output is not None:
+            console.result(f"use it with: cnnkit verify A B --calibration {output}")
+    return int(ExitCode.INPUT_FAILED if judge.unreadable else ExitCode.DONE)
+
+
+def _people(name: str, pictures: list[str], recursive: bool) -> "list[tuple[str, list[Source]]]":
+    """Who is to be enrolled, and from which pictures."""
+    from cnnkit.data.sources import find_sources
+
+    if not recursive:
+        if not pictures:
+            raise UsageError("give a name and at least one picture, or -r and a folder of people")
+        return [(name, find_sources(pictures))]
+    people: dict[str, list[str]] = {}
+    for folder in (name, *pictures):
+        if not Path(folder).is_dir():
+            raise UsageError(f"-r takes a folder with a folder for each person, not {folder}")
+        for inner in sorted(Path(folder).iterdir()):
+            if inner.is_dir() and not inner.name.startswith("."):
+                people.setdefault(inner.name.replace("_", " "), []).append(str(inner))
+    if not people:
+        raise UsageError(f"{name} has no folders in it; make one for each person")
+    return [(person, find_sources(folders, True)) for person, folders in people.items()]
+
+
+def _open_book(
+    gallery: "Gallery",
+    options: FaceOptions,
+    console: Console,
+    threads: int | None,
+    verbose: bool,
+    device: str,
+) -> "FaceBook":
+    from cnnkit.runtime import configure
+
+    configure(threads=threads, verbose=verbose, device=device)
+    from cnnkit.pipelines.faces import FaceBook
+
+    return FaceBook(gallery, options, on_note=console.note)
+
+
+def _identified_item(one: "IdentifiedFace") -> dict[str, Any]:
+    return face_item(
+        one.face,
+        name=one.name,
+        confidence=round(one.confidence, 6),
+        matches=[
+            {"name": match.name, "distance": round(match.distance, 6)} for match in one.matches
+        ],
+    )
+
+
+def _identified_line(one: "IdentifiedFace") -> str:
+    if not one.matches:
+        return f"unknown  {place(one.face)}, the gallery is empty"
+    near = ", ".join(f"{match.name} {match.distance:.3f}" for match in one.matches)
+    sure = f", confidence {min(one.confidence, 0.999):.1%}" if one.name else ""
+    return f"{one.name or 'unknown'}  {place(one.face)}; nearest: {near}{sure}"
+
+
+def _draw_names(path: Path, picture: Any, faces: "list[IdentifiedFace]") -> None:
+    from cnnkit.images import Picture, write_image
+    from cnnkit.plots import draw_labels
+
+    labels = [one.name or "unknown" for one in faces]
+    known = [one.name is not None for one in faces]
+    drawn = draw_labels(picture.pixels, [one.face.box_xyxy for one in faces], labels, known)
+    write_image(path, Picture(drawn.astype("float32") / 255.0))
+
+
+def _refuse_existing(paths: list[Path], overwrite: bool) -> None:
+    for path in paths:
+        if path.exists() and not overwrite:
+            raise UsageError(f"{path} exists; use --overwrite or another -o")
+
+
+def _count(number: int, one: str, many: str) -> str:
+    return f"{number:,} {one if number == 1 else many}"
