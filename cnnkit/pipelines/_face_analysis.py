@@ -34,6 +34,8 @@ _LEAST_CANVAS = 32
 # Where each size is compiled, canvases grow to multiples of this, so that there are few.
 _CANVAS_STEP = 64
 _BATCH_STEPS = (1, 4, 16)
+# A picture that may be nothing but a face is searched at this size, within a frame of this width.
+_FRAMED_SIDE, _FRAME = 250, 75
 # Taken off the corners of a box whose right and bottom edges lie just outside of it.
 _INCLUSIVE = np.array([[0.0, 0.0], [1.0, 1.0]])
 
@@ -64,7 +66,8 @@ class FaceAnalyzer:
             pixels wide in the shrunk picture.
         upsample: how often the picture is doubled before the search, 0 to 2. Each finds faces half
             as large and takes four times as long.
-        fallback: where nothing is found, double once more.
+        fallback: where nothing is found, look for one face that fills the picture, then double
+            once more.
         threshold: faces score higher than this; 0 is dlib's own.
         batch_size: how many faces are encoded at a time.
         encoder: a `keras.Model`, chips `(N, 150, 150, 3)` in 0..255 -> embeddings `(N, D)`; dlib's
@@ -204,8 +207,10 @@ class FaceAnalyzer:
         detections = self._search(pixels, upsample)
         is_fallback = self.fallback and not detections.scores.size
         if is_fallback:
-            upsample += 1
-            detections = self._search(pixels, upsample)
+            detections = self._search_framed(pixels)
+            if not detections.scores.size:
+                upsample += 1
+                detections = self._search(pixels, upsample)
         # The largest first; the sort is stable, so of equal faces the surer.
         order = np.argsort(-areas(detections.boxes_xyxy), kind="stable")[:max_faces]
         boxes = detections.boxes_xyxy[order]
@@ -232,27 +237,36 @@ class FaceAnalyzer:
         """Boxes in pixels of the picture, which may reach over its edge."""
         height, width = pixels.shape[:2]
         resized, doublings = self._resize(pixels, upsample)
-        plan = plan_tiles(*resized.shape[:2])
-        step = _CANVAS_STEP if compiles_each_size() else 1
-        canvas = draw_tiles(
-            resized,
-            plan,
-            *(-(-max(side, _LEAST_CANVAS) // step) * step for side in (plan.height, plan.width)),
-        )
-        scores = self._score(canvas[None])[0]
-        found = decode_scores(scores, plan, self._window, self._overlap, self.threshold)
+        found = self._scan(resized)
         boxes = found.boxes_xyxy.astype(np.float64)
         for _ in range(doublings):
             # dlib maps and rounds corners that are themselves part of the box.
             corners = to_small(boxes.reshape(-1, 2, 2) - _INCLUSIVE)
             boxes = (np.floor(corners + 0.5) + _INCLUSIVE).reshape(-1, 4)
         if not doublings:
-            ratio = [width / resized.shape[1], height / resized.shape[0]] * 2
-            boxes = np.floor(boxes * ratio + 0.5)
-        # A face of which the picture shows next to nothing is a pattern of the margin.
-        shown = areas(np.clip(boxes, 0, [width, height, width, height]))
-        is_shown = shown > 0.25 * areas(boxes)
-        return Detections(boxes[is_shown].astype(np.int64), found.scores[is_shown])
+            boxes = boxes * ([width / resized.shape[1], height / resized.shape[0]] * 2)
+        return _within(Detections(boxes, found.scores), height, width)
+
+    def _search_framed(self, pixels: np.ndarray) -> Detections:
+        """Finds what fills the picture: the network wants to see something around a face."""
+        height, width = pixels.shape[:2]
+        rows, columns = fit_size(height, width, _FRAMED_SIDE)
+        image = Image.fromarray(np.ascontiguousarray(pixels))
+        resized = image.resize((columns, rows), Image.Resampling.BILINEAR, reducing_gap=2.0)
+        found = self._scan(np.pad(resized, [(_FRAME, _FRAME), (_FRAME, _FRAME), (0, 0)]))
+        boxes = (found.boxes_xyxy - float(_FRAME)) * ([width / columns, height / rows] * 2)
+        return _within(Detections(boxes, found.scores), height, width)
+
+    def _scan(self, pixels: np.ndarray) -> Detections:
+        plan = plan_tiles(*pixels.shape[:2])
+        step = _CANVAS_STEP if compiles_each_size() else 1
+        canvas = draw_tiles(
+            pixels,
+            plan,
+            *(-(-max(side, _LEAST_CANVAS) // step) * step for side in (plan.height, plan.width)),
+        )
+        scores = self._score(canvas[None])[0]
+        return decode_scores(scores, plan, self._window, self._overlap, self.threshold)
 
     def _resize(self, pixels: np.ndarray, upsample: int) -> tuple[np.ndarray, int]:
         """The picture to search, and how often it was doubled as dlib does."""
@@ -266,6 +280,17 @@ class FaceAnalyzer:
         image = Image.fromarray(np.ascontiguousarray(pixels))
         image = image.resize(size[::-1], Image.Resampling.BILINEAR, reducing_gap=2.0)
         return np.asarray(image), 0
+
+
+def _within(found: Detections, height: int, width: int) -> Detections:
+    """Boxes in whole pixels, without those of which the picture shows next to nothing.
+
+    dlib keeps them; they are patterns of the black margin.
+    """
+    boxes = np.floor(found.boxes_xyxy + 0.5)
+    shown = areas(np.clip(boxes, 0, [width, height, width, height]))
+    is_shown = shown > 0.25 * areas(boxes)
+    return Detections(boxes[is_shown].astype(np.int64), found.scores[is_shown])
 
 
 def assess_quality(box_xyxy: np.ndarray, landmarks_xy: np.ndarray, chip: np.ndarray) -> FaceQuality:

@@ -92,6 +92,20 @@ def test_a_small_face_is_found_by_the_fallback(analyzer, astronaut):
     assert "small" in face.quality.warnings
 
 
+@pytest.mark.parametrize("scale", [0.4, 1.0, 2.0])
+def test_a_picture_that_is_nothing_but_a_face_is_found_by_the_fallback(analyzer, astronaut, scale):
+    left, top, right, bottom = EDGE
+    crop = scaled(astronaut[top + 8 : bottom - 8, left + 8 : right - 8], scale)
+    ((face,),) = analyzer.analyze([crop])
+    assert FaceAnalyzer(fallback=False).detect(crop) == []
+    assert face.is_fallback
+    # Nearly all of the picture is the face.
+    left, top, right, bottom = face.box_xyxy
+    assert (right - left) * (bottom - top) > 0.7 * crop.shape[0] * crop.shape[1]
+    if scale == 1.0:
+        assert distance(face, analyzer.analyze([astronaut])[0][0]) < 0.45
+
+
 def test_the_largest_face_comes_first_and_others_can_be_left_out(analyzer, astronaut):
     small = np.zeros_like(astronaut)
     small[:410, :410] = scaled(astronaut, 0.85)[:410, :410]
