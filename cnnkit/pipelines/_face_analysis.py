@@ -41,7 +41,7 @@ _INCLUSIVE = np.array([[0.0, 0.0], [1.0, 1.0]])
 
 # A face of this many pixels is enlarged twice for the encoder, whose chip shows it 100 wide.
 SMALL_SIDE = 50.0
-# One in a hundred photographs of Labeled Faces in the Wild is less sharp, three are more turned.
+# Of a hundred photographs of Labeled Faces in the Wild one is less sharp, and a few more turned.
 BLURRED_SHARPNESS = 10.0
 TURNED_YAW = 40.0
 TURNED_ROLL = 45.0
@@ -297,7 +297,7 @@ def assess_quality(box_xyxy: np.ndarray, landmarks_xy: np.ndarray, chip: np.ndar
     """Measures what makes a face hard to recognise.
 
     The yaw is read from how far the base of the nose lies beside the middle of the eyes, taking it
-    to stand 0.3 eye distances before them: an estimate, good to about ten degrees.
+    to stand 0.3 eye distances before them: a rough estimate, which no measured heads back.
 
     Args:
         box_xyxy: `(4,)`, of the whole face, in pixels.
