@@ -18,6 +18,11 @@ PARAMETERIZATIONS = ("pyramid", "pixels")
 COLORS = ("none", "luminance", "histogram", "chroma")
 QUALITIES = ("draft", "standard", "fine")
 
+FACE_LOSSES = ("triplet", "binary")
+FACE_ENCODERS = ("scratch", "dlib")
+FACE_FORMS = ("absolute", "chi-square")
+MININGS = ("random", "semi-hard", "batch-hard")
+
 # Steps at each scale, coarsest first. Fine scales cost four times as much as the one before and
 # have only detail left to add, so they get fewer.
 QUALITY_STEPS = {
