@@ -13,8 +13,8 @@ from cnnkit.options import FaceOptions
 from cnnkit.results import Failure, Record
 
 if TYPE_CHECKING:
+    from cnnkit.data.face_pictures import FacePicture
     from cnnkit.data.sources import Source
-    from cnnkit.pipelines._face_recognition import FacePicture
     from cnnkit.results import Face
 
 FACE_PANEL = "Faces"
@@ -156,7 +156,7 @@ def read_pictures(
     sources: "Sequence[Source]", outcome: Outcome
 ) -> "Iterator[tuple[Source, FacePicture]]":
     """The pictures that can be read; the others are failures of `outcome`."""
-    from cnnkit.pipelines._face_recognition import read_face_picture
+    from cnnkit.data.face_pictures import read_face_picture
 
     for source in sources:
         try:

@@ -81,7 +81,7 @@ def verify(
             raise UsageError(f"--explain writes a .png, not {explain}")
         if Path(explain).exists() and not overwrite:
             raise UsageError(f"{explain} exists; use --overwrite or another name")
-    from cnnkit.pipelines._face_recognition import read_face_picture
+    from cnnkit.data.face_pictures import read_face_picture
     from cnnkit.runtime import configure
 
     try:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from cnnkit.data.face_pictures import FacePicture, read_face_picture
 from cnnkit.data.pairs import Pair, pairs_from_folders
 from cnnkit.errors import CnnkitError, DataError
 from cnnkit.metrics.verification import (
@@ -20,7 +21,7 @@ from cnnkit.metrics.verification import (
 )
 from cnnkit.options import FaceOptions
 from cnnkit.pipelines._face_calibration import FaceCalibration, fit_face_calibration
-from cnnkit.pipelines._face_recognition import FacePicture, FaceRecognizer, read_face_picture
+from cnnkit.pipelines._face_recognition import FaceRecognizer
 from cnnkit.plots import plot_distances, plot_roc
 from cnnkit.results import Face, FaceEvaluation
 

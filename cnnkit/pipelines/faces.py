@@ -7,18 +7,14 @@ from typing import Any
 
 import numpy as np
 
+from cnnkit.data.face_pictures import STDIN, FacePicture, read_face_picture
 from cnnkit.data.gallery import Enrolment, FaceRow, Gallery
 from cnnkit.errors import UsageError
 from cnnkit.images import Picture, encode_image, read_image, to_uint8, write_bytes
 from cnnkit.ops.alignment import extract_chip
 from cnnkit.options import FaceOptions
 from cnnkit.pipelines._face_analysis import assess_quality
-from cnnkit.pipelines._face_recognition import (
-    STDIN,
-    FacePicture,
-    FaceRecognizer,
-    read_face_picture,
-)
+from cnnkit.pipelines._face_recognition import FaceRecognizer
 from cnnkit.plots import draw_sheet
 from cnnkit.results import Face, IdentifiedFace, PersonMatch
 

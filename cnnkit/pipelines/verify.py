@@ -3,14 +3,10 @@
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from cnnkit.data.face_pictures import FacePicture, read_face_picture
 from cnnkit.ops.alignment import chip_points, extract_chip, fit_similarity
 from cnnkit.options import FaceOptions
-from cnnkit.pipelines._face_recognition import (
-    FacePicture,
-    FaceRecognizer,
-    face_warnings,
-    read_face_picture,
-)
+from cnnkit.pipelines._face_recognition import FaceRecognizer, face_warnings
 from cnnkit.plots import FacePanel, plot_verification
 from cnnkit.results import VerifyResult
 
