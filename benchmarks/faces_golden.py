@@ -33,7 +33,7 @@ def main() -> None:
         golden = {name: file[name] for name in file.files}
     predictor = ShapePredictor(load_shape_predictor_weights())
     analyzers = {
-        upsample: FaceAnalyzer(upsample=upsample, fallback=False)
+        upsample: FaceAnalyzer(upsample=upsample, fallback=False, steady=False, mirror=False)
         for upsample in sorted({int(value) for value in golden["upsample"]})
     }
     print(machine())

@@ -7,6 +7,7 @@ with `figure.savefig("roc.png")`, or as .svg or .pdf.
 import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,6 +15,7 @@ import numpy as np
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from PIL.ImageFont import FreeTypeFont
 
 # Told apart in grey and by colour-blind eyes (Okabe and Ito, 2008).
 _BLUE, _ORANGE, _GREEN, _PURPLE = "#0072B2", "#D55E00", "#009E73", "#CC79A7"
@@ -282,13 +284,13 @@ def draw_labels(
     >>> draw_labels(np.zeros((50, 80, 3), np.uint8), [(9, 9, 30, 30)], ["Ada"], [True]).max() > 0
     True
     """
-    from PIL import Image, ImageDraw, ImageFont
+    from PIL import Image, ImageDraw
 
     height, width = pixels.shape[:2]
     image = Image.fromarray(np.ascontiguousarray(pixels))
     draw = ImageDraw.Draw(image)
     line = max(2, round(max(height, width) / 400))
-    font = ImageFont.load_default(max(11, round(max(height, width) / 50)))
+    font = _font(max(11, round(max(height, width) / 50)))
     for box, label, known in zip(boxes_xyxy, labels, is_known, strict=True):
         color = _GREEN if known else _ORANGE
         left, top, right, bottom = box
@@ -316,14 +318,14 @@ def draw_sheet(
     Returns:
         uint8 `(height, width, 3)`.
     """
-    from PIL import Image, ImageDraw, ImageFont
+    from PIL import Image, ImageDraw
 
     gap, name = 6, 150
     most = min(columns, max((len(pictures) for _, pictures in rows), default=1))
     size = (name + most * (cell + gap) + gap, len(rows) * (cell + gap) + gap)
     sheet = Image.new("RGB", size, "white")
     draw = ImageDraw.Draw(sheet)
-    font = ImageFont.load_default(14)
+    font = _font(13)
     for row, (label, pictures) in enumerate(rows):
         top = gap + row * (cell + gap)
         draw.text((gap * 2, top + cell / 2 - 18), label, fill=_INK, font=font)
@@ -333,6 +335,15 @@ def draw_sheet(
             small = Image.fromarray(pixels).resize((cell, cell), Image.Resampling.LANCZOS)
             sheet.paste(small, (name + column * (cell + gap), top))
     return np.asarray(sheet)
+
+
+def _font(size: int) -> "FreeTypeFont":
+    """matplotlib's, which has the letters of most languages."""
+    import matplotlib
+    from PIL import ImageFont
+
+    path = Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf"
+    return ImageFont.truetype(path, size)
 
 
 def _shortened(text: str, length: int = 42) -> str:
