@@ -199,28 +199,27 @@ def pair_features(first: Tensor, second: Tensor, form: str) -> Tensor:
     """How far two embeddings differ in each dimension, for a logistic regression to weigh.
 
     - "absolute": `|f - g|`.
-    - "chi-square": `(f - g)^2 / (f + g)` (Taigman et al. 2014, where f and g are positive). Of
-      embeddings with both signs the positive and the negative parts are compared one by one,
-      which gives two features for each dimension.
+    - "chi-square": `(f - g)^2 / (f + g)` (Taigman et al. 2014), of embeddings that are not
+      negative.
 
     Both are symmetric, and zero for equal embeddings.
 
     Args:
-        first: `(N, D)`.
-        second: `(N, D)`.
+        first: `(..., D)`.
+        second: `(..., D)`, to be broadcast against the first.
         form: see above.
 
     Returns:
-        `(N, D)` or `(N, 2 D)`, not negative.
+        `(..., D)`, not negative.
 
     Raises:
         ValueError: another form.
 
-    Example: (3 - 1)^2 / (3 + 1) of the positive parts, 0 and 4^2 / 4 of the parts of 4 and 0.
+    Example: (3 - 1)^2 / (3 + 1) and 4^2 / 4.
 
     >>> features = pair_features(np.array([[3.0, 4.0]]), np.array([[1.0, 0.0]]), "chi-square")
     >>> keras.ops.convert_to_numpy(features).round(4).tolist()
-    [[1.0, 4.0, 0.0, 0.0]]
+    [[1.0, 4.0]]
     """
     if form not in FACE_FORMS:
         raise ValueError(f"form must be one of {', '.join(FACE_FORMS)}. Received: {form!r}")
@@ -228,6 +227,4 @@ def pair_features(first: Tensor, second: Tensor, form: str) -> Tensor:
     first, second = ops.convert_to_tensor(first), ops.convert_to_tensor(second)
     if form == "absolute":
         return ops.abs(first - second)
-    first = ops.concatenate([ops.relu(first), ops.relu(-first)], axis=-1)
-    second = ops.concatenate([ops.relu(second), ops.relu(-second)], axis=-1)
     return ops.square(first - second) / (first + second + _EPSILON)
