@@ -216,3 +216,85 @@ class FaceOptions:
             math.isfinite(self.threshold) and self.threshold > 0
         ):
             raise UsageError(f"threshold must be more than 0, not {self.threshold}")
+
+
+@dataclass(frozen=True)
+class FaceTrainOptions:
+    """Settings of `cnnkit train faces`.
+
+    Attributes:
+        loss: "triplet" trains an encoder, "binary" a head that compares pairs of embeddings.
+        encoder: "scratch", a small network of its own, or "dlib", the shipped one, frozen; None
+            for what the loss is for.
+        mining: how triplets are chosen: "random", "semi-hard" or "batch-hard".
+        form: what the head compares: "absolute" or "chi-square".
+        margin: of the triplet loss.
+        people: in a batch, with two pictures or more each.
+        pictures: of each person in a batch, at most; people with one picture fill the rest.
+        steps: optimizer steps; None for the loss's own number.
+        steps_per_epoch: steps between two reports and two checkpoints.
+        learning_rate: Adam's step size at its highest; None for the loss's own.
+        val_share: share of the people kept for validation.
+        restarts: how often a collapsed training is taken up again with easier triplets.
+        patience: steps that the loss may be stuck before that is called a collapse.
+        seed: of people, pictures, changes to pictures, and initial weights.
+    """
+
+    loss: str = "triplet"
+    encoder: str | None = None
+    mining: str = "semi-hard"
+    form: str = "absolute"
+    margin: float = 0.3
+    people: int = 24
+    pictures: int = 4
+    steps: int | None = None
+    steps_per_epoch: int = 100
+    learning_rate: float | None = None
+    val_share: float = 0.15
+    restarts: int = 3
+    patience: int = 100
+    seed: int = 0
+
+    def __post_init__(self):
+        for name, allowed in (
+            ("loss", FACE_LOSSES),
+            ("encoder", (None, *FACE_ENCODERS)),
+            ("mining", MININGS),
+            ("form", FACE_FORMS),
+        ):
+            if getattr(self, name) not in allowed:
+                words = ", ".join(word for word in allowed if word)
+                raise UsageError(f"{name} must be one of {words}, not {getattr(self, name)!r}")
+        trained = "scratch" if self.loss == "triplet" else "dlib"
+        if self.encoder not in (None, trained):
+            raise UsageError(
+                f"{self.loss} loss goes with the encoder {trained}, not {self.encoder}: "
+                "triplets train an encoder from scratch, a binary head compares dlib's embeddings"
+            )
+        for name in ("margin", "learning_rate"):
+            value = getattr(self, name)
+            if value is not None and not (math.isfinite(value) and value > 0):
+                raise UsageError(f"{name.replace('_', '-')} must be more than 0, not {value}")
+        for name, least in (
+            *(("people", 2), ("pictures", 2), ("steps_per_epoch", 1)),
+            *(("restarts", 0), ("patience", 1), ("seed", 0)),
+        ):
+            value = getattr(self, name)
+            if not _is_count(value, least):
+                raise UsageError(
+                    f"{name.replace('_', '-')} must be a whole number from {least}, not {value!r}"
+                )
+        if self.steps is not None and not _is_count(self.steps):
+            raise UsageError(f"steps must be a whole number from 1, not {self.steps!r}")
+        if not 0.0 < self.val_share < 1.0:
+            raise UsageError(f"val-share must be between 0 and 1, not {self.val_share}")
+
+    @property
+    def total_steps(self) -> int:
+        """Optimizer steps of the whole run."""
+        return self.steps or (2500 if self.loss == "triplet" else 400)
+
+    @property
+    def peak_learning_rate(self) -> float:
+        """Adam's step size at its highest."""
+        return self.learning_rate or (1e-3 if self.loss == "triplet" else 0.05)

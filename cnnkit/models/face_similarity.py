@@ -44,7 +44,6 @@ _MODULES = (
     "keras.regularizers",
     "keras.src.models.functional",
 )
-_OPERATIONS = (("keras.src.ops.numpy", "Flip"),)
 # All that a damaged archive, file of weights or configuration may raise.
 _DAMAGE = (
     *(OSError, ValueError, TypeError, KeyError, IndexError, AttributeError, EOFError),
@@ -289,8 +288,7 @@ def _names_keras_only(configuration: Any) -> bool:
         return True
     name, module = configuration.get("class_name"), configuration.get("module")
     if name is not None and name != "__keras_tensor__":
-        is_known = module in _MODULES and name not in ("Lambda", "TorchModuleWrapper", "TFSMLayer")
-        if not is_known and (module, name) not in _OPERATIONS:
+        if module not in _MODULES or name in ("Lambda", "TorchModuleWrapper", "TFSMLayer"):
             return False
     return all(map(_names_keras_only, configuration.values()))
 
