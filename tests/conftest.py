@@ -19,3 +19,24 @@ def tiny_backbone(tmp_path_factory):
     path = tmp_path_factory.mktemp("backbone") / "tiny.keras"
     model.save(path)
     return str(path)
+
+
+@pytest.fixture(scope="session")
+def portraits(tmp_path_factory):
+    """A folder of scikit-image's photographs: two people, alone and together, and no face.
+
+    "ada.png" and "ada-mirrored.jpg" are of one person, "bob.png" of another, in "both.png" Ada is
+    larger, and "coffee.jpg" has no face.
+    """
+    from PIL import Image
+    from skimage import data
+
+    folder = tmp_path_factory.mktemp("portraits")
+    ada = data.astronaut()
+    bob = np.repeat(data.camera()[..., None], 3, axis=2)
+    Image.fromarray(ada).save(folder / "ada.png")
+    Image.fromarray(np.ascontiguousarray(ada[:, ::-1])).save(folder / "ada-mirrored.jpg")
+    Image.fromarray(bob).save(folder / "bob.png")
+    Image.fromarray(np.concatenate([ada, bob], axis=1)).save(folder / "both.png")
+    Image.fromarray(data.coffee()).save(folder / "coffee.jpg")
+    return folder

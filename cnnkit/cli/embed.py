@@ -154,7 +154,9 @@ def _encode(suffix: str, rows: "list[tuple[str, Face]]", records: list[Record]) 
     size = len(rows[0][1].embedding) if rows else 0
     np.savez(
         buffer,
-        embeddings=np.array([face.embedding for _, face in rows], np.float32).reshape(-1, size),
+        embeddings=np.array([face.embedding for _, face in rows], np.float32).reshape(
+            len(rows), size
+        ),
         sources=np.array([source for source, _ in rows], str),
         boxes_xyxy=np.array([face.box_xyxy for _, face in rows], np.float32).reshape(-1, 4),
     )

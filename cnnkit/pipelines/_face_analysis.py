@@ -2,7 +2,7 @@
 
 import functools
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import keras
@@ -112,10 +112,8 @@ class FaceAnalyzer:
         self.steady = steady
         self.mirror = mirror
         self._encoder = encoder
-        weights = load_face_detector_weights()
-        self._window, self._overlap = weights.window, weights.overlap
-        self._score = compile_inference(build_face_detector(weights))
-        self._predictor = ShapePredictor(load_shape_predictor_weights())
+        self._window, self._overlap, self._score = _detector()
+        self._predictor = _predictor()
 
     @property
     def settings(self) -> str:
@@ -207,8 +205,7 @@ class FaceAnalyzer:
 
     @functools.cached_property
     def _encode(self):
-        encoder = self._encoder or build_face_encoder(load_face_encoder_weights())
-        return compile_inference(encoder)
+        return compile_inference(self._encoder) if self._encoder else _dlib_encoder()
 
     def _finish(
         self, results: list[list[Face]], waiting: Sequence[tuple[int, int, np.ndarray]]
@@ -329,6 +326,23 @@ def _within(found: Detections, height: int, width: int) -> Detections:
     shown = areas(np.clip(boxes, 0, [width, height, width, height]))
     is_shown = shown > 0.25 * areas(boxes)
     return Detections(boxes[is_shown].astype(np.int64), found.scores[is_shown])
+
+
+# One process needs each network once, however many analyzers it makes.
+@functools.cache
+def _detector() -> tuple[int, float, Callable[[np.ndarray], np.ndarray]]:
+    weights = load_face_detector_weights()
+    return weights.window, weights.overlap, compile_inference(build_face_detector(weights))
+
+
+@functools.cache
+def _predictor() -> ShapePredictor:
+    return ShapePredictor(load_shape_predictor_weights())
+
+
+@functools.cache
+def _dlib_encoder() -> Callable[[np.ndarray], np.ndarray]:
+    return compile_inference(build_face_encoder(load_face_encoder_weights()))
 
 
 def assess_quality(box_xyxy: np.ndarray, landmarks_xy: np.ndarray, chip: np.ndarray) -> FaceQuality:

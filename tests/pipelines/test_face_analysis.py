@@ -13,6 +13,7 @@ from cnnkit.errors import WeightsError
 from cnnkit.images import to_uint8
 from cnnkit.ops.alignment import chip_points
 from cnnkit.pipelines import _face_analysis
+from cnnkit.pipelines import _face_analysis
 from cnnkit.pipelines._face_analysis import FaceAnalyzer, assess_quality, laplacian_variance
 
 GOLDEN = Path(__file__).parents[1] / "models" / "face_golden.npz"
@@ -194,6 +195,8 @@ def test_a_higher_threshold_finds_less(astronaut):
 
 def test_a_missing_package_is_one_line(monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    # What this process has loaded already would do.
+    _face_analysis._detector.cache_clear()
     with pytest.raises(WeightsError, match="pip install face_recognition_models"):
         FaceAnalyzer()
 
