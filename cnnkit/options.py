@@ -244,9 +244,9 @@ class FaceTrainOptions:
     encoder: str | None = None
     mining: str = "semi-hard"
     form: str = "absolute"
-    margin: float = 0.3
-    people: int = 24
-    pictures: int = 4
+    margin: float = 0.2
+    people: int = 32
+    pictures: int = 3
     steps: int | None = None
     steps_per_epoch: int = 100
     learning_rate: float | None = None
@@ -292,9 +292,14 @@ class FaceTrainOptions:
     @property
     def total_steps(self) -> int:
         """Optimizer steps of the whole run."""
-        return self.steps or (2500 if self.loss == "triplet" else 400)
+        return self.steps or (2000 if self.loss == "triplet" else 400)
+
+    @property
+    def epoch_steps(self) -> int:
+        """Steps of an epoch; all of a shorter run."""
+        return min(self.steps_per_epoch, self.total_steps)
 
     @property
     def peak_learning_rate(self) -> float:
         """Adam's step size at its highest."""
-        return self.learning_rate or (1e-3 if self.loss == "triplet" else 0.05)
+        return self.learning_rate or (2e-3 if self.loss == "triplet" else 0.05)

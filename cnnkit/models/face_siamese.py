@@ -13,14 +13,14 @@ from cnnkit.ops.alignment import CHIP_SIZE
 # What is cut from each side of a chip: the rest, halved, is what the trunk sees.
 CROP = 11
 TRUNK_SIZE = (CHIP_SIZE - 2 * CROP) // 2
-WIDTHS = (24, 48, 96, 128)
+WIDTHS = (16, 32, 64, 128)
 EMBEDDING_SIZE = 128
 
 
 def build_face_trunk(
     widths: Sequence[int] = WIDTHS,
     embedding_size: int = EMBEDDING_SIZE,
-    dropout: float = 0.3,
+    dropout: float = 0.5,
     seed: int | None = None,
 ) -> keras.Model:
     """Builds the part of the encoder that is trained.

@@ -1,0 +1,1046 @@
+"""Trains a model of similarity on one's own faces: folders of people in, a `.keras` file out.
+
+With triplets a small encoder is trained from scratch. With a binary loss dlib's encoder is frozen,
+and what is learnt is how much each difference of two of its embeddings counts. People are kept for
+validation whole, never single pictures of them: what has to be shown is that strangers are told
+apart.
+"""
+
+import contextlib
+import csv
+import hashlib
+import io
+import json
+import math
+import zipfile
+import zlib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, Protocol
+
+import keras
+import numpy as np
+from PIL import Image
+
+from cnnkit.data.pairs import Pair
+from cnnkit.errors import CnnkitError, DataError, DivergenceError, ImageError
+from cnnkit.images import READABLE_SUFFIXES, read_image, to_uint8, write_bytes
+from cnnkit.losses.faces import embedding_spread, pair_features, triplet_loss
+from cnnkit.metrics.verification import area_under_curve, best_threshold
+from cnnkit.models.face_siamese import (
+    CROP,
+    TRUNK_SIZE,
+    build_face_trunk,
+    build_pair_head,
+    build_siamese_encoder,
+)
+from cnnkit.models.face_similarity import (
+    FaceSimilarity,
+    encoder_similarity,
+    pair_similarity,
+    save_face_similarity,
+    scale_to_range,
+)
+from cnnkit.options import MININGS, FaceTrainOptions
+from cnnkit.plots import encode_figure, plot_training
+
+MODEL_FILE = "faces.keras"
+
+# A calibration is fitted to this many pairs of each kind at least.
+_LEAST_PAIRS = 10
+_MOST_PAIRS = 3000
+_MOST_STRANGERS = 200_000
+_CHUNK = 64
+_WARMUP_STEPS = 50
+# Weight of the squares of the head's weights, which are of features of variance 1.
+_RIDGE = 1e-3
+# No triplet of a batch can be told apart where the mean distance is this part of the margin.
+_COLLAPSED_SPREAD = 1.0 / 3.0
+_STUCK_LOSS = 0.9
+
+
+class FaceSource(Protocol):
+    """Finds the main face of a picture; `pipelines.face_chips.MainFaces` is one."""
+
+    settings: str
+
+    def cut(self, pixels: np.ndarray) -> np.ndarray | None:
+        """The chip `(150, 150, 3)` of the main face of uint8 `(height, width, 3)`, or None."""
+
+    def embed(self, chips: np.ndarray) -> np.ndarray:
+        """dlib's embeddings `(N, 128)` of chips."""
+
+
+@dataclass(frozen=True)
+class FaceTraining:
+    """What a training gave.
+
+    Attributes:
+        model: the `.keras` file.
+        similarity: what is in it.
+        people: number of people trained on and kept for validation.
+        pictures: number of pictures of both.
+        missed: number of pictures without a face, or that cannot be read.
+        accuracy: of the pairs for validation at their best threshold, in [0, 1].
+        auc: area under their ROC.
+        restarts: how often the training collapsed and was taken up again.
+        finished: False when it was stopped before its last step.
+    """
+
+    model: Path
+    similarity: FaceSimilarity
+    people: tuple[int, int]
+    pictures: tuple[int, int]
+    missed: int
+    accuracy: float
+    auc: float
+    restarts: int
+    finished: bool
+
+
+# People ------------------------------------------------------------------------------------------
+
+
+def find_people(folders: Iterable[str | Path]) -> dict[str, list[Path]]:
+    """The pictures of each person: folders with one folder per person, hidden ones left out.
+
+    Args:
+        folders: folders of same name in several of them are one person.
+
+    Returns:
+        name -> pictures, both sorted.
+
+    Raises:
+        DataError: a folder cannot be read, or there is no folder with pictures in any.
+    """
+    people: dict[str, list[Path]] = {}
+    folders = [Path(folder) for folder in folders]
+    for folder in folders:
+        try:
+            for person in sorted(path for path in folder.iterdir() if path.is_dir()):
+                pictures = sorted(
+                    path
+                    for path in person.iterdir()
+                    if path.suffix.lower() in READABLE_SUFFIXES and not path.name.startswith(".")
+                )
+                if pictures and not person.name.startswith("."):
+                    people.setdefault(person.name, []).extend(pictures)
+        except OSError as error:
+            raise DataError(f"{folder} cannot be read: {error.strerror or error}") from None
+    if not people:
+        raise DataError(
+            f"no folders of people in {', '.join(map(str, folders))}: "
+            "each person needs a folder with their pictures"
+        )
+    return dict(sorted(people.items()))
+
+
+def read_people(path: str | Path) -> list[str]:
+    """Reads a list of names, one in a line; `NAME<tab>COUNT` as in LFW's lists is read too.
+
+    Args:
+        path: UTF-8 text. A first line that is only a number is the count of people.
+
+    Raises:
+        DataError: it cannot be read, or has no name in it.
+    """
+    try:
+        lines = Path(path).read_text(encoding="utf-8-sig").splitlines()
+    except UnicodeDecodeError:
+        raise DataError(f"{path} is not a UTF-8 text file") from None
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror or error}") from None
+    names = [line.split("\t")[0].strip() for line in lines]
+    if names and names[0].isdigit():
+        del names[0]
+    names = [name for name in names if name]
+    if not names:
+        raise DataError(f"{path} has no names in it")
+    return names
+
+
+def split_people(
+    people: Mapping[str, Sequence[Any]], share: float, seed: int = 0
+) -> tuple[list[str], list[str]]:
+    """Parts people into some for training and some for validation.
+
+    People with one picture are parted by themselves, so that both sides have their share of them;
+    two people with more are kept for validation where there are four.
+
+    Args:
+        people: name -> pictures.
+        share: of the people kept for validation.
+        seed: of the draw.
+
+    Returns:
+        Names for training, names for validation, both sorted.
+    """
+    random = np.random.default_rng(seed)
+    training, validation = [], []
+    for least, names in (
+        (2, sorted(name for name, pictures in people.items() if len(pictures) > 1)),
+        (0, sorted(name for name, pictures in people.items() if len(pictures) == 1)),
+    ):
+        count = min(max(least, round(share * len(names))), len(names) // 2)
+        drawn = [names[i] for i in random.permutation(len(names))]
+        validation += drawn[:count]
+        training += drawn[count:]
+    return sorted(training), sorted(validation)
+
+
+# Faces -------------------------------------------------------------------------------------------
+
+
+def prepare_faces(
+    paths: Sequence[Path],
+    source: FaceSource,
+    cache: Path,
+    embed: bool,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> dict[Path, tuple[str, np.ndarray | None]]:
+    """The main face of each picture as a chip or an embedding, found once.
+
+    Args:
+        paths: pictures.
+        source: finds them.
+        cache: `.npz` file of what was found before, by the SHA-256 of the picture's file; it is
+            written again with what is new, however this ends.
+        embed: dlib's embeddings instead of chips.
+        on_progress: called with the number of pictures done, and of all.
+
+    Returns:
+        path -> its hash, and uint8 `(150, 150, 3)` or float32 `(128,)`, or None where there is no
+        face or the picture cannot be read.
+    """
+    key = f"1 {'embeddings' if embed else 'chips'} {source.settings}"
+    known = _read_cache(cache, key)
+    digests = {path: _digest(path) for path in paths}
+    missing = list({digests[path]: path for path in paths if digests[path] not in known}.values())
+    done = len(paths) - len(missing)
+    try:
+        for begin in range(0, len(missing), _CHUNK):
+            chunk = missing[begin : begin + _CHUNK]
+            chips = [_cut(path, source) for path in chunk]
+            values = [chip for chip in chips if chip is not None]
+            if embed and values:
+                values = list(source.embed(np.stack(values)))
+            found = iter(values)
+            for path, chip in zip(chunk, chips, strict=True):
+                known[digests[path]] = None if chip is None else next(found)
+            done += len(chunk)
+            if on_progress:
+                on_progress(done, len(paths))
+    finally:
+        if missing:
+            _write_cache(cache, key, known)
+    return {path: (digests[path], known.get(digests[path])) for path in paths}
+
+
+def _digest(path: Path) -> str:
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError:
+        return ""
+
+
+def _cut(path: Path, source: FaceSource) -> np.ndarray | None:
+    try:
+        return source.cut(to_uint8(read_image(path).pixels[..., :3]))
+    except ImageError:
+        return None
+
+
+def _read_cache(cache: Path, key: str) -> dict[str, np.ndarray | None]:
+    # A damaged one, or one of other settings, is made again.
+    damage = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error)
+    with contextlib.suppress(*damage), np.load(cache, allow_pickle=False) as file:
+        if str(file["key"]) == key:
+            known: dict[str, np.ndarray | None] = dict.fromkeys(file["missed"].tolist())
+            known.update(zip(file["found"].tolist(), file["values"], strict=True))
+            return known
+    return {}
+
+
+def _write_cache(cache: Path, key: str, known: Mapping[str, np.ndarray | None]) -> None:
+    found = {digest: value for digest, value in known.items() if value is not None}
+    buffer = io.BytesIO()
+    np.savez(
+        buffer,
+        key=key,
+        missed=np.array([digest for digest in known if digest not in found], "U64"),
+        found=np.array(list(found), "U64"),
+        values=np.stack(list(found.values())) if found else np.zeros(0, np.float32),
+    )
+    write_bytes(cache, buffer.getvalue())
+
+
+@dataclass(frozen=True, eq=False)
+class LabelledFaces:
+    """Chips or embeddings `(N, ...)` and the number of each one's person `(N,)`."""
+
+    values: np.ndarray
+    people: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+
+def _label(
+    people: Mapping[str, Sequence[Path]], faces: Mapping[Path, tuple[str, np.ndarray | None]]
+) -> LabelledFaces:
+    """Each picture of a person once: a copy of a file is no other picture."""
+    values, owners = [], []
+    for number, pictures in enumerate(people.values()):
+        unique = {faces[path][0]: faces[path][1] for path in pictures}
+        for value in unique.values():
+            if value is not None:
+                values.append(value)
+                owners.append(number)
+    return LabelledFaces(np.array(values), np.array(owners, np.int32))
+
+
+# Batches -----------------------------------------------------------------------------------------
+
+
+def augment_chip(chip: np.ndarray, random: np.random.Generator) -> np.ndarray:
+    """A chip as the trunk sees it, mirrored, shifted, scaled and recoloured at random.
+
+    Args:
+        chip: uint8 `(150, 150, 3)`.
+        random: draws the changes.
+
+    Returns:
+        float32 `(64, 64, 3)` in 0..255.
+    """
+    size = chip.shape[0]
+    middle = size - 2 * CROP
+    side = random.uniform(0.88, 1.14) * middle
+    slack = size - side
+    left, top = np.clip(slack / 2 + random.normal(0.0, 0.04 * middle, 2), 0.0, slack)
+    box = (left, top, left + side, top + side)
+    shape = (TRUNK_SIZE, TRUNK_SIZE)
+    small = Image.fromarray(chip).resize(shape, Image.Resampling.BILINEAR, box=box)
+    pixels = np.asarray(small, np.float32) / 255.0
+    if random.random() < 0.5:
+        pixels = pixels[:, ::-1]
+    gain = random.uniform(0.8, 1.2, 3).astype(np.float32)
+    gamma = np.float32(math.exp(random.uniform(-0.3, 0.3)))
+    pixels = np.clip(pixels * gain, 0.0, 1.0) ** gamma
+    if random.random() < 0.3:
+        pixels = np.repeat(pixels.mean(axis=-1, keepdims=True), 3, axis=-1)
+    if random.random() < 0.3:
+        # Something before the face: no single feature should be needed.
+        height, width = random.integers(8, 24, 2)
+        top, left = random.integers(0, TRUNK_SIZE - 8, 2)
+        pixels = pixels.copy()
+        pixels[top : top + height, left : left + width] = random.random()
+    return np.ascontiguousarray(255.0 * pixels, np.float32)
+
+
+class PeopleBatches(keras.utils.PyDataset):
+    """Batches of P people with K pictures each; batch `i` is the same in every run of one seed.
+
+    A person with fewer than K gives all there are. The batch is filled up to P x K with people
+    whose one picture is a negative of all others.
+
+    Args:
+        faces: chips or embeddings.
+        options: see `FaceTrainOptions`.
+        epoch: to begin with.
+        augment: changes a chip at random; None takes the values as they are.
+    """
+
+    def __init__(
+        self,
+        faces: LabelledFaces,
+        options: FaceTrainOptions,
+        epoch: int = 0,
+        augment: Callable[[np.ndarray, np.random.Generator], np.ndarray] | None = None,
+    ):
+        super().__init__(workers=1, use_multiprocessing=False, max_queue_size=8)
+        self._faces, self._options, self._epoch, self._augment = faces, options, epoch, augment
+        owned: dict[int, list[int]] = {}
+        for index, person in enumerate(faces.people.tolist()):
+            owned.setdefault(person, []).append(index)
+        self._several = [owned[person] for person in owned if len(owned[person]) > 1]
+        self._single = [owned[person][0] for person in owned if len(owned[person]) == 1]
+
+    def __len__(self) -> int:
+        return self._options.epoch_steps
+
+    def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+        options = self._options
+        step = self._epoch * options.epoch_steps + index
+        random = np.random.default_rng([options.seed, step])
+        order = random.permutation(len(self._several)).tolist()
+        chosen: list[int] = []
+        for person in order[: options.people]:
+            pictures = self._several[person]
+            picked = random.permutation(len(pictures))[: options.pictures]
+            chosen += [pictures[i] for i in picked]
+        wanted = options.people * options.pictures - len(chosen)
+        chosen += [self._single[i] for i in random.permutation(len(self._single))[:wanted]]
+        # Still short: one picture each of people who have more.
+        wanted = options.people * options.pictures - len(chosen)
+        others = order[options.people :][:wanted]
+        chosen += [self._several[person][0] for person in others]
+        values = self._faces.values[chosen]
+        if self._augment is not None:
+            values = np.stack([self._augment(value, random) for value in values])
+        return values, self._faces.people[chosen]
+
+    def on_epoch_end(self) -> None:
+        self._epoch += 1
+
+
+# Models in training ------------------------------------------------------------------------------
+
+
+class TripletTrainer(keras.Model):
+    """An encoder's trunk with the triplet loss of a batch.
+
+    Args:
+        trunk: of `build_face_trunk`.
+        margin: of the loss.
+        mining: how triplets are chosen.
+        seed: of random mining.
+    """
+
+    def __init__(self, trunk: keras.Model, margin: float, mining: str, seed: int = 0, **kwargs):
+        super().__init__(**kwargs)
+        self.trunk = trunk
+        self._margin, self._mining = margin, mining
+        self._seed = keras.random.SeedGenerator(seed)
+        self._trackers = [
+            keras.metrics.Mean(name=name) for name in ("loss", "active", "distance", "variance")
+        ]
+        self.build((None, *trunk.input_shape[1:]))
+
+    def build(self, input_shape) -> None:
+        self.built = True
+
+    @property
+    def metrics(self) -> list:
+        return self._trackers
+
+    def call(self, chips, training=False):
+        return self.trunk(chips, training=training)
+
+    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+        found = triplet_loss(y_pred, y, self._margin, self._mining, self._seed)
+        spread = embedding_spread(y_pred)
+        values = (found.loss, found.active, spread.distance, spread.variance)
+        for tracker, value in zip(self._trackers, values, strict=True):
+            tracker.update_state(value)
+        return found.loss
+
+    def compute_metrics(self, x, y, y_pred, sample_weight=None):
+        return {metric.name: metric.result() for metric in self.metrics}
+
+
+class PairTrainer(keras.Model):
+    """A head of pairs with the binary cross-entropy of all pairs of a batch.
+
+    Same and different pairs weigh the same, however many there are of each.
+
+    Args:
+        head: of `build_pair_head`.
+        form: of the features.
+        scale: of the features, which brings their variance near 1.
+    """
+
+    def __init__(self, head: keras.Model, form: str, scale: float, **kwargs):
+        super().__init__(**kwargs)
+        self.head = head
+        self._form, self._scale = form, scale
+        self._trackers = [keras.metrics.Mean(name=name) for name in ("loss", "accuracy")]
+        self.build((None, head.input_shape[-1]))
+
+    def build(self, input_shape) -> None:
+        self.built = True
+
+    @property
+    def metrics(self) -> list:
+        return self._trackers
+
+    def call(self, embeddings, training=False):
+        """Logits `(N, N)` that two embeddings are of different people."""
+        features = pair_features(embeddings[:, None], embeddings[None], self._form)
+        return self.head(self._scale * features)[..., 0]
+
+    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+        ops = keras.ops
+        labels = ops.convert_to_tensor(y)
+        index = ops.arange(ops.shape(labels)[0])
+        is_pair = index[:, None] < index[None]
+        is_same = ops.logical_and(labels[:, None] == labels[None], is_pair)
+        is_other = ops.logical_and(labels[:, None] != labels[None], is_pair)
+        same, other = (ops.cast(mask, y_pred.dtype) for mask in (is_same, is_other))
+        weights = same / ops.maximum(ops.sum(same), 1.0) + other / ops.maximum(ops.sum(other), 1.0)
+        # log(1 + exp(z)) of the same, log(1 + exp(-z)) of the others.
+        losses = ops.softplus(ops.where(is_same, y_pred, -y_pred))
+        loss = 0.5 * ops.sum(weights * losses)
+        right = ops.cast((y_pred < 0.0) == is_same, y_pred.dtype)
+        for tracker, value in zip(
+            self._trackers, (loss, 0.5 * ops.sum(weights * right)), strict=True
+        ):
+            tracker.update_state(value)
+        kernel = self.head.get_layer("logit").kernel
+        return loss + _RIDGE * ops.sum(ops.square(kernel))
+
+    def compute_metrics(self, x, y, y_pred, sample_weight=None):
+        return {metric.name: metric.result() for metric in self.metrics}
+
+
+# Validation --------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False)
+class ValidationPairs:
+    """Labelled pairs of rows of faces, and pairs of strangers to count false accepts with.
+
+    Attributes:
+        faces: all faces of validation.
+        first: `(N,)` rows.
+        second: `(N,)` rows.
+        same: `(N,)` booleans.
+        strangers: `(M, 2)` rows.
+    """
+
+    faces: LabelledFaces
+    first: np.ndarray
+    second: np.ndarray
+    same: np.ndarray
+    strangers: np.ndarray
+
+
+def draw_pairs(faces: LabelledFaces, seed: int = 0) -> ValidationPairs:
+    """All same pairs of some faces, at most 3,000, as many different ones, and more strangers.
+
+    Args:
+        faces: of validation.
+        seed: of the draw.
+
+    Raises:
+        DataError: fewer than 10 pairs of either kind, too few for a threshold.
+    """
+    random = np.random.default_rng(seed)
+    rows = np.stack(np.triu_indices(len(faces), 1), axis=1)
+    is_same = faces.people[rows[:, 0]] == faces.people[rows[:, 1]]
+    same, strangers = rows[is_same], rows[~is_same]
+    same = same[random.permutation(len(same))[:_MOST_PAIRS]]
+    strangers = strangers[random.permutation(len(strangers))[:_MOST_STRANGERS]]
+    return _validation_pairs(faces, same, strangers[: len(same)], strangers)
+
+
+def _given_pairs(
+    pairs: Sequence[Pair], faces: Mapping[Path, tuple[str, np.ndarray | None]], seed: int
+) -> ValidationPairs:
+    """Pairs of a list; those with a missed face are left out."""
+    used = [p for p in pairs if all(faces[path][1] is not None for path in (p.first, p.second))]
+    paths = list(dict.fromkeys(path for pair in used for path in (pair.first, pair.second)))
+    names = {name: number for number, name in enumerate({path.parent.name for path in paths})}
+    labelled = LabelledFaces(
+        np.array([faces[path][1] for path in paths]),
+        np.array([names[path.parent.name] for path in paths], np.int32),
+    )
+    row = {path: number for number, path in enumerate(paths)}
+    rows = {True: [], False: []}
+    for pair in used:
+        rows[pair.same].append((row[pair.first], row[pair.second]))
+    same, other = (np.array(rows[kind], int).reshape(-1, 2) for kind in (True, False))
+    strangers = other
+    if len(rows[False]) >= _LEAST_PAIRS and len(rows[True]) >= _LEAST_PAIRS:
+        with contextlib.suppress(DataError):
+            strangers = draw_pairs(labelled, seed).strangers
+    return _validation_pairs(labelled, same, other, strangers)
+
+
+def _validation_pairs(
+    faces: LabelledFaces, same: np.ndarray, other: np.ndarray, strangers: np.ndarray
+) -> ValidationPairs:
+    if min(len(same), len(other)) < _LEAST_PAIRS:
+        raise DataError(
+            f"{len(same)} pairs of one person and {len(other)} of different people with faces are "
+            f"too few for validation, which needs {_LEAST_PAIRS} of each; "
+            "give more people for it, or more pictures of them"
+        )
+    rows = np.concatenate([same, other])
+    is_same = np.arange(len(rows)) < len(same)
+    return ValidationPairs(faces, rows[:, 0], rows[:, 1], is_same, strangers)
+
+
+def _distances(similarity: FaceSimilarity, embeddings: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    return similarity.distance(embeddings[rows[:, 0]], embeddings[rows[:, 1]])
+
+
+# Recipes -----------------------------------------------------------------------------------------
+
+
+class _TripletRecipe:
+    """What triplets need: a trunk, chips that change, Euclidean distances."""
+
+    embeds = False
+    augment = staticmethod(augment_chip)
+
+    def __init__(self, options: FaceTrainOptions, training: LabelledFaces):
+        self._options = options
+        self.network = build_face_trunk(seed=options.seed)
+        self.encoder = build_siamese_encoder(self.network)
+        self.training = training
+
+    def trainer(self, attempt: "_Attempt") -> keras.Model:
+        return TripletTrainer(
+            self.network, self._options.margin, attempt.mining, self._options.seed
+        )
+
+    def embed(self, values: np.ndarray) -> np.ndarray:
+        return self.encoder.predict(values, batch_size=_CHUNK, verbose=0)
+
+    def similarity(self) -> tuple[FaceSimilarity, keras.Model]:
+        return encoder_similarity(self.encoder, f"triplet {self._options.mining}"), self.encoder
+
+
+class _PairRecipe:
+    """What a head needs: embeddings brought to 0..1, a weight for each difference."""
+
+    embeds = True
+    augment = None
+
+    def __init__(self, options: FaceTrainOptions, training: LabelledFaces):
+        self._options = options
+        self._low, self._high = training.values.min(axis=0), training.values.max(axis=0)
+        scaled = scale_to_range(training.values, self._low, self._high)
+        self.training = LabelledFaces(scaled, training.people)
+        random = np.random.default_rng(options.seed)
+        first, second = random.integers(0, len(scaled), (2, 1000))
+        features = keras.ops.convert_to_numpy(
+            pair_features(scaled[first], scaled[second], options.form)
+        )
+        self._scale = float(1.0 / max(features.std(axis=0).mean(), 1e-6))
+        self.network = build_pair_head(scaled.shape[1])
+        # Where logits are near 0, so that the first steps have something to go by.
+        kernel = np.full((scaled.shape[1], 1), 0.1, np.float32)
+        self.network.set_weights([kernel, -(self._scale * features @ kernel).mean(axis=0)])
+
+    def trainer(self, attempt: "_Attempt") -> keras.Model:
+        return PairTrainer(self.network, self._options.form, self._scale)
+
+    def embed(self, values: np.ndarray) -> np.ndarray:
+        return values
+
+    def similarity(self) -> tuple[FaceSimilarity, keras.Model]:
+        kernel, bias = self.network.get_weights()
+        head = build_pair_head(len(kernel))
+        head.set_weights([self._scale * kernel, bias])
+        name = f"dlib {self._options.form}"
+        return pair_similarity(head, self._options.form, self._low, self._high, name), head
+
+
+# Collapse ----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Attempt:
+    """One stretch of training: from which epoch, how triplets are chosen, how fast."""
+
+    epoch: int
+    mining: str
+    rate: float
+
+    def easier(self, epoch: int) -> "_Attempt":
+        """Half as fast, and with the next easier mining."""
+        mining = MININGS[max(0, MININGS.index(self.mining) - 1)]
+        return _Attempt(epoch, mining, self.rate / 2)
+
+
+class _Guard(keras.callbacks.Callback):
+    """Stops a training that collapsed: the loss is stuck at the margin, all faces in one point."""
+
+    def __init__(self, options: FaceTrainOptions, can_restart: bool):
+        super().__init__()
+        self._options, self._can_restart = options, can_restart
+        self._stuck = 0
+        self._sums = np.zeros(3)
+        self.reason = ""
+
+    @property
+    def is_well(self) -> bool:
+        """Whether the last step was not stuck."""
+        return self._stuck == 0
+
+    def on_epoch_begin(self, epoch: int, logs=None) -> None:
+        # The metrics of Keras are means since here.
+        self._sums = np.zeros(3)
+
+    def on_train_batch_end(self, batch: int, logs=None) -> None:
+        names = ("loss", "distance")
+        values = np.array([float(logs.get(name, math.inf)) for name in names] + [1.0])
+        sums = values * (batch + 1)
+        loss, distance, _ = sums - self._sums
+        self._sums = sums
+        if not math.isfinite(loss):
+            self._stop("the loss is not a finite number")
+        margin = self._options.margin
+        is_stuck = (
+            self._options.loss == "triplet"
+            and loss >= _STUCK_LOSS * margin
+            and distance <= _COLLAPSED_SPREAD * margin
+        )
+        self._stuck = self._stuck + 1 if is_stuck else 0
+        if self._stuck == self._options.patience:
+            self._stop(
+                f"the loss has been stuck at the margin for {self._stuck} steps "
+                f"(loss {loss:.3f}, margin {margin:g}) and the mean distance of two faces has "
+                f"shrunk to {distance:.3f}: the encoder puts everybody in one place"
+            )
+
+    def _stop(self, reason: str) -> None:
+        if not self.reason:
+            self.reason = reason
+        if self._can_restart or "finite" in reason:
+            self.model.stop_training = True
+
+
+class _Record(keras.callbacks.Callback):
+    """Measures the pairs of validation after each epoch, writes the row, keeps the best weights."""
+
+    def __init__(
+        self,
+        folder: Path,
+        recipe: "_TripletRecipe | _PairRecipe",
+        pairs: ValidationPairs,
+        guard: _Guard,
+        attempt: _Attempt,
+        on_epoch: Callable[[int, dict], None] | None,
+    ):
+        super().__init__()
+        self._folder, self._recipe, self._pairs = folder, recipe, pairs
+        self._guard, self._attempt, self._on_epoch = guard, attempt, on_epoch
+
+    def on_epoch_end(self, epoch: int, logs=None) -> None:
+        if self._guard.reason and self.model.stop_training:
+            return
+        logs = {key: float(value) for key, value in (logs or {}).items()}
+        accuracy, auc = measure(self._recipe, self._pairs)
+        row = {
+            "epoch": epoch,
+            **logs,
+            "val_accuracy": accuracy,
+            "val_auc": auc,
+            "mining": self._attempt.mining,
+        }
+        rows = [old for old in read_results(self._folder) if int(old["epoch"]) < epoch]
+        best = max((float(old["val_auc"]) for old in rows), default=-1.0)
+        buffer = io.StringIO()
+        writer = csv.DictWriter(buffer, fieldnames=list(row), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows([*rows, row])
+        if auc > best:
+            _save_weights(self._recipe.network, self._folder / "best.weights.h5")
+        if self._guard.is_well:
+            _save_weights(self._recipe.network, self._folder / "good.weights.h5")
+            write_bytes(self._folder / "good.json", json.dumps({"epoch": epoch + 1}).encode())
+        write_bytes(self._folder / "results.csv", buffer.getvalue().encode())
+        if self._on_epoch:
+            self._on_epoch(epoch, row)
+
+
+def _save_weights(network: keras.Model, path: Path) -> None:
+    """All or nothing: a run that is killed here finds the file of before."""
+    temporary = path.with_name(f"new-{path.name}")
+    network.save_weights(temporary)
+    temporary.replace(path)
+
+
+def read_results(folder: str | Path) -> list[dict[str, str]]:
+    """The rows of a run's `results.csv`; none where there is none yet."""
+    path = Path(folder) / "results.csv"
+    if not path.exists():
+        return []
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def measure(recipe: "_TripletRecipe | _PairRecipe", pairs: ValidationPairs) -> tuple[float, float]:
+    """Accuracy at the best threshold, and area under the ROC, of pairs as the network is now."""
+    similarity, _ = recipe.similarity()
+    embeddings = recipe.embed(pairs.faces.values)
+    distances = similarity.distance(embeddings[pairs.first], embeddings[pairs.second])
+    if np.isnan(distances).any():
+        return 0.5, 0.5
+    threshold = best_threshold(distances, pairs.same)
+    accuracy = float(np.mean((distances < threshold) == pairs.same))
+    return accuracy, area_under_curve(distances, pairs.same)
+
+
+# The whole run -----------------------------------------------------------------------------------
+
+
+def train_faces(
+    data: Sequence[str | Path],
+    output: str | Path,
+    options: FaceTrainOptions | None = None,
+    *,
+    source: FaceSource,
+    calibrate: Callable[[np.ndarray, np.ndarray, np.ndarray, str], Mapping[str, Any]],
+    train_people: Sequence[str] | None = None,
+    val_people: Sequence[str] | None = None,
+    val_pairs: Sequence[Pair] | None = None,
+    on_note: Callable[[str], None] | None = None,
+    on_faces: Callable[[int, int], None] | None = None,
+    on_epoch: Callable[[int, dict], None] | None = None,
+) -> FaceTraining:
+    """Trains a model of similarity, resuming where an earlier run stopped.
+
+    Args:
+        data: folders with one folder per person.
+        output: run folder: `faces.keras`, `results.csv`, `curves.png`, `args.json`,
+            `report.json`, the faces that were found, and the state to resume from.
+        options: see `FaceTrainOptions`.
+        source: finds faces.
+        calibrate: distances and labels of pairs, distances of strangers and the model's hash -> a
+            calibration as plain JSON types.
+        train_people: names to train on; all that are not kept for validation by default.
+        val_people: names kept for validation; a share of those to train on by default.
+        val_pairs: pairs to validate with instead; nobody in them is trained on.
+        on_note: takes a line that the user should know.
+        on_faces: called with the number of pictures searched, and of all.
+        on_epoch: called with the epoch's index and its row.
+
+    Returns:
+        What came out. After Ctrl-C the best so far is written and `KeyboardInterrupt` raised.
+
+    Raises:
+        DataError: too few people or pictures, or names on both sides.
+        CnnkitError: the folder holds a run with other settings.
+        DivergenceError: the loss is not finite however often it is taken up again.
+    """
+    options = options or FaceTrainOptions()
+    note = on_note or (lambda text: None)
+    folder = Path(output)
+    people = find_people(data)
+    training, validation = _choose_people(
+        people, options, train_people, val_people, val_pairs, note
+    )
+    recipe_class = _TripletRecipe if options.loss == "triplet" else _PairRecipe
+    folder.mkdir(parents=True, exist_ok=True)
+    _check_same_run(folder, options, training, validation)
+    given = [path for pair in val_pairs or () for path in (pair.first, pair.second)]
+    wanted = [path for name in (*training, *validation) for path in people[name]]
+    wanted = list(dict.fromkeys([*wanted, *given]))
+    cache = folder / ("embeddings.npz" if recipe_class.embeds else "chips.npz")
+    faces = prepare_faces(wanted, source, cache, recipe_class.embeds, on_faces)
+    missed = sum(value is None for _, value in faces.values())
+    if missed:
+        note(f"{missed} of {len(wanted)} pictures show no face or cannot be read; left out")
+    trained = _label({name: people[name] for name in training}, faces)
+    _check_enough(trained)
+    if val_pairs is not None:
+        pairs = _given_pairs(val_pairs, faces, options.seed)
+    else:
+        pairs = draw_pairs(_label({name: people[name] for name in validation}, faces), options.seed)
+
+    keras.utils.set_random_seed(options.seed)
+    recipe = recipe_class(options, trained)
+    finished, restarts, interrupted = False, 0, None
+    try:
+        restarts = _fit(folder, recipe, options, pairs, note, on_epoch)
+        finished = True
+    except KeyboardInterrupt as error:
+        interrupted = error
+        if not (folder / "best.weights.h5").exists():
+            raise
+    recipe.network.load_weights(folder / "best.weights.h5")
+    similarity, model = recipe.similarity()
+    embeddings = recipe.embed(pairs.faces.values)
+    distances = similarity.distance(embeddings[pairs.first], embeddings[pairs.second])
+    calibration = calibrate(
+        distances, pairs.same, _distances(similarity, embeddings, pairs.strangers), similarity.hash
+    )
+    similarity = replace(similarity, calibration=dict(calibration))
+    save_face_similarity(folder / MODEL_FILE, similarity, model)
+    accuracy, auc = measure(recipe, pairs)
+    result = FaceTraining(
+        model=folder / MODEL_FILE,
+        similarity=similarity,
+        people=(len(set(trained.people.tolist())), len(set(pairs.faces.people.tolist()))),
+        pictures=(len(trained), len(pairs.faces)),
+        missed=missed,
+        accuracy=accuracy,
+        auc=auc,
+        restarts=restarts,
+        finished=finished,
+    )
+    report = {
+        key: getattr(result, key)
+        for key in ("people", "pictures", "missed", "accuracy", "auc", "restarts", "finished")
+    }
+    write_bytes(folder / "report.json", json.dumps(report, indent=1).encode())
+    _plot(folder, options)
+    if interrupted is not None:
+        note(f"stopped; the best so far is in {folder / MODEL_FILE}")
+        raise interrupted
+    return result
+
+
+def _choose_people(
+    people: Mapping[str, Sequence[Path]],
+    options: FaceTrainOptions,
+    train_people: Sequence[str] | None,
+    val_people: Sequence[str] | None,
+    val_pairs: Sequence[Pair] | None,
+    note: Callable[[str], None],
+) -> tuple[list[str], list[str]]:
+    """Names to train on and to validate with; nobody is in both."""
+    for kind, names in (("train", train_people), ("val", val_people)):
+        absent = [name for name in dict.fromkeys(names or ()) if name not in people]
+        if absent:
+            note(f"{len(absent)} of the {kind} people have no pictures here, such as {absent[0]}")
+    training = list(people) if train_people is None else sorted({*train_people} & {*people})
+    if val_pairs is not None:
+        pictures = {p.resolve() for pair in val_pairs for p in (pair.first, pair.second)}
+        shown = {name for name in training if any(p.resolve() in pictures for p in people[name])}
+        if shown:
+            note(f"{len(shown)} people are in the pairs for validation: not trained on")
+        return [name for name in training if name not in shown], []
+    if val_people is not None:
+        validation = sorted({*val_people} & {*people})
+        both = sorted({*training} & {*validation})
+        if train_people is None:
+            training = [name for name in training if name not in both]
+        elif both:
+            raise DataError(
+                f"{both[0]} is among the people to train on and to validate with; "
+                "a person can be in one of the lists only"
+            )
+        return training, validation
+    return split_people({name: people[name] for name in training}, options.val_share, options.seed)
+
+
+def _check_enough(faces: LabelledFaces) -> None:
+    counts = np.bincount(faces.people) if len(faces) else np.zeros(1, int)
+    if np.count_nonzero(counts > 1) < 2:
+        raise DataError(
+            f"{np.count_nonzero(counts > 1)} people to train on have two pictures with a face; "
+            "training needs two such people, and is of use from dozens"
+        )
+
+
+def _check_same_run(
+    folder: Path,
+    options: FaceTrainOptions,
+    training: Sequence[str],
+    validation: Sequence[str],
+) -> None:
+    """Refuses to resume a run in `folder` that was started with other settings or people."""
+    names = json.dumps([list(training), list(validation)]).encode()
+    settings = {**asdict(options), "people_hash": hashlib.sha256(names).hexdigest()}
+    path = folder / "args.json"
+    if path.exists():
+        before = json.loads(path.read_text())
+        changed = sorted(key for key in settings if before.get(key) != settings[key])
+        if changed:
+            raise CnnkitError(
+                f"{folder} holds a run with other settings ({', '.join(changed)}); "
+                "give another --output, or the same settings to resume it"
+            )
+    write_bytes(path, json.dumps(settings, indent=1).encode())
+
+
+def _fit(
+    folder: Path,
+    recipe: "_TripletRecipe | _PairRecipe",
+    options: FaceTrainOptions,
+    pairs: ValidationPairs,
+    note: Callable[[str], None],
+    on_epoch: Callable[[int, dict], None] | None,
+) -> int:
+    """Trains to the last step, taking up again what collapses; the number of restarts."""
+    attempts = _read_attempts(folder) or [_Attempt(0, options.mining, 1.0)]
+    initial = recipe.network.get_weights()
+    epochs = math.ceil(options.total_steps / options.epoch_steps)
+    while True:
+        attempt = attempts[-1]
+        number = len(attempts) - 1
+        _write_attempts(folder, attempts)
+        recipe.network.set_weights(initial)
+        if attempt.epoch:
+            recipe.network.load_weights(folder / "good.weights.h5")
+        trainer = recipe.trainer(attempt)
+        peak = options.peak_learning_rate * attempt.rate
+        warmup = min(_WARMUP_STEPS, max(1, options.total_steps // 10))
+        schedule = keras.optimizers.schedules.CosineDecay(
+            initial_learning_rate=peak / 100,
+            decay_steps=max(1, options.total_steps - warmup),
+            alpha=0.01,
+            warmup_target=peak,
+            warmup_steps=warmup,
+        )
+        trainer.compile(optimizer=keras.optimizers.Adam(schedule))
+        guard = _Guard(options, can_restart=number < options.restarts)
+        state = folder / "state" / str(number)
+        begin = max(attempt.epoch, _finished_epochs(state))
+        batches = PeopleBatches(recipe.training, options, begin, recipe.augment)
+        if begin < epochs:
+            trainer.fit(
+                batches,
+                epochs=epochs,
+                initial_epoch=attempt.epoch,
+                shuffle=False,
+                callbacks=[
+                    guard,
+                    # First: what was backed up without a row would never get one.
+                    _Record(folder, recipe, pairs, guard, attempt, on_epoch),
+                    keras.callbacks.BackupAndRestore(state, delete_checkpoint=False),
+                ],
+                verbose=0,
+            )
+        if not guard.reason:
+            return number
+        if number == options.restarts:
+            if "finite" in guard.reason:
+                raise DivergenceError(
+                    f"{guard.reason}, after {number} restarts; give a lower --learning-rate"
+                )
+            note(f"{guard.reason}; a lower --learning-rate or an easier --mining may help")
+            return number
+        good = folder / "good.json"
+        epoch = json.loads(good.read_text())["epoch"] if good.exists() else 0
+        attempts.append(attempt.easier(epoch))
+        start = f"the weights after epoch {epoch}" if epoch else "the beginning"
+        note(
+            f"{guard.reason}; taken up from {start} with {attempts[-1].mining} mining and half "
+            "the learning rate"
+        )
+
+
+def _read_attempts(folder: Path) -> list[_Attempt]:
+    path = folder / "attempts.json"
+    return [_Attempt(**one) for one in json.loads(path.read_text())] if path.exists() else []
+
+
+def _write_attempts(folder: Path, attempts: Sequence[_Attempt]) -> None:
+    text = json.dumps([asdict(attempt) for attempt in attempts], indent=1)
+    write_bytes(folder / "attempts.json", text.encode())
+
+
+def _finished_epochs(state: Path) -> int:
+    """The epoch that a run whose state lies in `state` goes on with."""
+    metadata = state / "training_metadata.json"
+    return json.loads(metadata.read_text())["epoch"] if metadata.exists() else 0
+
+
+def _plot(folder: Path, options: FaceTrainOptions) -> None:
+    rows = read_results(folder)
+    steps = [
+        min((int(r["epoch"]) + 1) * options.steps_per_epoch, options.total_steps) for r in rows
+    ]
+    names = [
+        name
+        for name in ("loss", "active", "distance", "variance", "val_accuracy", "val_auc")
+        if rows and name in rows[0]
+    ]
+    curves = {name: [float(row[name]) for row in rows] for name in names}
+    write_bytes(folder / "curves.png", encode_figure(plot_training(steps, curves)))
