@@ -8,21 +8,49 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from cnnkit.options import StylizeOptions
+    from cnnkit.data.gallery import Gallery
+    from cnnkit.options import FaceOptions, StylizeOptions
+    from cnnkit.pipelines.faces import FaceBook
     from cnnkit.pipelines.stylize import Stylizer, stylize
-    from cnnkit.results import StylizeProgress, StylizeResult
+    from cnnkit.pipelines.verify import Verifier, verify
+    from cnnkit.results import (
+        IdentifiedFace,
+        StylizeProgress,
+        StylizeResult,
+        VerifyResult,
+    )
 
 __version__ = "0.1.0"
 
 _HOMES = {
+    "FaceBook": "cnnkit.pipelines.faces",
+    "FaceOptions": "cnnkit.options",
+    "Gallery": "cnnkit.data.gallery",
+    "IdentifiedFace": "cnnkit.results",
     "StylizeOptions": "cnnkit.options",
     "StylizeProgress": "cnnkit.results",
     "StylizeResult": "cnnkit.results",
     "Stylizer": "cnnkit.pipelines.stylize",
+    "Verifier": "cnnkit.pipelines.verify",
+    "VerifyResult": "cnnkit.results",
     "stylize": "cnnkit.pipelines.stylize",
+    "verify": "cnnkit.pipelines.verify",
 }
 
-__all__ = ["StylizeOptions", "StylizeProgress", "StylizeResult", "Stylizer", "stylize"]
+__all__ = [
+    "FaceBook",
+    "FaceOptions",
+    "Gallery",
+    "IdentifiedFace",
+    "StylizeOptions",
+    "StylizeProgress",
+    "StylizeResult",
+    "Stylizer",
+    "Verifier",
+    "VerifyResult",
+    "stylize",
+    "verify",
+]
 
 
 def __getattr__(name: str) -> Any:

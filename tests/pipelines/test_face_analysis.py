@@ -13,7 +13,6 @@ from cnnkit.errors import WeightsError
 from cnnkit.images import to_uint8
 from cnnkit.ops.alignment import chip_points
 from cnnkit.pipelines import _face_analysis
-from cnnkit.pipelines import _face_analysis
 from cnnkit.pipelines._face_analysis import FaceAnalyzer, assess_quality, laplacian_variance
 
 GOLDEN = Path(__file__).parents[1] / "models" / "face_golden.npz"
