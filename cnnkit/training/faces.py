@@ -467,7 +467,10 @@ class PairTrainer(keras.Model):
     def call(self, embeddings, training=False):
         """Logits `(N, N)` that two embeddings are of different people."""
         features = pair_features(embeddings[:, None], embeddings[None], self._form)
-        return self.head(self._scale * features)[..., 0]
+        count = keras.ops.shape(embeddings)[0]
+        # (N, N, D) -> (N * N, D): a Dense of Keras takes rows.
+        rows = keras.ops.reshape(self._scale * features, (-1, features.shape[-1]))
+        return keras.ops.reshape(self.head(rows), (count, count))
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
         ops = keras.ops
@@ -596,7 +599,12 @@ class _TripletRecipe:
         )
 
     def embed(self, values: np.ndarray) -> np.ndarray:
-        return self.encoder.predict(values, batch_size=_CHUNK, verbose=0)
+        # With the mirror image, as `FaceAnalyzer` embeds: the threshold is for these.
+        sides = [
+            self.encoder.predict(side, batch_size=_CHUNK, verbose=0)
+            for side in (values, values[:, :, ::-1])
+        ]
+        return (sides[0] + sides[1]) / np.float32(2.0)
 
     def similarity(self) -> tuple[FaceSimilarity, keras.Model]:
         return encoder_similarity(self.encoder, f"triplet {self._options.mining}"), self.encoder
@@ -662,7 +670,7 @@ class _Guard(keras.callbacks.Callback):
         super().__init__()
         self._options, self._can_restart = options, can_restart
         self._stuck = 0
-        self._sums = np.zeros(3)
+        self._sums = 0.0
         self.reason = ""
 
     @property
@@ -672,28 +680,27 @@ class _Guard(keras.callbacks.Callback):
 
     def on_epoch_begin(self, epoch: int, logs=None) -> None:
         # The metrics of Keras are means since here.
-        self._sums = np.zeros(3)
+        self._sums = 0.0
 
     def on_train_batch_end(self, batch: int, logs=None) -> None:
-        names = ("loss", "distance")
-        values = np.array([float(logs.get(name, math.inf)) for name in names] + [1.0])
+        values = np.array([float(logs[name]) for name in ("loss", "distance") if name in logs])
         sums = values * (batch + 1)
-        loss, distance, _ = sums - self._sums
+        loss, *distances = sums - self._sums
         self._sums = sums
         if not math.isfinite(loss):
             self._stop("the loss is not a finite number")
         margin = self._options.margin
         is_stuck = (
-            self._options.loss == "triplet"
+            bool(distances)
             and loss >= _STUCK_LOSS * margin
-            and distance <= _COLLAPSED_SPREAD * margin
+            and distances[0] <= _COLLAPSED_SPREAD * margin
         )
         self._stuck = self._stuck + 1 if is_stuck else 0
         if self._stuck == self._options.patience:
             self._stop(
                 f"the loss has been stuck at the margin for {self._stuck} steps "
                 f"(loss {loss:.3f}, margin {margin:g}) and the mean distance of two faces has "
-                f"shrunk to {distance:.3f}: the encoder puts everybody in one place"
+                f"shrunk to {distances[0]:.3f}: the encoder puts everybody in one place"
             )
 
     def _stop(self, reason: str) -> None:
@@ -729,8 +736,9 @@ class _Record(keras.callbacks.Callback):
             **logs,
             "val_accuracy": accuracy,
             "val_auc": auc,
-            "mining": self._attempt.mining,
         }
+        if "active" in row:
+            row["mining"] = self._attempt.mining
         rows = [old for old in read_results(self._folder) if int(old["epoch"]) < epoch]
         best = max((float(old["val_auc"]) for old in rows), default=-1.0)
         buffer = io.StringIO()

@@ -1,0 +1,122 @@
+"""How well trained models of similarity tell people apart, on LFW's View 1.
+
+Everything is trained on the people of peopleDevTrain.txt, a part of whom is kept for validation;
+the threshold is the best one on pairsDevTrain.txt, and it is judged on pairsDevTest.txt, whose
+people no training has seen.
+
+    python benchmarks/face_training.py --data DIR [--steps N] [--output DIR] [--only NAME ...]
+
+DIR has the folders of people and the four lists. A run that was stopped goes on.
+"""
+
+import argparse
+import json
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from _measure import machine
+
+from cnnkit.data.pairs import Pair, read_pairs
+from cnnkit.metrics.verification import (
+    accuracy_at,
+    area_under_curve,
+    best_threshold,
+    equal_error_rate,
+)
+from cnnkit.models.face_similarity import FaceSimilarity, load_face_similarity
+from cnnkit.options import FACE_FORMS, MININGS, FaceTrainOptions
+from cnnkit.pipelines._face_analysis import FaceAnalyzer
+from cnnkit.pipelines._face_calibration import calibration_to_json, fit_face_calibration
+from cnnkit.pipelines.face_chips import MainFaces
+from cnnkit.training.faces import prepare_faces, read_people, read_results, train_faces
+
+
+def distances(
+    similarity: FaceSimilarity, faces: dict, pairs: Sequence[Pair]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Distances of pairs, NaN where a face was missed, and their labels."""
+    paths = sorted({path for pair in pairs for path in (pair.first, pair.second)})
+    found = [path for path in paths if faces[path][1] is not None]
+    values = np.stack([faces[path][1] for path in found])
+    if similarity.encoder is not None:
+        values = FaceAnalyzer(encoder=similarity.encoder).embed(values)
+    embeddings = {path: np.full(values.shape[1], np.nan) for path in paths}
+    embeddings.update(zip(found, values, strict=True))
+    first, second = (
+        np.stack([embeddings[getattr(pair, side)] for pair in pairs])
+        for side in ("first", "second")
+    )
+    return similarity.distance(first, second), np.array([pair.same for pair in pairs])
+
+
+def calibrate(measured, same, strangers, model_hash):
+    return calibration_to_json(fit_face_calibration(measured, same, strangers, model_hash))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--steps", type=int, default=1000, help="of each mining")
+    parser.add_argument("--output", type=Path, default=Path("runs/benchmarks/faces"))
+    parser.add_argument("--only", nargs="*", help="names of rows")
+    arguments = parser.parse_args()
+    data, output = arguments.data, arguments.output
+    output.mkdir(parents=True, exist_ok=True)
+    people = read_people(data / "peopleDevTrain.txt")
+    train_pairs, test_pairs = (
+        read_pairs(data / name) for name in ("pairsDevTrain.txt", "pairsDevTest.txt")
+    )
+    paths = sorted({path for p in train_pairs + test_pairs for path in (p.first, p.second)})
+    source = MainFaces()
+    runs = {"dlib, Euclidean": None}
+    runs |= {f"dlib, {form}": FaceTrainOptions("binary", form=form) for form in FACE_FORMS}
+    runs |= {
+        # Without restarts: what a mining does by itself.
+        f"scratch, {mining}": FaceTrainOptions(mining=mining, steps=arguments.steps, restarts=0)
+        for mining in MININGS
+    }
+    print(machine())
+    print("| model | accuracy | 95 % | AUC | EER | threshold | missed | active | spread | s |")
+    print("| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |", flush=True)
+    for name, options in runs.items():
+        if arguments.only and name not in arguments.only:
+            continue
+        active = spread = seconds = ""
+        embeds = options is None or options.loss == "binary"
+        cache = output / ("embeddings.npz" if embeds else "chips.npz")
+        faces = prepare_faces(paths, source, cache, embeds)
+        similarity = load_face_similarity()
+        if options is not None:
+            run = output / name.replace(", ", "-")
+            run.mkdir(parents=True, exist_ok=True)
+            if not (run / cache.name).exists():
+                # One search for all runs.
+                (run / cache.name).hardlink_to(cache)
+            begin = time.monotonic()
+            result = train_faces(
+                [data], run, options, source=source, calibrate=calibrate, train_people=people
+            )
+            seconds = f"{time.monotonic() - begin:.0f}"
+            similarity = load_face_similarity(str(result.model))
+            last = read_results(run)[-1]
+            if "active" in last:
+                active, spread = (f"{float(last[key]):.2f}" for key in ("active", "distance"))
+        on_train, same_train = distances(similarity, faces, train_pairs)
+        on_test, same_test = distances(similarity, faces, test_pairs)
+        accuracy = accuracy_at(on_test, same_test, best_threshold(on_train, same_train))
+        low, high = accuracy.interval
+        print(
+            f"| {name} | {accuracy.value:.1%} | {low:.1%} to {high:.1%} "
+            f"| {area_under_curve(on_test, same_test):.4f} "
+            f"| {equal_error_rate(on_test, same_test)[0]:.1%} | {accuracy.threshold:.3f} "
+            f"| {accuracy.missed} | {active} | {spread} | {seconds} |",
+            flush=True,
+        )
+        row = {"accuracy": accuracy.value, "right": accuracy.right, "seconds": seconds}
+        (output / f"{name.replace(', ', '-')}.json").write_text(json.dumps(row))
+
+
+if __name__ == "__main__":
+    main()
