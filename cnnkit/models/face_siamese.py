@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import keras
+import numpy as np
 
 from cnnkit.ops.alignment import CHIP_SIZE
 
@@ -40,7 +41,7 @@ def build_face_trunk(
     >>> build_face_trunk().output_shape
     (None, 128)
     """
-    seeds = keras.random.SeedGenerator(seed)
+    random = np.random.default_rng(seed)
     inputs = keras.Input((TRUNK_SIZE, TRUNK_SIZE, 3), name="rgb")
     # Epsilon is one grey level: a picture of one colour becomes zeros, not amplified noise.
     x = keras.layers.LayerNormalization(
@@ -49,25 +50,27 @@ def build_face_trunk(
     for index, width in enumerate(widths, start=1):
         if index == 1:
             # A stride where a pool would cost half of the whole time.
-            x = _convolution(x, width, 5, 2, f"block{index}_conv", seeds)
+            x = _convolution(x, width, 5, 2, f"block{index}_conv", random)
             continue
-        x = _convolution(x, width, 3, 1, f"block{index}_conv", seeds)
+        x = _convolution(x, width, 3, 1, f"block{index}_conv", random)
         x = keras.layers.MaxPooling2D(2, name=f"block{index}_pool")(x)
     x = keras.layers.Flatten(name="flatten")(x)
     x = keras.layers.Dropout(dropout, seed=seed, name="dropout")(x)
-    x = keras.layers.Dense(embedding_size, kernel_initializer=_initializer(seeds), name="dense")(x)
+    x = keras.layers.Dense(embedding_size, kernel_initializer=_initializer(random), name="dense")(x)
     outputs = keras.layers.UnitNormalization(name="embedding")(x)
     return keras.Model(inputs, outputs, name="trunk")
 
 
-def _convolution(x: Any, width: int, size: int, stride: int, name: str, seeds: Any) -> Any:
+def _convolution(
+    x: Any, width: int, size: int, stride: int, name: str, random: np.random.Generator
+) -> Any:
     x = keras.layers.Conv2D(
         width,
         size,
         strides=stride,
         padding="same",
         use_bias=False,
-        kernel_initializer=_initializer(seeds),
+        kernel_initializer=_initializer(random),
         name=name,
     )(x)
     # An average over few batches: small runs must be able to use it too.
@@ -75,10 +78,8 @@ def _convolution(x: Any, width: int, size: int, stride: int, name: str, seeds: A
     return keras.layers.ReLU(name=f"{name}_relu")(x)
 
 
-def _initializer(seeds: Any) -> keras.initializers.Initializer:
-    # An integer: a generator in the configuration could not be saved.
-    seed = int(keras.ops.convert_to_numpy(seeds.next())[1])
-    return keras.initializers.HeNormal(seed=seed)
+def _initializer(random: np.random.Generator) -> keras.initializers.Initializer:
+    return keras.initializers.HeNormal(seed=int(random.integers(2**31)))
 
 
 def build_siamese_encoder(trunk: keras.Model | None = None) -> keras.Model:
