@@ -1,6 +1,6 @@
-"""The VGG family (Simonyan & Zisserman 2014) as feature networks, full width and compact.
+"""The VGG family (Simonyan & Zisserman 2014): feature networks, and whole with their dense layers.
 
-One builder serves VGG-16, VGG-19 and the compact network: they differ in how many convolutions a
+One builder each serves VGG-16, VGG-19 and the compact network: they differ in how many convolutions a
 block has and how wide they are. The layer names are those of Keras' applications.
 """
 
@@ -18,6 +18,7 @@ import numpy as np
 
 from cnnkit import weights as weights_table
 from cnnkit.errors import UsageError, WeightsError
+from cnnkit.models._arguments import check_classes, check_input_shape
 
 VGG16_CONVOLUTIONS = (2, 2, 3, 3, 3)
 VGG19_CONVOLUTIONS = (2, 2, 4, 4, 4)
@@ -126,6 +127,102 @@ def build_vgg(
             x = keras.layers.ReLU(name=f"{layer}_relu")(x)
         activations[layer] = x
     return keras.Model(inputs, {layer: activations[layer] for layer in outputs}, name=name)
+
+
+def build_vgg_classifier(
+    convolutions: Sequence[int] = VGG16_CONVOLUTIONS,
+    widths: Sequence[int] = VGG_WIDTHS,
+    *,
+    input_shape: Sequence[int] = (224, 224, 3),
+    classes: int = 1000,
+    hidden: int = 4096,
+    dropout: float = 0.5,
+    preprocessing: Callable[[Any], Any] | None = caffe_preprocessing,
+    name: str = "vgg16",
+) -> keras.Model:
+    """Builds a whole VGG: blocks of 3x3 convolutions and three dense layers.
+
+    Layer names and weights are those of Keras' VGG16 and VGG19; the dropout behind both hidden
+    layers is the paper's, which Keras leaves out.
+
+    Args:
+        convolutions: number of convolutions of each block: `VGG16_CONVOLUTIONS` (138,357,544
+            weights) or `VGG19_CONVOLUTIONS` (143,667,240), or fewer.
+        widths: number of filters of each block.
+        input_shape: `(height, width, channels)`; every block halves it.
+        classes: number of classes.
+        hidden: units of the dense layers before the last.
+        dropout: share of them that is left out in training.
+        preprocessing: maps RGB in [0, 1] to what the first convolution expects; None where the
+            pictures are that already, or have no three channels.
+        name: of the model.
+
+    Returns:
+        A `keras.Model`: `(batch, height, width, channels)` -> probabilities `(batch, classes)`.
+
+    Raises:
+        ValueError: a shape that is too small, or no class.
+
+    Example:
+
+    >>> model = build_vgg_classifier((1, 1), (4, 8), input_shape=(8, 8, 3), classes=2, hidden=16)
+    >>> [layer.name for layer in model.layers if layer.get_weights()]
+    ['block1_conv1', 'block2_conv1', 'fc1', 'fc2', 'predictions']
+    """
+    input_shape = check_input_shape(input_shape, axes=2, smallest=2 ** len(convolutions))
+    check_classes(classes)
+    layers = keras.layers
+    inputs = keras.Input(input_shape, name="picture")
+    x = preprocessing(inputs) if preprocessing else inputs
+    for block, (count, width) in enumerate(zip(convolutions, widths, strict=True), start=1):
+        for conv in range(1, count + 1):
+            x = layers.Conv2D(
+                width, 3, padding="same", activation="relu", name=f"block{block}_conv{conv}"
+            )(x)
+        x = layers.MaxPooling2D(2, name=f"block{block}_pool")(x)
+    x = layers.Flatten(name="flatten")(x)
+    for dense in ("fc1", "fc2"):
+        x = layers.Dense(hidden, activation="relu", name=dense)(x)
+        x = layers.Dropout(dropout, name=f"{dense}_dropout")(x)
+    x = layers.Dense(classes, activation="softmax", name="predictions")(x)
+    return keras.Model(inputs, x, name=name)
+
+
+def load_imagenet_weights(model: keras.Model, path: str | Path | None = None) -> Path:
+    """Puts Keras' ImageNet weights into a VGG-16 or VGG-19 with 1000 classes.
+
+    Args:
+        model: as `build_vgg_classifier` makes it for 224 x 224 pictures.
+        path: of Keras' file; by default it is looked for in cnnkit's cache and in Keras' own,
+            under the name that Keras gives it. Nothing is downloaded.
+
+    Returns:
+        The path of the file.
+
+    Raises:
+        WeightsError: there is no such file, or its weights do not fit the model.
+    """
+    count = sum(isinstance(layer, keras.layers.Conv2D) for layer in model.layers)
+    file_name = f"vgg{count + 3}_weights_tf_dim_ordering_tf_kernels.h5"
+    if path is None:
+        folders = (weights_table.cache_dir(), weights_table.keras_cache_dir())
+        path = next(
+            (folder / file_name for folder in folders if (folder / file_name).is_file()), ""
+        )
+        if not path:
+            raise WeightsError(
+                f"{file_name} is not on this machine; copy it to {folders[1]}, where "
+                f"keras.applications puts it"
+            )
+    path = Path(path)
+    if not path.is_file():
+        raise WeightsError(f"{path} does not exist; give the path of {file_name}")
+    try:
+        model.load_weights(path)
+    except (OSError, ValueError, KeyError, AttributeError) as error:
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise WeightsError(f"{path} does not fit {model.name}: {reason}") from None
+    return path
 
 
 def convolution_weights(model: keras.Model) -> dict[str, tuple[np.ndarray, np.ndarray]]:
