@@ -44,17 +44,13 @@ def build_lenet5(
     input_shape = check_input_shape(input_shape, axes=2, smallest=_SMALLEST)
     check_classes(classes)
     layers = keras.layers
-    return keras.Sequential(
-        [
-            keras.Input(input_shape, name="picture"),
-            layers.Conv2D(6, 5, activation=activation, name="C1"),
-            layers.AveragePooling2D(2, name="S2"),
-            layers.Conv2D(16, 5, activation=activation, name="C3"),
-            layers.AveragePooling2D(2, name="S4"),
-            layers.Flatten(name="flatten"),
-            layers.Dense(120, activation=activation, name="C5"),
-            layers.Dense(84, activation=activation, name="F6"),
-            layers.Dense(classes, activation="softmax", name="predictions"),
-        ],
-        name=name,
-    )
+    x = inputs = keras.Input(input_shape, name="picture")
+    x = layers.Conv2D(6, 5, activation=activation, name="C1")(x)
+    x = layers.AveragePooling2D(2, name="S2")(x)
+    x = layers.Conv2D(16, 5, activation=activation, name="C3")(x)
+    x = layers.AveragePooling2D(2, name="S4")(x)
+    x = layers.Flatten(name="flatten")(x)
+    x = layers.Dense(120, activation=activation, name="C5")(x)
+    x = layers.Dense(84, activation=activation, name="F6")(x)
+    x = layers.Dense(classes, activation="softmax", name="predictions")(x)
+    return keras.Model(inputs, x, name=name)

@@ -1,7 +1,7 @@
-"""The VGG family (Simonyan & Zisserman 2014): feature networks, and whole with their dense layers.
+"""The VGG family (Simonyan & Zisserman 2014): feature networks, and whole with its dense layers.
 
-One builder each serves VGG-16, VGG-19 and the compact network: they differ in how many convolutions a
-block has and how wide they are. The layer names are those of Keras' applications.
+One builder of each serves VGG-16, VGG-19 and the compact network: they differ in how many
+convolutions a block has and how wide they are. The layer names are those of Keras' applications.
 """
 
 import difflib
