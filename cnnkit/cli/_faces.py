@@ -1,7 +1,9 @@
 """What the commands about faces share: options, the recogniser, and records."""
 
+import contextlib
 import itertools
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -10,7 +12,7 @@ from cnnkit.cli._options import RUN_PANEL
 from cnnkit.console import Console
 from cnnkit.errors import CnnkitError, ExitCode, UsageError
 from cnnkit.options import FaceOptions
-from cnnkit.results import Failure, Record
+from cnnkit.results import Failure, Milliseconds, Record
 
 if TYPE_CHECKING:
     from cnnkit.data.face_pictures import FacePicture
@@ -69,6 +71,22 @@ GalleryPath = Annotated[
         rich_help_panel=GALLERY_PANEL,
     ),
 ]
+
+
+def _check_choice(choose: str) -> str:
+    if choose not in ("center", "largest"):
+        raise UsageError(f"--choose must be center or largest, not {choose}")
+    return choose
+
+
+Choose = Annotated[
+    str,
+    typer.Option(
+        callback=_check_choice,
+        help="The face of a picture that counts: center or largest.",
+        rich_help_panel=FACE_PANEL,
+    ),
+]
 FailIfEmpty = Annotated[
     bool,
     typer.Option(
@@ -92,6 +110,7 @@ class Outcome:
         self._json, self._jsonl, self._is_single = json, jsonl, is_single
         self._records: list[Record] = []
         self._failed: CnnkitError | None = None
+        self.load_ms: dict[str, float] = {}
 
     def add(self, record: Record, lines: Sequence[str] = ()) -> None:
         """Takes a record, and its lines for people."""
@@ -159,11 +178,13 @@ def read_pictures(
     from cnnkit.data.face_pictures import read_face_picture
 
     for source in sources:
+        begin = time.monotonic()
         try:
             picture = read_face_picture(source.path)
         except CnnkitError as error:
             outcome.fail(source.path, error)
         else:
+            outcome.load_ms[source.path] = 1e3 * (time.monotonic() - begin)
             yield source, picture
 
 
@@ -171,6 +192,38 @@ def batches(pictures: Iterator[Any], size: int = 16) -> Iterator[list[Any]]:
     """Groups of neighbours: networks are faster on many faces at a time."""
     while batch := list(itertools.islice(pictures, size)):
         yield batch
+
+
+class Stopwatch:
+    """Shares out the time since the last batch of pictures among them."""
+
+    def __init__(self, outcome: Outcome):
+        self._outcome = outcome
+
+    def start(self) -> None:
+        """Before the networks look at a batch."""
+        self._begin = time.monotonic()
+
+    def stop(self, pictures: int) -> None:
+        """After they have looked at so many pictures."""
+        self._net = 1e3 * (time.monotonic() - self._begin) / max(1, pictures)
+
+    def times(self, source: "Source") -> Milliseconds:
+        """Of one picture of the batch."""
+        load = self._outcome.load_ms.pop(source.path, 0.0)
+        return Milliseconds(load=round(load, 1), net=round(self._net, 1))
+
+
+@contextlib.contextmanager
+def counted(console: Console) -> Iterator[Callable[[int, int], None]]:
+    """A progress bar for a function that tells how many pictures are done, and of how many."""
+    with console.progress() as bar:
+        task = bar.add_task("faces", total=None, status="")
+
+        def show(done: int, total: int) -> None:
+            bar.update(task, completed=done, total=total, status=f"{done} of {total} pictures")
+
+        yield show
 
 
 def check_json(json: bool, jsonl: bool) -> None:

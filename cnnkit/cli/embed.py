@@ -11,6 +11,7 @@ from cnnkit.cli._faces import (
     MaxSide,
     Model,
     Outcome,
+    Stopwatch,
     Upsample,
     batches,
     check_json,
@@ -100,6 +101,7 @@ def embed(
     rows: list[tuple[str, Face]] = []
     records: list[Record] = []
     recognizer: Any = None
+    watch = Stopwatch(outcome)
     with console.progress() as bar:
         task = bar.add_task("embed", total=len(sources), status="")
         for batch in batches(read_pictures(sources, outcome)):
@@ -110,16 +112,25 @@ def embed(
                 from cnnkit.pipelines._face_recognition import FaceRecognizer
 
                 recognizer = FaceRecognizer(options, console.note)
+            watch.start()
             found = recognizer.faces(
                 [picture for _, picture in batch], max_faces=1 if largest else None
             )
+            watch.stop(len(batch))
             for (source, picture), faces in zip(batch, found, strict=True):
                 height, width = picture.pixels.shape[:2]
                 items = tuple(
                     face_item(face, embedding=[float(value) for value in face.embedding])
                     for face in faces
                 )
-                record = Record(source.path, width, height, items, model=recognizer.model)
+                record = Record(
+                    source.path,
+                    width,
+                    height,
+                    items,
+                    model=recognizer.model,
+                    ms=watch.times(source),
+                )
                 lines = [f"{source.path}: {place(face)}" for face in faces]
                 outcome.add(record, lines or [f"{source.path}: no face"])
                 records.append(record)

@@ -5,7 +5,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cnnkit.cli._faces import FACE_PANEL, CalibrationFile, MaxSide, Model, Threshold, Upsample
+from cnnkit.cli._faces import (
+    FACE_PANEL,
+    CalibrationFile,
+    Choose,
+    MaxSide,
+    Model,
+    Threshold,
+    Upsample,
+    counted,
+)
 from cnnkit.cli._options import OUTPUT_PANEL, Device, Json, Overwrite, Quiet, Threads, Verbose
 from cnnkit.console import Console
 from cnnkit.errors import ExitCode, UsageError
@@ -43,13 +52,7 @@ def faces(
             rich_help_panel=FACE_PANEL,
         ),
     ] = None,
-    choose: Annotated[
-        str,
-        typer.Option(
-            help="The face of a picture that counts: center or largest.",
-            rich_help_panel=FACE_PANEL,
-        ),
-    ] = "center",
+    choose: Choose = "center",
     output: Annotated[
         Path | None,
         typer.Option(
@@ -86,8 +89,6 @@ def faces(
         max_side=max_side,
         upsample=upsample,
     )
-    if choose not in ("center", "largest"):
-        raise UsageError(f"--choose must be center or largest, not {choose}")
     if threshold is not None and threshold_pairs is not None:
         raise UsageError("--threshold and --threshold-pairs exclude each other")
     if output is not None and (output / "report.json").exists() and not overwrite:
@@ -99,12 +100,7 @@ def faces(
     configure(threads=threads, verbose=verbose, device=device)
     from cnnkit.pipelines.evaluate_faces import FaceJudge
 
-    with console.progress() as bar:
-        task = bar.add_task("faces", total=None, status="")
-
-        def show(done: int, total: int) -> None:
-            bar.update(task, completed=done, total=total, status=f"{done} of {total} pictures")
-
+    with counted(console) as show:
         judge = FaceJudge(options, choose=choose, on_note=console.note, on_progress=show)
         evaluation = judge.evaluate(listed, others)
     for _, error in judge.unreadable:

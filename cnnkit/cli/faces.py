@@ -8,15 +8,18 @@ import typer
 from cnnkit.cli._faces import (
     FACE_PANEL,
     CalibrationFile,
+    Choose,
     FailIfEmpty,
     GalleryPath,
     MaxSide,
     Model,
     Outcome,
+    Stopwatch,
     Threshold,
     Upsample,
     batches,
     check_json,
+    counted,
     face_item,
     place,
     read_pictures,
@@ -196,12 +199,15 @@ def identify(
         outputs = {source.path: path for source, path in zip(sources, planned, strict=True)}
         _refuse_existing(planned, overwrite)
     outcome = Outcome(console, json, jsonl, len(sources) == 1)
+    watch = Stopwatch(outcome)
     with Gallery(gallery, create=False, read_only=True) as opened:
         book: Any = None
         for batch in batches(read_pictures(sources, outcome)):
             if book is None:
                 book = _open_book(opened, options, console, threads, verbose, device)
+            watch.start()
             found = book.identify([picture for _, picture in batch], matches=matches)
+            watch.stop(len(batch))
             for (source, picture), faces in zip(batch, found, strict=True):
                 height, width = picture.pixels.shape[:2]
                 record = Record(
@@ -211,6 +217,7 @@ def identify(
                     tuple(_identified_item(one) for one in faces),
                     book.recognizer.model,
                     book.recognizer.threshold,
+                    ms=watch.times(source),
                 )
                 lines = [f"{source.path}: {_identified_line(one)}" for one in faces]
                 outcome.add(record, lines or [f"{source.path}: no face"])
@@ -474,10 +481,13 @@ def crop(
     from cnnkit.pipelines.faces import crop_face
 
     recognizer = FaceRecognizer(options, console.note)
+    watch = Stopwatch(outcome)
     for batch in batches(read):
+        watch.start()
         found = recognizer.faces(
             [picture for _, picture in batch], max_faces=1 if largest else None, embed=False
         )
+        watch.stop(len(batch))
         for (source, picture), faces in zip(batch, found, strict=True):
             height, width = picture.pixels.shape[:2]
             items, lines = [], []
@@ -493,7 +503,7 @@ def crop(
             except CnnkitError as error:
                 outcome.fail(source.path, error)
                 continue
-            record = Record(source.path, width, height, tuple(items))
+            record = Record(source.path, width, height, tuple(items), ms=watch.times(source))
             outcome.add(record, lines or [f"{source.path}: no face"])
     return outcome.finish(fail_if_empty)
 
@@ -521,13 +531,7 @@ def calibrate(
             rich_help_panel=FACE_PANEL,
         ),
     ] = None,
-    choose: Annotated[
-        str,
-        typer.Option(
-            help="The face of a picture that counts: center or largest.",
-            rich_help_panel=FACE_PANEL,
-        ),
-    ] = "center",
+    choose: Choose = "center",
     note: Annotated[
         str, typer.Option(help="What the pictures are, for those who read the file.")
     ] = "",
@@ -546,8 +550,6 @@ def calibrate(
 
     console = Console(quiet=quiet, verbose=verbose)
     options = FaceOptions(model=model, max_side=max_side, upsample=upsample)
-    if choose not in ("center", "largest"):
-        raise UsageError(f"--choose must be center or largest, not {choose}")
     if output is not None:
         _refuse_existing([output], overwrite)
     if not data.is_dir():
@@ -559,12 +561,7 @@ def calibrate(
     from cnnkit.pipelines._face_calibration import calibration_to_json, write_calibration
     from cnnkit.pipelines.evaluate_faces import FaceJudge
 
-    with console.progress() as bar:
-        task = bar.add_task("faces", total=None, status="")
-
-        def show(done: int, total: int) -> None:
-            bar.update(task, completed=done, total=total, status=f"{done} of {total} pictures")
-
+    with counted(console) as show:
         judge = FaceJudge(options, choose=choose, on_note=console.note, on_progress=show)
         calibration = judge.calibrate(data, listed, note)
     for _, error in judge.unreadable:

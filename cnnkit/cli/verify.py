@@ -1,5 +1,6 @@
 """``cnnkit verify``: do two pictures show the same person?"""
 
+import time
 from typing import Annotated
 
 import typer
@@ -18,7 +19,7 @@ from cnnkit.cli._options import OUTPUT_PANEL, Device, Json, Overwrite, Quiet, Th
 from cnnkit.console import Console
 from cnnkit.errors import CnnkitError, ExitCode, UsageError
 from cnnkit.options import FaceOptions
-from cnnkit.results import Failure, Record
+from cnnkit.results import Failure, Milliseconds, Record
 
 _DEFAULTS = FaceOptions()
 
@@ -84,14 +85,18 @@ def verify(
     from cnnkit.data.face_pictures import read_face_picture
     from cnnkit.runtime import configure
 
+    begin = time.monotonic()
     try:
         # What cannot be read is found out before the heavy imports.
         pictures = [read_face_picture(source) for source in (first, second)]
+        loaded = time.monotonic()
         configure(threads=threads, verbose=verbose, device=device)
         from cnnkit.pipelines.verify import Verifier, verdict_lines
 
         verifier = Verifier(options, on_note=console.note)
+        ready = time.monotonic()
         result = verifier.run(*pictures, faces=numbers)
+        done = time.monotonic()
     except CnnkitError as error:
         if json:
             failure = Failure(type(error).__name__, str(error))
@@ -117,6 +122,11 @@ def verify(
                 ),
                 model=result.model,
                 threshold=result.threshold,
+                ms=Milliseconds(
+                    load=round(1e3 * (loaded - begin), 1),
+                    pre=round(1e3 * (ready - loaded), 1),
+                    net=round(1e3 * (done - ready), 1),
+                ),
                 details={
                     "other": second,
                     "same": result.same,

@@ -19,6 +19,8 @@ def test_one_json_line_for_each_picture(portraits, capsys):
     assert set(both["items"][0]["box"]) == {"x1", "y1", "x2", "y2"}
     assert coffee["items"] == []
     assert coffee["error"] is None
+    assert both["ms"]["load"] > 0
+    assert both["ms"]["net"] > 0
 
 
 def test_without_a_file_json_lines_are_the_result(portraits, capsys):
