@@ -44,6 +44,7 @@ _MODULES = (
     "keras.regularizers",
     "keras.src.models.functional",
 )
+_FOREIGN_LAYERS = ("Lambda", "TorchModuleWrapper", "TFSMLayer", "JaxLayer", "FlaxLayer")
 # All that a damaged archive, file of weights or configuration may raise.
 _DAMAGE = (
     *(OSError, ValueError, TypeError, KeyError, IndexError, AttributeError, EOFError),
@@ -287,9 +288,9 @@ def _names_keras_only(configuration: Any) -> bool:
     if not isinstance(configuration, dict):
         return True
     name, module = configuration.get("class_name"), configuration.get("module")
-    if name is not None and name != "__keras_tensor__":
-        if module not in _MODULES or name in ("Lambda", "TorchModuleWrapper", "TFSMLayer"):
-            return False
+    is_object = name is not None and name != "__keras_tensor__"
+    if is_object and (module not in _MODULES or name in _FOREIGN_LAYERS):
+        return False
     return all(map(_names_keras_only, configuration.values()))
 
 

@@ -253,8 +253,13 @@ def _cut(path: Path, source: FaceSource) -> np.ndarray | None:
 
 def _read_cache(cache: Path, key: str) -> dict[str, np.ndarray | None]:
     # A damaged one, or one of other settings, is made again.
-    damage = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error)
-    with contextlib.suppress(*damage), np.load(cache, allow_pickle=False) as file:
+    damage = (OSError, ValueError, KeyError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error)
+    # Opened here: of a damaged file np.load would leave the handle open.
+    with (
+        contextlib.suppress(*damage),
+        cache.open("rb") as opened,
+        np.load(opened, allow_pickle=False) as file,
+    ):
         if str(file["key"]) == key:
             known: dict[str, np.ndarray | None] = dict.fromkeys(file["missed"].tolist())
             known.update(zip(file["found"].tolist(), file["values"], strict=True))
