@@ -53,8 +53,10 @@ _MOST_PAIRS = 3000
 _MOST_STRANGERS = 200_000
 _CHUNK = 64
 _WARMUP_STEPS = 50
-# Weight of the squares of the head's weights, which are of features of variance 1.
-_RIDGE = 1e-3
+# Weight of the squared deviations of the head's weights, of features of variance 1, from their
+# mean: without reason to the contrary all dimensions count the same. Found by cross-validation on
+# the training people of LFW's View 1.
+_RIDGE = 0.03
 # No triplet of a batch can be told apart where the mean distance is this part of the margin.
 _COLLAPSED_SPREAD = 1.0 / 3.0
 _STUCK_LOSS = 0.9
@@ -447,7 +449,8 @@ class TripletTrainer(keras.Model):
 class PairTrainer(keras.Model):
     """A head of pairs with the binary cross-entropy of all pairs of a batch.
 
-    Same and different pairs weigh the same, however many there are of each.
+    Same and different pairs weigh the same, however many there are of each. A penalty keeps the
+    weights of the dimensions near each other.
 
     Args:
         head: of `build_pair_head`.
@@ -495,7 +498,7 @@ class PairTrainer(keras.Model):
         ):
             tracker.update_state(value)
         kernel = self.head.get_layer("logit").kernel
-        return loss + _RIDGE * ops.sum(ops.square(kernel))
+        return loss + _RIDGE * ops.sum(ops.square(kernel - ops.mean(kernel)))
 
     def compute_metrics(self, x, y, y_pred, sample_weight=None):
         return {metric.name: metric.result() for metric in self.metrics}
