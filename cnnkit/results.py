@@ -338,6 +338,31 @@ class NetworkSummary:
         return tuple(layer.name for layer in self.layers if layer.multiply_adds is None)
 
 
+@dataclass(frozen=True, eq=False)
+class FilteredImage:
+    """A picture after one convolution or pooling.
+
+    Attributes:
+        image: what went in: float `(height, width)`, or with three channels, in [0, 1].
+        output: float64, what came out, channels last if there are any.
+        kernel: float64 `(rows, columns)`, None for a pooling.
+        name: of the kernel or of the pooling, for people.
+        window: rows and columns of the window.
+        stride: of the window.
+        padding: pixels added at the top and bottom, and at the left and right.
+        arithmetic: the formulas of the output's height and width, with their numbers.
+    """
+
+    image: Any
+    output: Any
+    kernel: Any
+    name: str
+    window: tuple[int, int]
+    stride: int
+    padding: tuple[tuple[int, int], tuple[int, int]]
+    arithmetic: tuple[str, str]
+
+
 def to_plain(value: Any) -> Any:
     """Dataclasses, tuples, paths and NumPy arrays as what `json.dumps` takes.
 

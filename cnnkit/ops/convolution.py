@@ -140,6 +140,39 @@ def convolution_multiply_adds(
     return math.prod(output) * math.prod(kernel) * (channels // groups) * filters
 
 
+def weights_arithmetic(
+    output: Sequence[int],
+    inputs: Sequence[int],
+    units: int,
+    *,
+    groups: int = 1,
+    bias: bool = True,
+) -> list[str]:
+    """How the weights and the work of a convolution or dense layer come about, in two lines.
+
+    Args:
+        output: places at which the weights are used; none for a dense layer.
+        inputs: what one unit sees: the kernel and then the channels, or all that goes in.
+        units: number of filters or units.
+        groups: of a convolution.
+        bias: whether each unit has one.
+
+    >>> for line in weights_arithmetic((10, 10), (5, 5, 3), 16):
+    ...     print(line)
+    parameters: 5*5*3*16 + 16 = 1,216
+    multiply-adds: 10*10 * 5*5*3*16 = 120,000
+    """
+    seen = "*".join(map(str, inputs)) + (f"/{groups}" if groups > 1 else "")
+    weights = math.prod(inputs) // groups * units
+    places = "*".join(map(str, output)) + " * " if output else ""
+    biases = f" + {units}" if bias else ""
+    total = weights + (units if bias else 0)
+    return [
+        f"parameters: {seen}*{units}{biases} = {total:,}",
+        f"multiply-adds: {places}{seen}*{units} = {math.prod(output) * weights:,}",
+    ]
+
+
 @dataclass(frozen=True)
 class ReceptiveField:
     """What the units of a layer see of the input, along one axis.
@@ -331,13 +364,7 @@ def _trace_word(
     if kind == "conv":
         parameters = convolution_parameters(kernel, channels, count, groups=groups)
         work = convolution_multiply_adds(output, kernel, channels, count, groups=groups)
-        inside = str(channels) if groups == 1 else f"{channels}/{groups}"
-        weights = "*".join([*map(str, kernel), inside, str(count)])
-        places = "*".join(map(str, output))
-        arithmetic += [
-            f"parameters: {weights} + {count} = {parameters:,}",
-            f"multiply-adds: {places} * {weights} = {work:,}",
-        ]
+        arithmetic += weights_arithmetic(output, (*kernel, channels), count, groups=groups)
     layer = LayerSummary(
         word,
         {"pool": "maxpool"}.get(kind, kind),
@@ -361,18 +388,14 @@ def _trace_whole(
     if len(shape) > 1:
         fields = tuple(field.union(n) for field, n in zip(fields, shape[:-1], strict=True))
     numbers = math.prod(shape)
-    arithmetic = []
+    arithmetic: list[str] = []
     parameters = work = 0
     if kind == "fc":
         if units < 1:
             raise ValueError(f"must have at least one unit. Received: {word!r}")
         work = numbers * units
         parameters = work + units
-        inputs = "*".join(map(str, shape))
-        arithmetic = [
-            f"parameters: {inputs} * {units} + {units} = {parameters:,}",
-            f"multiply-adds: {inputs} * {units} = {work:,}",
-        ]
+        arithmetic = weights_arithmetic((), shape, units)
     elif kind == "flatten" and len(shape) > 1:
         arithmetic = [f"size: {'*'.join(map(str, shape))} = {numbers:,}"]
     output = {"fc": (units,), "gap": shape[-1:], "flatten": (numbers,)}[kind]

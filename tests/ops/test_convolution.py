@@ -193,8 +193,8 @@ def test_the_arithmetic_is_written_out():
     )
     assert pool.arithmetic == ("size: floor((10 + 2*0 - 3)/2) + 1 = 4",)
     assert dense.arithmetic == (
-        "parameters: 4*4*16 * 10 + 10 = 2,570",
-        "multiply-adds: 4*4*16 * 10 = 2,560",
+        "parameters: 4*4*16*10 + 10 = 2,570",
+        "multiply-adds: 4*4*16*10 = 2,560",
     )
 
 
