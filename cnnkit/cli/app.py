@@ -7,7 +7,18 @@ import typer
 import typer.core
 
 import cnnkit
-from cnnkit.cli import doctor, embed, evaluate, faces, samples, stylize, train, verify, weights
+from cnnkit.cli import (
+    doctor,
+    embed,
+    evaluate,
+    faces,
+    samples,
+    stylize,
+    train,
+    verify,
+    visualize,
+    weights,
+)
 from cnnkit.console import Console
 from cnnkit.errors import CnnkitError, ExitCode
 
@@ -41,6 +52,7 @@ app.command("stylize")(stylize.stylize)
 app.command("verify")(verify.verify)
 app.add_typer(faces.app, name="faces")
 app.command("embed")(embed.embed)
+app.add_typer(visualize.app, name="visualize")
 app.command("samples")(samples.samples)
 app.add_typer(weights.app, name="weights")
 app.add_typer(train.app, name="train")
