@@ -19,6 +19,7 @@ import numpy as np
 from _measure import machine
 
 from cnnkit.data.pairs import Pair, read_pairs
+from cnnkit.data.people import read_people
 from cnnkit.metrics.verification import (
     accuracy_at,
     area_under_curve,
@@ -30,7 +31,8 @@ from cnnkit.options import FACE_FORMS, MININGS, FaceTrainOptions
 from cnnkit.pipelines._face_analysis import FaceAnalyzer
 from cnnkit.pipelines._face_calibration import calibration_to_json, fit_face_calibration
 from cnnkit.pipelines.face_chips import MainFaces
-from cnnkit.training.faces import prepare_faces, read_people, read_results, train_faces
+from cnnkit.training._face_data import prepare_faces
+from cnnkit.training.faces import read_results, train_faces
 
 
 def distances(

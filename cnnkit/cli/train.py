@@ -257,9 +257,10 @@ def faces(
 
     pairs = None if val_pairs is None else read_pairs(val_pairs, images)
     configure(threads=threads, verbose=verbose, device=device)
+    from cnnkit.data.people import read_people
     from cnnkit.pipelines._face_calibration import calibration_to_json, fit_face_calibration
     from cnnkit.pipelines.face_chips import MainFaces
-    from cnnkit.training.faces import read_people, train_faces
+    from cnnkit.training.faces import train_faces
 
     def calibrate(distances: Any, same: Any, strangers: Any, model_hash: str) -> dict[str, Any]:
         note = f"cnnkit train faces, {len(distances)} pairs of people kept for validation"
