@@ -297,7 +297,7 @@ def plot_filtering(
     """Draws a picture, the window that slid over it, and what came out.
 
     What a kernel gives has a sign: blue where it is negative, red where it is positive, white where
-    the kernel saw nothing.
+    the kernel saw nothing. The darkest half percent of the pixels share one colour.
 
     Args:
         image: `(height, width)` or `(height, width, 3)` in [0, 1].
@@ -332,11 +332,12 @@ def plot_filtering(
     if kernel is None:
         after.imshow(np.clip(output, 0, 1), cmap="gray", vmin=0, vmax=1)
     else:
-        most = float(np.abs(output).max()) or 1.0
+        # A few extreme pixels must not make all others pale.
+        most = float(np.quantile(np.abs(output), 0.995)) or float(np.abs(output).max()) or 1.0
         shown = after.imshow(output, cmap="RdBu_r", vmin=-most, vmax=most)
         below = after.inset_axes((0.0, -0.09, 1.0, 0.035))
         bar = figure.colorbar(shown, cax=below, orientation="horizontal")
-        bar.set_ticks([-most, 0, most], labels=[f"{-most:.3g}", "0", f"{most:.3g}"])
+        bar.set_ticks([-most, 0, most], labels=[f"−{most:.3g}", "0", f"{most:.3g}"])
         bar.ax.tick_params(labelsize=8, colors=_INK, length=0)
         bar.outline.set_visible(False)
     sizes = (image.shape[:2], window, output.shape[:2])
@@ -346,7 +347,7 @@ def plot_filtering(
         axes.set_yticks([])
         for spine in axes.spines.values():
             spine.set_color(_PALE)
-    for column, sign in ((1, "∗"), (3, "=")):
+    for column, sign in ((1, "→" if kernel is None else "∗"), (3, "→" if kernel is None else "=")):
         axes = figure.add_subplot(grid[0, column])
         axes.set_axis_off()
         axes.text(0.5, 0.5, sign, ha="center", va="center", fontsize=22, color=_INK)

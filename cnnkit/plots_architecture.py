@@ -268,7 +268,7 @@ def _lanes(
         # The longest branch goes straight on, shortcuts above it.
         longest = max(range(len(branches)), key=lambda i: len(branches[i])) if branches else 0
         above = iter(range(1, len(branches) + 1))
-        return [0.0 if i == longest else float(next(above)) for i in range(len(branches))]
+        return [0.0 if i == longest else 1.2 * next(above) for i in range(len(branches))]
     return [(len(branches) - 1) / 2 - i for i in range(len(branches))]
 
 

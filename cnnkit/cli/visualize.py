@@ -165,6 +165,8 @@ def edges(
     stem = "stdin" if image == _STDIN else Path(image).stem
     path = output or Path(f"{stem}-{'pooled' if pool else 'edges'}.png")
     _check_png(path, "-o", overwrite)
+    if image != _STDIN and path.exists() and Path(image).exists() and path.samefile(image):
+        raise UsageError(f"-o {path} is the picture itself; give another name")
     from cnnkit.images import read_image, write_bytes
     from cnnkit.pipelines.visualize_edges import visualize_edges
     from cnnkit.plots import encode_figure, plot_filtering
@@ -181,8 +183,8 @@ def edges(
             flip=flip,
         )
         lines = [
-            f"{axis}: (n + 2p - f)/s + 1 = {line}"
-            for axis, line in zip(("height", "width "), found.arithmetic, strict=True)
+            f"{axis}: floor((n + 2p - f)/s) + 1 = {line}"
+            for axis, line in zip(("height", "width"), found.arithmetic, strict=True)
         ]
         title = f"{found.name}, {padding}, stride {found.stride}"
         figure = plot_filtering(
@@ -242,12 +244,14 @@ def _show_network(console: Console, summary: NetworkSummary, json: bool, plot: P
             }
         )
         return
-    console.table(_table(summary, console.verbose))
+    console.table(_table(summary))
+    if console.verbose:
+        _show_arithmetic(console, summary)
     if summary.uncounted:
         console.note(f"multiply-adds not counted: {', '.join(summary.uncounted)}")
 
 
-def _table(summary: NetworkSummary, verbose: bool) -> Table:
+def _table(summary: NetworkSummary) -> Table:
     has_kinds = any(layer.inputs for layer in summary.layers)
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("layer", overflow="fold")
@@ -264,13 +268,22 @@ def _table(summary: NetworkSummary, verbose: bool) -> Table:
         work = "?" if layer.multiply_adds is None else f"{layer.multiply_adds:,}"
         sees = "?" if layer.receptive_field is None else _by(layer.receptive_field)
         add(layer.name, layer.kind, _by(layer.output_shape), f"{layer.parameters:,}", work, sees)
-        lines = list(layer.arithmetic)
-        if layer.start and any(layer.jump or ()):
-            lines.append(f"sees: from {_listed(layer.start)} on, every {_listed(layer.jump)}")
-        for line in lines if verbose else ():
-            table.add_row(f"  {line}", style="dim")
     add("total", "", "", f"{summary.parameters:,}", f"{summary.multiply_adds:,}", "", style="bold")
     return table
+
+
+def _show_arithmetic(console: Console, summary: NetworkSummary) -> None:
+    for layer in summary.layers:
+        lines = list(layer.arithmetic)
+        if layer.start and layer.jump and any(layer.jump):
+            lines.append(
+                f"sees: {_by(layer.receptive_field)}, the first from {_listed(layer.start)} on, "
+                f"then every {_listed(layer.jump)}"
+            )
+        if lines:
+            console.result(f"\n{layer.name}")
+        for line in lines:
+            console.result(f"  {line}")
 
 
 def _by(sizes: tuple[int | None, ...]) -> str:

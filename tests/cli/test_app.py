@@ -19,7 +19,7 @@ from cnnkit.errors import (
     WeightsError,
 )
 
-COMMANDS = ("stylize", "samples", "weights", "train", "doctor")
+COMMANDS = ("stylize", "visualize", "samples", "weights", "train", "doctor")
 
 
 @pytest.fixture
