@@ -9,7 +9,7 @@ from PIL import Image
 
 from cnnkit.data.pairs import Pair
 from cnnkit.data.people import find_people
-from cnnkit.errors import CnnkitError, DataError
+from cnnkit.errors import CnnkitError, DataError, DivergenceError
 from cnnkit.models.face_similarity import load_face_similarity
 from cnnkit.options import FaceTrainOptions
 from cnnkit.training import _face_data, faces
@@ -460,3 +460,11 @@ def test_a_folder_with_another_run_is_refused(people, tmp_path):
     names = [f"person{i:02d}" for i in range(11)]
     with pytest.raises(CnnkitError, match=r"other settings \(people_hash\)"):
         train(people, tmp_path, BINARY, train_people=names)
+
+
+def test_a_loss_that_is_not_finite_is_one_clear_line_after_the_restarts(people, tmp_path):
+    options = FaceTrainOptions(**{**BINARY.__dict__, "learning_rate": 1e38, "restarts": 1})
+    notes = []
+    with pytest.raises(DivergenceError, match="not a finite number, after 1 restarts; give a low"):
+        train(people, tmp_path, options, on_note=notes.append)
+    assert any("taken up from" in note for note in notes)
