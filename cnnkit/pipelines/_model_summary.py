@@ -111,6 +111,8 @@ def _summarize(
     work, lines = _work(operation, kind, shapes[0], output_shape, kernel, parameters)
     if kernel and kind not in _TRANSPOSED and None not in shapes[0][:-1]:
         lines = [*_size_lines(operation, shapes[0], kernel, stride, dilation), *lines]
+    if kind == "Flatten" and None not in output_shape:
+        lines = [f"size: {'*'.join(map(str, shapes[0]))} = {output_shape[0]:,}"]
     fields = _fields(operation, kind, shapes[0], before, kernel, stride, dilation)
     columns = [
         None if fields is None else tuple(getattr(field, name) for field in fields)
