@@ -11,6 +11,7 @@ DIR has the folders of people and the four lists. A run that was stopped goes on
 
 import argparse
 import json
+import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -79,6 +80,7 @@ def main() -> None:
         f"scratch, {mining}": FaceTrainOptions(mining=mining, steps=arguments.steps, restarts=0)
         for mining in MININGS
     }
+    runs["scratch, defaults"] = FaceTrainOptions()
     print(machine())
     print("| model | accuracy | 95 % | AUC | EER | threshold | missed | active | spread | s |")
     print("| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |", flush=True)
@@ -98,7 +100,13 @@ def main() -> None:
                 (run / cache.name).hardlink_to(cache)
             begin = time.monotonic()
             result = train_faces(
-                [data], run, options, source=source, calibrate=calibrate, train_people=people
+                [data],
+                run,
+                options,
+                source=source,
+                calibrate=calibrate,
+                train_people=people,
+                on_note=lambda text: print(text, file=sys.stderr, flush=True),
             )
             seconds = f"{time.monotonic() - begin:.0f}"
             similarity = load_face_similarity(str(result.model))
