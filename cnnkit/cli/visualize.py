@@ -183,8 +183,8 @@ def edges(
             flip=flip,
         )
         lines = [
-            f"{axis}: floor((n + 2p - f)/s) + 1 = {line}"
-            for axis, line in zip(("height", "width"), found.arithmetic, strict=True)
+            f"{axis:<7} floor((n + 2p - f)/s) + 1 = {line}"
+            for axis, line in zip(("height:", "width:"), found.arithmetic, strict=True)
         ]
         title = f"{found.name}, {padding}, stride {found.stride}"
         figure = plot_filtering(

@@ -157,7 +157,7 @@ def test_edges_are_a_figure_beside_the_current_folder(capsys, cat):
     assert capsys.readouterr().out.splitlines() == [
         "cat-edges.png  30x20 -> 28x18",
         "  height: floor((n + 2p - f)/s) + 1 = (20 + 2*0 - 3)/1 + 1 = 18",
-        "  width: floor((n + 2p - f)/s) + 1 = (30 + 2*0 - 3)/1 + 1 = 28",
+        "  width:  floor((n + 2p - f)/s) + 1 = (30 + 2*0 - 3)/1 + 1 = 28",
     ]
     # Red is positive: bright turns to dark somewhere.
     pixels = read_image("cat-edges.png").pixels

@@ -56,7 +56,15 @@ def test_resnet50_is_that_of_keras():
     np.testing.assert_allclose(np.asarray(ours(images)), np.asarray(theirs(images)), atol=1e-5)
 
 
-@pytest.mark.parametrize("shortcut", ["projection", "zero_padding", "all_projections", "none"])
+@pytest.mark.parametrize(
+    "shortcut",
+    [
+        "projection",
+        "zero_padding",
+        pytest.param("all_projections", marks=pytest.mark.slow),
+        pytest.param("none", marks=pytest.mark.slow),
+    ],
+)
 def test_it_learns_everywhere_with_every_shortcut(shortcut):
     model = build_resnet(18, (32, 40, 3), classes=3, shortcut=shortcut)
     assert_gradients_reach_every_weight(model)
