@@ -285,6 +285,8 @@ def trace_shapes(text: str) -> NetworkSummary:
     shape = tuple(map(int, words[0].split("x")))
     if 0 in shape:
         raise ValueError(f"word 1 must have no axis of size 0. Received: {words[0]!r}")
+    if len(words) == 1:
+        raise ValueError(f"word 2 must be a layer such as {_LAYERS_BY_EXAMPLE}. Received: ''")
     fields = (ReceptiveField(),) * (len(shape) - 1)
     layers: list[LayerSummary] = []
     for number, word in enumerate(words[1:], start=2):

@@ -203,6 +203,7 @@ def test_the_arithmetic_is_written_out():
     [
         ("", "word 1 must be the input, .* such as 14x14x3. Received: ''"),
         ("conv5-16", "word 1 must be the input, .*Received: 'conv5-16'"),
+        ("14x14x3", "word 2 must be a layer such as conv5-16, .*Received: ''"),
         ("14x0x3 pool2", "word 1 must have no axis of size 0. Received: '14x0x3'"),
         ("14x14x3 cov5-16", "word 2, 'cov5-16': must be a layer such as conv5-16, pool2"),
         ("14x14x3 pool2 conv5", "word 3, 'conv5': must be convF-N, such as conv5-16"),
