@@ -405,7 +405,7 @@ def draw_labels(
 
     Example:
 
-    >>> draw_labels(np.zeros((50, 80, 3), np.uint8), [(9, 9, 30, 30)], ["Ada"], [True]).max() > 0
+    >>> bool(draw_labels(np.zeros((50, 80, 3), np.uint8), [(9, 9, 30, 30)], ["Ada"], [True]).any())
     True
     """
     from PIL import Image, ImageDraw
