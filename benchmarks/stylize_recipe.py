@@ -95,7 +95,7 @@ def compare(name: str, content: np.ndarray, style: np.ndarray, size: int, backbo
             "learning_rate": 0.02,
             "ema": 0.99,
         },
-        "L-BFGS, few steps": {"optimizer": "lbfgs", "scale_steps": (60, 40, 20)},
+        "L-BFGS, few steps": {"optimizer": "lbfgs", "scale_steps": (40, 20, 40)},
         "L-BFGS, more steps": {"optimizer": "lbfgs", "scale_steps": (100, 80, 70)},
         "ours, standard": {},
     }
