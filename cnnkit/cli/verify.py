@@ -145,7 +145,7 @@ def verify(
         for picture, one in zip(pictures, faces, strict=True):
             console.result(f"  {picture.source}: {', '.join([place(one), *face_warnings(one)])}")
             if one.is_fallback:
-                console.note(f"{picture.source}: the face was found only at a second look; it may be none")
+                console.note(f"{picture.source}: found only at a second look")
     return int(ExitCode.DONE if result.same else ExitCode.NO)
 
 
