@@ -108,20 +108,16 @@ def enroll(
             task = bar.add_task("enrol", total=sum(len(s) for _, s in people), status="")
             for person, sources in people:
                 read = Outcome(console, True, False, len(sources) == 1)
-                rows, looked = [], 0
+                rows = []
                 for batch in batches(read_pictures(sources, read)):
                     if book is None:
                         book = _open_book(opened, options, console, threads, verbose, device)
                     found = book.find([picture for _, picture in batch])
-                    for (source, picture), (faces, known) in zip(batch, found, strict=True):
-                        looked += 1
+                    for (source, picture), faces in zip(batch, found, strict=True):
                         try:
-                            one = book.recognizer.pick(picture, faces, face)
+                            rows.append(book.pick(picture, faces, face)[1])
                         except CnnkitError as error:
                             read.fail(source.path, error)
-                        else:
-                            index = next(i for i, other in enumerate(faces) if other is one)
-                            rows.append(known[index])
                     bar.update(task, advance=len(batch), status=person)
                 outcome.absorb(read)
                 if not rows:

@@ -77,13 +77,13 @@ class FaceBook:
             NoFaceError: a picture without a face.
             GalleryError: the gallery cannot be written, or knows a face under another name.
         """
-        chosen, rows = [], []
         read = [_as_face_picture(picture) for picture in pictures]
-        for picture, (faces, known) in zip(read, self.find(read), strict=True):
-            one = self.recognizer.pick(picture, faces, face)
-            chosen.append(one)
-            rows.append(known[next(i for i, other in enumerate(faces) if other is one)])
-        return self.gallery.enroll(name, rows), chosen
+        picked = [
+            self.pick(picture, found, face)
+            for picture, found in zip(read, self.find(read), strict=True)
+        ]
+        enrolment = self.gallery.enroll(name, [row for _, row in picked])
+        return enrolment, [one for one, _ in picked]
 
     def find(self, pictures: Sequence[FacePicture]) -> list[tuple[list[Face], list[FaceRow]]]:
         """All faces of pictures: from the gallery's memory, or encoded, and remembered there.
@@ -113,9 +113,25 @@ class FaceBook:
             results.append((faces, rows))
         return results
 
-    def store(self, name: str, rows: Sequence[FaceRow]) -> Enrolment:
-        """Stores faces of `find` as a person's, all or none."""
-        return self.gallery.enroll(name, rows)
+    def pick(
+        self,
+        picture: FacePicture,
+        found: tuple[list[Face], list[FaceRow]],
+        number: int | None = None,
+    ) -> tuple[Face, FaceRow]:
+        """The face of a picture that is meant, of what `find` gave.
+
+        Args:
+            picture: for messages.
+            found: its faces, the largest first, and the same as rows for the gallery.
+            number: from 1 for the largest; None for the largest, with a note if there are more.
+
+        Raises:
+            NoFaceError: there is none, or not as many.
+        """
+        faces, rows = found
+        face = self.recognizer.pick(picture, faces, number)
+        return face, rows[next(i for i, other in enumerate(faces) if other is face)]
 
     def identify(self, pictures: Sequence[Any], *, matches: int = 2) -> list[list[IdentifiedFace]]:
         """Says who is in pictures.
