@@ -77,7 +77,7 @@ class FaceAnalyzer:
         steady: find the five points from several boxes around the face and take their mean. dlib
             uses one box; the points then hang on where its coarse grid put it.
         mirror: the embedding is the mean of those of the face and its mirror image. dlib's
-            published figures are without; errors on labelled pairs fall by a third.
+            published figures are without.
         encoder: a `keras.Model`, chips `(N, 150, 150, 3)` in 0..255 -> embeddings `(N, D)`; dlib's
             by default.
 
