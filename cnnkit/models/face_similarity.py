@@ -9,7 +9,6 @@ A file of `cnnkit train faces` is a `.keras` file of Keras' own layers with one 
 
 import hashlib
 import json
-import struct
 import tempfile
 import zipfile
 import zlib
@@ -45,11 +44,11 @@ _MODULES = (
     "keras.src.models.functional",
 )
 _FOREIGN_LAYERS = ("Lambda", "TorchModuleWrapper", "TFSMLayer", "JaxLayer", "FlaxLayer")
-# All that a damaged archive, file of weights or configuration may raise.
-_DAMAGE = (
-    *(OSError, ValueError, TypeError, KeyError, IndexError, AttributeError, EOFError),
-    *(RuntimeError, NotImplementedError, struct.error, zipfile.BadZipFile, zlib.error),
-)
+# What reading a damaged archive raises; RuntimeError where it claims to be encrypted, or packed in
+# a way that Python does not know. What is read is compared with the hashes of what was written, so
+# that nothing after it has to guess.
+_DAMAGED_ARCHIVE = (OSError, EOFError, RuntimeError, ValueError, zipfile.BadZipFile, zlib.error)
+_PACKINGS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 
 
 @dataclass(frozen=True)
@@ -212,7 +211,9 @@ def save_face_similarity(path: str | Path, similarity: FaceSimilarity, model: ke
         temporary = Path(folder) / "model.keras"
         model.save(temporary)
         with zipfile.ZipFile(temporary, "a") as archive:
-            archive.writestr(MEMBER, json.dumps({**values, **settings}, indent=1))
+            members = {name: _sha256(archive.read(name)) for name in archive.namelist()}
+            text = json.dumps({**values, **settings, "members": members}, indent=1)
+            archive.writestr(MEMBER, text)
         write_bytes(path, temporary.read_bytes())
 
 
@@ -242,24 +243,55 @@ def load_face_similarity(model: str = DLIB) -> FaceSimilarity:
     other = WeightsError(
         f"{path} is no model of faces; give dlib, or a .keras file of `cnnkit train faces`"
     )
+    damaged = WeightsError(f"{path} is damaged; copy it again, or train it again")
     try:
-        with zipfile.ZipFile(path) as archive:
-            if sum(member.file_size for member in archive.infolist()) > _MOST_BYTES:
-                raise other
-            if MEMBER not in archive.namelist():
-                raise other
-            values = json.loads(archive.read(MEMBER))
-            configuration = json.loads(archive.read("config.json"))
-        if values["format"] != FORMAT or not _names_keras_only(configuration):
+        members = _read_archive(path)
+        if MEMBER not in members:
             raise other
+        values = json.loads(members.pop(MEMBER))
+        configuration = json.loads(members.get("config.json", b""))
+    except _DAMAGED_ARCHIVE:
+        raise damaged from None
+    if values.get("format") != FORMAT or not _names_keras_only(configuration):
+        raise other
+    if values.get("members") != {name: _sha256(data) for name, data in members.items()}:
+        raise damaged
+    try:
         network = keras.models.load_model(path, compile=False, safe_mode=True)
+    except (TypeError, ValueError):
+        # The file is whole: this Keras does not know what another wrote.
+        made_by = json.loads(members["metadata.json"]).get("keras_version", "another version")
+        raise WeightsError(
+            f"{path} was made with Keras {made_by}, and Keras {keras.__version__} cannot read it; "
+            "update Keras, or train it again"
+        ) from None
+    try:
         similarity = _restore(network, values)
-        is_whole = similarity.hash == values["hash"]
-    except _DAMAGE:
-        is_whole = False
-    if not is_whole:
-        raise WeightsError(f"{path} is damaged; copy it again, or train it again")
+    except (KeyError, TypeError, ValueError):
+        raise damaged from None
+    if similarity.hash != values.get("hash"):
+        raise damaged
     return similarity
+
+
+def _read_archive(path: Path) -> dict[str, bytes]:
+    """The members of a file, by name.
+
+    Raises:
+        ValueError: it would unpack to too much, or is packed in a way that Keras does not use;
+            what else a damaged archive raises stands in `_DAMAGED_ARCHIVE`.
+    """
+    with zipfile.ZipFile(path) as archive:
+        listed = archive.infolist()
+        if sum(member.file_size for member in listed) > _MOST_BYTES:
+            raise ValueError("too large")
+        if any(member.compress_type not in _PACKINGS for member in listed):
+            raise ValueError("packed in another way")
+        return {member.filename: archive.read(member) for member in listed}
+
+
+def _sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
 
 
 def _restore(network: keras.Model, values: Mapping[str, Any]) -> FaceSimilarity:

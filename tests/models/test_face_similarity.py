@@ -270,6 +270,34 @@ def test_a_file_that_names_more_than_layers_of_keras_is_refused_unread(
         load_face_similarity(path)
 
 
+def test_a_file_of_another_keras_says_which_one(pairs_file, monkeypatch):
+    def unknown(*args, **kwargs):
+        raise TypeError("unexpected keyword argument 'quantization'")
+
+    monkeypatch.setattr(keras.models, "load_model", unknown)
+    with pytest.raises(WeightsError, match=rf"was made with Keras {keras.__version__}, and Keras"):
+        load_face_similarity(str(pairs_file))
+
+
+def test_a_fault_of_ours_is_not_called_damage(pairs_file, monkeypatch):
+    def fault(*args, **kwargs):
+        raise AttributeError("a bug")
+
+    monkeypatch.setattr(keras.models, "load_model", fault)
+    with pytest.raises(AttributeError, match="a bug"):
+        load_face_similarity(str(pairs_file))
+
+
+@pytest.mark.parametrize("member", ["config.json", "metadata.json", "model.weights.h5"])
+def test_every_part_is_held_to_its_hash(pairs_file, tmp_path, member):
+    with zipfile.ZipFile(pairs_file) as archive:
+        data = archive.read(member)
+    changed = data[:-1] + b" " + data[-1:] if member.endswith("json") else data + b"\0"
+    path = rewrite(pairs_file, tmp_path / "a.keras", **{member: changed})
+    with pytest.raises(WeightsError, match="is damaged"):
+        load_face_similarity(path)
+
+
 def test_an_encoder_of_other_chips_is_refused(tmp_path):
     inputs = keras.Input((32, 32, 3))
     model = keras.Model(inputs, keras.layers.Flatten()(inputs))
