@@ -25,6 +25,28 @@ def check_input_shape(input_shape: Sequence[int], axes: int, smallest: int) -> t
     return shape
 
 
+def smallest_input(filters: Sequence[int], kernel_size: int, pool_size: int) -> int:
+    """The shortest side that valid convolutions, each with a pooling, leave one place of.
+
+    Raises:
+        ValueError: no convolution, or a size below 1.
+
+    Back from the end: (1 * 2 + 4) * 2 + 4 places for two convolutions of 5 and poolings of 2.
+
+    >>> smallest_input((16, 32), kernel_size=5, pool_size=2)
+    16
+    """
+    if not filters or min(*filters, kernel_size, pool_size) < 1:
+        raise ValueError(
+            "filters, kernel_size and pool_size must be at least 1. "
+            f"Received: {filters}, {kernel_size}, {pool_size}"
+        )
+    smallest = 1
+    for _ in filters:
+        smallest = smallest * pool_size + kernel_size - 1
+    return smallest
+
+
 def check_classes(classes: int) -> None:
     """Raises `ValueError` unless there is a class to tell.
 

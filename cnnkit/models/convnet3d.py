@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import keras
 
-from cnnkit.models._arguments import check_classes, check_input_shape
+from cnnkit.models._arguments import check_classes, check_input_shape, smallest_input
 
 
 def build_convnet3d(
@@ -41,14 +41,7 @@ def build_convnet3d(
     >>> [model.get_layer(layer).output.shape[1:] for layer in ("conv1", "conv2")]
     [(10, 10, 10, 16), (6, 6, 6, 32)]
     """
-    if not filters or min(*filters, kernel_size, pool_size) < 1:
-        raise ValueError(
-            "filters, kernel_size and pool_size must be at least 1. "
-            f"Received: {filters}, {kernel_size}, {pool_size}"
-        )
-    smallest = 1
-    for _ in filters:
-        smallest = smallest * pool_size + kernel_size - 1
+    smallest = smallest_input(filters, kernel_size, pool_size)
     input_shape = check_input_shape(input_shape, axes=3, smallest=smallest)
     check_classes(classes)
     layers = keras.layers
