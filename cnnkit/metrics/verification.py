@@ -422,57 +422,6 @@ def false_accept_rate(
     return accepted / different.size, wilson_interval(accepted, different.size)
 
 
-def tail_false_accept_rate(
-    distances: np.ndarray, same: np.ndarray, threshold: float, tail: float = 0.05
-) -> float:
-    """The false accept rate at a threshold below which hardly any different pair was seen.
-
-    The nearest different pairs are taken for the tail of an exponential distribution ("peaks over
-    threshold" with shape 0): below their quantile `u` the rate falls as `tail * exp((t - u) / m)`
-    with `m` the mean of `u - d` over them. An extrapolation, to be named as one.
-
-    Args:
-        distances: `(N,)`, NaN for missed pairs, which are left out.
-        same: `(N,)` booleans.
-        threshold: above the quantile the counted rate is returned.
-        tail: share of the different pairs that make the tail, in (0, 1).
-
-    Raises:
-        ValueError: the tail has fewer than 10 different pairs.
-    """
-    counted, _ = false_accept_rate(distances, same, threshold)
-    distances, same = _measured(distances, same)
-    different = np.sort(distances[~same])
-    count = int(tail * different.size)
-    if count < 10 or count >= different.size:
-        raise ValueError(
-            f"expected 10 different pairs in the tail. Received: {count} of {different.size}"
-        )
-    quantile = different[count]
-    mean = float(np.mean(quantile - different[:count]))
-    if threshold >= quantile or mean == 0:
-        return counted
-    return count / different.size * math.exp((threshold - quantile) / mean)
-
-
-def gallery_false_accept_rate(false_accept_rate: float, people: int) -> float:
-    """The probability that a stranger is taken for any of the people in a gallery.
-
-    `1 - (1 - rate)^people`, if each person is mistaken independently: a rate that is fine for one
-    comparison is not for a large gallery.
-
-    >>> round(gallery_false_accept_rate(1e-3, 1000), 3)
-    0.632
-    """
-    if not 0 <= false_accept_rate <= 1 or people < 0:
-        raise ValueError(
-            f"expected a rate in [0, 1] and people >= 0. Received: {false_accept_rate}, {people}"
-        )
-    if false_accept_rate == 1:
-        return float(people > 0)
-    return -math.expm1(people * math.log1p(-false_accept_rate))
-
-
 def fit_calibration(distances: np.ndarray, same: np.ndarray) -> Calibration:
     """Fits a logistic curve to labelled pairs by maximum likelihood (Platt, 1999).
 

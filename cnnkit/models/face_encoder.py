@@ -14,7 +14,6 @@ from cnnkit.weights.converted import load_converted
 from cnnkit.weights.dlib_format import CONVERSION, FaceEncoderWeights, read_face_encoder
 
 EMBEDDING_SIZE = 128
-DISTANCE_THRESHOLD = 0.6
 
 # Filters of each block; a block whose number of filters is new, and the last, halves the picture.
 _BLOCKS = (

@@ -12,9 +12,7 @@ from cnnkit.metrics.verification import (
     false_accept_rate,
     fit_calibration,
     folded_accuracy,
-    gallery_false_accept_rate,
     roc_curve,
-    tail_false_accept_rate,
     validation_rate,
     wilson_interval,
 )
@@ -243,33 +241,6 @@ def test_false_accepts_are_counted_with_an_interval():
     assert upper == pytest.approx(0.003827, abs=1e-6)
     with pytest.raises(ValueError, match="a different pair"):
         false_accept_rate(np.array([0.1]), np.array([True]), 0.6)
-
-
-def test_the_tail_follows_an_exponential():
-    # Distances 2 - e with e exponential of mean 0.1: P(d < t) = exp((t - 2) / 0.1).
-    rng = np.random.default_rng(0)
-    distances = 2 - rng.exponential(0.1, 100_000)
-    same = np.zeros(distances.size, bool)
-    assert tail_false_accept_rate(distances[distances > 0], same[distances > 0], 1.0) == (
-        pytest.approx(math.exp(-10), rel=0.4)
-    )
-    # Above the tail it is the counted rate.
-    counted, _ = false_accept_rate(distances, same, 1.9)
-    assert tail_false_accept_rate(distances, same, 1.9) == counted
-    with pytest.raises(ValueError, match=r"10 different pairs in the tail\. Received: 5 of 100"):
-        tail_false_accept_rate(distances[:100], same[:100], 1.0)
-
-
-def test_a_large_gallery_mistakes_strangers_more_often():
-    assert gallery_false_accept_rate(0.1, 1) == pytest.approx(0.1)
-    # 1 - 0.9^3 = 0.271
-    assert gallery_false_accept_rate(0.1, 3) == pytest.approx(0.271)
-    assert gallery_false_accept_rate(0.1, 0) == 0.0
-    assert gallery_false_accept_rate(1.0, 5) == 1.0
-    # No digit is lost where the rate is tiny.
-    assert gallery_false_accept_rate(1e-18, 10) == pytest.approx(1e-17)
-    with pytest.raises(ValueError, match="a rate in"):
-        gallery_false_accept_rate(2.0, 1)
 
 
 def test_calibration_finds_the_curve_that_made_the_labels():
