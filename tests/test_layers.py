@@ -24,7 +24,6 @@ LAYERS = {
     "metrics": 2,
     "data": 2,
     "plots": 2,
-    "plots_architecture": 2,
     "weights": 2,
     "models": 3,
     "training": 4,

@@ -226,7 +226,7 @@ def _show_network(console: Console, summary: NetworkSummary, json: bool, plot: P
     if plot is not None:
         from cnnkit.images import write_bytes
         from cnnkit.plots import encode_figure
-        from cnnkit.plots_architecture import plot_architecture
+        from cnnkit.plots.architecture import plot_architecture
 
         write_bytes(plot, encode_figure(plot_architecture(summary)))
         console.note(f"{plot} shows the architecture")

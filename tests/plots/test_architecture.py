@@ -3,7 +3,7 @@
 import pytest
 
 from cnnkit.ops.convolution import trace_shapes
-from cnnkit.plots_architecture import _blocks, _height, _lay_out, plot_architecture
+from cnnkit.plots.architecture import _blocks, _height, _lay_out, plot_architecture
 from cnnkit.results import LayerSummary, NetworkSummary
 
 

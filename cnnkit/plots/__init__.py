@@ -1,0 +1,25 @@
+"""Figures of results: arrays in, a `matplotlib.figure.Figure` or a picture out; nothing is shown.
+
+Figures are made without pyplot, so that they need no display and leave no state behind. Save one
+with `figure.savefig("roc.png")`, or as .svg or .pdf.
+"""
+
+from cnnkit.plots._style import encode_figure
+from cnnkit.plots.architecture import plot_architecture
+from cnnkit.plots.filtering import plot_filtering
+from cnnkit.plots.pictures import draw_labels, draw_sheet
+from cnnkit.plots.training import plot_training
+from cnnkit.plots.verification import FacePanel, plot_distances, plot_roc, plot_verification
+
+__all__ = [
+    "FacePanel",
+    "draw_labels",
+    "draw_sheet",
+    "encode_figure",
+    "plot_architecture",
+    "plot_distances",
+    "plot_filtering",
+    "plot_roc",
+    "plot_training",
+    "plot_verification",
+]
