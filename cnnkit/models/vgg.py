@@ -19,6 +19,7 @@ import numpy as np
 from cnnkit import weights as weights_table
 from cnnkit.errors import UsageError, WeightsError
 from cnnkit.models._arguments import check_classes, check_input_shape
+from cnnkit.weights.keras_file import load_keras_file
 
 VGG16_CONVOLUTIONS = (2, 2, 3, 3, 3)
 VGG19_CONVOLUTIONS = (2, 2, 4, 4, 4)
@@ -372,13 +373,7 @@ def read_compact(path: str | Path) -> dict[str, tuple[np.ndarray, np.ndarray]]:
 
 
 def _load_feature_network(path: Path, layers: Sequence[str], pooling: str) -> FeatureNetwork:
-    if not path.is_file():
-        raise WeightsError(f"{path} does not exist; give --backbone a .keras file or a name")
-    try:
-        model = keras.models.load_model(path, compile=False)
-    except (OSError, ValueError, TypeError, KeyError, zipfile.BadZipFile, zlib.error) as error:
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise WeightsError(f"{path} cannot be loaded as a Keras model: {reason}") from None
+    model = load_keras_file(path, "--backbone")
     _check_layers(layers, [layer.name for layer in model.layers], path.name)
     if len(model.inputs) != 1 or tuple(model.inputs[0].shape[1:]) != (None, None, 3):
         shapes = ", ".join(str(tuple(tensor.shape[1:])) for tensor in model.inputs)

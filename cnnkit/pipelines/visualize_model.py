@@ -1,13 +1,11 @@
 """A network by name or from a file, layer by layer."""
 
-import zipfile
-import zlib
 from collections.abc import Callable
 from pathlib import Path
 
 import keras
 
-from cnnkit.errors import UsageError, WeightsError
+from cnnkit.errors import UsageError
 from cnnkit.models.alexnet import build_alexnet
 from cnnkit.models.convnet1d import build_convnet1d
 from cnnkit.models.convnet3d import build_convnet3d
@@ -22,6 +20,7 @@ from cnnkit.models.vgg import (
 )
 from cnnkit.pipelines._model_summary import summarize_model
 from cnnkit.results import NetworkSummary
+from cnnkit.weights.keras_file import load_keras_file
 
 NETWORKS: dict[str, Callable[..., keras.Model]] = {
     "compact": lambda: build_feature_network("compact", [COMPACT_LAST_LAYER]).model,
@@ -76,7 +75,7 @@ def visualize_model(
     options = {name: value for name, value in options.items() if value is not None}
     try:
         if is_open:
-            network = _load(Path(model)) if is_file else NETWORKS[model]()
+            network = load_keras_file(model, "visualize model") if is_file else NETWORKS[model]()
             network = _with_size(network, input_shape)
         else:
             network = NETWORKS[model](**options)
@@ -84,16 +83,6 @@ def visualize_model(
     except ValueError as error:
         reason = (str(error).strip().splitlines() or ["it cannot be built"])[0]
         raise UsageError(f"{model}: {reason}") from None
-
-
-def _load(path: Path) -> keras.Model:
-    if not path.is_file():
-        raise WeightsError(f"{path} does not exist; give a .keras file or a name")
-    try:
-        return keras.models.load_model(path, compile=False)
-    except (OSError, ValueError, TypeError, KeyError, zipfile.BadZipFile, zlib.error) as error:
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise WeightsError(f"{path} cannot be loaded as a Keras model: {reason}") from None
 
 
 def _with_size(model: keras.Model, input_shape: tuple[int, ...] | None) -> keras.Model:

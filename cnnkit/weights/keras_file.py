@@ -1,0 +1,36 @@
+"""Reads whole Keras models from `.keras` files, with one clear line for what is none."""
+
+import zipfile
+import zlib
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cnnkit.errors import WeightsError
+
+if TYPE_CHECKING:
+    import keras
+
+
+def load_keras_file(path: str | Path, option: str) -> "keras.Model":
+    """Loads a `.keras` file, not compiled.
+
+    Args:
+        path: of the file.
+        option: how the user names such a file, for the message that it does not exist.
+
+    Returns:
+        The `keras.Model`.
+
+    Raises:
+        WeightsError: the file does not exist, or holds no model that can be read.
+    """
+    import keras
+
+    path = Path(path)
+    if not path.is_file():
+        raise WeightsError(f"{path} does not exist; give {option} a .keras file or a name")
+    try:
+        return keras.models.load_model(path, compile=False)
+    except (OSError, ValueError, TypeError, KeyError, zipfile.BadZipFile, zlib.error) as error:
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise WeightsError(f"{path} cannot be loaded as a Keras model: {reason}") from None
