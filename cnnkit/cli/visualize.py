@@ -1,6 +1,5 @@
 """``cnnkit visualize``: what convolutional networks are made of, and what they do."""
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -8,6 +7,7 @@ import typer
 from rich.table import Table
 
 from cnnkit.cli._options import OUTPUT_PANEL, Device, Json, Overwrite, Quiet, Threads, Verbose
+from cnnkit.cli._visualize import Image, check_png, figure_path, read_picture
 from cnnkit.console import Console
 from cnnkit.errors import CnnkitError, UsageError
 from cnnkit.results import SCHEMA, Failure, NetworkSummary, Record
@@ -15,7 +15,6 @@ from cnnkit.results import SCHEMA, Failure, NetworkSummary, Record
 app = typer.Typer(
     help="See what networks are made of, and what convolutions do.", no_args_is_help=True
 )
-_STDIN = "-"
 
 Plot = Annotated[
     Path | None,
@@ -57,7 +56,7 @@ def shapes(
     from cnnkit.pipelines.visualize_shapes import visualize_shapes
 
     console = Console(quiet=quiet, verbose=verbose)
-    _check_png(plot, "--plot", overwrite)
+    check_png(plot, "--plot", overwrite)
     _show_network(console, visualize_shapes(" ".join(network)), json, plot)
 
 
@@ -99,7 +98,7 @@ def model(
     from cnnkit.runtime import configure
 
     console = Console(quiet=quiet, verbose=verbose)
-    _check_png(plot, "--plot", overwrite)
+    check_png(plot, "--plot", overwrite)
     shape = None if input_shape is None else _parse_shape(input_shape)
     configure(threads=threads, verbose=verbose, device=device)
     from cnnkit.pipelines.visualize_model import visualize_model
@@ -109,7 +108,7 @@ def model(
 
 @app.command("edges", epilog="Example: cnnkit visualize edges cat.jpg --kernel sobel -o sobel.png")
 def edges(
-    image: Annotated[str, typer.Argument(metavar="IMG", help="A picture, or - for stdin.")],
+    image: Image,
     kernel: Annotated[
         str | None,
         typer.Option(
@@ -162,17 +161,13 @@ def edges(
         raise UsageError("--pool has no kernel; leave out --kernel and --flip")
     if pool is None and size is not None:
         raise UsageError("--size is that of a pooling window; add --pool, or give a --kernel")
-    stem = "stdin" if image == _STDIN else Path(image).stem
-    path = output or Path(f"{stem}-{'pooled' if pool else 'edges'}.png")
-    _check_png(path, "-o", overwrite)
-    if image != _STDIN and path.exists() and Path(image).exists() and path.samefile(image):
-        raise UsageError(f"-o {path} is the picture itself; give another name")
-    from cnnkit.images import read_image, write_bytes
+    path = figure_path(image, "pooled" if pool else "edges", output, overwrite)
+    from cnnkit.images import write_bytes
     from cnnkit.pipelines.visualize_edges import visualize_edges
     from cnnkit.plots import encode_figure, plot_filtering
 
     try:
-        picture = read_image(sys.stdin.buffer if image == _STDIN else image)
+        picture = read_picture(image)
         found = visualize_edges(
             picture,
             kernel or "vertical",
@@ -293,15 +288,6 @@ def _by(sizes: tuple[int | None, ...]) -> str:
 def _listed(numbers: tuple[int, ...]) -> str:
     """All numbers, or one of them if they are the same."""
     return ", ".join(map(str, dict.fromkeys(numbers)))
-
-
-def _check_png(path: Path | None, option: str, overwrite: bool) -> None:
-    if path is None:
-        return
-    if path.suffix.lower() != ".png":
-        raise UsageError(f"{option} writes a .png, not {path}")
-    if path.exists() and not overwrite:
-        raise UsageError(f"{path} exists; use --overwrite or another name")
 
 
 def _parse_shape(text: str) -> tuple[int, ...]:
