@@ -17,7 +17,10 @@ from _measure import machine, sample, write_sheet
 
 from cnnkit import StylizeOptions, Stylizer, weights
 from cnnkit.images import read_image
-from cnnkit.models.vgg import build_vgg, read_compact, set_convolution_weights, unit_preprocessing
+from cnnkit.models.vgg import (
+    build_vgg,
+    unit_preprocessing,
+)
 from cnnkit.training.backbone import (
     STUDENT_LAYERS,
     Distiller,
@@ -26,6 +29,10 @@ from cnnkit.training.backbone import (
     find_pictures,
     read_for_report,
     teacher_heads,
+)
+from cnnkit.weights.convolutions import (
+    read_convolutions,
+    set_convolution_weights,
 )
 
 HELD_OUT_PAINTINGS = (
@@ -45,7 +52,7 @@ HELD_OUT = ("*/bsds/*", *(f"*/paintings/{name}.jpg" for name in HELD_OUT_PAINTIN
 
 def load_student(path: Path) -> keras.Model:
     """The shipped network with all its layers as outputs."""
-    arrays = read_compact(path)
+    arrays = read_convolutions(path)
     student = build_vgg(
         widths=[arrays[f"block{block}_conv1"][1].shape[0] for block in range(1, 6)],
         outputs=STUDENT_LAYERS,

@@ -5,20 +5,21 @@ convolutions a block has and how wide they are. The layer names are those of Ker
 """
 
 import difflib
-import io
-import zipfile
-import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import keras
-import numpy as np
 
 from cnnkit import weights as weights_table
 from cnnkit.errors import UsageError, WeightsError
 from cnnkit.models._arguments import check_classes, check_input_shape
+from cnnkit.weights.convolutions import (
+    convolution_weights,
+    read_convolutions,
+    set_convolution_weights,
+)
 from cnnkit.weights.keras_file import load_keras_file
 
 VGG16_CONVOLUTIONS = (2, 2, 3, 3, 3)
@@ -226,56 +227,6 @@ def load_imagenet_weights(model: keras.Model, path: str | Path | None = None) ->
     return path
 
 
-def convolution_weights(model: keras.Model) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """Kernel and bias of every 3x3 convolution, with batch normalisation folded away.
-
-    For a convolution `w*x` followed by `gamma (y - mean) / sqrt(var + eps) + beta` the one
-    convolution that does both has kernel `w g` and bias `beta - mean g`,
-    `g = gamma / sqrt(var + eps)`.
-
-    Returns:
-        dict of layer name to `(kernel (3, 3, in, out), bias (out,))`, float32.
-    """
-    weights = {}
-    names = {layer.name for layer in model.layers}
-    for layer in model.layers:
-        if not isinstance(layer, keras.layers.Conv2D):
-            continue
-        kernel = keras.ops.convert_to_numpy(layer.kernel)
-        if layer.use_bias:
-            bias = keras.ops.convert_to_numpy(layer.bias)
-        else:
-            bias = np.zeros(kernel.shape[-1], np.float32)
-        if f"{layer.name}_bn" in names:
-            norm = model.get_layer(f"{layer.name}_bn")
-            gamma, beta, mean, variance = (
-                keras.ops.convert_to_numpy(value)
-                for value in (norm.gamma, norm.beta, norm.moving_mean, norm.moving_variance)
-            )
-            gain = gamma / np.sqrt(variance + norm.epsilon)
-            kernel = kernel * gain
-            bias = beta + (bias - mean) * gain
-        weights[layer.name] = (kernel.astype(np.float32), bias.astype(np.float32))
-    return weights
-
-
-def set_convolution_weights(
-    model: keras.Model, weights: dict[str, tuple[np.ndarray, np.ndarray]]
-) -> None:
-    """Puts kernels and biases by layer name into a model without batch normalisation.
-
-    Raises:
-        ValueError: a layer of the model has no weights, or their shape does not fit.
-    """
-    for layer in model.layers:
-        if isinstance(layer, keras.layers.Conv2D):
-            if layer.name not in weights:
-                raise ValueError(
-                    f"weights for {layer.name} were expected. Received: {sorted(weights)}"
-                )
-            layer.set_weights(list(weights[layer.name]))
-
-
 @dataclass(frozen=True)
 class FeatureNetwork:
     """A frozen network that sees pictures as activations.
@@ -331,7 +282,7 @@ def build_feature_network(
     _check_layers(layers, known, name)
     path = weights_table.locate(name)
     if name == "compact":
-        arrays = read_compact(path)
+        arrays = read_convolutions(path)
         model = build_vgg(
             widths=[arrays[f"block{block}_conv1"][1].shape[0] for block in range(1, 6)],
             outputs=layers,
@@ -347,29 +298,6 @@ def build_feature_network(
     set_convolution_weights(model, arrays)
     model.trainable = False
     return FeatureNetwork(model, name, weights_table.fingerprint(path))
-
-
-def read_compact(path: str | Path) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """Reads what `cnnkit train backbone` wrote: layer -> float32 `(kernel, bias)`.
-
-    Raises:
-        WeightsError: the file is damaged or of another kind.
-    """
-    try:
-        # As bytes: of a damaged file np.load would leave the handle open.
-        with np.load(io.BytesIO(Path(path).read_bytes()), allow_pickle=False) as file:
-            return {
-                name.removesuffix("/kernel"): (
-                    file[name].astype(np.float32),
-                    file[name.replace("/kernel", "/bias")].astype(np.float32),
-                )
-                for name in file.files
-                if name.endswith("/kernel")
-            }
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        raise WeightsError(
-            f"{path} is damaged or holds no compact backbone ({error}); install cnnkit again"
-        ) from None
 
 
 def _load_feature_network(path: Path, layers: Sequence[str], pooling: str) -> FeatureNetwork:

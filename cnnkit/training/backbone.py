@@ -9,7 +9,6 @@ counts the same whatever its scale.
 
 import csv
 import fnmatch
-import io
 import json
 import math
 from collections.abc import Callable, Iterable, Sequence
@@ -26,12 +25,15 @@ from cnnkit.models.vgg import (
     COMPACT_LAST_LAYER,
     COMPACT_WIDTHS,
     build_vgg,
-    convolution_weights,
     layer_names,
-    set_convolution_weights,
     unit_preprocessing,
 )
 from cnnkit.options import BackboneOptions
+from cnnkit.weights.convolutions import (
+    convolution_weights,
+    encode_convolutions,
+    set_convolution_weights,
+)
 
 STUDENT_LAYERS = tuple(layer_names()[: layer_names().index(COMPACT_LAST_LAYER) + 1])
 REPORTED_LAYERS = tuple(f"block{block}_conv1" for block in range(1, 6))
@@ -334,17 +336,6 @@ def explained_variance(distiller: Distiller, images: Iterable[np.ndarray]) -> di
     return result
 
 
-def save_compact(path: str | Path, weights: dict[str, tuple[np.ndarray, np.ndarray]]) -> None:
-    """Writes kernels and biases as a float16 `.npz` with names such as `block1_conv1/kernel`."""
-    arrays = {}
-    for name, (kernel, bias) in weights.items():
-        arrays[f"{name}/kernel"] = kernel.astype(np.float16)
-        arrays[f"{name}/bias"] = bias.astype(np.float16)
-    buffer = io.BytesIO()
-    np.savez_compressed(buffer, **arrays)
-    write_bytes(path, buffer.getvalue())
-
-
 class _Record(keras.callbacks.Callback):
     """Appends a row to `results.csv`, saves the folded student, and reports each epoch."""
 
@@ -362,7 +353,7 @@ class _Record(keras.callbacks.Callback):
             if is_new:
                 writer.writeheader()
             writer.writerow(row)
-        save_compact(self._folder / "last.npz", self.model.compact_weights())
+        write_bytes(self._folder / "last.npz", encode_convolutions(self.model.compact_weights()))
         if self._on_epoch:
             self._on_epoch(epoch, row)
 
@@ -473,7 +464,7 @@ def train_backbone(
         ],
         verbose=0,
     )
-    save_compact(folder / "compact.npz", distiller.compact_weights())
+    write_bytes(folder / "compact.npz", encode_convolutions(distiller.compact_weights()))
     report = {}
     if held:
         report = explained_variance(distiller, (read_for_report(path) for path in held))

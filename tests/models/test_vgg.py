@@ -15,12 +15,14 @@ from cnnkit.models.vgg import (
     build_feature_network,
     build_vgg,
     caffe_preprocessing,
-    convolution_weights,
     layer_names,
-    read_compact,
     resolve_backbone,
-    set_convolution_weights,
     unit_preprocessing,
+)
+from cnnkit.weights.convolutions import (
+    convolution_weights,
+    read_convolutions,
+    set_convolution_weights,
 )
 
 TINY = {"convolutions": (1, 2), "widths": (4, 6)}
@@ -217,14 +219,14 @@ def test_a_damaged_compact_file_is_one_line(tmp_path, content):
     with pytest.raises(
         WeightsError, match=r"compact\.npz is damaged.*install cnnkit again"
     ) as error:
-        read_compact(file)
+        read_convolutions(file)
     assert "\n" not in str(error.value)
 
 
 def test_a_compact_file_without_a_bias_is_one_line(tmp_path):
     np.savez(tmp_path / "compact.npz", **{"block1_conv1/kernel": np.zeros((3, 3, 3, 4))})
-    with pytest.raises(WeightsError, match="holds no compact backbone"):
-        read_compact(tmp_path / "compact.npz")
+    with pytest.raises(WeightsError, match="holds no convolutions"):
+        read_convolutions(tmp_path / "compact.npz")
 
 
 # Which network -------------------------------------------------------------------------------

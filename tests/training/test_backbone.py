@@ -6,7 +6,9 @@ import pytest
 from PIL import Image
 
 from cnnkit.errors import CnnkitError, ImageError, WeightsError
-from cnnkit.models.vgg import build_vgg, convolution_weights, read_compact, set_convolution_weights
+from cnnkit.models.vgg import (
+    build_vgg,
+)
 from cnnkit.options import BackboneOptions
 from cnnkit.training import backbone
 from cnnkit.training.backbone import (
@@ -17,6 +19,11 @@ from cnnkit.training.backbone import (
     find_pictures,
     rescale_channels,
     train_backbone,
+)
+from cnnkit.weights.convolutions import (
+    convolution_weights,
+    read_convolutions,
+    set_convolution_weights,
 )
 
 TINY = (2, 2, 3, 3, 3)
@@ -169,7 +176,7 @@ def test_training_writes_weights_a_report_and_a_curve(pictures, teacher, tmp_pat
     assert set(report) >= {"block1_conv1_to_vgg19", "block5_conv1_to_vgg19"}
     assert len(rows) == 2
     assert len((run / "results.csv").read_text().splitlines()) == 3
-    weights = read_compact(run / "compact.npz")
+    weights = read_convolutions(run / "compact.npz")
     assert list(weights) == list(STUDENT_LAYERS)
     assert weights["block2_conv1"][0].shape == (3, 3, 2, 2)
 
@@ -188,8 +195,8 @@ def test_a_run_that_was_stopped_ends_with_the_weights_of_an_unbroken_one(
     with pytest.raises(Stopped):
         train_backbone([pictures], teacher, tmp_path / "broken", OPTIONS, on_epoch=stop)
     train_backbone([pictures], teacher, tmp_path / "broken", OPTIONS)
-    whole = read_compact(tmp_path / "whole" / "compact.npz")
-    broken = read_compact(tmp_path / "broken" / "compact.npz")
+    whole = read_convolutions(tmp_path / "whole" / "compact.npz")
+    broken = read_convolutions(tmp_path / "broken" / "compact.npz")
     for layer in whole:
         for expected, got in zip(whole[layer], broken[layer], strict=True):
             np.testing.assert_allclose(got, expected, rtol=2e-3, atol=2e-4)
