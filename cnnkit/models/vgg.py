@@ -195,8 +195,8 @@ def load_imagenet_weights(model: keras.Model, path: str | Path | None = None) ->
 
     Args:
         model: as `build_vgg_classifier` makes it for 224 x 224 pictures.
-        path: of Keras' file; by default it is looked for in cnnkit's cache and in Keras' own,
-            under the name that Keras gives it. Nothing is downloaded.
+        path: of Keras' file; by default the verified one that the user fetched or imported, or
+            that Keras downloaded before. Nothing is downloaded.
 
     Returns:
         The path of the file.
@@ -205,19 +205,10 @@ def load_imagenet_weights(model: keras.Model, path: str | Path | None = None) ->
         WeightsError: there is no such file, or its weights do not fit the model.
     """
     count = sum(isinstance(layer, keras.layers.Conv2D) for layer in model.layers)
-    file_name = f"vgg{count + 3}_weights_tf_dim_ordering_tf_kernels.h5"
-    if path is None:
-        folders = (weights_table.cache_dir(), weights_table.keras_cache_dir())
-        path = next(
-            (folder / file_name for folder in folders if (folder / file_name).is_file()), ""
-        )
-        if not path:
-            raise WeightsError(
-                f"{file_name} is not on this machine; copy it to {folders[1]}, where "
-                f"keras.applications puts it"
-            )
-    path = Path(path)
+    name = f"vgg{count + 3}-classifier"
+    path = weights_table.locate(name) if path is None else Path(path)
     if not path.is_file():
+        file_name = weights_table.entry(name).file_name
         raise WeightsError(f"{path} does not exist; give the path of {file_name}")
     try:
         model.load_weights(path)

@@ -42,7 +42,7 @@ class Entry:
 
 
 # Names, addresses and MD5 hashes of Keras' files are those of keras.applications.vgg16 and .vgg19
-# (WEIGHTS_PATH_NO_TOP, file_hash); Keras publishes no SHA-256 of them.
+# (WEIGHTS_PATH, WEIGHTS_PATH_NO_TOP, file_hash); Keras publishes no SHA-256 of them.
 _KERAS_APPLICATIONS = "https://storage.googleapis.com/tensorflow/keras-applications"
 
 # Sizes and hashes are those of the files in face_recognition_models 0.3.0, the one release that has
@@ -128,14 +128,40 @@ ENTRIES = (
         card="cards/vgg19.md",
         url=f"{_KERAS_APPLICATIONS}/vgg19/vgg19_weights_tf_dim_ordering_tf_kernels_notop.h5",
     ),
+    Entry(
+        name="vgg16-classifier",
+        file_name="vgg16_weights_tf_dim_ordering_tf_kernels.h5",
+        kind="fetchable",
+        size=553_467_096,
+        algorithm="md5",
+        digest="64373286793e3c8b2b4e3219cbf3544b",
+        architecture="VGG-16 whole, 1000 classes of ImageNet",
+        licence="CC BY 4.0",
+        source="Keras Applications, ported from the Visual Geometry Group, Oxford",
+        card="cards/vgg16-classifier.md",
+        url=f"{_KERAS_APPLICATIONS}/vgg16/vgg16_weights_tf_dim_ordering_tf_kernels.h5",
+    ),
+    Entry(
+        name="vgg19-classifier",
+        file_name="vgg19_weights_tf_dim_ordering_tf_kernels.h5",
+        kind="fetchable",
+        size=574_710_816,
+        algorithm="md5",
+        digest="cbe5617147190e668d6c5d5026f83318",
+        architecture="VGG-19 whole, 1000 classes of ImageNet",
+        licence="CC BY 4.0",
+        source="Keras Applications, ported from the Visual Geometry Group, Oxford",
+        card="cards/vgg19-classifier.md",
+        url=f"{_KERAS_APPLICATIONS}/vgg19/vgg19_weights_tf_dim_ordering_tf_kernels.h5",
+    ),
 )
 
 
 def entries() -> tuple[Entry, ...]:
     """All weights that cnnkit knows.
 
-    >>> [entry.name for entry in entries()]
-    ['compact', 'face-detector', 'face-encoder', 'face-landmarks', 'vgg16', 'vgg19']
+    >>> [entry.name for entry in entries() if entry.kind == "fetchable"]
+    ['vgg16', 'vgg19', 'vgg16-classifier', 'vgg19-classifier']
     """
     return ENTRIES
 

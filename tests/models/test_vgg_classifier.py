@@ -1,5 +1,7 @@
 """VGG with its dense layers: the same network as that of Keras."""
 
+import dataclasses
+
 import keras
 import numpy as np
 import pytest
@@ -11,6 +13,7 @@ from cnnkit.models.vgg import (
     build_vgg_classifier,
     load_imagenet_weights,
 )
+from cnnkit.weights import _registry
 from tests.models._gradients import assert_gradients_reach_every_weight
 
 to_numpy = keras.ops.convert_to_numpy
@@ -103,8 +106,18 @@ def legacy_file(path, arrays):
                 group[part] = value
 
 
+@pytest.fixture
+def unpinned(monkeypatch):
+    """The table takes files of any size: those of the tests are small."""
+    changed = tuple(
+        dataclasses.replace(one, size=0, digest="") if one.name == "vgg16-classifier" else one
+        for one in _registry.ENTRIES
+    )
+    monkeypatch.setattr(_registry, "ENTRIES", changed)
+
+
 @pytest.mark.parametrize("folder", ["cnnkit/weights", "keras/models"])
-def test_keras_file_is_found_and_loaded(folders, small, folder):
+def test_keras_file_is_found_and_loaded(folders, small, unpinned, folder):
     generator = np.random.default_rng(0)
     arrays = {
         layer.name: [generator.random(weight.shape) for weight in layer.get_weights()]
@@ -122,10 +135,19 @@ def test_keras_file_is_found_and_loaded(folders, small, folder):
 
 
 def test_weights_that_are_not_here_are_one_line(folders, small):
-    with pytest.raises(WeightsError, match=r"vgg16_weights_.*\.h5 is not on this machine; copy"):
+    with pytest.raises(
+        WeightsError, match=r"not on this machine; run: cnnkit weights fetch vgg16-"
+    ):
         load_imagenet_weights(small)
     with pytest.raises(WeightsError, match=r"none\.h5 does not exist"):
         load_imagenet_weights(small, folders / "none.h5")
+
+
+def test_a_file_that_was_cut_off_is_not_loaded(folders, small):
+    path = folders / "keras/models/vgg16_weights_tf_dim_ordering_tf_kernels.h5"
+    legacy_file(path, {"block1_conv1": [np.zeros((3, 3, 3, 2)), np.zeros(2)]})
+    with pytest.raises(WeightsError, match=r"is damaged \(cut off: expected 553467096 bytes"):
+        load_imagenet_weights(small)
 
 
 def test_weights_that_do_not_fit_are_one_line(folders, small):

@@ -56,13 +56,25 @@ def test_fetchable_weights_are_pinned_and_come_over_https(one):
 
 
 @pytest.mark.parametrize("name", ["vgg16", "vgg19"])
-def test_the_table_agrees_with_the_installed_keras(name):
+@pytest.mark.parametrize(
+    ("suffix", "address"), [("", "WEIGHTS_PATH_NO_TOP"), ("-classifier", "WEIGHTS_PATH")]
+)
+def test_the_table_agrees_with_the_installed_keras(name, suffix, address):
     # Read, not imported: Keras takes seconds to import.
     keras = Path(importlib.util.find_spec("keras").origin).parent
     source = (keras / "src" / "applications" / f"{name}.py").read_text(encoding="utf-8")
-    assert f'file_hash="{entry(name).digest}"' in source
-    address = re.search(r"WEIGHTS_PATH_NO_TOP = \(([^)]*)\)", source).group(1)
-    assert "".join(re.findall(r'"([^"]*)"', address)) == entry(name).url
+    one = entry(name + suffix)
+    assert f'file_hash="{one.digest}"' in source
+    parts = re.search(rf"^{address} = \(([^)]*)\)", source, re.MULTILINE).group(1)
+    assert "".join(re.findall(r'"([^"]*)"', parts)) == one.url
+
+
+@pytest.mark.parametrize(
+    ("name", "weights"), [("vgg16-classifier", 138_357_544), ("vgg19-classifier", 143_667_240)]
+)
+def test_a_whole_vgg_is_as_large_as_its_weights(name, weights):
+    # float32 and some headers of HDF5
+    assert 0 < entry(name).size - 4 * weights < 100_000
 
 
 def test_an_unknown_name_suggests_the_nearest():

@@ -253,7 +253,7 @@ def test_import_recognizes_a_file_by_its_name_or_its_hash(tmp_path, file_name):
 def test_import_of_an_unknown_file_lists_what_is_known(tmp_path):
     mine = tmp_path / "other.bin"
     mine.write_bytes(b"other")
-    with pytest.raises(WeightsError, match=r"none of the known weights \(vgg16, vgg19, tiny\)"):
+    with pytest.raises(WeightsError, match=r"none of the known weights \(vgg16, .*, tiny\)"):
         import_file(mine)
 
 
