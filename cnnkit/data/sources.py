@@ -1,7 +1,8 @@
 """SOURCE arguments to files, and files to output paths, the same way in every command."""
 
+import contextlib
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -62,6 +63,63 @@ def find_sources(arguments: Sequence[str], recursive: bool = False) -> list[Sour
     return list(found.values())
 
 
+def stream_sources(arguments: Sequence[str], recursive: bool = False) -> Iterator[Source]:
+    """The sources of `find_sources` one at a time, for folders of any size.
+
+    Of a folder no more is in memory than the names in one of its folders. What lies in one folder
+    is taken as it is; of several arguments, or of a list, each file comes once.
+
+    Args:
+        arguments: what the user typed.
+        recursive: look into subfolders of folders too.
+
+    Yields:
+        Sources, in the order of `find_sources`.
+
+    Raises:
+        UsageError: no argument, or an empty one; when it comes to it, as all errors.
+        ImageError: a folder without pictures, a glob without match, or a list that cannot be read
+            or names itself.
+
+    Example:
+
+    >>> [source.path for source in stream_sources(["b.jpg", "a.jpg", "b.jpg"])]
+    ['b.jpg', 'a.jpg']
+    """
+    if len(arguments) == 1 and arguments[0] and Path(arguments[0]).is_dir():
+        folder = Path(arguments[0])
+        is_empty = True
+        try:
+            for path in _walk(folder, recursive):
+                is_empty = False
+                yield Source(str(path), path.relative_to(folder))
+        except OSError as error:
+            raise ImageError(f"{folder} cannot be read: {error.strerror or error}") from None
+        if is_empty:
+            raise _no_pictures(folder, recursive)
+    else:
+        yield from find_sources(arguments, recursive)
+
+
+def _walk(folder: Path, recursive: bool) -> Iterator[Path]:
+    """The pictures below a folder in the order of their paths, which are never all in memory."""
+    with os.scandir(folder) as entries:
+        found = sorted(
+            (entry.name, is_folder)
+            for entry in entries
+            # A link to a folder may lead round in a circle; `glob` does not follow it either.
+            if (is_folder := recursive and entry.is_dir(follow_symlinks=False))
+            or (_is_picture(entry.name) and entry.is_file())
+        )
+    for name, is_folder in found:
+        if not is_folder:
+            yield folder / name
+            continue
+        # A folder inside that must not be read is passed over, as by `glob`.
+        with contextlib.suppress(PermissionError):
+            yield from _walk(folder / name, recursive)
+
+
 def _expand(argument: str, recursive: bool, lists: tuple[Path, ...]) -> Iterable[Source]:
     if not argument:
         raise UsageError("a picture's name is empty; is a variable in the command not set?")
@@ -113,17 +171,21 @@ def _read_list(path: Path) -> list[str]:
 def _pictures_below(folder: Path, recursive: bool) -> list[Source]:
     pattern = "**/*" if recursive else "*"
     pictures = sorted(
-        path
-        for path in folder.glob(pattern)
-        if path.suffix.lower() in READABLE_SUFFIXES
-        # macOS leaves a "._a.jpg" beside each "a.jpg" on foreign disks.
-        and not path.name.startswith(".")
-        and path.is_file()
+        path for path in folder.glob(pattern) if _is_picture(path.name) and path.is_file()
     )
     if not pictures:
-        hint = "" if recursive else " (use -r to look into its folders)"
-        raise ImageError(f"{folder} holds no pictures{hint}")
+        raise _no_pictures(folder, recursive)
     return [Source(str(path), path.relative_to(folder)) for path in pictures]
+
+
+def _is_picture(name: str) -> bool:
+    # macOS leaves a "._a.jpg" beside each "a.jpg" on foreign disks.
+    return Path(name).suffix.lower() in READABLE_SUFFIXES and not name.startswith(".")
+
+
+def _no_pictures(folder: Path, recursive: bool) -> ImageError:
+    hint = "" if recursive else " (use -r to look into its folders)"
+    return ImageError(f"{folder} holds no pictures{hint}")
 
 
 def plan_outputs(

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from cnnkit.data.sources import Source, find_sources, plan_outputs
+from cnnkit.data.sources import Source, find_sources, plan_outputs, stream_sources
 from cnnkit.errors import ExitCode, ImageError, UsageError
 
 
@@ -191,3 +191,26 @@ def test_the_output_of_one_input_is_not_another_input():
     sources = [Source("a.png", Path("a.png")), Source("a-stylized.png", Path("a-stylized.png"))]
     with pytest.raises(UsageError, match=r"a-stylized.png is an input and would be replaced"):
         outputs(sources, None)
+
+
+# Streams --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("recursive", [False, True])
+@pytest.mark.parametrize(
+    "arguments", [["photos"], ["photos/*.png"], ["photos", "photos/a.png"], ["none.jpg"]]
+)
+def test_a_stream_gives_the_same_sources_in_the_same_order(tree, arguments, recursive):
+    # "sub" comes before "sub.png", and what lies in it too.
+    (tree / "photos" / "sub.png").touch()
+    (tree / "photos" / "round").symlink_to(tree / "photos", target_is_directory=True)
+    found = list(stream_sources(arguments, recursive))
+    assert found == find_sources(arguments, recursive)
+    assert len(found) >= 1
+
+
+def test_a_stream_of_an_empty_folder_is_one_line_too():
+    with pytest.raises(ImageError, match=r"empty holds no pictures \(use -r"):
+        list(stream_sources(["empty"]))
+    with pytest.raises(UsageError, match="no pictures given"):
+        list(stream_sources([]))
