@@ -1,0 +1,130 @@
+import numpy as np
+import pytest
+
+from cnnkit.ops.top_patches import TopPatches, pick_places
+
+RNG = np.random.default_rng
+
+
+def rectified(pictures=200, units=5, seed=0):
+    """Responses as of rectified units, with ties, silence, and one dead unit."""
+    values = np.round(RNG(seed).normal(size=(pictures, units)), 1).clip(0).astype(np.float32)
+    values[:, 3] = 0.0
+    return values, RNG(1).integers(0, 9, (2, pictures, units))
+
+
+def fill(top, values, places, steps):
+    for begin, end in zip(steps[:-1], steps[1:], strict=True):
+        part = slice(begin, end)
+        top.update(values[part], places[0, part], places[1, part], np.arange(begin, end))
+    return top
+
+
+def assert_same(one, other):
+    for name, kept in one.state().items():
+        np.testing.assert_array_equal(kept, other.state()[name], err_msg=name)
+
+
+def test_the_nine_strongest_are_those_of_a_whole_sort():
+    values, places = rectified()
+    top = fill(TopPatches(5), values, places, [0, 1, 30, 31, 77, 200])
+    for unit in range(5):
+        # Python's sort keeps the order of equals: the earlier picture first.
+        best = sorted(range(200), key=lambda i: -values[i, unit])[:9]
+        best = [i for i in best if values[i, unit] > 0]
+        n = len(best)
+        assert top.pictures[unit].tolist() == best + [-1] * (9 - n)
+        assert top.values[unit, :n].tolist() == values[best, unit].tolist()
+        assert top.rows[unit, :n].tolist() == places[0, best, unit].tolist()
+        assert top.columns[unit, :n].tolist() == places[1, best, unit].tolist()
+    assert (top.pictures[3] == -1).all()
+
+
+def test_a_stream_gives_the_same_as_all_at_once():
+    values, places = rectified()
+    at_once = fill(TopPatches(5), values, places, [0, 200])
+    assert_same(at_once, fill(TopPatches(5), values, places, [0, 3, 4, 150, 200]))
+
+
+def test_the_order_of_pictures_does_not_matter():
+    values, places = rectified()
+    there, back = TopPatches(5), TopPatches(5)
+    fill(there, values, places, [0, 200])
+    turned = slice(None, None, -1)
+    back.update(values[turned], places[0, turned], places[1, turned], np.arange(200)[turned])
+    np.testing.assert_array_equal(there.pictures, back.pictures)
+    np.testing.assert_array_equal(there.histogram.counts, back.histogram.counts)
+
+
+def test_a_restored_state_goes_on_as_if_nothing_had_been():
+    values, places = rectified()
+    first = fill(TopPatches(5), values, places, [0, 90])
+    second = TopPatches(5)
+    second.restore({name: np.array(kept) for name, kept in first.state().items()})
+    assert_same(
+        fill(TopPatches(5), values, places, [0, 200]), fill(second, values, places, [90, 200])
+    )
+    with pytest.raises(ValueError, match=r"values must be \(4, 9\)\. Received: \(5, 9\)"):
+        TopPatches(4).restore(first.state())
+
+
+def test_negative_responses_count_where_a_unit_is_not_rectified():
+    top = TopPatches(1, 2)
+    values = np.array([[-3.0], [-1.0], [-2.0]])
+    top.update(values, np.zeros((3, 1)), np.zeros((3, 1)), np.arange(3))
+    assert top.values.tolist() == [[-1.0, -2.0]]
+    assert top.pictures.tolist() == [[1, 2]]
+
+
+def test_what_is_no_number_is_refused():
+    with pytest.raises(ValueError, match="values must be finite"):
+        TopPatches(1).update(np.array([[np.nan]]), np.zeros((1, 1)), np.zeros((1, 1)), [0])
+    with pytest.raises(ValueError, match=r"must be \(pictures, 2\)\. Received: \(1, 3\)"):
+        TopPatches(2).update(np.zeros((1, 3)), np.zeros((1, 3)), np.zeros((1, 3)), [0])
+    with pytest.raises(ValueError, match=r"at least 1\. Received: 0, 9"):
+        TopPatches(0)
+
+
+def test_the_histogram_counts_every_response_once():
+    values = (RNG(0).normal(size=(500, 3)) * [1e-3, 1.0, 1e4]).astype(np.float32)
+    values[::7, 1] = 0.0
+    top = TopPatches(3)
+    zeros = np.zeros(values.shape)
+    for begin in range(0, 500, 13):
+        part = slice(begin, begin + 13)
+        top.update(values[part], zeros[part], zeros[part], np.arange(500)[part])
+    histogram = top.histogram
+    np.testing.assert_array_equal(histogram.silent, [0, 72, 0])
+    np.testing.assert_allclose(histogram.total, values.astype(np.float64).sum(axis=0))
+    for unit in range(3):
+        edges, counts = histogram.of(unit)
+        heard = values[:, unit][values[:, unit] != 0.0]
+        np.testing.assert_array_equal(counts, np.histogram(heard, edges)[0])
+        # Twice as fine would not have held the largest.
+        assert np.abs(heard).max() >= 32 * histogram.width[unit]
+        assert len(counts) > 32
+
+
+def test_places_picked_from_a_map_lie_apart():
+    values = RNG(0).random((12, 15))
+    values[0, 0] = 0.0
+    places = pick_places(values, 9, apart=(4, 5))
+    assert places[0] == np.unravel_index(values.argmax(), values.shape)
+    strengths = [values[place] for place in places]
+    assert strengths == sorted(strengths, reverse=True)
+    for i, (row, column) in enumerate(places):
+        assert all(abs(row - r) >= 4 or abs(column - c) >= 5 for r, c in places[:i])
+    # Brute force: no place that is left lies apart from all and is stronger than the last.
+    left = [
+        values[r, c]
+        for r in range(12)
+        for c in range(15)
+        if all(abs(r - y) >= 4 or abs(c - x) >= 5 for y, x in places)
+    ]
+    assert not left or len(places) == 9
+    assert not left or max(left) <= strengths[-1]
+
+
+def test_silence_is_no_place():
+    assert pick_places(np.zeros((3, 3)), 9, apart=(1, 1)) == []
+    assert pick_places(np.array([[0.0, 2.0]]), 9, apart=(1, 1)) == [(0, 1)]
