@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 from keras import ops
 
-from cnnkit.ops.convolution import padding_of
-
 Pair = tuple[int, int]
+# Rows before and after, columns before and after.
+Pads = Sequence[Pair]
+_NO_PADS = ((0, 0), (0, 0))
 
 
 def rectify(maps: Any) -> Any:
@@ -28,7 +29,7 @@ def transposed_convolution(
     size: Pair,
     *,
     strides: Pair = (1, 1),
-    padding: str = "valid",
+    pads: Pads = _NO_PADS,
     dilation: Pair = (1, 1),
     groups: int = 1,
 ) -> Any:
@@ -39,7 +40,7 @@ def transposed_convolution(
         kernel: of the convolution, `(rows, columns, channels / groups, filters)`.
         size: height and width of what the convolution was given.
         strides: of the convolution.
-        padding: its padding, "valid" or "same".
+        pads: rows added before and after, and columns; see `convolution.padding_of`.
         dilation: places between its weights.
         groups: into which channels and filters are divided.
 
@@ -54,8 +55,6 @@ def transposed_convolution(
     [1.0, 2.0, 3.0]
     """
     kernel = _dilated(ops.convert_to_tensor(kernel), dilation)
-    window = (kernel.shape[0], kernel.shape[1])
-    pads = _pads(size, window, strides, padding)
     parts = []
     for part, weights in zip(
         ops.split(maps, groups, axis=-1), ops.split(kernel, groups, axis=-1), strict=True
@@ -66,7 +65,7 @@ def transposed_convolution(
 
 
 def max_switches(
-    maps: Any, window: Pair, *, strides: Pair | None = None, padding: str = "valid"
+    maps: Any, window: Pair, *, strides: Pair | None = None, pads: Pads = _NO_PADS
 ) -> Any:
     """Which place of its window each maximum is taken from.
 
@@ -74,7 +73,7 @@ def max_switches(
         maps: `(batch, height, width, channels)`, what the pooling is given.
         window: rows and columns of the pooling.
         strides: of the pooling; its window by default.
-        padding: "valid" or "same".
+        pads: rows added before and after, and columns.
 
     Returns:
         int `(batch, pooled height, pooled width, channels)`: the place in reading order, of equals
@@ -88,7 +87,6 @@ def max_switches(
     """
     strides = strides or window
     size = (maps.shape[1], maps.shape[2])
-    pads = _pads(size, window, strides, padding)
     lowest = float(np.finfo(np.float32).min)
     padded = ops.pad(maps, ((0, 0), *pads, (0, 0)), mode="constant", constant_values=lowest)
     counts = _pooled(size, window, strides, pads)
@@ -110,7 +108,7 @@ def max_unpooling(
     window: Pair,
     *,
     strides: Pair | None = None,
-    padding: str = "valid",
+    pads: Pads = _NO_PADS,
 ) -> Any:
     """Puts each value back to where the maximum was; the adjoint of pooling with these switches.
 
@@ -120,7 +118,7 @@ def max_unpooling(
         size: height and width before the pooling.
         window: rows and columns of the pooling.
         strides: of the pooling; its window by default.
-        padding: "valid" or "same".
+        pads: rows added before and after, and columns.
 
     Returns:
         `(batch, *size, channels)`, 0 where no maximum was; where windows overlap, the sum.
@@ -136,11 +134,11 @@ def max_unpooling(
     parts = [
         maps * ops.cast(switches == place, maps.dtype) for place in range(window[0] * window[1])
     ]
-    return _scattered(parts, size, window, strides, padding)
+    return _scattered(parts, size, window, strides, pads)
 
 
 def average_unpooling(
-    maps: Any, size: Pair, window: Pair, *, strides: Pair | None = None, padding: str = "valid"
+    maps: Any, size: Pair, window: Pair, *, strides: Pair | None = None, pads: Pads = _NO_PADS
 ) -> Any:
     """Shares each value out among the places of its window; the adjoint of average pooling.
 
@@ -149,7 +147,7 @@ def average_unpooling(
         size: height and width before the pooling.
         window: rows and columns of the pooling.
         strides: of the pooling; its window by default.
-        padding: "valid" or "same"; padding is not counted in the average, as in Keras.
+        pads: rows added before and after, and columns; not counted in the average, as in Keras.
 
     Returns:
         `(batch, *size, channels)`.
@@ -161,7 +159,6 @@ def average_unpooling(
     [2.0, 2.0, 2.0, 2.0]
     """
     strides = strides or window
-    pads = _pads(size, window, strides, padding)
     inside = [
         np.array(
             [
@@ -175,15 +172,15 @@ def average_unpooling(
         )
     ]
     shared = maps / ops.convert_to_tensor(np.outer(*inside)[None, :, :, None], maps.dtype)
-    return _scattered([shared] * (window[0] * window[1]), size, window, strides, padding)
+    return _scattered([shared] * (window[0] * window[1]), size, window, strides, pads)
 
 
-def unpadding(maps: Any, pads: Sequence[Pair], mode: str = "constant") -> Any:
+def unpadding(maps: Any, pads: Pads, mode: str = "constant") -> Any:
     """The adjoint of padding: what was repeated adds up where it came from.
 
     Args:
         maps: `(batch, height, width, channels)`, padded.
-        pads: rows before and after, columns before and after.
+        pads: rows added before and after, and columns.
         mode: "constant" (what was added came from nowhere), "reflect" (without repeating the
             edge), or "symmetric" (with it).
 
@@ -226,15 +223,7 @@ def _offsets(window: Pair) -> list[Pair]:
     return [(row, column) for row in range(window[0]) for column in range(window[1])]
 
 
-def _pads(size: Pair, window: Pair, strides: Pair, padding: str) -> tuple[Pair, Pair]:
-    rows, columns = (
-        padding_of(n, f, stride=stride, padding=padding)
-        for n, f, stride in zip(size, window, strides, strict=True)
-    )
-    return rows, columns
-
-
-def _pooled(size: Pair, window: Pair, strides: Pair, pads: Sequence[Pair]) -> Pair:
+def _pooled(size: Pair, window: Pair, strides: Pair, pads: Pads) -> Pair:
     height, width = (
         (n + before + after - f) // stride + 1
         for n, f, stride, (before, after) in zip(size, window, strides, pads, strict=True)
@@ -264,9 +253,8 @@ def _interleaved(maps: Any, strides: Pair) -> Any:
     )
 
 
-def _scattered(parts: Sequence[Any], size: Pair, window: Pair, strides: Pair, padding: str) -> Any:
+def _scattered(parts: Sequence[Any], size: Pair, window: Pair, strides: Pair, pads: Pads) -> Any:
     """Sums maps of values for each place of the windows, at those places."""
-    pads = _pads(size, window, strides, padding)
     total = None
     for (row, column), part in zip(_offsets(window), parts, strict=True):
         spread = _interleaved(part, strides)
@@ -276,7 +264,7 @@ def _scattered(parts: Sequence[Any], size: Pair, window: Pair, strides: Pair, pa
     return _cut(total, size, pads)
 
 
-def _cut(maps: Any, size: Pair, pads: Sequence[Pair]) -> Any:
+def _cut(maps: Any, size: Pair, pads: Pads) -> Any:
     """What lies at the original pixels: off with the padding, and zeros where no window came."""
     (top, _), (left, _) = pads
     maps = maps[:, top : top + size[0], left : left + size[1]]

@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 from keras import layers, ops
 
+from cnnkit.ops.convolution import padding_of
 from cnnkit.ops.deconvnet import (
     average_unpooling,
     contrast_normalized,
@@ -12,6 +13,13 @@ from cnnkit.ops.deconvnet import (
     transposed_convolution,
     unpadding,
 )
+
+
+def pads_of(padding, size, window, strides, dilation=(1, 1)):
+    return tuple(
+        padding_of(n, f, stride=s or f, padding=padding, dilation=d)
+        for n, f, s, d in zip(size, window, strides or window, dilation, strict=True)
+    )
 
 
 def normal(*shape, seed=0):
@@ -52,7 +60,7 @@ def test_the_transposed_convolution_is_the_adjoint(padding, kernel, strides, dil
             weights,
             (13, 14),
             strides=strides,
-            padding=padding,
+            pads=pads_of(padding, (13, 14), kernel, strides, dilation),
             dilation=dilation,
             groups=groups,
         ),
@@ -76,16 +84,16 @@ def test_a_filter_comes_back_as_it_is_where_one_unit_speaks():
 )
 def test_pooling_back_is_the_adjoint(padding, window, strides):
     x = normal(2, 9, 10, 3)
-    options = {"strides": strides, "padding": padding}
+    options = {"strides": strides, "pads": pads_of(padding, (9, 10), window, strides)}
     switches = max_switches(ops.convert_to_tensor(x), window, **options)
     # With the switches of x, taking the maximum of x is linear near x.
     assert_adjoint(
-        layers.MaxPooling2D(window, **options),
+        layers.MaxPooling2D(window, strides, padding),
         lambda y: max_unpooling(y, switches, (9, 10), window, **options),
         x,
     )
     assert_adjoint(
-        layers.AveragePooling2D(window, **options),
+        layers.AveragePooling2D(window, strides, padding),
         lambda y: average_unpooling(y, (9, 10), window, **options),
         x,
     )
@@ -101,10 +109,9 @@ def test_unpooling_puts_each_maximum_back_to_its_place():
 
 def test_negative_values_win_over_padding():
     x = np.full((1, 3, 3, 1), -5.0, np.float32)
-    switches = max_switches(ops.convert_to_tensor(x), (3, 3), strides=(2, 2), padding="same")
-    back = max_unpooling(
-        ops.ones(switches.shape), switches, (3, 3), (3, 3), strides=(2, 2), padding="same"
-    )
+    options = {"strides": (2, 2), "pads": ((1, 1), (1, 1))}
+    switches = max_switches(ops.convert_to_tensor(x), (3, 3), **options)
+    back = max_unpooling(ops.ones(switches.shape), switches, (3, 3), (3, 3), **options)
     assert float(ops.sum(back)) == 4.0
 
 

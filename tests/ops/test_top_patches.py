@@ -1,3 +1,5 @@
+import itertools
+
 import numpy as np
 import pytest
 
@@ -14,7 +16,7 @@ def rectified(pictures=200, units=5, seed=0):
 
 
 def fill(top, values, places, steps):
-    for begin, end in zip(steps[:-1], steps[1:], strict=True):
+    for begin, end in itertools.pairwise(steps):
         part = slice(begin, end)
         top.update(values[part], places[0, part], places[1, part], np.arange(begin, end))
     return top
