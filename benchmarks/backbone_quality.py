@@ -21,13 +21,12 @@ from cnnkit.models.vgg import (
     build_vgg,
     unit_preprocessing,
 )
+from cnnkit.training._pictures import find_pictures, read_for_report
 from cnnkit.training.backbone import (
     STUDENT_LAYERS,
     Distiller,
     build_teacher,
     explained_variance,
-    find_pictures,
-    read_for_report,
     teacher_heads,
 )
 from cnnkit.weights.convolutions import (

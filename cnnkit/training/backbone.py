@@ -7,8 +7,6 @@ error of each channel is divided by that channel's variance, so that every layer
 counts the same whatever its scale.
 """
 
-import csv
-import fnmatch
 import json
 import math
 from collections.abc import Callable, Iterable, Sequence
@@ -17,10 +15,9 @@ from pathlib import Path
 
 import keras
 import numpy as np
-from PIL import Image
 
-from cnnkit.errors import CnnkitError, ImageError, WeightsError
-from cnnkit.images import read_image, resize, write_bytes
+from cnnkit.errors import WeightsError
+from cnnkit.images import write_bytes
 from cnnkit.models.vgg import (
     COMPACT_LAST_LAYER,
     COMPACT_WIDTHS,
@@ -29,6 +26,14 @@ from cnnkit.models.vgg import (
     unit_preprocessing,
 )
 from cnnkit.options import BackboneOptions
+from cnnkit.training._pictures import (
+    RandomCrops,
+    Record,
+    cosine_decay,
+    finished_epochs,
+    read_for_report,
+    start_run,
+)
 from cnnkit.weights.convolutions import (
     convolution_weights,
     encode_convolutions,
@@ -38,79 +43,6 @@ from cnnkit.weights.convolutions import (
 STUDENT_LAYERS = tuple(layer_names()[: layer_names().index(COMPACT_LAST_LAYER) + 1])
 REPORTED_LAYERS = tuple(f"block{block}_conv1" for block in range(1, 6))
 _HEAD_SUFFIX = "_to_vgg19"
-
-
-def find_pictures(
-    folders: Sequence[Path], held_out: Sequence[str] = ()
-) -> tuple[list[Path], list[Path]]:
-    """All JPEG and PNG files below some folders, split into training and held-out pictures.
-
-    Args:
-        folders: folders to search recursively.
-        held_out: shell patterns such as "*/bsds/*"; a path that matches one is never trained on.
-
-    Returns:
-        `(training, held_out)` paths, each sorted.
-    """
-    training, kept_out = [], []
-    for folder in folders:
-        for path in sorted(folder.rglob("*")):
-            if path.suffix.lower() in (".jpg", ".jpeg", ".png") and path.is_file():
-                matches = any(fnmatch.fnmatch(path.as_posix(), pattern) for pattern in held_out)
-                (kept_out if matches else training).append(path)
-    return training, kept_out
-
-
-def _random_crop(path: Path, size: int, random: np.random.Generator) -> np.ndarray:
-    """One augmented `(size, size, 3)` crop in [0, 1]: random scale, place, mirror and colours."""
-    with Image.open(path) as image:
-        image = image.convert("RGB")
-        short = min(image.size)
-        side = (
-            short
-            if short <= size
-            else int(math.exp(random.uniform(math.log(size), math.log(short))))
-        )
-        left = int(random.integers(0, image.width - side + 1))
-        top = int(random.integers(0, image.height - side + 1))
-        box = (left, top, left + side, top + side)
-        crop = image.resize((size, size), Image.Resampling.BICUBIC, box=box)
-    pixels = np.asarray(crop, dtype=np.float32) / 255.0
-    if random.random() < 0.5:
-        pixels = pixels[:, ::-1]
-    if random.random() < 0.2:
-        pixels = pixels[::-1].transpose(1, 0, 2)
-    if random.random() < 0.5:
-        gain = random.uniform(0.7, 1.3, size=3).astype(np.float32)
-        shift = random.uniform(-0.1, 0.1, size=3).astype(np.float32)
-        gamma = np.float32(math.exp(random.uniform(-0.4, 0.4)))
-        pixels = np.clip(pixels**gamma * gain + shift, 0.0, 1.0)
-    if random.random() < 0.1:
-        pixels = np.clip(pixels + random.normal(0, 0.05, pixels.shape).astype(np.float32), 0, 1)
-    return np.ascontiguousarray(pixels)
-
-
-class RandomCrops(keras.utils.PyDataset):
-    """Batches of augmented crops; batch `i` is the same in every run with the same seed."""
-
-    def __init__(self, paths: Sequence[Path], options: BackboneOptions, epoch: int = 0):
-        super().__init__(workers=1, use_multiprocessing=False, max_queue_size=8)
-        self._paths = list(paths)
-        self._options = options
-        self._epoch = epoch
-
-    def __len__(self) -> int:
-        return self._options.steps_per_epoch
-
-    def __getitem__(self, index: int) -> tuple[np.ndarray]:
-        options = self._options
-        step = self._epoch * options.steps_per_epoch + index
-        random = np.random.default_rng([options.seed, step])
-        chosen = random.integers(0, len(self._paths), size=options.batch_size)
-        return (np.stack([_random_crop(self._paths[i], options.crop, random) for i in chosen]),)
-
-    def on_epoch_end(self) -> None:
-        self._epoch += 1
 
 
 def build_teacher(teacher: str | Path, layers: Sequence[str] = STUDENT_LAYERS) -> keras.Model:
@@ -336,48 +268,6 @@ def explained_variance(distiller: Distiller, images: Iterable[np.ndarray]) -> di
     return result
 
 
-class _Record(keras.callbacks.Callback):
-    """Appends a row to `results.csv`, saves the folded student, and reports each epoch."""
-
-    def __init__(self, folder: Path, on_epoch: Callable[[int, dict], None] | None):
-        super().__init__()
-        self._folder = folder
-        self._on_epoch = on_epoch
-
-    def on_epoch_end(self, epoch: int, logs=None) -> None:
-        row = {"epoch": epoch, **{key: float(value) for key, value in (logs or {}).items()}}
-        path = self._folder / "results.csv"
-        is_new = not path.exists()
-        with path.open("a", newline="") as file:
-            writer = csv.DictWriter(file, fieldnames=list(row))
-            if is_new:
-                writer.writeheader()
-            writer.writerow(row)
-        write_bytes(self._folder / "last.npz", encode_convolutions(self.model.compact_weights()))
-        if self._on_epoch:
-            self._on_epoch(epoch, row)
-
-
-def _check_same_run(folder: Path, settings: dict) -> None:
-    """Refuses to resume a run in `folder` that was started with other settings."""
-    path = folder / "args.json"
-    if path.exists():
-        before = json.loads(path.read_text())
-        changed = sorted(key for key in settings if before.get(key) != settings[key])
-        if changed:
-            raise CnnkitError(
-                f"{folder} holds a run with other settings ({', '.join(changed)}); "
-                "give another --output, or the same settings to resume it"
-            )
-    write_bytes(path, json.dumps(settings, indent=1).encode())
-
-
-def _finished_epochs(state: Path) -> int:
-    """The epoch that a run whose state lies in `state` goes on with."""
-    metadata = state / "training_metadata.json"
-    return json.loads(metadata.read_text())["epoch"] if metadata.exists() else 0
-
-
 def teacher_heads(teacher: keras.Model) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """Kernel and bias of the 1x1 heads of a compressed teacher, by target name."""
     return {
@@ -385,16 +275,6 @@ def teacher_heads(teacher: keras.Model) -> dict[str, tuple[np.ndarray, np.ndarra
         for layer in teacher.layers
         if layer.name.endswith(_HEAD_SUFFIX)
     }
-
-
-def read_for_report(path: Path, size: int = 256) -> np.ndarray:
-    """The middle `(size, size, 3)` of a picture, made larger first where it is too small."""
-    pixels = read_image(path).pixels
-    scale = max(1.0, size / min(pixels.shape[:2]))
-    height, width = (max(size, round(side * scale)) for side in pixels.shape[:2])
-    pixels = np.clip(resize(pixels, height, width), 0.0, 1.0)
-    top, left = (height - size) // 2, (width - size) // 2
-    return pixels[top : top + size, left : left + size]
 
 
 def train_backbone(
@@ -425,11 +305,7 @@ def train_backbone(
     """
     options = options or BackboneOptions()
     folder = Path(output)
-    training, held = find_pictures([Path(part) for part in data], held_out)
-    if not training:
-        raise ImageError(f"no JPEG or PNG pictures below {', '.join(map(str, data))}; check --data")
-    folder.mkdir(parents=True, exist_ok=True)
-    _check_same_run(folder, {**asdict(options), "teacher": str(teacher)})
+    training, held = start_run(folder, data, held_out, {**asdict(options), "teacher": str(teacher)})
     keras.utils.set_random_seed(options.seed)
 
     teacher_model = build_teacher(teacher)
@@ -446,25 +322,24 @@ def train_backbone(
         name="compact",
     )
     distiller = Distiller(student, teacher_model, variances, teacher_heads(teacher_model))
-    schedule = keras.optimizers.schedules.CosineDecay(
-        initial_learning_rate=options.learning_rate / 100,
-        decay_steps=max(1, options.steps - options.warmup_steps),
-        warmup_target=options.learning_rate,
-        warmup_steps=options.warmup_steps,
-    )
+    schedule = cosine_decay(options.learning_rate, options.steps, options.warmup_steps)
     distiller.compile(optimizer=keras.optimizers.Adam(schedule))
+
+    def write(name: str) -> None:
+        write_bytes(folder / name, encode_convolutions(distiller.compact_weights()))
+
     state = folder / "state"
     distiller.fit(
-        RandomCrops(training, options, epoch=_finished_epochs(state)),
+        RandomCrops(training, options, epoch=finished_epochs(state)),
         epochs=math.ceil(options.steps / options.steps_per_epoch),
         shuffle=False,
         callbacks=[
             keras.callbacks.BackupAndRestore(state, delete_checkpoint=False),
-            _Record(folder, on_epoch),
+            Record(folder, lambda: write("last.npz"), on_epoch),
         ],
         verbose=0,
     )
-    write_bytes(folder / "compact.npz", encode_convolutions(distiller.compact_weights()))
+    write("compact.npz")
     report = {}
     if held:
         report = explained_variance(distiller, (read_for_report(path) for path in held))

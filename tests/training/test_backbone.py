@@ -11,12 +11,11 @@ from cnnkit.models.vgg import (
 )
 from cnnkit.options import BackboneOptions
 from cnnkit.training import backbone
+from cnnkit.training._pictures import RandomCrops, find_pictures
 from cnnkit.training.backbone import (
     STUDENT_LAYERS,
-    RandomCrops,
     build_teacher,
     explained_variance,
-    find_pictures,
     rescale_channels,
     train_backbone,
 )

@@ -1,0 +1,194 @@
+"""What trainings on plain pictures share: crops, runs that can be resumed, and their records."""
+
+import csv
+import fnmatch
+import json
+import math
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Protocol
+
+import keras
+import numpy as np
+from PIL import Image
+
+from cnnkit.errors import CnnkitError, ImageError
+from cnnkit.images import read_image, resize, write_bytes
+
+
+class CropOptions(Protocol):
+    """What `RandomCrops` reads of the settings of a training."""
+
+    batch_size: int
+    crop: int
+    steps_per_epoch: int
+    seed: int
+
+
+def find_pictures(
+    folders: Sequence[Path], held_out: Sequence[str] = ()
+) -> tuple[list[Path], list[Path]]:
+    """All JPEG and PNG files below some folders, split into training and held-out pictures.
+
+    Args:
+        folders: folders to search recursively.
+        held_out: shell patterns such as "*/bsds/*"; a path that matches one is never trained on.
+
+    Returns:
+        `(training, held_out)` paths, each sorted.
+    """
+    training, kept_out = [], []
+    for folder in folders:
+        for path in sorted(folder.rglob("*")):
+            if path.suffix.lower() in (".jpg", ".jpeg", ".png") and path.is_file():
+                matches = any(fnmatch.fnmatch(path.as_posix(), pattern) for pattern in held_out)
+                (kept_out if matches else training).append(path)
+    return training, kept_out
+
+
+def random_crop(path: Path, size: int, random: np.random.Generator) -> np.ndarray:
+    """One augmented `(size, size, 3)` crop in [0, 1]: random scale, place, mirror and colours."""
+    with Image.open(path) as image:
+        image = image.convert("RGB")
+        short = min(image.size)
+        side = (
+            short
+            if short <= size
+            else int(math.exp(random.uniform(math.log(size), math.log(short))))
+        )
+        left = int(random.integers(0, image.width - side + 1))
+        top = int(random.integers(0, image.height - side + 1))
+        box = (left, top, left + side, top + side)
+        crop = image.resize((size, size), Image.Resampling.BICUBIC, box=box)
+    pixels = np.asarray(crop, dtype=np.float32) / 255.0
+    if random.random() < 0.5:
+        pixels = pixels[:, ::-1]
+    if random.random() < 0.2:
+        pixels = pixels[::-1].transpose(1, 0, 2)
+    if random.random() < 0.5:
+        gain = random.uniform(0.7, 1.3, size=3).astype(np.float32)
+        shift = random.uniform(-0.1, 0.1, size=3).astype(np.float32)
+        gamma = np.float32(math.exp(random.uniform(-0.4, 0.4)))
+        pixels = np.clip(pixels**gamma * gain + shift, 0.0, 1.0)
+    if random.random() < 0.1:
+        pixels = np.clip(pixels + random.normal(0, 0.05, pixels.shape).astype(np.float32), 0, 1)
+    return np.ascontiguousarray(pixels)
+
+
+class RandomCrops(keras.utils.PyDataset):
+    """Batches of augmented crops; batch `i` is the same in every run with the same seed."""
+
+    def __init__(self, paths: Sequence[Path], options: CropOptions, epoch: int = 0):
+        super().__init__(workers=1, use_multiprocessing=False, max_queue_size=8)
+        self._paths = list(paths)
+        self._options = options
+        self._epoch = epoch
+
+    def __len__(self) -> int:
+        return self._options.steps_per_epoch
+
+    def __getitem__(self, index: int) -> tuple[np.ndarray]:
+        options = self._options
+        step = self._epoch * options.steps_per_epoch + index
+        random = np.random.default_rng([options.seed, step])
+        chosen = random.integers(0, len(self._paths), size=options.batch_size)
+        return (np.stack([random_crop(self._paths[i], options.crop, random) for i in chosen]),)
+
+    def on_epoch_end(self) -> None:
+        self._epoch += 1
+
+
+class Record(keras.callbacks.Callback):
+    """After each epoch: appends a row to `results.csv`, writes the weights so far, and reports.
+
+    Args:
+        folder: of the run.
+        write: called before the report.
+        on_epoch: called with the epoch's index and its losses.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        write: Callable[[], None],
+        on_epoch: Callable[[int, dict], None] | None,
+    ):
+        super().__init__()
+        self._folder = folder
+        self._write = write
+        self._on_epoch = on_epoch
+
+    def on_epoch_end(self, epoch: int, logs=None) -> None:
+        row = {"epoch": epoch, **{key: float(value) for key, value in (logs or {}).items()}}
+        path = self._folder / "results.csv"
+        is_new = not path.exists()
+        with path.open("a", newline="") as file:
+            writer = csv.DictWriter(file, fieldnames=list(row))
+            if is_new:
+                writer.writeheader()
+            writer.writerow(row)
+        self._write()
+        if self._on_epoch:
+            self._on_epoch(epoch, row)
+
+
+def start_run(
+    folder: Path, data: Sequence[str | Path], held_out: Sequence[str], settings: dict
+) -> tuple[list[Path], list[Path]]:
+    """Makes the folder of a run, or goes on with the one that is there.
+
+    Returns:
+        `(training, held_out)` pictures, see `find_pictures`.
+
+    Raises:
+        ImageError: there are no pictures.
+        CnnkitError: the folder holds a run with other settings.
+    """
+    training, held = find_pictures([Path(part) for part in data], held_out)
+    if not training:
+        raise ImageError(f"no JPEG or PNG pictures below {', '.join(map(str, data))}; check --data")
+    folder.mkdir(parents=True, exist_ok=True)
+    check_same_run(folder, settings)
+    return training, held
+
+
+def cosine_decay(
+    learning_rate: float, steps: int, warmup_steps: int
+) -> keras.optimizers.schedules.LearningRateSchedule:
+    """A step size that grows for `warmup_steps`, then falls to 0 as a half cosine."""
+    return keras.optimizers.schedules.CosineDecay(
+        initial_learning_rate=learning_rate / 100,
+        decay_steps=max(1, steps - warmup_steps),
+        warmup_target=learning_rate,
+        warmup_steps=warmup_steps,
+    )
+
+
+def check_same_run(folder: Path, settings: dict) -> None:
+    """Refuses to resume a run in `folder` that was started with other settings."""
+    path = folder / "args.json"
+    if path.exists():
+        before = json.loads(path.read_text())
+        changed = sorted(key for key in settings if before.get(key) != settings[key])
+        if changed:
+            raise CnnkitError(
+                f"{folder} holds a run with other settings ({', '.join(changed)}); "
+                "give another --output, or the same settings to resume it"
+            )
+    write_bytes(path, json.dumps(settings, indent=1).encode())
+
+
+def finished_epochs(state: Path) -> int:
+    """The epoch that a run whose state lies in `state` goes on with."""
+    metadata = state / "training_metadata.json"
+    return json.loads(metadata.read_text())["epoch"] if metadata.exists() else 0
+
+
+def read_for_report(path: Path, size: int = 256) -> np.ndarray:
+    """The middle `(size, size, 3)` of a picture, made larger first where it is too small."""
+    pixels = read_image(path).pixels
+    scale = max(1.0, size / min(pixels.shape[:2]))
+    height, width = (max(size, round(side * scale)) for side in pixels.shape[:2])
+    pixels = np.clip(resize(pixels, height, width), 0.0, 1.0)
+    top, left = (height - size) // 2, (width - size) // 2
+    return pixels[top : top + size, left : left + size]
