@@ -303,3 +303,70 @@ class FaceTrainOptions:
     def peak_learning_rate(self) -> float:
         """Adam's step size at its highest."""
         return self.learning_rate or (2e-3 if self.loss == "triplet" else 0.05)
+
+
+@dataclass(frozen=True)
+class MaximizeOptions:
+    """Settings of `cnnkit visualize maximize`; the defaults were found by looking at pictures.
+
+    Attributes:
+        size: side of the pictures, in pixels; None for what the network insists on, else 256.
+        steps: of the optimizer.
+        learning_rate: Adam's step size; None for what the parameterization needs.
+        parameterization: "fourier", spectra of photographs; or "pixels".
+        target: what to raise: the "mean" of a unit over all places, or its "centre" place.
+        blur: standard deviation of the blur that the pictures pass, in pixels; None for what the
+            parameterization needs.
+        jitter: largest shift of the pictures in a step, in pixels.
+        zoom: largest change of their scale in a step, as a share.
+        rotation: largest turn in a step, in degrees.
+        seed: of the start and of the moves.
+    """
+
+    size: int | None = None
+    steps: int = 100
+    learning_rate: float | None = None
+    parameterization: str = "fourier"
+    target: str = "mean"
+    blur: float | None = None
+    jitter: float = 8.0
+    zoom: float = 0.1
+    rotation: float = 10.0
+    seed: int = 0
+
+    def __post_init__(self):
+        for name, allowed in (
+            ("parameterization", ("fourier", "pixels")),
+            ("target", ("mean", "centre")),
+        ):
+            if getattr(self, name) not in allowed:
+                words = " or ".join(allowed)
+                raise UsageError(f"{name} must be {words}, not {getattr(self, name)!r}")
+        if self.size is not None and not _is_count(self.size, least=16):
+            raise UsageError(f"size must be at least 16 pixels, not {self.size!r}")
+        for name, least in (("steps", 1), ("seed", 0)):
+            if not _is_count(getattr(self, name), least):
+                raise UsageError(
+                    f"{name} must be a whole number from {least}, not {getattr(self, name)!r}"
+                )
+        rate = self.learning_rate
+        if rate is not None and not (math.isfinite(rate) and rate > 0):
+            raise UsageError(f"learning-rate must be more than 0, not {rate}")
+        for name in ("blur", "jitter", "rotation"):
+            value = getattr(self, name)
+            if value is not None and not (math.isfinite(value) and value >= 0):
+                raise UsageError(f"{name} must be 0 or more, not {value}")
+        if not 0 <= self.zoom < 1:
+            raise UsageError(f"zoom must be from 0 to below 1, not {self.zoom}")
+
+    @property
+    def step_size(self) -> float:
+        """Adam's step size, whether given or not."""
+        return self.learning_rate or (0.02 if self.parameterization == "fourier" else 0.05)
+
+    @property
+    def blur_deviation(self) -> float:
+        """Of the blur in pixels, whether given or not."""
+        if self.blur is not None:
+            return self.blur
+        return 0.75 if self.parameterization == "fourier" else 1.5
