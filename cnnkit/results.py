@@ -363,6 +363,107 @@ class FilteredImage:
     arithmetic: tuple[str, str]
 
 
+@dataclass(frozen=True, eq=False)
+class MaximizedUnit:
+    """A picture that excites a unit.
+
+    Attributes:
+        unit: index of the channel.
+        image: float32 `(height, width, 3 or 1)`, sRGB in [0, 1].
+        mean: activation of the unit, averaged over the places of the picture.
+        peak: its largest activation.
+        noise_mean: `mean` of a picture of noise with the spectrum of photographs.
+        is_dead: whether nothing excites it: its peak is next to nothing beside other units'.
+    """
+
+    unit: int
+    image: Any
+    mean: float
+    peak: float
+    noise_mean: float
+    is_dead: bool
+
+
+@dataclass(frozen=True, eq=False)
+class ActivationMaps:
+    """What the units of a layer say to a picture.
+
+    Attributes:
+        layer: name of the layer.
+        channels: indices, in the order of `maps`: strongest first, or as asked for.
+        maps: float32 `(height, width, len(channels))`; of a layer without places `(1, 1, ...)`.
+        means: float32, mean of every channel of the layer, by index.
+        peaks: float32, largest value of every channel.
+        shares: float32, of every channel the share of places above 0.
+        is_map: whether the layer has places.
+        input_size: height and width of the picture as the network saw it.
+        model: name of the network.
+    """
+
+    layer: str
+    channels: tuple[int, ...]
+    maps: Any
+    means: Any
+    peaks: Any
+    shares: Any
+    is_map: bool
+    input_size: tuple[int, int]
+    model: str
+
+
+@dataclass(frozen=True, eq=False)
+class FilterPictures:
+    """The kernels of a layer.
+
+    Attributes:
+        layer: name of the layer.
+        kernels: float32 `(filters, height, width, channels)`: of colours RGB as they act on the
+            picture, `(filters, height, width, 1)` for one input channel.
+        units: index of each kernel.
+        input_channels: of the layer.
+        input_channel: the one that is shown, or None where the kernels are in colour or all that
+            there is.
+        model: name of the network.
+    """
+
+    layer: str
+    kernels: Any
+    units: tuple[int, ...]
+    input_channels: int
+    input_channel: int | None
+    model: str
+
+
+@dataclass(frozen=True, eq=False)
+class ClassMap:
+    """Where in a picture the evidence for a class is.
+
+    Attributes:
+        heat: float32 `(height, width)` of the picture's own size. Of Grad-CAM in [0, 1], 1 at the
+            strongest place; of occlusion what the score loses, negative where it gains.
+        coarse: the same before it was spread over the picture.
+        class_index: of the class.
+        label: its name, or "class 3" without one.
+        score: of the class for the whole picture, as the network gives it.
+        best: index, name and score of the best classes, best first.
+        peak_xy: where the map is strongest, in pixels of the picture.
+        layer: of Grad-CAM, the layer that was looked at.
+        input_size: height and width of the picture as the network saw it.
+        model: name of the network.
+    """
+
+    heat: Any
+    coarse: Any
+    class_index: int
+    label: str
+    score: float
+    best: tuple[tuple[int, str, float], ...]
+    peak_xy: tuple[int, int]
+    layer: str | None
+    input_size: tuple[int, int]
+    model: str
+
+
 def to_plain(value: Any) -> Any:
     """Dataclasses, tuples, paths and NumPy arrays as what `json.dumps` takes.
 
