@@ -363,6 +363,27 @@ class FilteredImage:
     arithmetic: tuple[str, str]
 
 
+@dataclass(frozen=True)
+class UnitsProgress:
+    """Where a search for what units respond to stands, after each group of pictures.
+
+    Attributes:
+        stage: "looking" at all pictures, or "drawing" those that won.
+        done: pictures of this stage that are done.
+        total: pictures of this stage.
+        failed: those that could not be read.
+        seconds: since the start of the stage.
+        seconds_left: predicted.
+    """
+
+    stage: str
+    done: int
+    total: int
+    failed: int
+    seconds: float
+    seconds_left: float
+
+
 @dataclass(frozen=True, eq=False)
 class MaximizedUnit:
     """A picture that excites a unit.
@@ -462,6 +483,97 @@ class ClassMap:
     layer: str | None
     input_size: tuple[int, int]
     model: str
+
+
+@dataclass(frozen=True, eq=False)
+class UnitPatch:
+    """What one unit sees in one picture.
+
+    Attributes:
+        value: its response.
+        source: name of the picture.
+        row: of the unit's map, where the response is from; 0 for a layer without maps.
+        column: of the same.
+        box_xyxy: what the unit sees, in pixels of the upright picture; it may reach beyond.
+        pixels: uint8 `(height, width, 3)`, what it sees, as the network sees it.
+        reconstruction: uint8 of the same shape, drawn by the deconvnet; None without it.
+    """
+
+    value: float
+    source: str
+    row: int
+    column: int
+    box_xyxy: tuple[float, float, float, float]
+    pixels: Any
+    reconstruction: Any = None
+
+
+@dataclass(frozen=True, eq=False)
+class UnitResponse:
+    """What one unit of a layer responds to.
+
+    Attributes:
+        unit: its number in the layer, from 0.
+        patches: the strongest, best first.
+        mean: of its strongest response to each picture.
+        silent: pictures to which it does not respond at all.
+        histogram_edges: of the bins of its strongest response to each picture, one more than bins.
+        histogram_counts: pictures in each bin; the silent ones are in none.
+    """
+
+    unit: int
+    patches: tuple[UnitPatch, ...]
+    mean: float
+    silent: int
+    histogram_edges: tuple[float, ...]
+    histogram_counts: tuple[int, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class LayerResponses:
+    """What units of one layer respond to.
+
+    Attributes:
+        layer: its name.
+        total_units: units that it has.
+        receptive_field: rows and columns of the picture that a unit sees; None where a unit sees
+            all of it, or where that is not known.
+        silent_units: numbers of the units that responded to no picture.
+        units: those that were chosen.
+    """
+
+    layer: str
+    total_units: int
+    receptive_field: tuple[int, int] | None
+    silent_units: tuple[int, ...]
+    units: tuple[UnitResponse, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class UnitsResult:
+    """What units of a network respond to.
+
+    Attributes:
+        model: name of the network.
+        model_hash: SHA-256 of its weights.
+        layers: in the order asked for.
+        size: long side of the pictures as the network saw them; None where its own size is fixed.
+        pictures: number of pictures that it saw.
+        failed: number of pictures that could not be read.
+        failures: name and reason of the first of them.
+        thumbnails: picture -> uint8 `(height, width, 3)`, for the pictures of the patches.
+        sizes: picture -> height and width as it is in the file, upright.
+    """
+
+    model: str
+    model_hash: str
+    layers: tuple[LayerResponses, ...]
+    size: int | None
+    pictures: int
+    failed: int
+    failures: tuple[tuple[str, Failure], ...]
+    thumbnails: Mapping[str, Any]
+    sizes: Mapping[str, tuple[int, int]]
 
 
 def to_plain(value: Any) -> Any:
