@@ -370,3 +370,36 @@ class MaximizeOptions:
         if self.blur is not None:
             return self.blur
         return 0.75 if self.parameterization == "fourier" else 1.5
+
+
+@dataclass(frozen=True)
+class UnitsOptions:
+    """Settings of `cnnkit visualize units`.
+
+    Attributes:
+        model: "compact", "vgg16", "vgg19", or a `.keras` file.
+        pixels: what a file's network expects of pictures: "unit" [0, 1], "byte" [0, 255] or
+            "signed" [-1, 1].
+        units: numbers of the units to show; None for those that stand out most.
+        count: units to show where `units` is None; None for 16 of one layer, 4 of several.
+        size: pictures are seen at this long side, in pixels; a network with a size of its own sees
+            them at that.
+        deconv: draw what drives each unit, with a deconvnet.
+    """
+
+    model: str = "compact"
+    pixels: str = "unit"
+    units: tuple[int, ...] | None = None
+    count: int | None = None
+    size: int = 256
+    deconv: bool = False
+
+    def __post_init__(self):
+        for name in ("size", "count"):
+            value = getattr(self, name)
+            if not _is_count(value) and not (name == "count" and value is None):
+                raise UsageError(f"{name} must be a whole number from 1, not {value!r}")
+        if self.units is not None and not (
+            self.units and all(_is_count(unit, least=0) for unit in self.units)
+        ):
+            raise UsageError(f"units must be whole numbers from 0, not {self.units!r}")
