@@ -272,11 +272,13 @@ def _cut(maps: Any, size: Pair, pads: Pads) -> Any:
     return ops.pad(maps, ((0, 0), *missing, (0, 0)))
 
 
-def contrast_normalized(maps: np.ndarray) -> np.ndarray:
-    """A reconstruction as a picture: 0 becomes middle grey, the largest value black or white.
+def contrast_normalized(maps: np.ndarray, share: float = 0.99) -> np.ndarray:
+    """A reconstruction as a picture: 0 becomes middle grey.
 
     Args:
-        maps: `(..., height, width, channels)`, each picture scaled by itself.
+        maps: `(height, width, channels)`.
+        share: of the values that are not 0, so many are drawn as they are; the few larger ones,
+            which would make all others pale, are cut off at black and white.
 
     Returns:
         float32 in [0, 1].
@@ -287,5 +289,8 @@ def contrast_normalized(maps: np.ndarray) -> np.ndarray:
     [0.25, 0.5, 1.0]
     """
     maps = np.asarray(maps, np.float32)
-    largest = np.abs(maps).max(axis=(-3, -2, -1), keepdims=True)
-    return 0.5 + 0.5 * maps / np.where(largest > 0.0, largest, 1.0)
+    sizes = np.sort(np.abs(maps[maps != 0.0]))
+    if not sizes.size:
+        return np.full_like(maps, 0.5)
+    most = sizes[min(sizes.size - 1, int(share * sizes.size))]
+    return np.clip(0.5 + 0.5 * maps / most, 0.0, 1.0)

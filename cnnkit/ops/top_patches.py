@@ -216,3 +216,87 @@ def pick_places(values: np.ndarray, count: int, apart: tuple[int, int]) -> list[
         near_columns = slice(max(0, column - apart[1] + 1), column + max(1, apart[1]))
         left[near_rows, near_columns] = -np.inf
     return places
+
+
+def cut_patch(
+    pixels: np.ndarray, rows: tuple[int, int], columns: tuple[int, int], fill: float = 0.0
+) -> np.ndarray:
+    """Cuts a patch out of a picture, beyond its edges too.
+
+    Args:
+        pixels: `(height, width, channels)`.
+        rows: first row, and the one behind the last; they may lie outside.
+        columns: first column, and the one behind the last.
+        fill: what is outside of the picture.
+
+    Returns:
+        `(rows, columns, channels)`, of the same type.
+
+    Example:
+
+    >>> cut_patch(np.arange(6).reshape(2, 3, 1), (-1, 1), (1, 4), fill=9)[..., 0].tolist()
+    [[9, 9, 9], [1, 2, 9]]
+    """
+    spans = []
+    for (begin, end), n in zip((rows, columns), pixels.shape, strict=False):
+        first, last = min(max(begin, 0), n), max(0, min(end, n))
+        spans.append((slice(first, last), slice(first - begin, last - begin)))
+    patch = np.full(
+        (rows[1] - rows[0], columns[1] - columns[0], *pixels.shape[2:]), fill, pixels.dtype
+    )
+    (from_rows, to_rows), (from_columns, to_columns) = spans
+    patch[to_rows, to_columns] = pixels[from_rows, from_columns]
+    return patch
+
+
+def choose_units(top: TopPatches, count: int) -> list[int]:
+    """The units whose strongest responses stand out most, each of another kind.
+
+    How far a unit's responses stand out is the mean of those that are kept over its mean response
+    to all pictures. A unit that is strongest at more than a third of the places of one that is
+    chosen already says the same once more, and is passed over as long as there are others. So are
+    units that have seen too few pictures that they respond to; units that respond to none are
+    never chosen.
+
+    Args:
+        top: what the units respond to.
+        count: units at most.
+
+    Returns:
+        Numbers of units, the most selective first.
+
+    Example:
+
+    >>> top = TopPatches(units=3, count=1)
+    >>> top.update([[1.0, 0.0, 4.0], [2.0, 0.0, 0.1]], [[0] * 3] * 2, [[0] * 3] * 2, [0, 1])
+    >>> choose_units(top, 3)
+    [2, 0]
+    """
+    kept = np.isfinite(top.values)
+    number = kept.sum(axis=1)
+    best = np.where(kept, top.values, 0.0).sum(axis=1) / np.maximum(number, 1)
+    mean = top.histogram.total / max(1, top.histogram.seen)
+    score = np.where(mean > 0.0, best / np.where(mean > 0.0, mean, 1.0), best)
+    full = number == number.max(initial=0)
+    # Full ones first, each group by its score; the unit's number decides between equals.
+    order = [int(unit) for unit in np.lexsort((-score, ~full)) if number[unit]]
+    chosen: list[int] = []
+    for allowed in (1.0 / 3.0, 1.0):
+        for unit in order:
+            if len(chosen) >= count:
+                break
+            is_new = unit not in chosen and (full[unit] or allowed == 1.0)
+            if is_new and all(_shared(top, unit, other) <= allowed for other in chosen):
+                chosen.append(unit)
+    return chosen
+
+
+def _shared(top: TopPatches, unit: int, other: int) -> float:
+    """Share of the places of one unit that lie at one of another unit's, or next to it."""
+    same = (
+        (top.pictures[unit][:, None] == top.pictures[other][None])
+        & (top.pictures[unit][:, None] >= 0)
+        & (np.abs(top.rows[unit][:, None] - top.rows[other][None]) <= 1)
+        & (np.abs(top.columns[unit][:, None] - top.columns[other][None]) <= 1)
+    )
+    return float(same.any(axis=1).sum() / max(1, (top.pictures[unit] >= 0).sum()))

@@ -139,6 +139,13 @@ def test_rectification_keeps_what_is_positive():
 
 
 def test_a_reconstruction_is_drawn_around_middle_grey():
-    maps = np.zeros((2, 1, 2, 1))
-    maps[0, 0] = [[-4.0], [2.0]]
-    assert contrast_normalized(maps).ravel().tolist() == [0.0, 0.75, 0.5, 0.5]
+    maps = np.array([-4.0, 2.0, 0.0, 1.0]).reshape(1, 4, 1)
+    assert contrast_normalized(maps).ravel().tolist() == [0.0, 0.75, 0.5, 0.625]
+    assert contrast_normalized(np.zeros((2, 2, 3))).tolist() == np.full((2, 2, 3), 0.5).tolist()
+
+
+def test_a_few_large_values_do_not_make_the_others_pale():
+    maps = np.full((10, 20, 1), 2.0)
+    maps[0, 0] = 100.0
+    found = contrast_normalized(maps)
+    assert found.min() == found.max() == 1.0

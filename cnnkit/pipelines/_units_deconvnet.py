@@ -1,0 +1,331 @@
+"""From one unit of a trained network back to the pixels: a deconvnet along the network's graph."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from cnnkit.errors import UsageError
+from cnnkit.ops.convolution import padding_of
+from cnnkit.ops.deconvnet import (
+    average_unpooling,
+    max_switches,
+    max_unpooling,
+    rectify,
+    transposed_convolution,
+    unpadding,
+)
+from cnnkit.pipelines._networks import ViewedNetwork
+
+# What of a signal goes on upwards is positive, or nearly so: on the way back it is rectified.
+_RECTIFIERS = (
+    *("relu", "relu6", "leaky_relu", "elu", "selu", "celu", "silu", "swish", "gelu", "softplus"),
+    *("mish", "hard_silu", "hard_swish"),
+)
+_RECTIFIER_LAYERS = ("ReLU", "LeakyReLU", "ELU", "PReLU", "Relu", "Relu6", "Silu", "Gelu")
+# As they are in prediction; a local normalisation is left as it is, as in the paper.
+_PASSED = (
+    *("Dropout", "SpatialDropout2D", "GaussianNoise", "GaussianDropout", "Identity", "Cast"),
+    "LocalResponseNormalization",
+)
+
+
+class Deconvnet:
+    """Draws what in a picture drives a unit (Zeiler & Fergus 2014, section 2.1).
+
+    The picture goes through the network, and each pooling notes where its maxima are from. At the
+    layer everything but the one unit is set to zero. On the way back each pooling puts values to
+    where their maxima were, each rectified layer is rectified again, and each convolution is
+    transposed. Departures from the paper: padding goes back to the pixels that were repeated in
+    it, batch normalisation scales, and biases play no part, as in the paper.
+
+    Args:
+        network: the network.
+        layer: name of the layer that the units are of.
+
+    Raises:
+        UsageError: there is something between the pixels and the layer that it cannot go back
+            through; the message says what.
+    """
+
+    def __init__(self, network: ViewedNetwork, layer: str):
+        self._layer = layer
+        self._top = network.outputs[layer]
+        self._picture = network.model.inputs[0]
+        self._nodes = _nodes_before(self._top)
+        for node in self._nodes:
+            reason = _refusal(node, is_top=node is self._nodes[-1])
+            if reason:
+                raise UsageError(
+                    f"--deconv cannot go back through {reason}; choose a layer before it, or leave "
+                    "out --deconv"
+                )
+        tensors = {id(tensor): tensor for node in self._nodes for tensor in node.input_tensors}
+        tensors.setdefault(id(self._picture), self._picture)
+        self._keys = list(tensors)
+        self._forward = keras.Model(self._picture, list(tensors.values()))
+
+    def reconstruct(self, pixels: np.ndarray, places: Sequence[tuple[int, int, int]]) -> np.ndarray:
+        """Goes back from some units, one by one.
+
+        Args:
+            pixels: uint8 `(height, width, channels)`.
+            places: `(unit, row, column)` of each; row and column count in maps only.
+
+        Returns:
+            float32 `(places, height, width, channels)`, in units of [0, 1] pixels, positive where
+            more light would drive the unit more.
+        """
+        picture = ops.convert_to_tensor(pixels[None].astype(np.float32) / 255.0)
+        found = dict(zip(self._keys, self._forward(picture, training=False), strict=True))
+        signal = np.zeros((len(places), *self._top_shape(found)), np.float32)
+        for index, (unit, row, column) in enumerate(places):
+            place = (index, row, column, unit) if signal.ndim == 4 else (index, unit)
+            signal[place] = 1.0
+        signals = {id(self._top): ops.convert_to_tensor(signal)}
+        for node in reversed(self._nodes):
+            arriving = signals.pop(id(node.output_tensors[0]), None)
+            if arriving is None:
+                continue
+            values = [found[id(tensor)] for tensor in node.input_tensors]
+            parts = _back(node, arriving, values, is_top=node is self._nodes[-1])
+            for tensor, part in zip(node.input_tensors, parts, strict=True):
+                before = signals.get(id(tensor))
+                signals[id(tensor)] = part if before is None else before + part
+        return ops.convert_to_numpy(signals[id(self._picture)])
+
+    def _top_shape(self, found: dict[int, Any]) -> tuple[int, ...]:
+        if len(self._top.shape) == 2:
+            return (self._top.shape[-1],)
+        if not self._nodes:
+            return tuple(found[id(self._picture)].shape[1:])
+        node = self._nodes[-1]
+        shapes = [found[id(tensor)].shape for tensor in node.input_tensors]
+        specs = [keras.KerasTensor(shape) for shape in shapes]
+        arguments = node.arguments.fill_in(
+            {id(tensor): spec for tensor, spec in zip(node.input_tensors, specs, strict=True)}
+        )
+        args, kwargs = arguments
+        return tuple(node.operation.compute_output_spec(*args, **kwargs).shape[1:])
+
+
+def _nodes_before(top: Any) -> list[Any]:
+    """The calls of operations between the picture and a tensor, in the order of computation."""
+    nodes: list[Any] = []
+    seen: set[int] = set()
+
+    def visit(tensor: Any) -> None:
+        operation, index, _ = tensor._keras_history
+        node = operation._inbound_nodes[index]
+        if id(node) in seen or isinstance(operation, keras.layers.InputLayer):
+            return
+        seen.add(id(node))
+        for before in node.input_tensors:
+            visit(before)
+        nodes.append(node)
+
+    visit(top)
+    return nodes
+
+
+def _refusal(node: Any, is_top: bool) -> str | None:
+    """What the deconvnet cannot go back through, or None."""
+    operation = node.operation
+    kind = type(operation).__name__
+    name = f"{operation.name} ({kind})"
+    if getattr(operation, "data_format", "channels_last") == "channels_first":
+        return f"{name} with its channels first"
+    activation = _activation(operation)
+    if activation is not None and activation not in (*_RECTIFIERS, "linear") and not is_top:
+        return f"{name}, whose {activation} does not rectify"
+    tensors = len(node.input_tensors)
+    if kind in ("Multiply", "TrueDivide", "Divide") and tensors > 1:
+        return f"{name}, a product of maps"
+    if kind == "Pad":
+        padded_elsewhere = any(operation.pad_width[axis] != (0, 0) for axis in (0, -1))
+        if operation.mode not in ("constant", "reflect", "symmetric") or padded_elsewhere:
+            return f"{name} with mode {operation.mode}"
+    is_known = (
+        kind in _BACK
+        or kind in _PASSED
+        or kind in _RECTIFIER_LAYERS
+        or (is_top and kind in ("Softmax", "Sigmoid", "Tanh"))
+    )
+    return None if is_known and len(node.output_tensors) == 1 else name
+
+
+def _activation(operation: Any) -> str | None:
+    function = getattr(operation, "activation", None)
+    return getattr(function, "__name__", None) if callable(function) else None
+
+
+def _back(node: Any, signal: Any, values: Sequence[Any], is_top: bool) -> list[Any]:
+    """The signal behind one operation, for each of its inputs."""
+    operation = node.operation
+    kind = type(operation).__name__
+    if kind in _RECTIFIER_LAYERS or _activation(operation) in _RECTIFIERS:
+        # At the top there is one unit, and what it says counts as positive.
+        signal = rectify(signal)
+    if kind in _BACK:
+        return _BACK[kind](node, signal, values)
+    return [signal]
+
+
+def _size(value: Any) -> tuple[int, int]:
+    return int(value.shape[1]), int(value.shape[2])
+
+
+def _window(operation: Any, value: Any, f: Sequence[int]) -> dict[str, Any]:
+    dilation = getattr(operation, "dilation_rate", (1, 1))
+    strides = tuple(operation.strides)
+    pads = tuple(
+        padding_of(n, size, stride=stride, padding=operation.padding, dilation=d)
+        for n, size, stride, d in zip(_size(value), f, strides, dilation, strict=True)
+    )
+    return {"strides": strides, "pads": pads}
+
+
+def _convolution(node: Any, signal: Any, values: Sequence[Any]) -> list[Any]:
+    layer, (value,) = node.operation, values
+    return [
+        transposed_convolution(
+            signal,
+            layer.kernel,
+            _size(value),
+            **_window(layer, value, layer.kernel_size),
+            dilation=tuple(layer.dilation_rate),
+            groups=layer.groups,
+        )
+    ]
+
+
+def _dense(node: Any, signal: Any, values: Sequence[Any]) -> list[Any]:
+    return [ops.matmul(signal, ops.transpose(node.operation.kernel))]
+
+
+def _max_pooling(node: Any, signal: Any, values: Sequence[Any]) -> list[Any]:
+    layer, (value,) = node.operation, values
+    window, options = tuple(layer.pool_size), _window(layer, value, layer.pool_size)
+    switches = max_switches(value, window, **options)
+    return [max_unpooling(signal, switches, _size(value), window, **options)]
+
+
+def _average_pooling(node: Any, signal: Any, values: Sequence[Any]) -> list[Any]:
+    layer, (value,) = node.operation, values
+    options = _window(layer, value, layer.pool_size)
+    return [average_unpooling(signal, _size(value), tuple(layer.pool_size), **options)]
+
+
+def _global_pooling(node: Any, signal: Any, values: Sequence[Any]) -> list[Any]:
+    (value,) = values
+    window = _size(value)
+    signal = ops.reshape(signal, (-1, 1, 1, value.shape[-1]))
+    if "Max" in type(node.operation).__name__:
+        return [max_unpooling(signal, max_switches(value, window), window, window)]
+    return [average_unpooling(signal, window, window)]
+
+
+def _reshaping(node: Any, signal: Any, values: Sequence[Any]) -> list[Any]:
+    return [ops.reshape(signal, (-1, *values[0].shape[1:]))]
+
+
+def _padding(node: Any, signal: Any, values: Sequence[Any]) -> list[Any]:
+    operation = node.operation
+    if isinstance(operation, keras.layers.ZeroPadding2D):
+        return [unpadding(signal, operation.padding)]
+    return [unpadding(signal, operation.pad_width[1:3], operation.mode)]
+
+
+def _cropping(node: Any, signal: Any, values: Sequence[Any]) -> list[Any]:
+    return [ops.pad(signal, ((0, 0), *node.operation.cropping, (0, 0)))]
+
+
+def _batch_normalization(node: Any, signal: Any, values: Sequence[Any]) -> list[Any]:
+    layer = node.operation
+    gain = ops.rsqrt(layer.moving_variance + layer.epsilon)
+    if layer.scale:
+        gain = gain * layer.gamma
+    return [signal * _along_axis(gain, layer.axis, signal)]
+
+
+def _normalization(node: Any, signal: Any, values: Sequence[Any]) -> list[Any]:
+    return [signal / ops.maximum(ops.sqrt(node.operation.variance), 1e-7)]
+
+
+def _along_axis(gain: Any, axis: int, signal: Any) -> Any:
+    shape = [1] * len(signal.shape)
+    shape[axis] = -1
+    return ops.reshape(gain, shape)
+
+
+def _rescaling(node: Any, signal: Any, values: Sequence[Any]) -> list[Any]:
+    return [signal * ops.convert_to_tensor(node.operation.scale, signal.dtype)]
+
+
+def _sum(node: Any, signal: Any, values: Sequence[Any]) -> list[Any]:
+    return [signal] * len(values)
+
+
+def _difference(node: Any, signal: Any, values: Sequence[Any]) -> list[Any]:
+    if len(values) == 2:
+        return [signal, -signal]
+    first_is_map = isinstance(node.arguments.args[0], keras.KerasTensor)
+    return [signal if first_is_map else -signal]
+
+
+def _mean(node: Any, signal: Any, values: Sequence[Any]) -> list[Any]:
+    return [signal / len(values)] * len(values)
+
+
+def _product(node: Any, signal: Any, values: Sequence[Any]) -> list[Any]:
+    """By a number, or by one for each channel."""
+    first, second = node.arguments.args
+    factor = second if isinstance(first, keras.KerasTensor) else first
+    return [signal * ops.convert_to_tensor(factor, signal.dtype)]
+
+
+def _quotient(node: Any, signal: Any, values: Sequence[Any]) -> list[Any]:
+    return [signal / ops.convert_to_tensor(node.arguments.args[1], signal.dtype)]
+
+
+def _concatenation(node: Any, signal: Any, values: Sequence[Any]) -> list[Any]:
+    axis = node.operation.axis
+    ends = np.cumsum([value.shape[axis] for value in values])[:-1]
+    return ops.split(signal, ends.tolist(), axis=axis)
+
+
+def _flip(node: Any, signal: Any, values: Sequence[Any]) -> list[Any]:
+    return [ops.flip(signal, axis=node.operation.axis)]
+
+
+def _same(node: Any, signal: Any, values: Sequence[Any]) -> list[Any]:
+    return [signal]
+
+
+_BACK = {
+    "Conv2D": _convolution,
+    "Dense": _dense,
+    "MaxPooling2D": _max_pooling,
+    "AveragePooling2D": _average_pooling,
+    "GlobalMaxPooling2D": _global_pooling,
+    "GlobalAveragePooling2D": _global_pooling,
+    "Flatten": _reshaping,
+    "Reshape": _reshaping,
+    "ZeroPadding2D": _padding,
+    "Pad": _padding,
+    "Cropping2D": _cropping,
+    "BatchNormalization": _batch_normalization,
+    "Normalization": _normalization,
+    "Rescaling": _rescaling,
+    "Activation": _same,
+    "Add": _sum,
+    "Subtract": _difference,
+    "Average": _mean,
+    "Multiply": _product,
+    "TrueDivide": _quotient,
+    "Divide": _quotient,
+    "Concatenate": _concatenation,
+    "Flip": _flip,
+}
