@@ -23,6 +23,11 @@ FACE_ENCODERS = ("scratch", "dlib")
 FACE_FORMS = ("absolute", "chi-square")
 MININGS = ("random", "semi-hard", "batch-hard")
 
+# Networks whose classes can be explained, and the one that is meant where none is named. A further
+# one is an entry in the table of weights whose file is a .keras model.
+CLASSIFIERS = ("vgg16", "vgg19")
+DEFAULT_CLASSIFIER: str | None = None
+
 # Steps at each scale, coarsest first. Fine scales cost four times as much as the one before and
 # have only detail left to add, so they get fewer.
 QUALITY_STEPS = {
@@ -362,7 +367,7 @@ class MaximizeOptions:
     @property
     def step_size(self) -> float:
         """Adam's step size, whether given or not."""
-        return self.learning_rate or (0.02 if self.parameterization == "fourier" else 0.05)
+        return self.learning_rate or (0.02 if self.parameterization == "fourier" else 0.1)
 
     @property
     def blur_deviation(self) -> float:
