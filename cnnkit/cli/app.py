@@ -17,6 +17,7 @@ from cnnkit.cli import (
     train,
     verify,
     visualize,
+    visualize_units,
     weights,
 )
 from cnnkit.console import Console
@@ -52,7 +53,9 @@ app.command("stylize")(stylize.stylize)
 app.command("verify")(verify.verify)
 app.add_typer(faces.app, name="faces")
 app.command("embed")(embed.embed)
+visualize.app.command("units")(visualize_units.units)
 app.add_typer(visualize.app, name="visualize")
+app.command("visualize-units", hidden=True)(visualize_units.units)
 app.command("samples")(samples.samples)
 app.add_typer(weights.app, name="weights")
 app.add_typer(train.app, name="train")
