@@ -4,6 +4,12 @@ import warnings
 
 import numpy as np
 
+# A root of the covariance of the colours of photographs (ImageNet), RGB in rows, divided by its
+# longest column; from lucid, the code of Olah et al., "Feature Visualization" (2017). Independent
+# numbers times its transpose vary in light most, then from blue to orange, least in green.
+COLOR_ROOT = np.array([[0.26, 0.09, 0.02], [0.27, 0.00, -0.05], [0.27, -0.09, 0.03]])
+COLOR_ROOT /= np.linalg.norm(COLOR_ROOT, axis=0).max()
+
 
 def grey(image: np.ndarray) -> np.ndarray:
     """The picture's lightness (CIE L*) as a grey picture: `(H, W, 3)` in [0, 1] -> the same shape.
