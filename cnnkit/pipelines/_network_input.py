@@ -1,0 +1,63 @@
+"""A picture as a network takes it, and layers before their activation."""
+
+from typing import Any
+
+import keras
+import numpy as np
+
+from cnnkit.images import Picture, fit_size, resize
+from cnnkit.pipelines._networks import ViewedNetwork
+
+# The VGG family halves five times; what is smaller would leave no place in its last layers.
+_SMALLEST_SIDE = 32
+# Luminance of linear-light primaries (ITU-R BT.709), applied to sRGB values as they are.
+_LUMA = np.array([0.2126, 0.7152, 0.0722], np.float32)
+
+
+def network_input(network: ViewedNetwork, picture: Picture, long_side: int) -> np.ndarray:
+    """Resizes a picture to what a network takes.
+
+    A network that insists on a size gets the whole picture stretched to it, so that every place of
+    it is seen; others get the picture's own shape, no longer than `long_side` and no narrower than
+    32 pixels.
+
+    Args:
+        network: that is to see it.
+        picture: sRGB.
+        long_side: of the picture at most, where the network takes any size.
+
+    Returns:
+        float32 `(1, height, width, channels)` in [0, 1].
+    """
+    height, width = picture.pixels.shape[:2]
+    if network.input_size is not None:
+        size = network.input_size
+    else:
+        fitted = fit_size(height, width, min(long_side, max(height, width)))
+        size = tuple(max(_SMALLEST_SIDE, side) for side in fitted)
+    pixels = picture.pixels if network.channels == 3 else (picture.pixels @ _LUMA)[..., None]
+    return np.clip(resize(pixels, *size), 0.0, 1.0)[None]
+
+
+def linear_output(tensor: Any) -> Any:
+    """What a layer computes before its activation function; the tensor itself where it has none.
+
+    Args:
+        tensor: output of a layer in the graph of a model.
+
+    Returns:
+        A tensor of the same graph: the input of a ReLU or softmax, or the output of a copy of the
+        layer without its own activation. The copy has the same weights, not shared.
+    """
+    history = tensor._keras_history
+    layer = history.operation
+    before = layer._inbound_nodes[history.node_index].input_tensors
+    if type(layer).__name__ in ("ReLU", "Relu", "LeakyReLU", "Softmax", "Activation", "Sigmoid"):
+        return before[0]
+    if getattr(layer, "activation", keras.activations.linear) is keras.activations.linear:
+        return tensor
+    settings = {**layer.get_config(), "activation": "linear", "name": f"{layer.name}_linear"}
+    copy = type(layer).from_config(settings)
+    output = copy(before[0])
+    copy.set_weights(layer.get_weights())
+    return output
