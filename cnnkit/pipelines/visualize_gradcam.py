@@ -1,0 +1,170 @@
+"""Grad-CAM: which places of a picture speak for a class."""
+
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from cnnkit.errors import UsageError
+from cnnkit.images import Picture
+from cnnkit.ops.convolution import ReceptiveField
+from cnnkit.ops.gradients import value_and_gradient
+from cnnkit.ops.heatmaps import unit_centres
+from cnnkit.pipelines._class_maps import (
+    LONG_SIDE,
+    Classifier,
+    Target,
+    choose_class,
+    class_target,
+    load_classifier,
+    to_class_map,
+)
+from cnnkit.pipelines._network_input import linear_output, network_input
+from cnnkit.pipelines._networks import ViewedNetwork
+from cnnkit.results import ClassMap
+
+_CONVOLUTIONS = ("Conv2D", "DepthwiseConv2D", "SeparableConv2D")
+
+
+def visualize_gradcam(
+    picture: Picture,
+    *,
+    model: str | None = None,
+    layer: str | None = None,
+    class_name: str | None = None,
+    pixels: str = "unit",
+    classes: str | Path | None = None,
+) -> ClassMap:
+    """Shows where a classifier sees a class.
+
+    Args:
+        picture: of any size; networks of a fixed size see the whole of it, stretched.
+        model: see `load_classifier`.
+        layer: whose maps are weighed; the last convolution by default.
+        class_name: name or number of the class; the best one by default.
+        pixels: what a file's network expects, see `load_viewed_network`.
+        classes: file with the names of the classes.
+
+    Returns:
+        A `ClassMap` with values in [0, 1].
+
+    Raises:
+        UsageError: no such class or layer, or a layer without maps.
+        WeightsError: the network's weights are not here.
+        DataError: the names of the classes do not fit the network.
+    """
+    classifier = load_classifier(model, pixels=pixels, classes=classes)
+    return explain_class(classifier, picture, layer=layer, class_name=class_name)
+
+
+def explain_class(
+    classifier: Classifier,
+    picture: Picture,
+    *,
+    layer: str | None = None,
+    class_name: str | None = None,
+) -> ClassMap:
+    """`visualize_gradcam` with a classifier that is loaded already."""
+    network = classifier.network
+    layer = last_convolution(network) if layer is None else network.resolve(layer)
+    image = network_input(network, picture, LONG_SIDE)
+    index, scores = choose_class(classifier, image, class_name)
+    coarse = gradcam(network, image, layer, class_target(index))
+    if coarse.max() > 0.0:
+        coarse = coarse / coarse.max()
+    size = picture.pixels.shape[:2]
+    return to_class_map(
+        classifier, coarse, _centres(network, layer, coarse, image), image, size, index, scores,
+        layer,
+    )  # fmt: skip
+
+
+def gradcam(
+    network: ViewedNetwork,
+    image: np.ndarray,
+    layer: str,
+    target: Target,
+    output: str | None = None,
+) -> np.ndarray:
+    """Grad-CAM of any score that a network's output gives.
+
+    `relu(sum_k a_k A_k)` with `a_k`, the mean over places of the gradient of the score with respect
+    to map `A_k` of the layer (Selvaraju et al. 2017). The score is taken before a last softmax or
+    sigmoid, as there.
+
+    Args:
+        network: to look into.
+        image: `(1, height, width, channels)` in [0, 1].
+        layer: name of a layer of maps.
+        target: output before its activation `(1, ...)` -> score `(1,)`: of a class, or of a region
+            of a segmentation, or of one box of a detector.
+        output: name of the layer whose output the target gets; the network's own by default.
+
+    Returns:
+        float32 `(rows, columns)`, the map of the layer's own size, not normalised.
+
+    Raises:
+        UsageError: the layer has no maps, or the score does not depend on it.
+    """
+    maps = network.outputs[layer]
+    if len(maps.shape) != 4:
+        raise UsageError(
+            f"{layer} has no maps but an output of shape {tuple(maps.shape[1:])}; "
+            f"use a convolution, such as {last_convolution(network)}"
+        )
+    picture = network.model.inputs[0]
+    whole = network.model.outputs[0] if output is None else network.outputs[output]
+    score = linear_output(whole)
+    if not _is_before(maps, score):
+        raise UsageError(f"{layer} comes behind the scores; use {last_convolution(network)}")
+    image = keras.ops.convert_to_tensor(image)
+    activations = keras.ops.convert_to_numpy(keras.Model(picture, maps)(image))
+    # From the maps on, beside what passes them by: the picture is an input still.
+    rest = keras.Model([picture, maps], score)
+    differentiate = value_and_gradient(
+        lambda maps: keras.ops.sum(target(rest([image, maps], training=False)))
+    )
+    _, gradient = differentiate(activations)
+    weights = gradient.mean(axis=(0, 1, 2))
+    return np.maximum(activations[0] @ weights, 0.0)
+
+
+def last_convolution(network: ViewedNetwork) -> str:
+    """Name of the deepest convolution that has several places.
+
+    Raises:
+        UsageError: there is none.
+    """
+    for layer in reversed(network.summary.layers):
+        if layer.kind in _CONVOLUTIONS and set(layer.output_shape[:2]) != {1}:
+            return layer.name
+    raise UsageError(f"{network.name} has no convolution; give --layer a layer of maps")
+
+
+def _is_before(tensor: object, later: object) -> bool:
+    """Whether a tensor of a graph is needed for another one."""
+    waiting, seen = [later], set()
+    while waiting:
+        one = waiting.pop()
+        if one is tensor:
+            return True
+        history = one._keras_history
+        node = history.operation._inbound_nodes[history.node_index]
+        if id(node) not in seen:
+            seen.add(id(node))
+            waiting += node.input_tensors
+    return False
+
+
+def _centres(
+    network: ViewedNetwork, layer: str, coarse: np.ndarray, image: np.ndarray
+) -> list[np.ndarray]:
+    """Where on the image the layer's units look, evenly spread if that is not known."""
+    summary = next(one for one in network.summary.layers if one.name == layer)
+    fields = (None, None)
+    if summary.receptive_field is not None:
+        fields = map(ReceptiveField, summary.receptive_field, summary.jump, summary.start)
+    return [
+        unit_centres(count, pixels, field)
+        for count, pixels, field in zip(coarse.shape, image.shape[1:3], fields, strict=True)
+    ]
