@@ -1,13 +1,17 @@
 """What the commands of `visualize` share: the picture, the network, and where the figure goes."""
 
+import contextlib
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from cnnkit.cli._options import OUTPUT_PANEL
-from cnnkit.errors import UsageError
+from cnnkit.console import Console
+from cnnkit.errors import CnnkitError, UsageError
+from cnnkit.results import Failure, Record
 
 if TYPE_CHECKING:
     from cnnkit.images import Picture
@@ -71,3 +75,35 @@ def check_png(path: Path | None, option: str, overwrite: bool) -> None:
         raise UsageError(f"{option} writes a .png, not {path}")
     if path.exists() and not overwrite:
         raise UsageError(f"{path} exists; use --overwrite or another name")
+
+
+def parse_numbers(text: str, option: str) -> list[int]:
+    """Numbers as the user lists them, each once.
+
+    Raises:
+        UsageError: something else.
+
+    >>> parse_numbers("5,0-2,5", "--unit")
+    [5, 0, 1, 2]
+    """
+    numbers: list[int] = []
+    for part in text.split(","):
+        ends = part.strip().split("-")
+        if len(ends) > 2 or not all(end.isdecimal() and len(end) < 7 for end in ends):
+            raise UsageError(f"{option} takes numbers such as 0,5,7 or 0-8, not {text!r}")
+        first, last = int(ends[0]), int(ends[-1])
+        if first > last:
+            raise UsageError(f"{option}: {part.strip()} runs backwards")
+        numbers += range(first, last + 1)
+    return list(dict.fromkeys(numbers))
+
+
+@contextlib.contextmanager
+def failures_as_records(console: Console, json: bool, source: str) -> Iterator[None]:
+    """With --json, a failure is a record on stdout too, beside its line on stderr."""
+    try:
+        yield
+    except CnnkitError as error:
+        if json:
+            console.json(Record(source, error=Failure(type(error).__name__, str(error))))
+        raise

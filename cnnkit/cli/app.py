@@ -18,6 +18,7 @@ from cnnkit.cli import (
     verify,
     visualize,
     visualize_units,
+    visualize_views,
     weights,
 )
 from cnnkit.console import Console
@@ -54,6 +55,11 @@ app.command("verify")(verify.verify)
 app.add_typer(faces.app, name="faces")
 app.command("embed")(embed.embed)
 visualize.app.command("units")(visualize_units.units)
+visualize.app.command("activations")(visualize_views.activations)
+visualize.app.command("filters")(visualize_views.filters)
+visualize.app.command("maximize")(visualize_views.maximize)
+visualize.app.command("gradcam")(visualize_views.gradcam)
+visualize.app.command("occlusion")(visualize_views.occlusion)
 app.add_typer(visualize.app, name="visualize")
 app.command("visualize-units", hidden=True)(visualize_units.units)
 app.command("samples")(samples.samples)

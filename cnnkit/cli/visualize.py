@@ -7,10 +7,16 @@ import typer
 from rich.table import Table
 
 from cnnkit.cli._options import OUTPUT_PANEL, Device, Json, Overwrite, Quiet, Threads, Verbose
-from cnnkit.cli._visualize import Image, check_png, figure_path, read_picture
+from cnnkit.cli._visualize import (
+    Image,
+    check_png,
+    failures_as_records,
+    figure_path,
+    read_picture,
+)
 from cnnkit.console import Console
-from cnnkit.errors import CnnkitError, UsageError
-from cnnkit.results import SCHEMA, Failure, NetworkSummary, Record
+from cnnkit.errors import UsageError
+from cnnkit.results import SCHEMA, NetworkSummary, Record
 
 app = typer.Typer(
     help="See what networks are made of, and what convolutions do.", no_args_is_help=True
@@ -166,7 +172,7 @@ def edges(
     from cnnkit.pipelines.visualize_edges import visualize_edges
     from cnnkit.plots import encode_figure, plot_filtering
 
-    try:
+    with failures_as_records(console, json, image):
         picture = read_picture(image)
         found = visualize_edges(
             picture,
@@ -191,10 +197,6 @@ def edges(
             lines=lines,
         )
         write_bytes(path, encode_figure(figure))
-    except CnnkitError as error:
-        if json:
-            console.json(Record(image, error=Failure(type(error).__name__, str(error))))
-        raise
     height, width = found.output.shape[:2]
     if json:
         item = {

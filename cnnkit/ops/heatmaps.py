@@ -4,26 +4,26 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from cnnkit.ops.convolution import ReceptiveField
 
-
-def unit_centres(count: int, pixels: int, field: ReceptiveField | None = None) -> np.ndarray:
+def unit_centres(count: int, pixels: int, field: tuple[int, int, int] | None = None) -> np.ndarray:
     """Where along an axis the middles of the units' receptive fields are, in pixels.
 
     Args:
         count: number of units.
         pixels: of the axis.
-        field: of the units; None, or one that does not move, spreads them evenly.
+        field: size, jump and start of a `ReceptiveField`; None, or one that does not move, spreads
+            them evenly.
 
     Returns:
         float64 `(count,)`; the first pixel's middle is 0.
 
-    >>> unit_centres(2, 8).tolist(), unit_centres(2, 8, ReceptiveField(3, 2, 1)).tolist()
+    >>> unit_centres(2, 8).tolist(), unit_centres(2, 8, (3, 2, 1)).tolist()
     ([1.5, 5.5], [2.0, 4.0])
     """
-    if field is None or not field.jump:
+    if field is None or not field[1]:
         return (np.arange(count) + 0.5) * pixels / count - 0.5
-    return field.start + np.arange(count) * field.jump + (field.size - 1) / 2.0
+    size, jump, start = field
+    return start + np.arange(count) * jump + (size - 1) / 2.0
 
 
 def spread_map(

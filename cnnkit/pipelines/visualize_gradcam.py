@@ -7,7 +7,6 @@ import numpy as np
 
 from cnnkit.errors import UsageError
 from cnnkit.images import Picture
-from cnnkit.ops.convolution import ReceptiveField
 from cnnkit.ops.gradients import value_and_gradient
 from cnnkit.ops.heatmaps import unit_centres
 from cnnkit.pipelines._class_maps import (
@@ -163,7 +162,7 @@ def _centres(
     summary = next(one for one in network.summary.layers if one.name == layer)
     fields = (None, None)
     if summary.receptive_field is not None:
-        fields = map(ReceptiveField, summary.receptive_field, summary.jump, summary.start)
+        fields = zip(summary.receptive_field, summary.jump, summary.start, strict=True)
     return [
         unit_centres(count, pixels, field)
         for count, pixels, field in zip(coarse.shape, image.shape[1:3], fields, strict=True)

@@ -10,16 +10,22 @@ from cnnkit.plots.filtering import plot_filtering
 from cnnkit.plots.pictures import draw_labels, draw_sheet
 from cnnkit.plots.training import plot_training
 from cnnkit.plots.verification import FacePanel, plot_distances, plot_roc, plot_verification
+from cnnkit.plots.views import color_map, draw_tiles, kernel_picture, plot_class_map, plot_units
 
 __all__ = [
     "FacePanel",
+    "color_map",
     "draw_labels",
     "draw_sheet",
+    "draw_tiles",
     "encode_figure",
+    "kernel_picture",
     "plot_architecture",
+    "plot_class_map",
     "plot_distances",
     "plot_filtering",
     "plot_roc",
     "plot_training",
+    "plot_units",
     "plot_verification",
 ]
