@@ -192,6 +192,50 @@ class BackboneOptions:
     seed: int = 0
 
 
+DECODER_LEVELS = (1, 2, 3, 4, 5)
+
+
+@dataclass(frozen=True)
+class DecoderOptions:
+    """Settings of `cnnkit train decoder`; the defaults are the recipe of the shipped weights.
+
+    Attributes:
+        levels: which decoders to train: 1 (from `block1_conv1`) to 5 (from `block5_conv1`).
+        steps: optimizer steps of each level; None for the recipe's own, more for the deeper.
+        batch_size: crops in a step.
+        crop: side of a crop, in pixels, a multiple of 16.
+        learning_rate: Adam's step size after the warm-up; it falls to 0 as a half cosine.
+        warmup_steps: steps over which the step size grows to `learning_rate`.
+        feature_weight: of the activations of the decoded picture, against pixels.
+        tv_weight: of the decoded picture's total variation, against pixels.
+        pooling: of the backbone, "average" or "max".
+        steps_per_epoch: steps between two reports and two checkpoints.
+        seed: of crops, colours and initial weights.
+    """
+
+    levels: tuple[int, ...] = DECODER_LEVELS
+    steps: int | None = None
+    batch_size: int = 8
+    crop: int = 128
+    learning_rate: float = 1e-2
+    warmup_steps: int = 100
+    feature_weight: float = 0.003
+    tv_weight: float = 1e-4
+    pooling: str = "average"
+    steps_per_epoch: int = 250
+    seed: int = 0
+
+    def __post_init__(self):
+        if not self.levels or not set(self.levels) <= set(DECODER_LEVELS):
+            raise UsageError(f"levels must be among 1 to 5, not {self.levels}")
+        if self.crop % 16:
+            raise UsageError(f"crop must be a multiple of 16, not {self.crop}")
+
+    def steps_of(self, level: int) -> int:
+        """Optimizer steps of one level."""
+        return self.steps or {1: 4000, 2: 5000}.get(level, 7000)
+
+
 @dataclass(frozen=True)
 class FaceOptions:
     """Settings of `cnnkit verify`, `cnnkit faces` and `cnnkit embed`.

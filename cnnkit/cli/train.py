@@ -14,11 +14,13 @@ from cnnkit.options import (
     FACE_LOSSES,
     MININGS,
     BackboneOptions,
+    DecoderOptions,
     FaceTrainOptions,
 )
 
 app = typer.Typer(help="Train networks.", no_args_is_help=True)
 _DEFAULTS = BackboneOptions()
+_DECODER = DecoderOptions()
 _FACES = FaceTrainOptions()
 DATA_PANEL = "Data"
 MODEL_PANEL = "Model"
@@ -108,6 +110,94 @@ def backbone(
         console.result("explained variance on the pictures held out")
         for name, value in report.items():
             console.result(f"{name:24} {value:.3f}")
+    return 0
+
+
+@app.command("decoder", epilog="Example: cnnkit train decoder --data pictures -o runs/decoder")
+def decoder(
+    data: Annotated[
+        list[Path],
+        typer.Option(metavar="DIR", help="Folder with pictures; may be given several times."),
+    ],
+    output: Annotated[
+        Path, typer.Option("-o", "--output", help="Run folder.", rich_help_panel=OUTPUT_PANEL)
+    ] = Path("runs/decoder"),
+    hold_out: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="PATTERN",
+            help="Pictures to keep for the report, such as '*/bsds/*'; may be given several times.",
+        ),
+    ] = None,
+    levels: Annotated[
+        str, typer.Option(metavar="1,2,...", help="Which of the five to train.")
+    ] = ",".join(map(str, _DECODER.levels)),
+    steps: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Optimizer steps of each level.",
+            show_default="/".join(str(_DECODER.steps_of(level)) for level in _DECODER.levels),
+        ),
+    ] = _DECODER.steps,
+    batch: Annotated[int, typer.Option(min=1, help="Crops in a step.")] = _DECODER.batch_size,
+    crop: Annotated[
+        int, typer.Option(min=32, help="Side of a crop, pixels, a multiple of 16.")
+    ] = _DECODER.crop,
+    learning_rate: Annotated[
+        float, typer.Option(help="Adam's step size at its highest.")
+    ] = _DECODER.learning_rate,
+    steps_per_epoch: Annotated[
+        int,
+        typer.Option(
+            min=1, help="Steps between two lines and two checkpoints.", rich_help_panel=RUN_PANEL
+        ),
+    ] = _DECODER.steps_per_epoch,
+    seed: Seed = _DECODER.seed,
+    threads: Threads = None,
+    device: Device = "auto",
+    json: Json = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> int:
+    """Train the networks that turn activations back into pictures, for stylize in a second.
+
+    Stopped runs go on when the same command is given again.
+    """
+    console = Console(quiet=quiet, verbose=verbose)
+    try:
+        chosen = tuple(int(level) for level in levels.split(","))
+    except ValueError:
+        raise UsageError(f"--levels takes numbers such as 1,2,3, not {levels!r}") from None
+    options = DecoderOptions(
+        levels=chosen,
+        steps=steps,
+        batch_size=batch,
+        crop=crop,
+        learning_rate=learning_rate,
+        steps_per_epoch=steps_per_epoch,
+        seed=seed,
+    )
+    from cnnkit.runtime import configure
+
+    configure(threads=threads, verbose=verbose, device=device)
+    from cnnkit.training.decoder import train_decoder
+
+    def show(level: int, epoch: int, losses: dict) -> None:
+        count = options.steps_of(level)
+        console.note(
+            f"level {level}, step {min(count, (epoch + 1) * steps_per_epoch)} of {count}: "
+            f"squared error {losses['pixels']:.5f}"
+        )
+
+    report = train_decoder(data, output, options, hold_out or (), show)
+    console.note(f"weights: {output / 'decoder.npz'}")
+    if json:
+        console.json({"weights": output / "decoder.npz", "psnr": report})
+    elif report:
+        console.result("PSNR on the pictures held out")
+        for level, value in report.items():
+            console.result(f"level {level}  {value:.2f} dB")
     return 0
 
 

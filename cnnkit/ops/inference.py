@@ -5,6 +5,7 @@ the picture, and on some backends keeps memory.
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import keras
 import numpy as np
@@ -15,18 +16,19 @@ def compiles_each_size() -> bool:
     return keras.backend.backend() == "jax"
 
 
-def compile_inference(model: keras.Model) -> Callable[[np.ndarray], np.ndarray]:
-    """Compiles a model of one input and one output for inference.
+def compile_inference(model: keras.Model, dtype: str = "uint8") -> Callable[[np.ndarray], Any]:
+    """Compiles a model of one input for inference.
 
     The weights are those of the moment of the first call; the model must not be trained
     afterwards.
 
     Args:
         model: takes float32 of `model.inputs[0].shape`.
+        dtype: of the arrays that it will be given, "uint8" or "float32".
 
     Returns:
-        uint8 array of the input's shape -> float32 array. On TensorFlow it is compiled once for
-        all sizes, on JAX once for each.
+        Array of the input's shape -> float32 array, or a dict of them where the model gives one.
+        On TensorFlow it is compiled once for all sizes, on JAX once for each.
 
     Raises:
         ValueError: an unknown backend.
@@ -44,7 +46,7 @@ def compile_inference(model: keras.Model) -> Callable[[np.ndarray], np.ndarray]:
 
         shape = (None, *model.inputs[0].shape[1:])
 
-        @tf.function(input_signature=[tf.TensorSpec(shape, tf.uint8)])
+        @tf.function(input_signature=[tf.TensorSpec(shape, dtype)])
         def compiled(pixels):
             return model(tf.cast(pixels, tf.float32), training=False)
 
@@ -74,7 +76,9 @@ def compile_inference(model: keras.Model) -> Callable[[np.ndarray], np.ndarray]:
     else:
         raise ValueError(f"the backend must be tensorflow, jax or torch. Received: {backend}")
 
-    def run(pixels: np.ndarray) -> np.ndarray:
-        return keras.ops.convert_to_numpy(compiled(np.ascontiguousarray(pixels)))
+    def run(pixels: np.ndarray) -> Any:
+        return keras.tree.map_structure(
+            keras.ops.convert_to_numpy, compiled(np.ascontiguousarray(pixels))
+        )
 
     return run

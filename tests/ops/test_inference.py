@@ -21,6 +21,12 @@ def test_a_compiled_model_gives_what_the_model_gives(shape):
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-3)
 
 
+def test_numbers_between_whole_ones_are_kept_where_they_are_asked_for():
+    inputs = keras.Input((None,))
+    run = compile_inference(keras.Model(inputs, 2.0 * inputs), dtype="float32")
+    assert run(np.array([[0.25, 0.5]], np.float32)).tolist() == [[0.5, 1.0]]
+
+
 def test_slices_of_arrays_are_taken_too():
     model = small_model(4)
     run = compile_inference(model)

@@ -1,0 +1,289 @@
+"""Train decoders: pictures in, networks that turn activations back into pictures out.
+
+Each level is trained by itself against the frozen backbone, to give back pixels and, seen again by
+the backbone, activations (Li et al. 2017): `|D(f) - I|^2 + a |E(D(f)) - f|^2 + b TV(D(f))`. The
+activations are whitened first: their channels are so alike that Adam would hardly move otherwise.
+Whitening and batch normalisation are folded away at the end.
+"""
+
+import contextlib
+import json
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from cnnkit.images import write_bytes
+from cnnkit.losses.style import (
+    LayerStatistics,
+    layer_statistics,
+    mix_statistics,
+)
+from cnnkit.models.decoder import build_decoder, entrance
+from cnnkit.models.vgg import (
+    COMPACT_WIDTHS,
+    VGG19_CONVOLUTIONS,
+    build_feature_network,
+)
+from cnnkit.options import DecoderOptions
+from cnnkit.training._pictures import (
+    RandomCrops,
+    Record,
+    cosine_decay,
+    finished_epochs,
+    read_for_report,
+    start_run,
+)
+from cnnkit.weights.convolutions import (
+    Convolutions,
+    convolution_weights,
+    encode_convolutions,
+    set_convolution_weights,
+)
+
+# Directions of the activations with less than this share of the largest variance are noise.
+_LEAST_VARIANCE = 1e-4
+# In bfloat16 the first two levels could not be as exact as they can be, and they cost least.
+_MIXED_FROM_LEVEL = 3
+
+
+class DecoderTrainer(keras.Model):
+    """A decoder behind a frozen backbone, and the loss against the picture itself.
+
+    Args:
+        backbone: RGB `(batch, height, width, 3)` in [0, 1] -> dict with `layer`.
+        layer: whose activations are decoded.
+        decoder: see `build_decoder`.
+        statistics: of the activations over many pictures.
+        feature_weight: a, of the activations' squared error over each channel's variance.
+        tv_weight: b, of the total variation.
+    """
+
+    def __init__(
+        self,
+        backbone: keras.Model,
+        layer: str,
+        decoder: keras.Model,
+        statistics: LayerStatistics,
+        feature_weight: float = 0.0,
+        tv_weight: float = 0.0,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        self.backbone = backbone
+        self.decoder = decoder
+        self._layer = layer
+        self._mean = statistics.mean.astype(np.float32)
+        self._matrix = whitening_matrix(statistics.covariance).astype(np.float32)
+        variance = np.diag(statistics.covariance)
+        self._precision = (1.0 / np.maximum(variance, 1e-3 * variance.mean())).astype(np.float32)
+        self._weights = feature_weight, tv_weight
+        self.trackers = [keras.metrics.Mean(name=name) for name in ("loss", "pixels", "features")]
+        self.build((None, None, None, 3))
+
+    def build(self, input_shape) -> None:
+        self.built = True
+
+    @property
+    def metrics(self) -> list:
+        return self.trackers
+
+    def decoder_weights(self) -> Convolutions:
+        """The decoder as plain convolutions that take the backbone's activations as they are."""
+        return fold_input(
+            convolution_weights(self.decoder), self._matrix, -self._mean @ self._matrix
+        )
+
+    def call(self, images, training=False):
+        activations = self._activations(images)
+        whitened = keras.ops.matmul(activations - self._mean, self._matrix)
+        return {"pixels": self.decoder(whitened, training=training), "activations": activations}
+
+    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+        ops = keras.ops
+        images, activations = y_pred["pixels"], y_pred["activations"]
+        pixels = ops.mean(ops.square(images - x))
+        seen = self._activations(images)
+        features = ops.mean(ops.square(seen - activations) * self._precision)
+        tv = ops.mean(ops.square(images[:, 1:] - images[:, :-1])) + ops.mean(
+            ops.square(images[:, :, 1:] - images[:, :, :-1])
+        )
+        feature_weight, tv_weight = self._weights
+        loss = pixels + feature_weight * features + tv_weight * tv
+        for tracker, value in zip(self.trackers, (loss, pixels, features), strict=True):
+            tracker.update_state(value)
+        return loss
+
+    def compute_metrics(self, x, y, y_pred, sample_weight=None):
+        return {metric.name: metric.result() for metric in self.metrics}
+
+    def _activations(self, images):
+        return keras.ops.cast(self.backbone(images, training=False)[self._layer], "float32")
+
+
+def whitening_matrix(covariance: np.ndarray) -> np.ndarray:
+    """The symmetric `W` with `W S W = I`, but for directions in which S has next to nothing.
+
+    >>> whitening_matrix(np.diag([4.0, 1.0]))
+    array([[0.5, 0. ],
+           [0. , 1. ]])
+    """
+    values, vectors = np.linalg.eigh(covariance)
+    values = np.maximum(values, _LEAST_VARIANCE * values.max())
+    return (vectors / np.sqrt(values)) @ vectors.T
+
+
+def fold_input(weights: Convolutions, matrix: np.ndarray, offset: np.ndarray) -> Convolutions:
+    """Puts an affine map of the input into the first of a chain of convolutions.
+
+    `w * (f M + o) + b = (w M) * f + (b + sum w o)`: exact with a padding that repeats values.
+
+    Args:
+        weights: layer -> `(kernel (3, 3, in, out), bias (out,))`, the first layer first.
+        matrix: M, `(in, in)`.
+        offset: o, `(in,)`.
+
+    Returns:
+        New weights, float32.
+    """
+    first = next(iter(weights))
+    kernel, bias = (array.astype(np.float64) for array in weights[first])
+    bias = bias + np.einsum("hwio,i->o", kernel, offset)
+    kernel = np.einsum("ij,hwjo->hwio", matrix, kernel)
+    return {**weights, first: (kernel.astype(np.float32), bias.astype(np.float32))}
+
+
+def measure_statistics(
+    backbone: keras.Model, layer: str, batches: Iterable[np.ndarray]
+) -> LayerStatistics:
+    """Moments of a layer's activations over batches of pictures `(batch, height, width, 3)`."""
+    parts = []
+    for images in batches:
+        maps = np.asarray(backbone.predict_on_batch(images)[layer], np.float32)
+        parts.append(layer_statistics(maps.reshape(1, -1, maps.shape[-1])))
+    return mix_statistics(parts, [1.0] * len(parts))
+
+
+def reconstruction_psnr(
+    backbone: keras.Model, layer: str, decoder: keras.Model, images: Iterable[np.ndarray]
+) -> float:
+    """Mean peak signal-to-noise ratio of decoded pictures, in dB.
+
+    `PSNR = -10 log10 mean((D(E(I)) - I)^2)` of each picture in [0, 1], then the mean.
+
+    Args:
+        backbone: RGB in [0, 1] -> dict with `layer`.
+        layer: whose activations are decoded.
+        decoder: activations -> RGB.
+        images: `(height, width, 3)`, sides multiples of 16.
+    """
+    ratios = []
+    for image in images:
+        decoded = decoder.predict_on_batch(backbone.predict_on_batch(image[None])[layer])[0]
+        error = np.mean((np.clip(decoded, 0.0, 1.0) - image) ** 2, dtype=np.float64)
+        ratios.append(-10.0 * math.log10(max(error, 1e-12)))
+    return float(np.mean(ratios))
+
+
+def train_decoder(
+    data: Sequence[str | Path],
+    output: str | Path,
+    options: DecoderOptions | None = None,
+    held_out: Sequence[str] = (),
+    on_epoch: Callable[[int, int, dict], None] | None = None,
+) -> dict[int, float]:
+    """Trains a decoder for each level and writes them, resuming where an earlier run stopped.
+
+    Args:
+        data: folders with pictures, searched recursively.
+        output: run folder: `decoder.npz` (float16, all levels, see `models.decoder`), and for each
+            level a folder with its weights so far, `results.csv` and the state to resume from.
+        options: see `DecoderOptions`.
+        held_out: patterns of pictures that are kept for the report, see `find_pictures`.
+        on_epoch: called with the level, the epoch's index and its losses.
+
+    Returns:
+        PSNR of each level on the held-out pictures, in dB (empty without any); also in
+        `report.json`.
+
+    Raises:
+        CnnkitError: no pictures, or a folder that holds a run with other settings.
+    """
+    options = options or DecoderOptions()
+    folder = Path(output)
+    settings = {name: value for name, value in asdict(options).items() if name != "levels"}
+    training, held = start_run(folder, data, held_out, settings)
+    weights: Convolutions = {}
+    report = {}
+    for level in options.levels:
+        plain = _train_level(
+            level, training, folder / f"level{level}", options,
+            None if on_epoch is None else lambda *told, level=level: on_epoch(level, *told),
+        )  # fmt: skip
+        weights.update({f"decoder{level}/{layer}": arrays for layer, arrays in plain.items()})
+        if held:
+            decoder = build_decoder(level, COMPACT_WIDTHS, VGG19_CONVOLUTIONS)
+            set_convolution_weights(decoder, plain)
+            backbone = build_feature_network("compact", [entrance(level)], options.pooling).model
+            images = (read_for_report(path) for path in held)
+            report[level] = reconstruction_psnr(backbone, entrance(level), decoder, images)
+            write_bytes(folder / "report.json", json.dumps(report, indent=1).encode())
+    write_bytes(folder / "decoder.npz", encode_convolutions(weights))
+    return report
+
+
+def _train_level(
+    level: int,
+    pictures: Sequence[Path],
+    folder: Path,
+    options: DecoderOptions,
+    on_epoch: Callable[[int, dict], None] | None,
+) -> Convolutions:
+    folder.mkdir(exist_ok=True)
+    layer, steps = entrance(level), options.steps_of(level)
+    keras.utils.set_random_seed(options.seed)
+    backbone = build_feature_network("compact", [layer], options.pooling).model
+    calibration = RandomCrops(pictures, options, epoch=steps)
+    statistics = measure_statistics(backbone, layer, (calibration[index][0] for index in range(32)))
+    with _policy("mixed_bfloat16" if level >= _MIXED_FROM_LEVEL else "float32"):
+        trainer = DecoderTrainer(
+            build_feature_network("compact", [layer], options.pooling).model,
+            layer,
+            build_decoder(level, COMPACT_WIDTHS, VGG19_CONVOLUTIONS, batch_normalization=True),
+            statistics,
+            options.feature_weight,
+            options.tv_weight,
+            dtype="float32",
+        )
+    schedule = cosine_decay(options.learning_rate, steps, options.warmup_steps)
+    trainer.compile(optimizer=keras.optimizers.Adam(schedule, beta_2=0.99))
+    state = folder / "state"
+
+    def write() -> None:
+        write_bytes(folder / "decoder.npz", encode_convolutions(trainer.decoder_weights()))
+
+    trainer.fit(
+        RandomCrops(pictures, options, epoch=finished_epochs(state)),
+        epochs=math.ceil(steps / options.steps_per_epoch),
+        shuffle=False,
+        callbacks=[
+            keras.callbacks.BackupAndRestore(state, delete_checkpoint=False),
+            Record(folder, write, on_epoch),
+        ],
+        verbose=0,
+    )
+    return trainer.decoder_weights()
+
+
+@contextlib.contextmanager
+def _policy(name: str) -> Iterator[None]:
+    """Keras' dtype policy while layers are made; weights stay float32 with any of them."""
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(name)
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)

@@ -1,0 +1,176 @@
+"""Training decoders."""
+
+import keras
+import numpy as np
+import pytest
+from PIL import Image
+
+from cnnkit.errors import ImageError, UsageError
+from cnnkit.losses.style import layer_statistics
+from cnnkit.models.decoder import build_decoder, load_decoder
+from cnnkit.models.vgg import build_vgg
+from cnnkit.options import DecoderOptions
+from cnnkit.training.decoder import (
+    DecoderTrainer,
+    fold_input,
+    measure_statistics,
+    reconstruction_psnr,
+    train_decoder,
+    whitening_matrix,
+)
+from cnnkit.weights.convolutions import read_convolutions, set_convolution_weights
+
+OPTIONS = DecoderOptions(
+    levels=(1, 3), steps=6, batch_size=2, crop=32, steps_per_epoch=3, warmup_steps=1
+)
+LAYER = "block2_conv1"
+
+
+@pytest.fixture
+def pictures(tmp_path):
+    random = np.random.default_rng(0)
+    folder = tmp_path / "pictures"
+    for name in ("train/a.png", "train/b.jpg", "test/c.png"):
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # Large enough that reading them back does not enlarge them.
+        Image.fromarray(random.integers(0, 255, (40, 50, 3), np.uint8)).save(path)
+    return folder
+
+
+@pytest.fixture
+def backbone():
+    keras.utils.set_random_seed(0)
+    return build_vgg((2, 1), (4, 5), outputs=[LAYER], preprocessing=lambda x: x, padding="reflect")
+
+
+def batches(seed=0, count=3):
+    random = np.random.default_rng(seed)
+    return [random.random((2, 16, 16, 3)).astype(np.float32) for _ in range(count)]
+
+
+def test_whitened_activations_have_no_correlations():
+    random = np.random.default_rng(0)
+    maps = random.normal(size=(1, 5000, 3)) @ np.array([[2.0, 0, 0], [1, 1, 0], [0, 3, 0.5]])
+    statistics = layer_statistics(maps.astype(np.float32))
+    matrix = whitening_matrix(statistics.covariance)
+    np.testing.assert_allclose(matrix @ statistics.covariance @ matrix, np.eye(3), atol=1e-6)
+    # A direction without variance is not blown up: 1 / sqrt(4 * 1e-4) = 50.
+    assert whitening_matrix(np.diag([4.0, 0.0]))[1, 1] == pytest.approx(50.0)
+
+
+def test_statistics_of_batches_are_those_of_all_pictures(backbone):
+    found = measure_statistics(backbone, LAYER, batches())
+    maps = backbone.predict_on_batch(np.concatenate(batches()))[LAYER].reshape(-1, 5)
+    np.testing.assert_allclose(found.mean, maps.mean(axis=0), rtol=1e-4)
+    np.testing.assert_allclose(found.covariance, np.cov(maps.T, bias=True), rtol=1e-3, atol=1e-6)
+
+
+def test_an_affine_map_of_the_input_moves_into_the_first_convolution():
+    keras.utils.set_random_seed(0)
+    model = build_decoder(2, (4, 5), (2, 1))
+    random = np.random.default_rng(1)
+    matrix, offset = random.normal(size=(5, 5)), random.normal(size=5)
+    maps = random.normal(size=(1, 6, 4, 5)).astype(np.float32)
+    expected = keras.ops.convert_to_numpy(model((maps @ matrix + offset).astype(np.float32)))
+    weights = {layer.name: layer.get_weights() for layer in model.layers if layer.weights}
+    set_convolution_weights(model, fold_input(weights, matrix, offset))
+    np.testing.assert_allclose(
+        keras.ops.convert_to_numpy(model(maps)), expected, rtol=1e-3, atol=1e-3
+    )
+
+
+def test_the_weights_of_a_trainer_decode_as_the_trainer_does(backbone):
+    decoder = build_decoder(2, (4, 5), (2, 1), batch_normalization=True)
+    statistics = measure_statistics(backbone, LAYER, batches())
+    trainer = DecoderTrainer(backbone, LAYER, decoder, statistics, 0.1, 0.1)
+    trainer.compile(optimizer=keras.optimizers.Adam(1e-3))
+    trainer.train_on_batch(batches()[0])
+    plain = build_decoder(2, (4, 5), (2, 1))
+    set_convolution_weights(plain, trainer.decoder_weights())
+    image = batches(seed=1)[0]
+    found = plain.predict_on_batch(backbone.predict_on_batch(image)[LAYER])
+    expected = keras.ops.convert_to_numpy(trainer(image, training=False)["pixels"])
+    np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-4)
+
+
+def test_the_loss_is_that_of_pixels_activations_and_variation(backbone):
+    decoder = build_decoder(2, (4, 5), (2, 1))
+    statistics = measure_statistics(backbone, LAYER, batches())
+    trainer = DecoderTrainer(backbone, LAYER, decoder, statistics, 0.5, 0.25)
+    image = batches()[0]
+    outputs = trainer(image)
+    decoded = keras.ops.convert_to_numpy(outputs["pixels"])
+    variance = np.diag(statistics.covariance)
+    seen, before = (backbone.predict_on_batch(picture)[LAYER] for picture in (decoded, image))
+    rows, columns = np.diff(decoded, axis=1), np.diff(decoded, axis=2)
+    expected = (
+        np.mean((decoded - image) ** 2)
+        + 0.5 * np.mean((seen - before) ** 2 / np.maximum(variance, 1e-3 * variance.mean()))
+        + 0.25 * (np.mean(rows**2) + np.mean(columns**2))
+    )
+    found = float(trainer.compute_loss(image, None, outputs))
+    assert found == pytest.approx(float(expected), rel=1e-4)
+
+
+def test_psnr_of_a_known_error(backbone):
+    class Half:
+        def predict_on_batch(self, maps):
+            return np.full((1, 16, 16, 3), 0.6, np.float32)
+
+    # An error of 0.1 everywhere: -10 log10(0.01) = 20 dB.
+    image = np.full((16, 16, 3), 0.5, np.float32)
+    assert reconstruction_psnr(backbone, LAYER, Half(), [image]) == pytest.approx(20.0, abs=1e-3)
+
+
+def test_training_writes_all_levels_in_one_file_and_reports_them(pictures, tmp_path):
+    rows = []
+    report = train_decoder(
+        [pictures],
+        tmp_path / "run",
+        OPTIONS,
+        ["*/test/*"],
+        lambda level, epoch, row: rows.append((level, epoch)),
+    )
+    assert list(report) == [1, 3]
+    assert all(np.isfinite(value) for value in report.values())
+    assert rows == [(1, 0), (1, 1), (3, 0), (3, 1)]
+    assert len((tmp_path / "run" / "level3" / "results.csv").read_text().splitlines()) == 3
+    file = tmp_path / "run" / "decoder.npz"
+    assert {name.split("/")[0] for name in read_convolutions(file)} == {"decoder1", "decoder3"}
+    assert load_decoder(3, file)(np.zeros((1, 2, 2, 64), np.float32)).shape == (1, 8, 8, 3)
+    # What is done is not done again.
+    again = train_decoder([pictures], tmp_path / "run", OPTIONS, ["*/test/*"])
+    assert again == pytest.approx(report, abs=1e-3)
+
+
+@pytest.mark.slow
+def test_a_run_that_was_stopped_ends_with_the_weights_of_an_unbroken_one(pictures, tmp_path):
+    class Stopped(Exception):
+        pass
+
+    def stop(level, epoch, row):
+        raise Stopped
+
+    options = DecoderOptions(
+        levels=(2,), steps=6, batch_size=2, crop=32, steps_per_epoch=3, warmup_steps=1
+    )
+    train_decoder([pictures], tmp_path / "whole", options)
+    with pytest.raises(Stopped):
+        train_decoder([pictures], tmp_path / "broken", options, on_epoch=stop)
+    train_decoder([pictures], tmp_path / "broken", options)
+    whole = read_convolutions(tmp_path / "whole" / "decoder.npz")
+    broken = read_convolutions(tmp_path / "broken" / "decoder.npz")
+    for layer in whole:
+        for expected, got in zip(whole[layer], broken[layer], strict=True):
+            np.testing.assert_allclose(got, expected, rtol=2e-3, atol=2e-4)
+
+
+def test_what_cannot_be_trained_is_one_clear_line(tmp_path):
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ImageError, match=r"no JPEG or PNG pictures below .*empty; check --data"):
+        train_decoder([tmp_path / "empty"], tmp_path / "run", OPTIONS)
+    with pytest.raises(UsageError, match=r"levels must be among 1 to 5, not \(6,\)"):
+        DecoderOptions(levels=(6,))
+    with pytest.raises(UsageError, match="crop must be a multiple of 16, not 100"):
+        DecoderOptions(crop=100)
