@@ -82,11 +82,13 @@ def _walk(
 ) -> None:
     # A sequential model has a graph too, but does not show its operations.
     graph = model if hasattr(model, "operations") else keras.Model(model.inputs, model.outputs)
+    # The layers may have been called in other graphs too, which their `input` would be of.
+    nodes = {id(node.operation): node for row in graph._nodes_by_depth.values() for node in row}
     for operation in graph.operations:
         if isinstance(operation, keras.layers.InputLayer):
             continue
-        inputs = keras.tree.flatten(operation.input)
-        outputs = keras.tree.flatten(operation.output)
+        inputs = nodes[id(operation)].input_tensors
+        outputs = nodes[id(operation)].output_tensors
         before = [known.get(id(tensor), ((), None)) for tensor in inputs]
         if isinstance(operation, keras.Model) and getattr(operation, "inputs", None):
             inner = dict(zip(map(id, operation.inputs), before, strict=True))

@@ -142,3 +142,13 @@ def test_a_model_of_two_inputs_is_refused():
     model = keras.Model([a, b], layers.Add()([a, b]))
     with pytest.raises(ValueError, match=r"with one input. Received: Functional with 2 inputs"):
         summarize_model(model)
+
+
+def test_layers_that_another_model_uses_too_are_followed_in_this_one():
+    layer = keras.layers.Conv2D(2, 3, strides=2, padding="same", name="c")
+    first = keras.Input((9, 9, 3))
+    keras.Model(first, layer(first))
+    second = keras.Input((4, 4, 3))
+    (found,) = summarize_model(keras.Model(second, layer(second))).layers
+    # (ceil(4 / 2) - 1) 2 + 3 - 4 = 1 place is added, after.
+    assert (found.receptive_field, found.start) == ((3, 3), (0, 0))
