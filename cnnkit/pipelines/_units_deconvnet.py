@@ -62,8 +62,9 @@ class Deconvnet:
                     f"--deconv cannot go back through {reason}; choose a layer before it, or leave "
                     "out --deconv"
                 )
-        tensors = {id(tensor): tensor for node in self._nodes for tensor in node.input_tensors}
-        tensors.setdefault(id(self._picture), self._picture)
+        tensors = {id(tensor): tensor for tensor in (self._picture, self._top)}
+        for node in self._nodes:
+            tensors.update((id(tensor), tensor) for tensor in node.input_tensors)
         self._keys = list(tensors)
         self._forward = keras.Model(self._picture, list(tensors.values()))
 
@@ -80,7 +81,7 @@ class Deconvnet:
         """
         picture = ops.convert_to_tensor(pixels[None].astype(np.float32) / 255.0)
         found = dict(zip(self._keys, self._forward(picture, training=False), strict=True))
-        signal = np.zeros((len(places), *self._top_shape(found)), np.float32)
+        signal = np.zeros((len(places), *found[id(self._top)].shape[1:]), np.float32)
         for index, (unit, row, column) in enumerate(places):
             place = (index, row, column, unit) if signal.ndim == 4 else (index, unit)
             signal[place] = 1.0
@@ -95,20 +96,6 @@ class Deconvnet:
                 before = signals.get(id(tensor))
                 signals[id(tensor)] = part if before is None else before + part
         return ops.convert_to_numpy(signals[id(self._picture)])
-
-    def _top_shape(self, found: dict[int, Any]) -> tuple[int, ...]:
-        if len(self._top.shape) == 2:
-            return (self._top.shape[-1],)
-        if not self._nodes:
-            return tuple(found[id(self._picture)].shape[1:])
-        node = self._nodes[-1]
-        shapes = [found[id(tensor)].shape for tensor in node.input_tensors]
-        specs = [keras.KerasTensor(shape) for shape in shapes]
-        arguments = node.arguments.fill_in(
-            {id(tensor): spec for tensor, spec in zip(node.input_tensors, specs, strict=True)}
-        )
-        args, kwargs = arguments
-        return tuple(node.operation.compute_output_spec(*args, **kwargs).shape[1:])
 
 
 def _nodes_before(top: Any) -> list[Any]:

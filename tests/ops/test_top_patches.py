@@ -3,7 +3,7 @@ import itertools
 import numpy as np
 import pytest
 
-from cnnkit.ops.top_patches import TopPatches, pick_places
+from cnnkit.ops.top_patches import TopPatches, choose_units, cut_patch, pick_places
 
 RNG = np.random.default_rng
 
@@ -130,3 +130,46 @@ def test_places_picked_from_a_map_lie_apart():
 def test_silence_is_no_place():
     assert pick_places(np.zeros((3, 3)), 9, apart=(1, 1)) == []
     assert pick_places(np.array([[0.0, 2.0]]), 9, apart=(1, 1)) == [(0, 1)]
+
+
+def test_a_patch_beyond_the_edges_is_filled():
+    pixels = RNG(0).integers(0, 256, (7, 9, 3), np.uint8)
+    wide = np.pad(pixels, ((20, 20), (20, 20), (0, 0)), constant_values=5)
+    for rows, columns in [
+        ((2, 5), (3, 4)),
+        ((-3, 4), (-1, 12)),
+        ((5, 12), (8, 9)),
+        ((-5, -2), (0, 3)),
+        ((7, 9), (9, 11)),
+    ]:
+        expected = wide[20 + rows[0] : 20 + rows[1], 20 + columns[0] : 20 + columns[1]]
+        np.testing.assert_array_equal(cut_patch(pixels, rows, columns, 5), expected)
+
+
+def filled(values, rows=None):
+    """A `TopPatches` of `(pictures, units)`, two patches for each unit."""
+    values = np.array(values, np.float32)
+    top = TopPatches(values.shape[1], 2)
+    rows = np.arange(values.shape[1]) * 10 if rows is None else np.array(rows)
+    rows = np.broadcast_to(rows, values.shape)
+    top.update(values, rows, np.zeros(values.shape), np.arange(len(values)))
+    return top
+
+
+def test_units_that_stand_out_most_come_first():
+    # Mean of the best two over the mean of all: 4 / 2, 4 / 3, 10 / 5 (no better: the later unit).
+    top = filled([[4, 4, 10], [4, 4, 10], [0, 2, 0], [0, 2, 0]])
+    assert choose_units(top, 2) == [0, 2]
+    assert choose_units(top, 9) == [0, 2, 1]
+
+
+def test_a_unit_that_says_what_another_says_comes_after_all_others():
+    # The first two respond at the same places of the same pictures, the third elsewhere.
+    top = filled([[9, 8, 3], [9, 8, 3], [0, 0, 2], [0, 0, 2]], rows=[4, 5, 9])
+    assert choose_units(top, 3) == [0, 2, 1]
+
+
+def test_units_that_hardly_respond_come_last_and_silent_ones_never():
+    # The first responds to one picture only, the second to none.
+    top = filled([[9, 0, 3], [0, 0, 3], [0, 0, 2], [0, 0, 2]])
+    assert choose_units(top, 3) == [2, 0]
