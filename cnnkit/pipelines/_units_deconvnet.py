@@ -8,7 +8,7 @@ import numpy as np
 from keras import ops
 
 from cnnkit.errors import UsageError
-from cnnkit.ops.convolution import padding_of
+from cnnkit.ops.convolution import ReceptiveField, padding_of
 from cnnkit.ops.deconvnet import (
     average_unpooling,
     max_switches,
@@ -17,6 +17,7 @@ from cnnkit.ops.deconvnet import (
     transposed_convolution,
     unpadding,
 )
+from cnnkit.ops.top_patches import cut_patch
 from cnnkit.pipelines._networks import ViewedNetwork
 
 # What of a signal goes on upwards is positive, or nearly so: on the way back it is rectified.
@@ -65,6 +66,8 @@ class Deconvnet:
         tensors = {id(tensor): tensor for tensor in (self._picture, self._top)}
         for node in self._nodes:
             tensors.update((id(tensor), tensor) for tensor in node.input_tensors)
+        # A network that insists on a size cannot be given a part.
+        self._is_shiftable = network.input_size is None and all(map(_shifts_along, self._nodes))
         self._keys = list(tensors)
         self._forward = keras.Model(self._picture, list(tensors.values()))
 
@@ -96,6 +99,63 @@ class Deconvnet:
                 before = signals.get(id(tensor))
                 signals[id(tensor)] = part if before is None else before + part
         return ops.convert_to_numpy(signals[id(self._picture)])
+
+    def reconstruct_patch(
+        self,
+        pixels: np.ndarray,
+        place: tuple[int, int, int],
+        fields: Sequence[ReceptiveField] | None,
+    ) -> np.ndarray:
+        """Goes back from one unit to what it sees.
+
+        Where the layers work in the same way everywhere, only that part of the picture goes through
+        the network, so that early layers take no time.
+
+        Args:
+            pixels: uint8 `(height, width, channels)`.
+            place: `(unit, row, column)`.
+            fields: what units of the layer see, of rows and of columns; None for everything.
+
+        Returns:
+            float32 `(rows, columns, channels)` as the fields say, 0 outside of the picture.
+        """
+        if fields is None:
+            return self.reconstruct(pixels, [place])[0]
+        unit, *unit_place = place
+        spans = [field.places(index) for field, index in zip(fields, unit_place, strict=True)]
+        begins = [0, 0]
+        part = pixels
+        if self._is_shiftable and all(field.jump for field in fields):
+            # On from a whole number of steps, so that poolings see the same windows.
+            begins = [
+                max(0, begin) // field.jump * field.jump
+                for (begin, _), field in zip(spans, fields, strict=True)
+            ]
+            part = pixels[begins[0] : spans[0][1], begins[1] : spans[1][1]]
+            unit_place = [
+                index - begin // field.jump
+                for index, begin, field in zip(unit_place, begins, fields, strict=True)
+            ]
+        back = self.reconstruct(part, [(unit, unit_place[0], unit_place[1])])[0]
+        rows, columns = (
+            (begin - offset, end - offset)
+            for (begin, end), offset in zip(spans, begins, strict=True)
+        )
+        return cut_patch(back, rows, columns)
+
+
+def _shifts_along(node: Any) -> bool:
+    """Whether the operation does the same everywhere, if shifted by whole steps."""
+    operation = node.operation
+    kind = type(operation).__name__
+    if kind == "Conv2D":
+        return operation.padding == "valid" or tuple(operation.strides) == (1, 1)
+    if kind in ("MaxPooling2D", "AveragePooling2D"):
+        return operation.padding == "valid"
+    return kind not in (
+        "Dense", "Flatten", "Reshape", "GlobalMaxPooling2D", "GlobalAveragePooling2D",
+        "Cropping2D", "Flip",
+    ) or (kind == "Flip" and operation.axis in (-1, 3))  # fmt: skip
 
 
 def _nodes_before(top: Any) -> list[Any]:

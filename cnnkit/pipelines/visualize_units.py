@@ -384,39 +384,32 @@ class _Drawing:
         height, width = pixels.shape[:2]
         self.sizes[winner.name] = (winner.height, winner.width)
         self.thumbnails[winner.name] = _shown(pixels)
-        for layer, patches in itertools.groupby(wanted, key=lambda patch: patch[0]):
-            listed = list(patches)
+        for layer, place, rank, value, row, column in wanted:
             fields = self.fields(layer, height, width)
-            drawn: Sequence[np.ndarray | None] = [None] * len(listed)
+            rows, columns = (0, height), (0, width)
+            if fields is not None:
+                rows, columns = fields[0].places(row), fields[1].places(column)
+            drawn = None
             if layer in self._deconvnets:
-                units = self._units[layer]
-                drawn = self._deconvnets[layer].reconstruct(
-                    pixels, [(units[place], row, column) for _, place, _, _, row, column in listed]
+                unit = self._units[layer][place]
+                back = self._deconvnets[layer].reconstruct_patch(
+                    pixels, (unit, row, column), fields
                 )
-            for (_, place, rank, value, row, column), back in zip(listed, drawn, strict=True):
-                rows, columns = (0, height), (0, width)
-                if fields is not None:
-                    rows, columns = fields[0].places(row), fields[1].places(column)
-                down, right = winner.height / height, winner.width / width
-                box = (columns[0] * right, rows[0] * down, columns[1] * right, rows[1] * down)
-                patch = UnitPatch(
-                    value,
-                    winner.name,
-                    row,
-                    column,
-                    tuple(round(edge, 2) for edge in box),
-                    _shown(cut_patch(pixels, rows, columns, OUTSIDE)),
-                    None if back is None else _reconstruction(back, rows, columns),
-                )
-                self.patches.setdefault((layer, place), []).append((rank, patch))
-
-
-def _reconstruction(
-    back: np.ndarray, rows: tuple[int, int], columns: tuple[int, int]
-) -> np.ndarray:
-    drawn = to_uint8(contrast_normalized(cut_patch(back, rows, columns)))
-    inside = cut_patch(np.ones((*back.shape[:2], 1), bool), rows, columns, False)
-    return _shown(np.where(inside, drawn, np.uint8(OUTSIDE)))
+                drawn = to_uint8(contrast_normalized(back))
+                inside = cut_patch(np.ones((height, width, 1), bool), rows, columns, False)
+                drawn = _shown(np.where(inside, drawn, np.uint8(OUTSIDE)))
+            down, right = winner.height / height, winner.width / width
+            box = (columns[0] * right, rows[0] * down, columns[1] * right, rows[1] * down)
+            patch = UnitPatch(
+                value,
+                winner.name,
+                row,
+                column,
+                tuple(round(edge, 2) for edge in box),
+                _shown(cut_patch(pixels, rows, columns, OUTSIDE)),
+                drawn,
+            )
+            self.patches.setdefault((layer, place), []).append((rank, patch))
 
 
 def _shown(pixels: np.ndarray) -> np.ndarray:

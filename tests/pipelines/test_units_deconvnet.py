@@ -6,7 +6,9 @@ import pytest
 
 from cnnkit.errors import UsageError
 from cnnkit.models._local_response import LocalResponseNormalization
+from cnnkit.ops.convolution import ReceptiveField
 from cnnkit.ops.gradients import value_and_gradient
+from cnnkit.ops.top_patches import cut_patch
 from cnnkit.pipelines._networks import view_model
 from cnnkit.pipelines._units_deconvnet import Deconvnet
 
@@ -116,6 +118,40 @@ def test_nothing_is_drawn_outside_of_what_the_unit_sees():
     inside = back[5:13, 3:11]
     assert inside.any()
     assert np.count_nonzero(back) == np.count_nonzero(inside)
+
+
+def shiftable(inputs):
+    x = keras.ops.pad(inputs, ((0, 0), (1, 1), (1, 1), (0, 0)), mode="reflect")
+    x = layers.Conv2D(4, 3, activation="relu")(keras.ops.flip(x, axis=-1))
+    x = layers.AveragePooling2D(2)(layers.MaxPooling2D(2)(x))
+    return layers.Conv2D(5, 3, padding="same", activation="relu", name="top")(x)
+
+
+def bound_to_its_place(inputs):
+    x = layers.Conv2D(4, 3, strides=2, padding="same", activation="relu")(inputs)
+    return layers.Conv2D(5, 3, padding="same", activation="relu", name="top")(x)
+
+
+@pytest.mark.parametrize(
+    ("build", "shape", "height", "width"),
+    # 39 and 46 pixels, halved twice and rounded down, or halved once and rounded up.
+    [(shiftable, (None, None, 3), 9, 11), (bound_to_its_place, (39, 46, 3), 20, 23)],
+)
+def test_of_a_patch_alone_the_same_is_drawn(build, shape, height, width):
+    picture = pixels(39, 46)
+    network = view(build, shape)
+    net = Deconvnet(network, "top")
+    (summary,) = [layer for layer in network.summary.layers if layer.name == "top"]
+    fields = [
+        ReceptiveField(*known)
+        for known in zip(summary.receptive_field, summary.jump, summary.start, strict=True)
+    ]
+    for row, column in [(0, 0), (height - 1, width - 1), (3, 5), (height - 1, 2)]:
+        whole = net.reconstruct(picture, [(1, row, column)])[0]
+        expected = cut_patch(whole, fields[0].places(row), fields[1].places(column))
+        found = net.reconstruct_patch(picture, (1, row, column), fields)
+        assert found.any()
+        np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize(
