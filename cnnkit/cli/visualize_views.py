@@ -529,7 +529,8 @@ def occlusion(
         rows, columns = found.coarse.shape
         _show_map(
             console, image, picture, found, path, map_file, json,
-            label="score lost", method=f"{columns}x{rows} grey squares",
+            label="probability lost" if _is_share(found) else "score lost",
+            method=f"{columns}x{rows} grey squares",
         )  # fmt: skip
 
 

@@ -172,6 +172,7 @@ def to_class_map(
     index: int,
     scores: np.ndarray,
     layer: str | None = None,
+    is_relative: bool = False,
 ) -> ClassMap:
     """A map of a network's own size as the result for a picture.
 
@@ -184,8 +185,13 @@ def to_class_map(
         index: of the class.
         scores: of all classes.
         layer: that was looked at.
+        is_relative: scale the map so that its largest value is 1, if there is one above 0.
     """
     heat = spread_map(coarse, centres, image.shape[1:3], size)
+    if is_relative:
+        coarse, heat = (
+            values / values.max() if values.max() > 0 else values for values in (coarse, heat)
+        )
     row, column = np.unravel_index(int(heat.argmax()), heat.shape)
     best = [(int(one), classifier.label(int(one)), float(scores[one])) for one in _best(scores)]
     return ClassMap(

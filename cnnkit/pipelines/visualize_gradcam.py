@@ -69,13 +69,17 @@ def explain_class(
     image = network_input(network, picture, LONG_SIDE)
     index, scores = choose_class(classifier, image, class_name)
     coarse = gradcam(network, image, layer, class_target(index))
-    if coarse.max() > 0.0:
-        coarse = coarse / coarse.max()
-    size = picture.pixels.shape[:2]
     return to_class_map(
-        classifier, coarse, _centres(network, layer, coarse, image), image, size, index, scores,
+        classifier,
+        coarse,
+        _centres(network, layer, coarse, image),
+        image,
+        picture.pixels.shape[:2],
+        index,
+        scores,
         layer,
-    )  # fmt: skip
+        is_relative=True,
+    )
 
 
 def gradcam(

@@ -138,9 +138,7 @@ def _size(network: ViewedNetwork, options: MaximizeOptions) -> tuple[int, int]:
         return (options.size or DEFAULT_SIZE,) * 2
     if options.size is not None and (options.size, options.size) != network.input_size:
         height, width = network.input_size
-        raise UsageError(
-            f"{network.name} takes pictures of {width}x{height} only; leave out --size"
-        )
+        raise UsageError(f"{network.name} takes {width}x{height} pixels only; leave out --size")
     return network.input_size
 
 

@@ -47,9 +47,8 @@ def draw_tiles(
 
     Example:
 
-    >>> sheet = draw_tiles([np.zeros((3, 3, 3), np.uint8)] * 4, ["0", "1", "2", "3"], title="four")
-    >>> sheet.shape[1] > sheet.shape[0]
-    True
+    >>> draw_tiles([np.zeros((3, 3, 3), np.uint8)] * 2, ["0", "1"], title="two", side=99).shape
+    (187, 240, 3)
     """
     from PIL import Image, ImageDraw
 
@@ -58,9 +57,7 @@ def draw_tiles(
     size = max(1, round(width * scale)), max(1, round(height * scale))
     cell = max(size[0], 64), size[1] + _CAPTION
     if columns is None:
-        shape = 1.4 * cell[1] / cell[0]
-        columns = math.ceil(math.sqrt(len(tiles) * shape))
-    columns = max(1, min(columns, len(tiles)))
+        columns = _columns(len(tiles), 1.4 * cell[1] / cell[0])
     rows = math.ceil(len(tiles) / columns)
     left = _MARGIN
     grid_height = rows * (cell[1] + _GAP) - _GAP
@@ -96,6 +93,13 @@ def draw_tiles(
         sheet.paste(Image.fromarray(tile).resize(size, method), (x, y))
         draw.text((x, y + size[1] + 3), caption, fill=INK, font=small)
     return np.asarray(sheet)
+
+
+def _columns(count: int, shape: float) -> int:
+    """Tiles in a row: near to `shape` times the rows, and few empty places in the last one."""
+    ideal = math.sqrt(count * shape)
+    few, many = max(1, math.floor(0.8 * ideal)), min(count, math.ceil(1.6 * ideal))
+    return min(range(few, max(few, many) + 1), key=lambda n: (-count % n, abs(n - ideal)))
 
 
 def color_map(values: np.ndarray) -> np.ndarray:
@@ -188,7 +192,7 @@ def plot_class_map(
     >>> heat = np.eye(8)
     >>> figure = plot_class_map(np.zeros((8, 8, 3)), heat, title="cat", label="share")
     >>> len(figure.axes)
-    3
+    2
     """
     from matplotlib import colormaps
     from matplotlib.cm import ScalarMappable
@@ -203,14 +207,13 @@ def plot_class_map(
     figure = Figure((across, down), dpi=150)
     top, bottom = 1 - 0.75 / down, 0.15 / down
     grid = figure.add_gridspec(
-        1, 3, width_ratios=(panel, panel, 0.12), wspace=0.04,
-        left=0.15 / across, right=1 - 0.75 / across, top=top, bottom=bottom,
-    )  # fmt: skip
-    before, over, bar = (figure.add_subplot(grid[0, column]) for column in range(3))
+        1, 2, wspace=0.04, left=0.15 / across, right=1 - 0.85 / across, top=top, bottom=bottom
+    )
+    before, over = (figure.add_subplot(grid[0, column]) for column in range(2))
     most = float(heat.max())
     shares = np.clip(heat / most, 0.0, 1.0) if most > 0 else np.zeros_like(heat)
     grey = (image @ np.array([0.2126, 0.7152, 0.0722]))[..., None]
-    opacity = _OPACITY * np.sqrt(shares)[..., None]
+    opacity = _OPACITY * shares[..., None]
     mixed = (1 - opacity) * grey + opacity * colormaps[_HEAT](shares)[..., :3]
     _show(before, image)
     _show(over, mixed)
@@ -218,7 +221,7 @@ def plot_class_map(
         over.plot(*peak_xy, marker="+", ms=11, mew=3.0, color=INK)
         over.plot(*peak_xy, marker="+", ms=10, mew=1.4, color="white")
     scale = ScalarMappable(Normalize(0.0, most if most > 0 else 1.0), colormaps[_HEAT])
-    legend = figure.colorbar(scale, cax=bar)
+    legend = figure.colorbar(scale, cax=over.inset_axes((1.03, 0.0, 0.12 / panel, 1.0)))
     legend.set_label(label, color=INK, fontsize=9)
     legend.ax.tick_params(labelsize=8, colors=INK, length=0)
     legend.outline.set_visible(False)
