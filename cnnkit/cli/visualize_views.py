@@ -407,9 +407,7 @@ def maximize(
             console.result(f"{path}  {layer}: {len(alive)} of {len(found)} units, {width}x{height}")
         for one in found:
             if one.is_dead:
-                console.result(
-                    f"  {one.unit:>4}  dead: nothing excites it (largest {one.peak:.2g})"
-                )
+                console.result(f"  {one.unit:>4}  dead: nothing excites it, {one.peak:.2g} at most")
             else:
                 console.result(
                     f"  {one.unit:>4}  mean {one.mean:.4g}, of noise {one.noise_mean:.2g}; "
