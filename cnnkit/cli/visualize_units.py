@@ -146,10 +146,10 @@ def units(
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> int:
-    """Show what drives each unit of a layer most: the nine strongest patches of many pictures.
+    """Show the nine patches of many pictures that drive each unit of a layer most.
 
-    A patch is exactly what the unit sees, one from each picture, best first. Any number of
-    pictures needs the same memory.
+    A patch is exactly what the unit sees, one a picture, best first.
+    Any number of pictures needs the same memory.
 
     Examples:
 
@@ -236,7 +236,8 @@ def units(
         for found in result.layers:
             _show_layer(console, found)
     if result.failed:
-        console.note(f"{result.failed:,} of the pictures could not be read")
+        pictures = "picture" if result.failed == 1 else "pictures"
+        console.note(f"{result.failed:,} {pictures} could not be read")
         return int(ExitCode.INPUT_FAILED)
     return int(ExitCode.DONE)
 

@@ -8,6 +8,8 @@ from collections.abc import Mapping
 import numpy as np
 
 _BINS = 64
+# Units that respond to a smaller share of the pictures are nearly dead.
+_LEAST_SHARE = 0.02
 # The finest bins are this wide; a power of two, so that wider ones are whole numbers of them.
 _FINEST = 2.0**-20
 
@@ -255,8 +257,8 @@ def choose_units(top: TopPatches, count: int) -> list[int]:
     How far a unit's responses stand out is the mean of those that are kept over its mean response
     to all pictures. A unit that is strongest at more than a third of the places of one that is
     chosen already says the same once more, and is passed over as long as there are others. So are
-    units that have seen too few pictures that they respond to; units that respond to none are
-    never chosen.
+    units that are nearly dead, with fewer pictures than are kept, or one in fifty, that they
+    respond to; units that respond to none are never chosen.
 
     Args:
         top: what the units respond to.
@@ -277,15 +279,16 @@ def choose_units(top: TopPatches, count: int) -> list[int]:
     best = np.where(kept, top.values, 0.0).sum(axis=1) / np.maximum(number, 1)
     mean = top.histogram.total / max(1, top.histogram.seen)
     score = np.where(mean > 0.0, best / np.where(mean > 0.0, mean, 1.0), best)
-    full = number == number.max(initial=0)
-    # Full ones first, each group by its score; the unit's number decides between equals.
-    order = [int(unit) for unit in np.lexsort((-score, ~full)) if number[unit]]
+    heard = top.histogram.seen - top.histogram.silent
+    alive = (number == number.max(initial=0)) & (heard >= _LEAST_SHARE * top.histogram.seen)
+    # Live ones first, each group by its score; the unit's number decides between equals.
+    order = [int(unit) for unit in np.lexsort((-score, ~alive)) if number[unit]]
     chosen: list[int] = []
     for allowed in (1.0 / 3.0, 1.0):
         for unit in order:
             if len(chosen) >= count:
                 break
-            is_new = unit not in chosen and (full[unit] or allowed == 1.0)
+            is_new = unit not in chosen and (alive[unit] or allowed == 1.0)
             if is_new and all(_shared(top, unit, other) <= allowed for other in chosen):
                 chosen.append(unit)
     return chosen

@@ -16,6 +16,7 @@ _SOFT = "#7A808A"
 _EMPTY = "#F4F5F7"
 _SIDE = 3  # patches in a row
 _CELL = 72
+_LINE = 2  # between patches
 _GAP = 22  # between units
 _MARGIN = 28
 _LABEL = 20
@@ -58,8 +59,8 @@ def draw_units(
         for unit in layer.units
         for patch in unit.patches
     )
-    block = _SIDE * _CELL
-    tile = (2 * block + 4 if has_drawings else block, block + _LABEL)
+    block = _SIDE * (_CELL + _LINE) - _LINE
+    tile = (2 * block + 3 * _LINE if has_drawings else block, block + _LABEL)
     several = len(layers) > 1
     rows = (
         max(len(layer.units) for layer in layers)
@@ -85,7 +86,7 @@ def draw_units(
     for column, layer in enumerate(layers):
         left = _MARGIN + column * (tile[0] + _GAP)
         if several:
-            name = _fitting(layer.layer, tile[0], fonts[13])
+            name = _fitting(f"{column + 1}. {layer.layer}", tile[0], fonts[13])
             draw.text((left, top - 44), name, fill=INK, font=fonts[13])
             draw.text((left, top - 26), _field(layer), fill=_SOFT, font=fonts[11])
         for index, unit in enumerate(layer.units):
@@ -98,7 +99,7 @@ def draw_units(
             if has_drawings:
                 drawn = [patch.reconstruction for patch in unit.patches]
                 _paste(sheet, drawn, (x, y + _LABEL))
-                x += block + 4
+                x += block + 3 * _LINE
             _paste(sheet, [patch.pixels for patch in unit.patches], (x, y + _LABEL))
     return np.asarray(sheet)
 
@@ -112,7 +113,8 @@ def _paste(sheet: "Image.Image", patches: Sequence[Any], place: tuple[int, int])
         if index < len(patches) and patches[index] is not None:
             small = _scaled(patches[index])
             cell.paste(small, ((_CELL - small.width) // 2, (_CELL - small.height) // 2))
-        sheet.paste(cell, (place[0] + column * _CELL, place[1] + row * _CELL))
+        step = _CELL + _LINE
+        sheet.paste(cell, (place[0] + column * step, place[1] + row * step))
 
 
 def _scaled(pixels: np.ndarray) -> "Image.Image":

@@ -173,3 +173,10 @@ def test_units_that_hardly_respond_come_last_and_silent_ones_never():
     # The first responds to one picture only, the second to none.
     top = filled([[9, 0, 3], [0, 0, 3], [0, 0, 2], [0, 0, 2]])
     assert choose_units(top, 3) == [2, 0]
+
+
+def test_units_that_respond_to_one_picture_in_a_hundred_are_nearly_dead():
+    values = np.ones((300, 2), np.float32)
+    values[3:, 1] = 0.0
+    top = filled(values, rows=[0, 9])
+    assert choose_units(top, 2) == [0, 1]
