@@ -327,7 +327,7 @@ def maximize(
 
       cnnkit visualize maximize layer5 --unit 17
 
-      cnnkit visualize maximize block4_conv4 --units 0-11 --target centre -o units.png
+      cnnkit visualize maximize block4_conv4 --units 0-11 --target centre
     """
     from cnnkit.runtime import configure
 
@@ -441,7 +441,7 @@ def gradcam(
 
       cnnkit visualize gradcam cat.jpg --model vgg16 --class 281
 
-      cnnkit visualize gradcam cat.jpg --model own.keras --class cat --layer block4_conv3
+      cnnkit visualize gradcam cat.jpg --model own.keras --class cat
     """
     console = Console(quiet=quiet, verbose=verbose)
     path = figure_path(image, "gradcam", output, overwrite)
@@ -498,7 +498,7 @@ def occlusion(
 
       cnnkit visualize occlusion cat.jpg --model vgg16
 
-      cnnkit visualize occlusion cat.jpg --model own.keras --class cat --window 24 --stride 8
+      cnnkit visualize occlusion cat.jpg --model own.keras --window 24
     """
     console = Console(quiet=quiet, verbose=verbose)
     path = figure_path(image, "occlusion", output, overwrite)
