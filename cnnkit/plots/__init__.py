@@ -9,6 +9,8 @@ from cnnkit.plots.architecture import plot_architecture
 from cnnkit.plots.filtering import plot_filtering
 from cnnkit.plots.pictures import draw_labels, draw_sheet
 from cnnkit.plots.training import plot_training
+from cnnkit.plots.units import draw_units
+from cnnkit.plots.units_page import units_page
 from cnnkit.plots.verification import FacePanel, plot_distances, plot_roc, plot_verification
 from cnnkit.plots.views import color_map, draw_tiles, kernel_picture, plot_class_map, plot_units
 
@@ -17,6 +19,7 @@ __all__ = [
     "color_map",
     "draw_labels",
     "draw_sheet",
+    "draw_units",
     "draw_tiles",
     "encode_figure",
     "kernel_picture",
@@ -28,4 +31,5 @@ __all__ = [
     "plot_training",
     "plot_units",
     "plot_verification",
+    "units_page",
 ]

@@ -140,7 +140,7 @@ def _tile(
     layer: LayerResponses, unit: UnitResponse, names: Sequence[tuple[str, str | None]]
 ) -> str:
     images = "".join(
-        f'<img src="{name}" alt="" {_pixels(patch)}>'
+        f'<img src="{name}" alt=""{_pixels(patch)}>'
         for (name, _), patch in zip(names, unit.patches, strict=True)
     )
     return f'<a href="#{_anchor(layer, unit)}"><div class="nine">{images}</div>unit {unit.unit}</a>'
@@ -182,9 +182,9 @@ def _card(
         f"width:{100 * (right - left) / width:.2f}%;height:{100 * (bottom - top) / height:.2f}%"
     )
     source = html.escape(patch.source)
-    back = f'<img src="{drawn}" alt="its reconstruction" {_pixels(patch)}>' if drawn else ""
+    back = f'<img src="{drawn}" alt="its reconstruction"{_pixels(patch)}>' if drawn else ""
     return (
-        f'<figure><div class="row"><img src="{name}" alt="patch {rank}" {_pixels(patch)}>{back}'
+        f'<figure><div class="row"><img src="{name}" alt="patch {rank}"{_pixels(patch)}>{back}'
         f'<div class="picture"><img src="{picture}" alt="{source}" loading="lazy">'
         f'<span style="{mark}"></span></div></div>'
         f"<figcaption>{rank}. <b>{patch.value:.4g}</b> "
@@ -193,7 +193,7 @@ def _card(
 
 
 def _pixels(patch: UnitPatch) -> str:
-    return 'class="pixels"' if max(patch.pixels.shape[:2]) <= _PIXELS_SHOWN else ""
+    return ' class="pixels"' if max(patch.pixels.shape[:2]) <= _PIXELS_SHOWN else ""
 
 
 def _histogram(unit: UnitResponse, width: int = 340, height: int = 96) -> str:
@@ -207,10 +207,14 @@ def _histogram(unit: UnitResponse, width: int = 340, height: int = 96) -> str:
     def x(value: float) -> float:
         return 4 + (width - 8) * (value - low) / (high - low)
 
+    def tall(count: int) -> float:
+        # A single picture among a thousand is seen too.
+        return max(1.5, (floor - 4) * count / most)
+
     bars = "".join(
-        f'<rect x="{x(begin):.1f}" y="{floor - (floor - 4) * count / most:.1f}" '
+        f'<rect x="{x(begin):.1f}" y="{floor - tall(count):.1f}" '
         f'width="{max(1.0, x(end) - x(begin) - 0.6):.1f}" '
-        f'height="{(floor - 4) * count / most:.1f}" fill="var(--bar)"/>'
+        f'height="{tall(count):.1f}" fill="var(--bar)"/>'
         for begin, end, count in zip(edges[:-1], edges[1:], counts, strict=True)
         if count
     )
