@@ -193,11 +193,8 @@ def units(
         # What cannot be found is told before the heavy imports.
         from cnnkit.data.sources import STDIN, stream_sources
 
-        if STDIN in images:
-            raise UsageError(
-                "pictures are read twice, which stdin cannot be; name files or folders"
-            )
-        next(stream_sources(images, recursive))
+        if STDIN not in images:
+            next(stream_sources(images, recursive))
     from cnnkit.runtime import configure
 
     configure(threads=threads, verbose=verbose, device=device)

@@ -109,6 +109,7 @@ def visualize_units(
     note = on_note or (lambda text: None)
     progress = on_progress or (lambda found: None)
     failed = on_failure or (lambda name, error: None)
+    names, read = _pictures(images, recursive, note)
     network = network or load_viewed_network(options.model, options.pixels)
     layers = _stages(network) if layer is None else [network.resolve(layer)]
     _check_units(network, layers, options.units)
@@ -116,7 +117,6 @@ def visualize_units(
     deconvnets = {name: Deconvnet(network, name) for name in layers} if options.deconv else {}
     search = UnitSearch(network, layers, PATCHES)
 
-    names, read = _pictures(images, recursive, note)
     total, digest = digest_names(names())
     if network.input_size:
         height, width = network.input_size
