@@ -109,7 +109,8 @@ def visualize_units(
     note = on_note or (lambda text: None)
     progress = on_progress or (lambda found: None)
     failed = on_failure or (lambda name, error: None)
-    names, read = _pictures(images, recursive, note)
+    if STDIN in (images or ()):
+        raise UsageError("pictures are read twice, which stdin cannot be; name files or folders")
     network = network or load_viewed_network(options.model, options.pixels)
     layers = _stages(network) if layer is None else [network.resolve(layer)]
     _check_units(network, layers, options.units)
@@ -117,6 +118,7 @@ def visualize_units(
     deconvnets = {name: Deconvnet(network, name) for name in layers} if options.deconv else {}
     search = UnitSearch(network, layers, PATCHES)
 
+    names, read = _pictures(images, recursive, note)
     total, digest = digest_names(names())
     if network.input_size:
         height, width = network.input_size
@@ -200,12 +202,7 @@ def _pictures(
             "pictures of your own show more"
         )
         return lambda: samples, lambda name: load_sample(find_sample(name))
-    if STDIN in images:
-        raise UsageError("pictures are read twice, which stdin cannot be; name files or folders")
-    return (
-        lambda: (source.path for source in stream_sources(images, recursive)),
-        read_image,
-    )
+    return lambda: (source.path for source in stream_sources(images, recursive)), read_image
 
 
 def _fingerprint(
