@@ -55,7 +55,9 @@ def draw_tiles(
     height, width = tiles[0].shape[:2]
     scale = side / max(height, width)
     size = max(1, round(width * scale)), max(1, round(height * scale))
-    cell = max(size[0], 64), size[1] + _CAPTION
+    small = font_of(11)
+    widest = math.ceil(max(map(small.getlength, captions), default=0.0))
+    cell = max(size[0], widest), size[1] + _CAPTION
     if columns is None:
         columns = _columns(len(tiles), 1.4 * cell[1] / cell[0])
     rows = math.ceil(len(tiles) / columns)
@@ -85,7 +87,6 @@ def draw_tiles(
     draw.text((_MARGIN, 31), subtitle, fill=_QUIET, font=heading[1])
     if shown is not None:
         sheet.paste(shown, (_MARGIN, _HEADING))
-    small = font_of(11)
     method = Image.Resampling.LANCZOS if smooth else Image.Resampling.NEAREST
     for index, (tile, caption) in enumerate(zip(tiles, captions, strict=True)):
         x = left + index % columns * (cell[0] + _GAP)
@@ -200,16 +201,20 @@ def plot_class_map(
     from matplotlib.figure import Figure
 
     height, width = heat.shape
-    shape = min(3.0, max(1 / 3, height / width))
-    panel = 4.6 if shape <= 1 else 4.6 / math.sqrt(shape)
-    across, down = 2 * panel + 0.9, panel * shape + 1.0
-    across = max(across, 6.5)
-    figure = Figure((across, down), dpi=150)
-    top, bottom = 1 - 0.75 / down, 0.15 / down
-    grid = figure.add_gridspec(
-        1, 2, wspace=0.04, left=0.15 / across, right=1 - 0.85 / across, top=top, bottom=bottom
+    # Of the panels, in inches: as high as wide at most, and the legend along the longer side.
+    is_wide = width >= height
+    across = 4.6 if is_wide else max(1.0, 4.6 * width / height)
+    down = across * height / width if is_wide else 4.6
+    left, gap, top = 0.15, 0.18, 0.75
+    right, bottom = (0.3, 0.62) if is_wide else (0.85, 0.15)
+    size = max(2 * across + left + gap + right, 5.5), down + top + bottom
+    figure = Figure(size, dpi=150)
+    before, over = (
+        figure.add_axes(
+            (start / size[0], bottom / size[1], across / size[0], down / size[1]), anchor="NW"
+        )
+        for start in (left, left + across + gap)
     )
-    before, over = (figure.add_subplot(grid[0, column]) for column in range(2))
     most = float(heat.max())
     shares = np.clip(heat / most, 0.0, 1.0) if most > 0 else np.zeros_like(heat)
     grey = (image @ np.array([0.2126, 0.7152, 0.0722]))[..., None]
@@ -221,16 +226,20 @@ def plot_class_map(
         over.plot(*peak_xy, marker="+", ms=11, mew=3.0, color=INK)
         over.plot(*peak_xy, marker="+", ms=10, mew=1.4, color="white")
     scale = ScalarMappable(Normalize(0.0, most if most > 0 else 1.0), colormaps[_HEAT])
-    legend = figure.colorbar(scale, cax=over.inset_axes((1.03, 0.0, 0.12 / panel, 1.0)))
+    place = (
+        (0.0, -0.2 / down, 1.0, 0.1 / down)
+        if is_wide
+        else (1 + 0.1 / across, 0.0, 0.1 / across, 1.0)
+    )
+    legend = figure.colorbar(
+        scale, cax=over.inset_axes(place), orientation="horizontal" if is_wide else "vertical"
+    )
     legend.set_label(label, color=INK, fontsize=9)
     legend.ax.tick_params(labelsize=8, colors=INK, length=0)
     legend.outline.set_visible(False)
-    figure.text(
-        0.15 / across, 1 - 0.28 / down, title, color=INK, fontsize=13, weight="bold", va="center"
-    )
-    figure.text(
-        0.15 / across, 1 - 0.55 / down, "  ·  ".join(lines), color=_QUIET, fontsize=9, va="center"
-    )
+    x = left / size[0]
+    figure.text(x, 1 - 0.28 / size[1], title, color=INK, fontsize=13, weight="bold", va="center")
+    figure.text(x, 1 - 0.55 / size[1], "  ·  ".join(lines), color=_QUIET, fontsize=9, va="center")
     return figure
 
 

@@ -116,5 +116,5 @@ def test_without_evidence_the_picture_stays_grey_and_nothing_is_marked():
 def test_pictures_of_any_shape_make_a_figure_of_a_usable_size(shape):
     figure = plot_class_map(np.zeros((*shape, 3)), np.ones(shape), title="t", label="l")
     width, height = figure.get_size_inches()
-    assert 6 <= width <= 12
-    assert 2 <= height <= 10
+    assert 5 <= width <= 12
+    assert 1.4 <= height <= 10
