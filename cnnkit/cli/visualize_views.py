@@ -26,6 +26,8 @@ from cnnkit.options import CLASSIFIERS, DEFAULT_CLASSIFIER, MaximizeOptions
 from cnnkit.results import SCHEMA, Record
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from cnnkit.images import Picture
     from cnnkit.results import ClassMap
 
@@ -648,7 +650,7 @@ def _encode_map(found: "ClassMap", suffix: str) -> bytes:
     return encode_image(Picture(np.repeat(grey[..., None], 3, axis=2)), suffix)
 
 
-def _in_colour(image):
+def _in_colour(image: "np.ndarray") -> "np.ndarray":
     return image if image.shape[-1] == 3 else image.repeat(3, axis=-1)
 
 

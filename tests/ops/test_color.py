@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from skimage.color import rgb2lab
 
-from cnnkit.ops.color import grey, match_colors, match_lightness, with_chroma_of
+from cnnkit.ops.color import COLOR_ROOT, grey, match_colors, match_lightness, with_chroma_of
 
 
 @pytest.fixture
@@ -91,3 +91,15 @@ def test_the_arguments_stay_as_they_were(pictures):
         function(*pictures)
     grey(pictures[0])
     np.testing.assert_array_equal(pictures, before)
+
+
+def test_independent_numbers_get_the_colours_of_photographs():
+    random = np.random.default_rng(0)
+    colors = random.normal(size=(20_000, 3)) @ COLOR_ROOT.T
+    # Channels of photographs hang together closely: most of what varies is light.
+    correlation = np.corrcoef(colors.T)
+    assert correlation[np.triu_indices(3, 1)].min() > 0.75
+    values, vectors = np.linalg.eigh(np.cov(colors.T))
+    assert values[-1] > 0.85 * values.sum()
+    np.testing.assert_allclose(np.abs(vectors[:, -1]), np.full(3, 3**-0.5), atol=0.05)
+    assert np.linalg.norm(COLOR_ROOT, axis=0).max() == pytest.approx(1.0)
