@@ -1,9 +1,12 @@
 """Train decoders: pictures in, networks that turn activations back into pictures out.
 
 Each level is trained by itself against the frozen backbone, to give back pixels and, seen again by
-the backbone, activations (Li et al. 2017): `|D(f) - I|^2 + a |E(D(f)) - f|^2 + b TV(D(f))`. The
-activations are whitened first: their channels are so alike that Adam would hardly move otherwise.
-Whitening and batch normalisation are folded away at the end.
+the backbone, activations (Li et al. 2017): `|D(f) - I|^2 + a |E(D(f)) - f|^2 + b TV(D(f))`.
+
+The activations are whitened first: their channels are so alike that Adam would hardly move
+otherwise. Batch normalisation helps for the same reason, but is noise where pixels should be exact.
+So both are folded away, the last convolution is solved by least squares, and the plain decoder is
+polished with small steps. The first level, next to linear, begins with the least squares.
 """
 
 import contextlib
@@ -58,6 +61,7 @@ class DecoderTrainer(keras.Model):
         layer: whose activations are decoded.
         decoder: see `build_decoder`.
         statistics: of the activations over many pictures.
+        whiten: show the decoder whitened activations.
         feature_weight: a, of the activations' squared error over each channel's variance.
         tv_weight: b, of the total variation.
     """
@@ -68,6 +72,8 @@ class DecoderTrainer(keras.Model):
         layer: str,
         decoder: keras.Model,
         statistics: LayerStatistics,
+        *,
+        whiten: bool = True,
         feature_weight: float = 0.0,
         tv_weight: float = 0.0,
         **kwargs,
@@ -75,9 +81,12 @@ class DecoderTrainer(keras.Model):
         super().__init__(**kwargs)
         self.backbone = backbone
         self.decoder = decoder
-        self._layer = layer
-        self._mean = statistics.mean.astype(np.float32)
-        self._matrix = whitening_matrix(statistics.covariance).astype(np.float32)
+        self.layer = layer
+        self._whitening = None
+        if whiten:
+            matrix = whitening_matrix(statistics.covariance)
+            offset = -statistics.mean @ matrix
+            self._whitening = matrix.astype(np.float32), offset.astype(np.float32)
         variance = np.diag(statistics.covariance)
         self._precision = (1.0 / np.maximum(variance, 1e-3 * variance.mean())).astype(np.float32)
         self._weights = feature_weight, tv_weight
@@ -93,14 +102,16 @@ class DecoderTrainer(keras.Model):
 
     def decoder_weights(self) -> Convolutions:
         """The decoder as plain convolutions that take the backbone's activations as they are."""
-        return fold_input(
-            convolution_weights(self.decoder), self._matrix, -self._mean @ self._matrix
-        )
+        weights = convolution_weights(self.decoder)
+        return fold_input(weights, *self._whitening) if self._whitening else weights
 
     def call(self, images, training=False):
         activations = self._activations(images)
-        whitened = keras.ops.matmul(activations - self._mean, self._matrix)
-        return {"pixels": self.decoder(whitened, training=training), "activations": activations}
+        seen = activations
+        if self._whitening:
+            matrix, offset = self._whitening
+            seen = keras.ops.matmul(activations, matrix) + offset
+        return {"pixels": self.decoder(seen, training=training), "activations": activations}
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
         ops = keras.ops
@@ -121,7 +132,7 @@ class DecoderTrainer(keras.Model):
         return {metric.name: metric.result() for metric in self.metrics}
 
     def _activations(self, images):
-        return keras.ops.cast(self.backbone(images, training=False)[self._layer], "float32")
+        return keras.ops.cast(self.backbone(images, training=False)[self.layer], "float32")
 
 
 def whitening_matrix(covariance: np.ndarray) -> np.ndarray:
@@ -242,40 +253,105 @@ def _train_level(
     options: DecoderOptions,
     on_epoch: Callable[[int, dict], None] | None,
 ) -> Convolutions:
+    """Trains and polishes one decoder; returns its plain weights."""
     folder.mkdir(exist_ok=True)
-    layer, steps = entrance(level), options.steps_of(level)
+    layer = entrance(level)
     keras.utils.set_random_seed(options.seed)
     backbone = build_feature_network("compact", [layer], options.pooling).model
-    calibration = RandomCrops(pictures, options, epoch=steps)
+    steps = options.steps_of(level)
+    calibration = RandomCrops(pictures, options, epoch=max(steps, options.polish_steps))
     statistics = measure_statistics(backbone, layer, (calibration[index][0] for index in range(32)))
-    with _policy("mixed_bfloat16" if level >= _MIXED_FROM_LEVEL else "float32"):
-        trainer = DecoderTrainer(
-            build_feature_network("compact", [layer], options.pooling).model,
-            layer,
-            build_decoder(level, COMPACT_WIDTHS, VGG19_CONVOLUTIONS, batch_normalization=True),
-            statistics,
-            options.feature_weight,
-            options.tv_weight,
-            dtype="float32",
+
+    def trainer(*, plain: bool) -> DecoderTrainer:
+        with _policy("mixed_bfloat16" if level >= _MIXED_FROM_LEVEL else "float32"):
+            return DecoderTrainer(
+                build_feature_network("compact", [layer], options.pooling).model,
+                layer,
+                build_decoder(
+                    level, COMPACT_WIDTHS, VGG19_CONVOLUTIONS, batch_normalization=not plain
+                ),
+                statistics,
+                whiten=not plain,
+                feature_weight=options.feature_weight,
+                tv_weight=options.tv_weight,
+                dtype="float32",
+            )
+
+    def fit(model: DecoderTrainer, name: str, rate: float, count: int, first: int) -> None:
+        run = folder / name
+        run.mkdir(exist_ok=True)
+        schedule = cosine_decay(rate, count, min(options.warmup_steps, count))
+        model.compile(optimizer=keras.optimizers.Adam(schedule, beta_2=0.99))
+
+        def write() -> None:
+            write_bytes(folder / "decoder.npz", encode_convolutions(model.decoder_weights()))
+
+        def report(epoch: int, row: dict) -> None:
+            if on_epoch is not None:
+                on_epoch(first + epoch, row)
+
+        done = finished_epochs(run / "state")
+        model.fit(
+            RandomCrops(pictures, options, epoch=first + done),
+            epochs=math.ceil(count / options.steps_per_epoch),
+            shuffle=False,
+            callbacks=[
+                keras.callbacks.BackupAndRestore(run / "state", delete_checkpoint=False),
+                Record(run, write, report),
+            ],
+            verbose=0,
         )
-    schedule = cosine_decay(options.learning_rate, steps, options.warmup_steps)
-    trainer.compile(optimizer=keras.optimizers.Adam(schedule, beta_2=0.99))
-    state = folder / "state"
 
-    def write() -> None:
-        write_bytes(folder / "decoder.npz", encode_convolutions(trainer.decoder_weights()))
+    polished = trainer(plain=True)
+    epochs = 0
+    if level == 1:
+        start_linear(polished.decoder)
+    else:
+        trained = trainer(plain=False)
+        fit(trained, "trained", options.learning_rate, steps, 0)
+        epochs = math.ceil(steps / options.steps_per_epoch)
+        set_convolution_weights(polished.decoder, trained.decoder_weights())
+    solve_last(polished, (calibration[index][0] for index in range(32, 64)))
+    fit(polished, "polished", options.polish_learning_rate, options.polish_steps, epochs)
+    return polished.decoder_weights()
 
-    trainer.fit(
-        RandomCrops(pictures, options, epoch=finished_epochs(state)),
-        epochs=math.ceil(steps / options.steps_per_epoch),
-        shuffle=False,
-        callbacks=[
-            keras.callbacks.BackupAndRestore(state, delete_checkpoint=False),
-            Record(folder, write, on_epoch),
-        ],
-        verbose=0,
-    )
-    return trainer.decoder_weights()
+
+def start_linear(decoder: keras.Model) -> None:
+    """Makes the first level hand its activations on: they are not negative, so ReLU keeps them."""
+    for layer in decoder.layers:
+        if isinstance(layer, keras.layers.Conv2D) and layer.name.startswith("extra"):
+            kernel = np.zeros(layer.kernel.shape, np.float32)
+            kernel[1, 1] = np.eye(kernel.shape[2], dtype=np.float32)
+            layer.set_weights([kernel, np.zeros(kernel.shape[3], np.float32)])
+
+
+def solve_last(trainer: DecoderTrainer, batches: Iterable[np.ndarray]) -> None:
+    """Sets the last convolution to what gives the least squared error in pixels.
+
+    Args:
+        trainer: without whitening.
+        batches: of pictures `(batch, height, width, 3)`.
+    """
+    decoder = trainer.decoder
+    last = decoder.layers[-1]
+    before = keras.Model(decoder.inputs[0], last.input)
+    products, targets = 0.0, 0.0
+    for images in batches:
+        activations = trainer.backbone.predict_on_batch(images)[trainer.layer]
+        maps = np.asarray(before.predict_on_batch(activations), np.float64)  # padded by one
+        height, width = images.shape[1:3]
+        windows = [
+            maps[:, row : row + height, column : column + width]
+            for row in range(3)
+            for column in range(3)
+        ]
+        flat = np.concatenate([*windows, np.ones((*images.shape[:3], 1))], axis=-1)
+        flat = flat.reshape(-1, flat.shape[-1])
+        products = products + flat.T @ flat
+        targets = targets + flat.T @ images.reshape(-1, 3)
+    ridge = 1e-9 * np.trace(products) / len(products) * np.eye(len(products))
+    solution = np.linalg.solve(products + ridge, targets).astype(np.float32)
+    last.set_weights([solution[:-1].reshape(last.kernel.shape), solution[-1]])
 
 
 @contextlib.contextmanager

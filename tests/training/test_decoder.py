@@ -15,13 +15,21 @@ from cnnkit.training.decoder import (
     fold_input,
     measure_statistics,
     reconstruction_psnr,
+    solve_last,
+    start_linear,
     train_decoder,
     whitening_matrix,
 )
 from cnnkit.weights.convolutions import read_convolutions, set_convolution_weights
 
 OPTIONS = DecoderOptions(
-    levels=(1, 3), steps=6, batch_size=2, crop=32, steps_per_epoch=3, warmup_steps=1
+    levels=(1, 3),
+    steps=6,
+    polish_steps=3,
+    batch_size=2,
+    crop=32,
+    steps_per_epoch=3,
+    warmup_steps=1,
 )
 LAYER = "block2_conv1"
 
@@ -83,7 +91,9 @@ def test_an_affine_map_of_the_input_moves_into_the_first_convolution():
 def test_the_weights_of_a_trainer_decode_as_the_trainer_does(backbone):
     decoder = build_decoder(2, (4, 5), (2, 1), batch_normalization=True)
     statistics = measure_statistics(backbone, LAYER, batches())
-    trainer = DecoderTrainer(backbone, LAYER, decoder, statistics, 0.1, 0.1)
+    trainer = DecoderTrainer(
+        backbone, LAYER, decoder, statistics, feature_weight=0.1, tv_weight=0.1
+    )
     trainer.compile(optimizer=keras.optimizers.Adam(1e-3))
     trainer.train_on_batch(batches()[0])
     plain = build_decoder(2, (4, 5), (2, 1))
@@ -97,7 +107,9 @@ def test_the_weights_of_a_trainer_decode_as_the_trainer_does(backbone):
 def test_the_loss_is_that_of_pixels_activations_and_variation(backbone):
     decoder = build_decoder(2, (4, 5), (2, 1))
     statistics = measure_statistics(backbone, LAYER, batches())
-    trainer = DecoderTrainer(backbone, LAYER, decoder, statistics, 0.5, 0.25)
+    trainer = DecoderTrainer(
+        backbone, LAYER, decoder, statistics, feature_weight=0.5, tv_weight=0.25
+    )
     image = batches()[0]
     outputs = trainer(image)
     decoded = keras.ops.convert_to_numpy(outputs["pixels"])
@@ -111,6 +123,35 @@ def test_the_loss_is_that_of_pixels_activations_and_variation(backbone):
     )
     found = float(trainer.compute_loss(image, None, outputs))
     assert found == pytest.approx(float(expected), rel=1e-4)
+
+
+def test_the_last_convolution_is_the_best_there_is(backbone):
+    keras.utils.set_random_seed(0)
+    decoder = build_decoder(2, (4, 5), (2, 1))
+    statistics = measure_statistics(backbone, LAYER, batches())
+    trainer = DecoderTrainer(backbone, LAYER, decoder, statistics, whiten=False)
+
+    def error():
+        images = np.concatenate(batches())
+        return float(np.mean((trainer.predict_on_batch(images)["pixels"] - images) ** 2))
+
+    solve_last(trainer, batches())
+    best = error()
+    last = decoder.layers[-1]
+    kernel, bias = last.get_weights()
+    for change in np.random.default_rng(0).normal(0.0, 0.01, (4, *kernel.shape)):
+        last.set_weights([kernel + change, bias])
+        assert error() > best
+    last.set_weights([kernel, bias + 0.01])
+    assert error() > best
+
+
+def test_the_first_level_starts_with_its_activations_handed_on(backbone):
+    decoder = build_decoder(1, (4, 5), (2, 1))
+    start_linear(decoder)
+    maps = np.random.default_rng(0).random((1, 4, 6, 4)).astype(np.float32)
+    inner = keras.Model(decoder.inputs[0], decoder.get_layer("extra1_relu").output)
+    np.testing.assert_allclose(inner.predict_on_batch(maps), maps, rtol=1e-6)
 
 
 def test_psnr_of_a_known_error(backbone):
@@ -134,8 +175,11 @@ def test_training_writes_all_levels_in_one_file_and_reports_them(pictures, tmp_p
     )
     assert list(report) == [1, 3]
     assert all(np.isfinite(value) for value in report.values())
-    assert rows == [(1, 0), (1, 1), (3, 0), (3, 1)]
-    assert len((tmp_path / "run" / "level3" / "results.csv").read_text().splitlines()) == 3
+    # The first level is only polished.
+    assert rows == [(1, 0), (3, 0), (3, 1), (3, 2)]
+    assert (
+        len((tmp_path / "run" / "level3" / "trained" / "results.csv").read_text().splitlines()) == 3
+    )
     file = tmp_path / "run" / "decoder.npz"
     assert {name.split("/")[0] for name in read_convolutions(file)} == {"decoder1", "decoder3"}
     assert load_decoder(3, file)(np.zeros((1, 2, 2, 64), np.float32)).shape == (1, 8, 8, 3)
@@ -153,7 +197,13 @@ def test_a_run_that_was_stopped_ends_with_the_weights_of_an_unbroken_one(picture
         raise Stopped
 
     options = DecoderOptions(
-        levels=(2,), steps=6, batch_size=2, crop=32, steps_per_epoch=3, warmup_steps=1
+        levels=(2,),
+        steps=6,
+        polish_steps=6,
+        batch_size=2,
+        crop=32,
+        steps_per_epoch=3,
+        warmup_steps=1,
     )
     train_decoder([pictures], tmp_path / "whole", options)
     with pytest.raises(Stopped):
