@@ -22,7 +22,8 @@ from cnnkit.weights.convolutions import (
 # undo what the first ReLU did.
 _EXTRA = 1
 
-LEVELS = (1, 2, 3, 4, 5)
+# Those that are shipped.
+LEVELS = (1, 2, 3, 4)
 
 
 def entrance(level: int) -> str:

@@ -64,6 +64,19 @@ ENTRIES = (
         card="embedded/compact.md",
     ),
     Entry(
+        name="decoder",
+        file_name="decoder.npz",
+        kind="embedded",
+        # As with compact.npz, pin both whenever the file changes.
+        size=522_691,
+        algorithm="sha256",
+        digest="febb1f30ec8c062cfb7c8d9369bdbf28d1c3ecb57f0d71687f7402e955904758",
+        architecture="the compact network run backwards, from several depths",
+        licence="MIT",
+        source="trained with `cnnkit train decoder`",
+        card="embedded/decoder.md",
+    ),
+    Entry(
         name="face-detector",
         file_name="models/mmod_human_face_detector.dat",
         kind="dependency",
