@@ -6,12 +6,13 @@ Nothing heavy is imported here, so that ``--help`` can show the defaults at once
 import math
 import operator
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 
 from cnnkit.errors import UsageError
 
 STYLE_LOSSES = ("wasserstein", "gram")
-INITS = ("content", "noise", "style")
+INITS = ("fast", "content", "noise", "style")
+TRANSFORMS = ("wct", "adain")
 OPTIMIZERS = ("adam", "sgd", "lbfgs")
 POOLINGS = ("max", "average")
 PARAMETERIZATIONS = ("pyramid", "pixels")
@@ -30,15 +31,14 @@ DEFAULT_CLASSIFIER: str | None = None
 
 # Steps at each scale, coarsest first. Fine scales cost four times as much as the one before and
 # have only detail left to add, so they get fewer.
-QUALITY_STEPS = {
-    "draft": (40, 15, 8, 5),
-    "standard": (100, 70, 35, 20),
-    "fine": (500, 350, 220, 140),
-}
+QUALITY_STEPS = {"standard": (100, 70, 35, 20), "fine": (500, 350, 220, 140)}
+SMALLEST_SCALE = 128
+# The same from a draft, which has large forms and colours already.
+QUALITY_STEPS_FROM_DRAFT = {"standard": (30, 15), "fine": (250, 200, 120)}
+SMALLEST_SCALE_FROM_DRAFT = {"standard": 512, "fine": 256}
 
 DEFAULT_STYLE_LAYERS = {f"block{block}_conv1": 1.0 for block in range(1, 6)}
 DEFAULT_CONTENT_LAYER = "block4_conv2"
-SMALLEST_SCALE = 128
 LARGEST_STYLE_SCALE = 8  # a style picture of 4096 pixels for a result of 512
 
 
@@ -49,7 +49,8 @@ class StylizeOptions:
     Attributes:
         size: long side of the result in pixels, or "original" for the content's own size. A
             content picture smaller than this is not enlarged.
-        quality: "draft", "standard" or "fine": how many steps each scale gets.
+        quality: "draft" paints without an optimizer, in about a second; "standard" and "fine" go
+            on from there with few or many steps at each scale.
         steps: total number of steps over all scales, instead of the quality's own.
         budget: seconds the whole run may take; scales and steps are planned to fit.
         strength: how far the picture goes from its own style (0: unchanged) to the style
@@ -62,7 +63,9 @@ class StylizeOptions:
         style_loss: "wasserstein" or "gram".
         style_scale: size of the style picture relative to the result; 2 gives brush strokes
             twice as large.
-        init: start from the "content", from "noise", or from the "style" picture.
+        transform: how the draft carries statistics over: "wct", all channels together, or
+            "adain", each by itself.
+        init: start from the draft ("fast"), the "content", "noise", or the "style" picture.
         optimizer: "adam", "sgd" or "lbfgs".
         learning_rate: step size; None for the optimizer's own default.
         parameterization: what the optimizer moves: the levels of a Laplacian "pyramid" that add
@@ -73,7 +76,7 @@ class StylizeOptions:
             style picture first gets the content's colours; "chroma": the content's hue and
             saturation replace the result's.
         backbone: "auto", "compact", "vgg16", "vgg19" or a `.keras` file.
-        smallest_scale: long side of the coarsest scale, in pixels.
+        smallest_scale: long side of the coarsest scale, in pixels; None for the quality's own.
         scale_factor: size of a scale relative to the one before.
         scale_steps: steps of each scale, coarsest first, instead of the quality's own.
         margin: pixels that the picture is mirrored over its edges while it is painted. At the edge
@@ -94,7 +97,8 @@ class StylizeOptions:
     style_layers: Mapping[str, float] = field(default_factory=lambda: dict(DEFAULT_STYLE_LAYERS))
     style_loss: str = "wasserstein"
     style_scale: float = 1.0
-    init: str = "content"
+    transform: str = "wct"
+    init: str = "fast"
     optimizer: str = "adam"
     learning_rate: float | None = None
     parameterization: str = "pyramid"
@@ -102,7 +106,7 @@ class StylizeOptions:
     pooling: str = "average"
     preserve_color: str = "none"
     backbone: str = "auto"
-    smallest_scale: int = SMALLEST_SCALE
+    smallest_scale: int | None = None
     scale_factor: float = 2.0
     scale_steps: tuple[int, ...] | None = None
     margin: int = 16
@@ -115,6 +119,7 @@ class StylizeOptions:
             ("quality", QUALITIES),
             ("style_loss", STYLE_LOSSES),
             ("init", INITS),
+            ("transform", TRANSFORMS),
             ("optimizer", OPTIMIZERS),
             ("parameterization", PARAMETERIZATIONS),
             ("pooling", POOLINGS),
@@ -147,7 +152,7 @@ class StylizeOptions:
         shares = self.style_layers.values()
         if not (all(math.isfinite(s) and s >= 0.0 for s in shares) and sum(shares) > 0.0):
             raise UsageError("style-layers needs a layer of positive weight, and none below 0")
-        if not _is_count(self.smallest_scale):
+        if self.smallest_scale is not None and not _is_count(self.smallest_scale):
             raise UsageError(
                 f"smallest-scale must be a number of pixels, not {self.smallest_scale!r}"
             )
@@ -160,6 +165,55 @@ class StylizeOptions:
             value = getattr(self, name)
             if not _is_count(value, least=0):
                 raise UsageError(f"{name} must be a whole number from 0, not {value!r}")
+        self._check_applies()
+
+    @property
+    def coarsest(self) -> int:
+        """Long side of the coarsest scale, in pixels, whether given or not."""
+        own = SMALLEST_SCALE_FROM_DRAFT.get(self.quality) if self.init == "fast" else None
+        return self.smallest_scale or own or SMALLEST_SCALE
+
+    @property
+    def steps_by_scale(self) -> tuple[int, ...]:
+        """Steps of each scale, coarsest first, whether given or not."""
+        presets = QUALITY_STEPS_FROM_DRAFT if self.init == "fast" else QUALITY_STEPS
+        return self.scale_steps or presets[self.quality]
+
+    def _check_applies(self) -> None:
+        """Refuses what would be ignored."""
+        if self.quality == "draft":
+            for item in fields(self):
+                default = item.default
+                if item.name in _OF_THE_OPTIMIZER and getattr(self, item.name) != default:
+                    raise UsageError(
+                        f"{item.name.replace('_', '-')} is of the optimizer, which a draft goes "
+                        "without; leave it out, or use --quality standard"
+                    )
+            shares = {layer: share for layer, share in self.style_layers.items() if share > 0}
+            levels = [f"block{level}_conv1" for level in DECODER_LEVELS]
+            is_known = set(shares) <= set(DEFAULT_STYLE_LAYERS) and set(shares) & set(levels)
+            if not is_known or len(set(shares.values())) > 1:
+                raise UsageError(
+                    f"the style-layers of a draft are among {', '.join(levels)} and all count the "
+                    "same; choose of these, or use --quality standard"
+                )
+            if self.backbone not in ("auto", "compact"):
+                raise UsageError(
+                    f"a draft is painted with the compact backbone, not {self.backbone}; "
+                    "use --quality standard"
+                )
+        elif self.init != "fast" and self.transform != TRANSFORMS[0]:
+            raise UsageError(f"transform is of the draft, which --init {self.init} goes without")
+
+
+# What does nothing where there is no optimizer.
+_OF_THE_OPTIMIZER = frozenset(
+    (
+        *("steps", "budget", "content_weight", "style_weight", "tv_weight", "content_layer"),
+        *("style_loss", "init", "optimizer", "learning_rate", "parameterization", "ema"),
+        *("pooling", "smallest_scale", "scale_factor", "scale_steps", "margin"),
+    )
+)
 
 
 def _is_count(value: object, least: int = 1) -> bool:
@@ -192,7 +246,7 @@ class BackboneOptions:
     seed: int = 0
 
 
-DECODER_LEVELS = (1, 2, 3, 4, 5)
+DECODER_LEVELS = (1, 2, 3, 4)
 
 
 @dataclass(frozen=True)
@@ -200,12 +254,15 @@ class DecoderOptions:
     """Settings of `cnnkit train decoder`; the defaults are the recipe of the shipped weights.
 
     Attributes:
-        levels: which decoders to train: 1 (from `block1_conv1`) to 5 (from `block5_conv1`).
+        levels: which decoders to train, from 1 (`block1_conv1`) to 5 (`block5_conv1`). The fifth is
+            left out by default: drafts are better without it.
         steps: optimizer steps of each level; None for the recipe's own, more for the deeper.
         batch_size: crops in a step.
         crop: side of a crop, in pixels, a multiple of 16.
         learning_rate: Adam's step size after the warm-up; it falls to 0 as a half cosine.
         warmup_steps: steps over which the step size grows to `learning_rate`.
+        polish_steps: optimizer steps of the plain decoder afterwards.
+        polish_learning_rate: Adam's step size in them at its highest.
         feature_weight: of the activations of the decoded picture, against pixels.
         tv_weight: of the decoded picture's total variation, against pixels.
         pooling: of the backbone, "average" or "max".
@@ -219,6 +276,8 @@ class DecoderOptions:
     crop: int = 128
     learning_rate: float = 1e-2
     warmup_steps: int = 100
+    polish_steps: int = 1500
+    polish_learning_rate: float = 3e-4
     feature_weight: float = 0.003
     tv_weight: float = 1e-4
     pooling: str = "average"
@@ -226,14 +285,14 @@ class DecoderOptions:
     seed: int = 0
 
     def __post_init__(self):
-        if not self.levels or not set(self.levels) <= set(DECODER_LEVELS):
+        if not self.levels or not set(self.levels) <= {1, 2, 3, 4, 5}:
             raise UsageError(f"levels must be among 1 to 5, not {self.levels}")
         if self.crop % 16:
             raise UsageError(f"crop must be a multiple of 16, not {self.crop}")
 
     def steps_of(self, level: int) -> int:
-        """Optimizer steps of one level."""
-        return self.steps or {1: 4000, 2: 5000}.get(level, 7000)
+        """Optimizer steps of one level, without those of the polishing."""
+        return 0 if level == 1 else self.steps or {2: 4000, 3: 7000}.get(level, 5000)
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from cnnkit.options import StylizeOptions
         ({"size": "large"}, "size must be a number of pixels or 'original', not 'large'"),
         ({"quality": "best"}, "quality must be one of draft, standard, fine, not 'best'"),
         ({"style_loss": "l2"}, "style-loss must be one of wasserstein, gram"),
-        ({"init": "black"}, "init must be one of content, noise, style"),
+        ({"init": "black"}, "init must be one of fast, content, noise, style"),
         ({"optimizer": "adamw"}, "optimizer must be one of adam, sgd, lbfgs"),
         ({"pooling": "min"}, "pooling must be one of max, average"),
         ({"parameterization": "fourier"}, "parameterization must be one of pyramid, pixels"),

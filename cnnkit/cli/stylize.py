@@ -35,6 +35,7 @@ from cnnkit.options import (
     POOLINGS,
     QUALITIES,
     STYLE_LOSSES,
+    TRANSFORMS,
     StylizeOptions,
 )
 from cnnkit.results import Failure, Milliseconds, Record, StylizeProgress, StylizeResult
@@ -88,7 +89,9 @@ def stylize(
             rich_help_panel=_LOOK_PANEL,
         ),
     ] = str(_DEFAULTS.size),
-    quality: Annotated[str, _choice(QUALITIES, "How many steps", _LOOK_PANEL)] = _DEFAULTS.quality,
+    quality: Annotated[
+        str, _choice(QUALITIES, "In a second, or with an optimizer", _LOOK_PANEL)
+    ] = _DEFAULTS.quality,
     budget: Annotated[
         str | None,
         typer.Option(
@@ -118,6 +121,9 @@ def stylize(
     preserve_color: Annotated[
         str, _choice(COLORS, "Keep the content's colours", _LOOK_PANEL)
     ] = _DEFAULTS.preserve_color,
+    transform: Annotated[
+        str, _choice(TRANSFORMS, "How a draft takes on the style", _LOOK_PANEL)
+    ] = _DEFAULTS.transform,
     mask: Annotated[
         str | None,
         typer.Option(
@@ -242,6 +248,7 @@ def stylize(
         style_layers=_parse_layers(style_layers),
         style_loss=style_loss,
         style_scale=style_scale,
+        transform=transform,
         init=init,
         optimizer=optimizer,
         learning_rate=learning_rate,
@@ -252,6 +259,8 @@ def stylize(
         backbone=backbone,
         seed=seed,
     )
+    if save_every and quality == "draft":
+        raise UsageError("--save-every is for --quality standard and fine: a draft has no steps")
     contents = list(pictures)
     if not style:
         if len(contents) < 2:
@@ -423,10 +432,11 @@ class _Batch:
                     task,
                     total=progress.total_steps,
                     completed=progress.total_step,
-                    status=f"{progress.width}x{progress.height} {progress.step}/"
-                    f"{progress.steps} loss {progress.losses['loss']:.3f} {left}",
+                    status=f"{progress.width}x{progress.height} {progress.step}/{progress.steps} "
+                    + (f"loss {progress.losses['loss']:.3f} {left}" if progress.losses else ""),
                 )
-                if progress.step == progress.steps and not self._console.is_live:
+                is_last = progress.step == progress.steps
+                if is_last and progress.losses and not self._console.is_live:
                     losses = ", ".join(
                         f"{name} {progress.losses[name]:.4f}"
                         for name in ("loss", "content", "style", "tv")
@@ -553,10 +563,10 @@ def _is_there(path: Path) -> bool:
 
 def _line(record: Record) -> str:
     item = record.items[0]
-    return (
-        f"{item['output']}  {record.width}x{record.height}, {item['steps']} steps, "
-        f"loss {item['losses'].get('loss', float('nan')):.4f}, {record.ms.net / 1e3:.1f} s"
-    )
+    work = "draft"
+    if item["steps"]:
+        work = f"{item['steps']} steps, loss {item['losses'].get('loss', float('nan')):.4f}"
+    return f"{item['output']}  {record.width}x{record.height}, {work}, {record.ms.net / 1e3:.1f} s"
 
 
 def _short_duration(seconds: float) -> str:

@@ -26,6 +26,9 @@ Tensor = Any
 # Added to the diagonal of covariances, relative to the mean second moment of a channel: where a
 # picture has no variance in some direction the matrix root has no derivative.
 RELATIVE_EPSILON = 1e-3
+# The same for maps of activations, where directions in which a picture has less variance must not
+# be amplified: that would be noise.
+_TRANSFORM_RIDGE = 1e-2
 
 
 def content_loss(generated: Tensor, content: Tensor) -> Tensor:
@@ -214,6 +217,35 @@ def interpolate_statistics(
     )
     mean = (1.0 - strength) * content.mean + strength * style.mean
     return LayerStatistics(mean, step @ start @ step - ridge + np.outer(mean, mean))
+
+
+def feature_transform(
+    source: LayerStatistics, target: LayerStatistics, kind: str = "wct"
+) -> tuple[np.ndarray, np.ndarray]:
+    """The affine map `f M + o` that gives activations other statistics.
+
+    A ridge on both covariances keeps it finite where the picture is flat: what has no variance gets
+    none.
+
+    Args:
+        source: of the activations as they are.
+        target: to reach.
+        kind: "wct", the optimal transport of Gaussians, or "adain", of each channel by itself.
+
+    Returns:
+        M `(C, C)` and o `(C,)`, float32.
+    """
+    channels = len(source.mean)
+    ridge = _TRANSFORM_RIDGE * np.trace(target.gram) / channels
+    before, after = source.covariance, target.covariance
+    if kind == "adain":
+        gain = np.sqrt((np.diag(after).clip(0) + ridge) / (np.diag(before).clip(0) + ridge))
+        matrix = np.diag(gain)
+    else:
+        ridge = ridge * np.eye(channels)
+        matrix = transport_map(before + ridge, after + ridge)
+    offset = target.mean - source.mean @ matrix
+    return matrix.astype(np.float32), offset.astype(np.float32)
 
 
 class StylizeLoss:

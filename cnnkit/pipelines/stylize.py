@@ -10,6 +10,7 @@ Departures from the paper, each for a reason that was looked at:
 """
 
 import contextlib
+import functools
 import gc
 import hashlib
 import io
@@ -18,7 +19,7 @@ import math
 import time
 import zipfile
 import zlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -39,10 +40,12 @@ from cnnkit.losses.style import (
     mask_at,
     mix_statistics,
 )
+from cnnkit.models.decoder import entrance
 from cnnkit.models.vgg import FeatureNetwork, build_feature_network
 from cnnkit.ops.color import grey, match_colors, match_lightness, with_chroma_of
 from cnnkit.ops.schedule import Scale, fit_steps_to_budget, plan_scales, scale_sizes
-from cnnkit.options import QUALITY_STEPS, StylizeOptions
+from cnnkit.options import StylizeOptions
+from cnnkit.pipelines._stylize_fast import fast_stylizer
 from cnnkit.pipelines._stylize_scale import OutOfTime, ScaleOptimizer
 from cnnkit.results import ScaleReport, StylizeProgress, StylizeResult
 
@@ -118,17 +121,22 @@ class Stylizer:
         self.options = options or StylizeOptions()
         self._note = on_note or (lambda text: None)
         self._styles = _as_styles(style_image)
-        layers = sorted(
-            {layer for layer, weight in self.options.style_layers.items() if weight > 0}
-            | {self.options.content_layer}
+        self._statistics: dict[tuple, Mapping[Any, LayerStatistics]] = {}
+        if self.options.quality != "draft":
+            name = self.network.name
+            if self.options.backbone == "auto":
+                why = "its weights are here" if name == "vgg19" else "shipped"
+                self._note(f"backbone: {name} ({why}); choose another with --backbone")
+
+    @functools.cached_property
+    def network(self) -> FeatureNetwork:
+        """What the optimiser sees with."""
+        layers = {layer for layer, weight in self.options.style_layers.items() if weight > 0}
+        return build_feature_network(
+            self.options.backbone,
+            sorted(layers | {self.options.content_layer}),
+            self.options.pooling,
         )
-        self.network: FeatureNetwork = build_feature_network(
-            self.options.backbone, layers, self.options.pooling
-        )
-        if self.options.backbone == "auto":
-            why = "its weights are here" if self.network.name == "vgg19" else "shipped"
-            self._note(f"backbone: {self.network.name} ({why}); choose another with --backbone")
-        self._statistics: dict[tuple, Mapping[str, LayerStatistics]] = {}
 
     def run(
         self,
@@ -167,6 +175,7 @@ class Stylizer:
         # collector.
         gc.collect()
         picture = Picture(pixels, job.alpha, content.source)
+        network = fast_stylizer() if self.options.quality == "draft" else self.network
         settings = {
             "program": f"cnnkit {cnnkit.__version__}",
             "keras": f"{keras.__version__} ({keras.backend.backend()})",
@@ -176,8 +185,8 @@ class Stylizer:
                 for style, weight in self._styles
             ],
             **_plain_options(self.options),
-            "backbone": self.network.name,
-            "backbone_sha256": self.network.hash,
+            "backbone": network.name,
+            "backbone_sha256": network.hash,
         }
         return StylizeResult(
             image=_like(content_image, picture),
@@ -185,8 +194,8 @@ class Stylizer:
             scales=tuple(reports),
             seconds=time.monotonic() - begin,
             finished=finished,
-            backbone=self.network.name,
-            backbone_hash=self.network.hash,
+            backbone=network.name,
+            backbone_hash=network.hash,
             settings=settings,
         )
 
@@ -202,33 +211,54 @@ class Stylizer:
         Returns:
             layer -> statistics of all styles together.
         """
-        options = self.options
-        adapts = options.preserve_color in ("luminance", "histogram")
-        key = (long_side, _digest(Picture(content)) if adapts else None)
-        if key not in self._statistics:
-            parts = []
-            for style, _ in self._styles:
-                # Enlarging a style picture only blurs it; beyond its own size it stays as it is.
-                native = max(style.height, style.width)
-                target = round(min(long_side, native) * options.style_scale)
-                pixels = _fit(style.pixels, target)
-                if options.preserve_color == "histogram":
-                    pixels = match_colors(pixels, content)
-                elif options.preserve_color == "luminance":
-                    pixels = match_lightness(grey(pixels), grey(content))
-                canvas = _on_canvas(pixels)
-                weights = None
-                if style.alpha is not None:
-                    weights = _on_canvas(_fit(style.alpha, target))
-                parts.append(self._measure(canvas, weights))
-            shares = [weight for _, weight in self._styles]
-            merged = {
-                layer: mix_statistics([part[layer] for part in parts], shares) for layer in parts[0]
-            }
-            if adapts:
-                return merged
+        return self._merged("network", long_side, content, self._measure)
+
+    def fast_statistics(self, long_side: int, content: np.ndarray) -> Mapping[int, LayerStatistics]:
+        """The same as the decoders' levels see it: level -> statistics of all styles together."""
+        found = self._merged("fast", long_side, content, fast_stylizer().measure)
+        wanted = {
+            level for level in found if self.options.style_layers.get(entrance(level), 0.0) > 0
+        }
+        # A start for an optimiser that looks at other layers may have all of them.
+        return {level: found[level] for level in wanted or found}
+
+    def _merged(
+        self,
+        eyes: str,
+        long_side: int,
+        content: np.ndarray,
+        measure: Callable[[np.ndarray, np.ndarray | None], Mapping[Any, LayerStatistics]],
+    ) -> Mapping[Any, LayerStatistics]:
+        """Statistics of all styles together, measured once for each size."""
+        adapts = self.options.preserve_color in ("luminance", "histogram")
+        key = (eyes, long_side, _digest(Picture(content)) if adapts else None)
+        if key in self._statistics:
+            return self._statistics[key]
+        parts = [measure(*canvases) for canvases in self._style_canvases(long_side, content)]
+        shares = [weight for _, weight in self._styles]
+        merged = {
+            layer: mix_statistics([part[layer] for part in parts], shares) for layer in parts[0]
+        }
+        if not adapts:
             self._statistics[key] = merged
-        return self._statistics[key]
+        return merged
+
+    def _style_canvases(
+        self, long_side: int, content: np.ndarray
+    ) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
+        """Each style picture at a scale, in the colours it is wanted in, and its weights."""
+        options = self.options
+        for style, _ in self._styles:
+            # Enlarging a style picture only blurs it; beyond its own size it stays as it is.
+            native = max(style.height, style.width)
+            target = round(min(long_side, native) * options.style_scale)
+            pixels = _fit(style.pixels, target)
+            if options.preserve_color == "histogram":
+                pixels = match_colors(pixels, content)
+            elif options.preserve_color == "luminance":
+                pixels = match_lightness(grey(pixels), grey(content))
+            weights = None if style.alpha is None else _on_canvas(_fit(style.alpha, target))
+            yield _on_canvas(pixels), weights
 
     def _measure(
         self, canvas: np.ndarray, weights: np.ndarray | None
@@ -290,6 +320,7 @@ class _Job:
         self.alpha = None
         if content.alpha is not None:
             self.alpha = np.clip(resize(content.alpha, self.height, self.width), 0.0, 1.0)
+        self._fast: np.ndarray | None = None
         self._mask = None
         if mask is not None:
             self._mask = _as_mask(mask, self.height, self.width)
@@ -299,8 +330,11 @@ class _Job:
     ) -> tuple[np.ndarray, list[ScaleReport], bool]:
         """Runs all scales; returns `(pixels, reports, finished)`."""
         options = self._options
-        sizes = scale_sizes(self.height, self.width, options.smallest_scale, options.scale_factor)
-        preset = options.scale_steps or QUALITY_STEPS[options.quality]
+        if options.quality == "draft":
+            self._check_memory()
+            return self._paint_draft()
+        sizes = scale_sizes(self.height, self.width, options.coarsest, options.scale_factor)
+        preset = options.steps_by_scale
         plan = plan_scales(sizes, preset, options.steps)
         self._check_memory()
         note = self._stylizer._note
@@ -340,6 +374,63 @@ class _Job:
         if go_on:
             writer.remove()
         return self._finish(image), reports, go_on
+
+    def _paint_draft(self) -> tuple[np.ndarray, list[ScaleReport], bool]:
+        """The picture without an optimizer, with a report after each level."""
+        image, done = None, 0
+
+        def on_level(pixels: np.ndarray, levels: int) -> None:
+            nonlocal image, done
+            image, done = pixels, done + 1
+            if self._on_progress is not None:
+                self._on_progress(
+                    StylizeProgress(
+                        scale=1,
+                        scales=1,
+                        height=self.height,
+                        width=self.width,
+                        step=done,
+                        steps=levels,
+                        total_step=done,
+                        total_steps=levels,
+                        losses={},
+                        seconds=time.monotonic() - self._begin,
+                        seconds_left=None,
+                        image=lambda: self._finish(pixels),
+                    )
+                )
+
+        finished = True
+        try:
+            image = self._paint_fast(on_level)
+        except KeyboardInterrupt:
+            if image is None:
+                raise
+            finished = False
+        return self._finish(image), [ScaleReport(self.height, self.width, 0, {})], finished
+
+    def _paint_fast(self, on_level: Callable[[np.ndarray, int], None] | None = None) -> np.ndarray:
+        """The styled picture as the decoders make it, `(height, width, 3)`."""
+        stylizer, options = self._stylizer, self._options
+        statistics = stylizer.fast_statistics(max(self.height, self.width), self._pixels)
+
+        def crop(canvas: np.ndarray) -> np.ndarray:
+            return canvas[: self.height, : self.width]
+
+        def after_level(canvas: np.ndarray) -> None:
+            if on_level is not None:
+                on_level(crop(canvas), len(statistics))
+
+        return crop(
+            fast_stylizer().paint(
+                _on_canvas(self._pixels),
+                statistics,
+                strength=options.strength,
+                transform=options.transform,
+                mask=None if self._mask is None else _on_canvas(self._mask),
+                on_level=after_level,
+            )
+        )
 
     def _finish(self, image: np.ndarray) -> np.ndarray:
         """The optimised picture at the size of the result, with colours and mask applied."""
@@ -442,10 +533,10 @@ class _Job:
             mask = _on_canvas(np.clip(resize(self._mask, *size), 0.0, 1.0), margin)
             keep = (canvas, mask)
         if image is None:
-            initial = self._initial(canvas)
+            initial = self._initial(canvas, size)
         else:
             enlarged = resize(image, *size)
-            if self._options.init == "content":
+            if self._options.init in ("fast", "content"):
                 # What the coarser scale could not hold of the content, as far as it is to stay.
                 lost = content - resize(resize(content, *image.shape[:2]), *size)
                 enlarged += (1.0 - self._options.strength) * lost
@@ -467,7 +558,11 @@ class _Job:
         optimizer = ScaleOptimizer(initial, loss, scale.steps, options, keep, stylizer._note)
         return optimizer, size
 
-    def _initial(self, canvas: np.ndarray) -> np.ndarray:
+    def _initial(self, canvas: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+        if self._options.init == "fast":
+            if self._fast is None:
+                self._fast = self._paint_fast()
+            return _on_canvas(np.clip(resize(self._fast, *size), 0.0, 1.0), self._options.margin)
         if self._options.init == "noise":
             random = np.random.default_rng(self._options.seed)
             noise = random.normal(canvas.mean(axis=(0, 1)), 0.2, canvas.shape)
