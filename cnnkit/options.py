@@ -33,9 +33,8 @@ DEFAULT_CLASSIFIER: str | None = None
 # have only detail left to add, so they get fewer.
 QUALITY_STEPS = {"standard": (100, 70, 35, 20), "fine": (500, 350, 220, 140)}
 SMALLEST_SCALE = 128
-# The same from a draft, which has large forms and colours already.
-QUALITY_STEPS_FROM_DRAFT = {"standard": (30, 15), "fine": (250, 200, 120)}
-SMALLEST_SCALE_FROM_DRAFT = {"standard": 512, "fine": 256}
+# The same from a draft.
+QUALITY_STEPS_FROM_DRAFT = {"standard": (60, 40, 26, 15), "fine": (300, 200, 130, 80)}
 
 DEFAULT_STYLE_LAYERS = {f"block{block}_conv1": 1.0 for block in range(1, 6)}
 DEFAULT_CONTENT_LAYER = "block4_conv2"
@@ -76,7 +75,7 @@ class StylizeOptions:
             style picture first gets the content's colours; "chroma": the content's hue and
             saturation replace the result's.
         backbone: "auto", "compact", "vgg16", "vgg19" or a `.keras` file.
-        smallest_scale: long side of the coarsest scale, in pixels; None for the quality's own.
+        smallest_scale: long side of the coarsest scale, in pixels.
         scale_factor: size of a scale relative to the one before.
         scale_steps: steps of each scale, coarsest first, instead of the quality's own.
         margin: pixels that the picture is mirrored over its edges while it is painted. At the edge
@@ -106,7 +105,7 @@ class StylizeOptions:
     pooling: str = "average"
     preserve_color: str = "none"
     backbone: str = "auto"
-    smallest_scale: int | None = None
+    smallest_scale: int = SMALLEST_SCALE
     scale_factor: float = 2.0
     scale_steps: tuple[int, ...] | None = None
     margin: int = 16
@@ -152,7 +151,7 @@ class StylizeOptions:
         shares = self.style_layers.values()
         if not (all(math.isfinite(s) and s >= 0.0 for s in shares) and sum(shares) > 0.0):
             raise UsageError("style-layers needs a layer of positive weight, and none below 0")
-        if self.smallest_scale is not None and not _is_count(self.smallest_scale):
+        if not _is_count(self.smallest_scale):
             raise UsageError(
                 f"smallest-scale must be a number of pixels, not {self.smallest_scale!r}"
             )
@@ -166,12 +165,6 @@ class StylizeOptions:
             if not _is_count(value, least=0):
                 raise UsageError(f"{name} must be a whole number from 0, not {value!r}")
         self._check_applies()
-
-    @property
-    def coarsest(self) -> int:
-        """Long side of the coarsest scale, in pixels, whether given or not."""
-        own = SMALLEST_SCALE_FROM_DRAFT.get(self.quality) if self.init == "fast" else None
-        return self.smallest_scale or own or SMALLEST_SCALE
 
     @property
     def steps_by_scale(self) -> tuple[int, ...]:

@@ -84,6 +84,7 @@ class FastStylizer:
         strength: float = 1.0,
         transform: str = "wct",
         mask: np.ndarray | None = None,
+        content: np.ndarray | None = None,
         on_level: Callable[[np.ndarray], None] | None = None,
     ) -> np.ndarray:
         """Gives a picture the statistics of a style.
@@ -94,6 +95,7 @@ class FastStylizer:
             strength: 0 gives the picture back, 1 has the style's statistics.
             transform: "wct", or "adain" for each channel by itself.
             mask: `(height, width)` in [0, 1]: where, and where the picture is measured.
+            content: canvas whose statistics a smaller strength starts from; `canvas` by default.
             on_level: called with the canvas after each level.
 
         Returns:
@@ -101,7 +103,9 @@ class FastStylizer:
         """
         if strength == 0.0:
             return canvas.copy()
-        own = self.measure(canvas, mask) if strength < 1.0 else {}
+        own = {}
+        if strength < 1.0:
+            own = self.measure(canvas if content is None else content, mask)
         picture = canvas
         for level in sorted(style, reverse=True):
             share = strength * SHARES[level]

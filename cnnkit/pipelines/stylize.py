@@ -53,11 +53,15 @@ from cnnkit.results import ScaleReport, StylizeProgress, StylizeResult
 _MULTIPLE = 16
 _SMALLEST_CANVAS = 32
 _CHECKPOINT_SECONDS = 5.0
+# Levels of a draft that add fine texture and leave forms alone.
+_FINE_LEVELS = 3
 
 # Measured peak of a run on TensorFlow, CPU: the process without a picture, and what a pixel of
 # the finest scale adds, by backbone (peaks in benchmarks/RESULTS.md; vgg16 as vgg19).
 _BASE_BYTES = 900e6
 _BYTES_PER_PIXEL = {"compact": 1_500, "vgg16": 6_500, "vgg19": 6_500}
+# The same of a draft, which works on large pictures in tiles.
+_DRAFT_BASE_BYTES, _DRAFT_BYTES_PER_PIXEL = 1_600e6, 100
 _LONG_RUN_COST = 40e6  # steps x pixels from which a run is worth a prediction
 
 
@@ -333,7 +337,7 @@ class _Job:
         if options.quality == "draft":
             self._check_memory()
             return self._paint_draft()
-        sizes = scale_sizes(self.height, self.width, options.coarsest, options.scale_factor)
+        sizes = scale_sizes(self.height, self.width, options.smallest_scale, options.scale_factor)
         preset = options.steps_by_scale
         plan = plan_scales(sizes, preset, options.steps)
         self._check_memory()
@@ -457,15 +461,19 @@ class _Job:
     # Cost ------------------------------------------------------------------------------------
 
     def _memory(self, pixels: int | None = None) -> float:
+        pixels = self.height * self.width if pixels is None else pixels
+        if self._options.quality == "draft":
+            return _DRAFT_BASE_BYTES + _DRAFT_BYTES_PER_PIXEL * pixels
         name = self._stylizer.network.name
         per_pixel = _BYTES_PER_PIXEL.get(name, _BYTES_PER_PIXEL["vgg19"])
-        return _BASE_BYTES + per_pixel * (pixels or self.height * self.width)
+        return _BASE_BYTES + per_pixel * pixels
 
     def _check_memory(self) -> None:
         available = psutil.virtual_memory().available + psutil.Process().memory_info().rss
         if self._memory() <= available:
             return
-        fits = max(0.0, available - _BASE_BYTES) / (self._memory(1) - _BASE_BYTES)
+        base = self._memory(0)
+        fits = max(0.0, available - base) / (self._memory(1) - base)
         long_side = int(math.sqrt(fits / (self.height * self.width)) * max(self.height, self.width))
         raise ResourceError(
             f"{self.width}x{self.height} needs about {self._memory() / 1e9:.1f} GB and "
@@ -540,7 +548,10 @@ class _Job:
                 # What the coarser scale could not hold of the content, as far as it is to stay.
                 lost = content - resize(resize(content, *image.shape[:2]), *size)
                 enlarged += (1.0 - self._options.strength) * lost
-            initial = _on_canvas(np.clip(enlarged, 0.0, 1.0), margin)
+            enlarged = np.clip(enlarged, 0.0, 1.0)
+            if self._options.init == "fast":
+                enlarged = self._refined(enlarged, content)
+            initial = _on_canvas(enlarged, margin)
         options, stylizer = self._options, self._stylizer
         loss = StylizeLoss(
             stylizer.network.model,
@@ -557,6 +568,23 @@ class _Job:
         )
         optimizer = ScaleOptimizer(initial, loss, scale.steps, options, keep, stylizer._note)
         return optimizer, size
+
+    def _refined(self, image: np.ndarray, content: np.ndarray) -> np.ndarray:
+        """An enlarged picture with the fine texture that a coarser scale could not hold."""
+        height, width = image.shape[:2]
+        style = self._stylizer.fast_statistics(max(height, width), self._pixels)
+        mask = None
+        if self._mask is not None:
+            mask = _on_canvas(np.clip(resize(self._mask, height, width), 0.0, 1.0))
+        painted = fast_stylizer().paint(
+            _on_canvas(image),
+            {level: style[level] for level in style if level <= _FINE_LEVELS},
+            strength=self._options.strength,
+            transform=self._options.transform,
+            mask=mask,
+            content=_on_canvas(content),
+        )
+        return painted[:height, :width]
 
     def _initial(self, canvas: np.ndarray, size: tuple[int, int]) -> np.ndarray:
         if self._options.init == "fast":
