@@ -61,7 +61,7 @@ _FINE_LEVELS = 3
 _BASE_BYTES = 900e6
 _BYTES_PER_PIXEL = {"compact": 1_500, "vgg16": 6_500, "vgg19": 6_500}
 # The same of a draft, which works on large pictures in tiles.
-_DRAFT_BASE_BYTES, _DRAFT_BYTES_PER_PIXEL = 1_600e6, 100
+_DRAFT_BASE_BYTES, _DRAFT_BYTES_PER_PIXEL = 1_600e6, 70
 _LONG_RUN_COST = 40e6  # steps x pixels from which a run is worth a prediction
 
 
