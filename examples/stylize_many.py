@@ -1,4 +1,4 @@
-"""Several pictures in one style, with progress: the style is read and measured once."""
+"""Several drafts in one style, with progress: the style is read and measured once."""
 
 import sys
 from pathlib import Path
@@ -11,9 +11,8 @@ from cnnkit.paintings.woodcut import paint_woodcut
 
 
 def show(progress: StylizeProgress) -> None:
-    """Prints a line at the end of each scale."""
-    if progress.step == progress.steps:
-        print(f"  {progress.width}x{progress.height}: loss {progress.losses['loss']:.4f}")
+    """Prints a line after each depth of the network that the style is carried over at."""
+    print(f"  {progress.width}x{progress.height}: {progress.step} of {progress.steps}")
 
 
 def main(folder: str = "woodcuts", size: int = 256) -> None:

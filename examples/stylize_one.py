@@ -10,13 +10,8 @@ from cnnkit.paintings.waves import paint_waves
 
 
 def main(output: str = "chelsea-waves.png", size: int = 256) -> None:
-    """Paints scikit-image's cat as a wave, for about ten seconds."""
-    result = stylize(
-        data.chelsea(),
-        paint_waves(),
-        StylizeOptions(size=size, quality="draft"),
-        on_note=print,
-    )
+    """Paints scikit-image's cat as a wave, for a few seconds."""
+    result = stylize(data.chelsea(), paint_waves(), StylizeOptions(size=size), on_note=print)
     Image.fromarray(result.image).save(output)
     print(f"{output}: loss {result.losses['loss']:.4f} after {result.seconds:.1f} s")
 

@@ -25,6 +25,24 @@ _FACES = FaceTrainOptions()
 DATA_PANEL = "Data"
 MODEL_PANEL = "Model"
 
+Pictures = Annotated[
+    list[Path],
+    typer.Option("--data", metavar="DIR", help="Folder with pictures; may be given several times."),
+]
+HoldOut = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="PATTERN",
+        help="Pictures to keep for the report, such as '*/bsds/*'; may be given several times.",
+    ),
+]
+StepsPerEpoch = Annotated[
+    int,
+    typer.Option(
+        min=1, help="Steps between two lines and two checkpoints.", rich_help_panel=RUN_PANEL
+    ),
+]
+
 
 @app.callback()
 def main() -> None:
@@ -33,10 +51,7 @@ def main() -> None:
 
 @app.command("backbone")
 def backbone(
-    data: Annotated[
-        list[Path],
-        typer.Option(metavar="DIR", help="Folder with pictures; may be given several times."),
-    ],
+    data: Pictures,
     teacher: Annotated[
         str,
         typer.Option(
@@ -48,25 +63,14 @@ def backbone(
     output: Annotated[
         Path, typer.Option("-o", "--output", help="Run folder.", rich_help_panel=OUTPUT_PANEL)
     ] = Path("runs/backbone"),
-    hold_out: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="PATTERN",
-            help="Pictures to keep for the report, such as '*/bsds/*'; may be given several times.",
-        ),
-    ] = None,
+    hold_out: HoldOut = None,
     steps: Annotated[int, typer.Option(min=1, help="Optimizer steps.")] = _DEFAULTS.steps,
     batch: Annotated[int, typer.Option(min=1, help="Crops in a step.")] = _DEFAULTS.batch_size,
     crop: Annotated[int, typer.Option(min=32, help="Side of a crop, pixels.")] = _DEFAULTS.crop,
     learning_rate: Annotated[
         float, typer.Option(help="Adam's step size at its highest.")
     ] = _DEFAULTS.learning_rate,
-    steps_per_epoch: Annotated[
-        int,
-        typer.Option(
-            min=1, help="Steps between two lines and two checkpoints.", rich_help_panel=RUN_PANEL
-        ),
-    ] = _DEFAULTS.steps_per_epoch,
+    steps_per_epoch: StepsPerEpoch = _DEFAULTS.steps_per_epoch,
     seed: Seed = _DEFAULTS.seed,
     threads: Threads = None,
     device: Device = "auto",
@@ -115,20 +119,11 @@ def backbone(
 
 @app.command("decoder", epilog="Example: cnnkit train decoder --data pictures -o runs/decoder")
 def decoder(
-    data: Annotated[
-        list[Path],
-        typer.Option(metavar="DIR", help="Folder with pictures; may be given several times."),
-    ],
+    data: Pictures,
     output: Annotated[
         Path, typer.Option("-o", "--output", help="Run folder.", rich_help_panel=OUTPUT_PANEL)
     ] = Path("runs/decoder"),
-    hold_out: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="PATTERN",
-            help="Pictures to keep for the report, such as '*/bsds/*'; may be given several times.",
-        ),
-    ] = None,
+    hold_out: HoldOut = None,
     levels: Annotated[
         str, typer.Option(metavar="1,2,...", help="Which of the five to train.")
     ] = ",".join(map(str, _DECODER.levels)),
@@ -147,12 +142,7 @@ def decoder(
     learning_rate: Annotated[
         float, typer.Option(help="Adam's step size at its highest.")
     ] = _DECODER.learning_rate,
-    steps_per_epoch: Annotated[
-        int,
-        typer.Option(
-            min=1, help="Steps between two lines and two checkpoints.", rich_help_panel=RUN_PANEL
-        ),
-    ] = _DECODER.steps_per_epoch,
+    steps_per_epoch: StepsPerEpoch = _DECODER.steps_per_epoch,
     seed: Seed = _DECODER.seed,
     threads: Threads = None,
     device: Device = "auto",
@@ -304,12 +294,7 @@ def faces(
             f"{FaceTrainOptions(loss='binary').peak_learning_rate} for binary",
         ),
     ] = None,
-    steps_per_epoch: Annotated[
-        int,
-        typer.Option(
-            min=1, help="Steps between two lines and two checkpoints.", rich_help_panel=RUN_PANEL
-        ),
-    ] = _FACES.steps_per_epoch,
+    steps_per_epoch: StepsPerEpoch = _FACES.steps_per_epoch,
     seed: Seed = _FACES.seed,
     threads: Threads = None,
     device: Device = "auto",
