@@ -55,6 +55,8 @@ _SMALLEST_CANVAS = 32
 _CHECKPOINT_SECONDS = 5.0
 # Levels of a draft that add fine texture and leave forms alone.
 _FINE_LEVELS = 3
+# A draft with less than this share of the content's contrast is no start for the optimiser.
+_FLAT = 0.25
 
 # Measured peak of a run on TensorFlow, CPU: the process without a picture, and what a pixel of
 # the finest scale adds, by backbone (peaks in benchmarks/RESULTS.md; vgg16 as vgg19).
@@ -325,6 +327,7 @@ class _Job:
         if content.alpha is not None:
             self.alpha = np.clip(resize(content.alpha, self.height, self.width), 0.0, 1.0)
         self._fast: np.ndarray | None = None
+        self._is_flat = False
         self._mask = None
         if mask is not None:
             self._mask = _as_mask(mask, self.height, self.width)
@@ -549,7 +552,7 @@ class _Job:
                 lost = content - resize(resize(content, *image.shape[:2]), *size)
                 enlarged += (1.0 - self._options.strength) * lost
             enlarged = np.clip(enlarged, 0.0, 1.0)
-            if self._options.init == "fast":
+            if self._options.init == "fast" and not self._is_flat:
                 enlarged = self._refined(enlarged, content)
             initial = _on_canvas(enlarged, margin)
         options, stylizer = self._options, self._stylizer
@@ -590,6 +593,10 @@ class _Job:
         if self._options.init == "fast":
             if self._fast is None:
                 self._fast = self._paint_fast()
+                # Of a style of one colour the draft is flat: the optimiser could not find back.
+                self._is_flat = self._fast.std() < _FLAT * self._pixels.std()
+            if self._is_flat:
+                return canvas
             return _on_canvas(np.clip(resize(self._fast, *size), 0.0, 1.0), self._options.margin)
         if self._options.init == "noise":
             random = np.random.default_rng(self._options.seed)
