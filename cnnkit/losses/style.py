@@ -234,6 +234,14 @@ def feature_transform(
 
     Returns:
         M `(C, C)` and o `(C,)`, float32.
+
+    Example:
+
+    >>> a = LayerStatistics(np.zeros(1), np.array([[1.0]]))
+    >>> b = LayerStatistics(np.array([3.0]), np.array([[13.0]]))  # variance 13 - 3^2 = 4
+    >>> matrix, offset = feature_transform(a, b)
+    >>> matrix.round(1), offset
+    (array([[1.9]], dtype=float32), array([3.], dtype=float32))
     """
     channels = len(source.mean)
     ridge = _TRANSFORM_RIDGE * np.trace(target.gram) / channels

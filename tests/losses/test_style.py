@@ -10,6 +10,7 @@ from cnnkit.losses.style import (
     StylizeLoss,
     content_loss,
     content_loss_scale,
+    feature_transform,
     gram_style_loss,
     interpolate_statistics,
     layer_statistics,
@@ -458,3 +459,38 @@ def test_the_gradient_of_the_whole_loss_is_that_of_finite_differences(network, k
     direction = gradient / np.linalg.norm(gradient)
     slope = central_difference(lambda x: evaluate(x)[0], image, direction, 1e-2)
     assert slope == pytest.approx(np.linalg.norm(gradient), rel=0.03)
+
+
+def transform_ridge(target):
+    """What `feature_transform` adds to both covariances."""
+    return 1e-2 * np.trace(target.gram) / CHANNELS
+
+
+def test_a_transported_distribution_has_the_moments_of_the_target():
+    source, target = statistics(*gaussian(1)), statistics(*gaussian(2))
+    matrix, offset = feature_transform(source, target)
+    np.testing.assert_allclose(source.mean @ matrix + offset, target.mean, atol=1e-5)
+    ridge = transform_ridge(target) * np.eye(CHANNELS)
+    mapped = matrix.T @ (source.covariance + ridge) @ matrix
+    np.testing.assert_allclose(mapped, target.covariance + ridge, atol=1e-4)
+
+
+def test_adain_reaches_the_variance_of_each_channel_by_itself():
+    source, target = statistics(*gaussian(3)), statistics(*gaussian(4))
+    matrix, offset = feature_transform(source, target, "adain")
+    np.testing.assert_array_equal(matrix, np.diag(np.diag(matrix)))
+    np.testing.assert_allclose(source.mean @ matrix + offset, target.mean, atol=1e-5)
+    ridge = transform_ridge(target)
+    mapped = np.diag(matrix) ** 2 * (np.diag(source.covariance) + ridge)
+    np.testing.assert_allclose(mapped, np.diag(target.covariance) + ridge, atol=1e-4)
+
+
+@pytest.mark.parametrize("kind", ["wct", "adain"])
+def test_a_direction_without_variance_is_not_amplified(kind):
+    mean, covariance = gaussian(5)
+    covariance[0] = covariance[:, 0] = 0.0
+    target = statistics(*gaussian(6))
+    matrix, _ = feature_transform(statistics(mean, covariance), target, kind)
+    ridge = transform_ridge(target)
+    most = np.sqrt((np.linalg.eigvalsh(target.covariance)[-1] + ridge) / ridge)
+    assert np.linalg.norm(matrix, 2) <= 1.001 * most
