@@ -16,8 +16,9 @@ import keras
 import numpy as np
 from _measure import machine, write_sheet
 
-from cnnkit.models.decoder import LEVELS, entrance, load_decoder
+from cnnkit.models.decoder import entrance, load_decoder
 from cnnkit.models.vgg import VGG19_CONVOLUTIONS, build_feature_network
+from cnnkit.options import DECODER_LEVELS
 from cnnkit.training._pictures import read_for_report
 from cnnkit.training.decoder import reconstruction_psnr
 
@@ -81,7 +82,7 @@ def main() -> None:
     images = [read_for_report(path) for path in paths]
     print(machine())
     rows = [[images[0]]]
-    for level in LEVELS:
+    for level in DECODER_LEVELS:
         layer = entrance(level)
         backbone = build_feature_network("compact", [layer], "average").model
         decoder = load_decoder(level, arguments.weights)

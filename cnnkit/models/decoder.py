@@ -22,9 +22,6 @@ from cnnkit.weights.convolutions import (
 # undo what the first ReLU did.
 _EXTRA = 1
 
-# Those that are shipped.
-LEVELS = (1, 2, 3, 4)
-
 
 def entrance(level: int) -> str:
     """The layer of the backbone that a decoder starts from.
@@ -90,7 +87,7 @@ def load_decoder(level: int, path: str | Path | None = None) -> keras.Model:
     """A decoder of the compact backbone with average pooling, with its trained weights.
 
     Args:
-        level: 1 to 5.
+        level: one of those that the file has, from 1; `options.DECODER_LEVELS` are shipped.
         path: of a file of `cnnkit train decoder`; the shipped one by default.
 
     Raises:

@@ -20,10 +20,11 @@ import keras
 import numpy as np
 
 from cnnkit.losses.style import LayerStatistics, feature_transform, interpolate_statistics, mask_at
-from cnnkit.models.decoder import LEVELS, entrance, load_decoder
+from cnnkit.models.decoder import entrance, load_decoder
 from cnnkit.models.vgg import build_feature_network
 from cnnkit.ops.cover import Tile, cover
 from cnnkit.ops.inference import compile_inference
+from cnnkit.options import DECODER_LEVELS
 
 # How far around a pixel the encoder and the decoder of a level look together, rounded up to
 # whole positions of the deepest layer.
@@ -44,17 +45,20 @@ class FastStylizer:
 
     def __init__(self, tile: int = TILE):
         self._tile = tile
-        network = build_feature_network("compact", [entrance(level) for level in LEVELS], "average")
+        network = build_feature_network(
+            "compact", [entrance(level) for level in DECODER_LEVELS], "average"
+        )
         self.name, self.hash = network.name, network.hash
         layers = network.model.output
         inputs = network.model.inputs[0]
         self._encode_all = compile_inference(network.model, dtype="float32")
         self._encode = {
             level: compile_inference(keras.Model(inputs, layers[entrance(level)]), dtype="float32")
-            for level in LEVELS
+            for level in DECODER_LEVELS
         }
         self._decode = {
-            level: compile_inference(load_decoder(level), dtype="float32") for level in LEVELS
+            level: compile_inference(load_decoder(level), dtype="float32")
+            for level in DECODER_LEVELS
         }
 
     def measure(
@@ -69,12 +73,12 @@ class FastStylizer:
         Returns:
             level -> moments of the activations, float64.
         """
-        moments = {level: _Moments() for level in LEVELS}
-        for tile in self._tiles(canvas, max(LEVELS)):
+        moments = {level: _Moments() for level in DECODER_LEVELS}
+        for tile in self._tiles(canvas, max(DECODER_LEVELS)):
             maps = self._encode_all(canvas[tile.whole][None])
-            for level in LEVELS:
+            for level in DECODER_LEVELS:
                 moments[level].add(maps[entrance(level)][0], tile, level, weights)
-        return {level: moments[level].statistics() for level in LEVELS}
+        return {level: moments[level].statistics() for level in DECODER_LEVELS}
 
     def paint(
         self,

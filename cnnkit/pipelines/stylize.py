@@ -326,8 +326,6 @@ class _Job:
         self.alpha = None
         if content.alpha is not None:
             self.alpha = np.clip(resize(content.alpha, self.height, self.width), 0.0, 1.0)
-        self._fast: np.ndarray | None = None
-        self._is_flat = False
         self._mask = None
         if mask is not None:
             self._mask = _as_mask(mask, self.height, self.width)
@@ -552,7 +550,7 @@ class _Job:
                 lost = content - resize(resize(content, *image.shape[:2]), *size)
                 enlarged += (1.0 - self._options.strength) * lost
             enlarged = np.clip(enlarged, 0.0, 1.0)
-            if self._options.init == "fast" and not self._is_flat:
+            if self._starts_from_draft:
                 enlarged = self._refined(enlarged, content)
             initial = _on_canvas(enlarged, margin)
         options, stylizer = self._options, self._stylizer
@@ -572,6 +570,17 @@ class _Job:
         optimizer = ScaleOptimizer(initial, loss, scale.steps, options, keep, stylizer._note)
         return optimizer, size
 
+    @functools.cached_property
+    def _draft(self) -> np.ndarray:
+        return self._paint_fast()
+
+    @functools.cached_property
+    def _starts_from_draft(self) -> bool:
+        if self._options.init != "fast":
+            return False
+        # Of a style of one colour the draft is flat: the optimiser could not find back.
+        return bool(self._draft.std() >= _FLAT * self._pixels.std())
+
     def _refined(self, image: np.ndarray, content: np.ndarray) -> np.ndarray:
         """An enlarged picture with the fine texture that a coarser scale could not hold."""
         height, width = image.shape[:2]
@@ -590,14 +599,8 @@ class _Job:
         return painted[:height, :width]
 
     def _initial(self, canvas: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-        if self._options.init == "fast":
-            if self._fast is None:
-                self._fast = self._paint_fast()
-                # Of a style of one colour the draft is flat: the optimiser could not find back.
-                self._is_flat = self._fast.std() < _FLAT * self._pixels.std()
-            if self._is_flat:
-                return canvas
-            return _on_canvas(np.clip(resize(self._fast, *size), 0.0, 1.0), self._options.margin)
+        if self._starts_from_draft:
+            return _on_canvas(np.clip(resize(self._draft, *size), 0.0, 1.0), self._options.margin)
         if self._options.init == "noise":
             random = np.random.default_rng(self._options.seed)
             noise = random.normal(canvas.mean(axis=(0, 1)), 0.2, canvas.shape)

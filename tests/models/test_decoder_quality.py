@@ -5,15 +5,16 @@ import pytest
 
 from cnnkit.data.samples import find_sample, load_sample
 from cnnkit.images import resize
-from cnnkit.models.decoder import LEVELS, entrance, load_decoder
+from cnnkit.models.decoder import entrance, load_decoder
 from cnnkit.models.vgg import build_feature_network
+from cnnkit.options import DECODER_LEVELS
 from cnnkit.training.decoder import reconstruction_psnr
 
 # dB, mean over the four photographs below; what is measured on more stands in the card.
 LEAST = {1: 38.0, 2: 29.5, 3: 26.5, 4: 22.0}
 
 
-@pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.parametrize("level", DECODER_LEVELS)
 def test_a_decoder_gives_pictures_back(level):
     images = [
         np.clip(resize(load_sample(find_sample(name)).pixels, 256, 256), 0, 1)
