@@ -135,6 +135,9 @@ def decoder(
             show_default="/".join(str(_DECODER.steps_of(level)) for level in _DECODER.levels),
         ),
     ] = _DECODER.steps,
+    polish_steps: Annotated[
+        int, typer.Option(min=1, help="Steps without batch normalisation, afterwards.")
+    ] = _DECODER.polish_steps,
     batch: Annotated[int, typer.Option(min=1, help="Crops in a step.")] = _DECODER.batch_size,
     crop: Annotated[
         int, typer.Option(min=32, help="Side of a crop, pixels, a multiple of 16.")
@@ -162,6 +165,7 @@ def decoder(
     options = DecoderOptions(
         levels=chosen,
         steps=steps,
+        polish_steps=polish_steps,
         batch_size=batch,
         crop=crop,
         learning_rate=learning_rate,
@@ -174,7 +178,7 @@ def decoder(
     from cnnkit.training.decoder import train_decoder
 
     def show(level: int, epoch: int, losses: dict) -> None:
-        count = options.steps_of(level)
+        count = options.steps_of(level) + polish_steps
         console.note(
             f"level {level}, step {min(count, (epoch + 1) * steps_per_epoch)} of {count}: "
             f"squared error {losses['pixels']:.5f}"

@@ -211,7 +211,8 @@ def train_decoder(
     Args:
         data: folders with pictures, searched recursively.
         output: run folder: `decoder.npz` (float16, all levels, see `models.decoder`), and for each
-            level a folder with its weights so far, `results.csv` and the state to resume from.
+            level a folder with its weights so far, and for training and polishing `results.csv`
+            and the state to resume from.
         options: see `DecoderOptions`.
         held_out: patterns of pictures that are kept for the report, see `find_pictures`.
         on_epoch: called with the level, the epoch's index and its losses.
