@@ -84,6 +84,8 @@ def compare(name: str, content: np.ndarray, style: np.ndarray, size: int, backbo
         "backbone": backbone,
         "pooling": "max",
         "margin": 0,
+        # As the recipe does; a draft is not measured here yet.
+        "init": "content",
         **recipe_weights(probe, content, max(height, width)),
     }
     scales = 1 + int(math.log(size / 128) / math.log(math.sqrt(2)) + 0.01)
