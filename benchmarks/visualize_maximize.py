@@ -31,11 +31,6 @@ def main() -> None:
     print("| --- | --- | --- | --- | --- | --- | --- |")
     network = load_viewed_network("compact")
     for layer in LAYERS:
-        with tempfile.TemporaryDirectory() as folder:
-            output = Path(folder) / "unit.png"
-            command = ["visualize", "maximize", layer, "--unit", "0", "--size", str(arguments.size)]
-            # A dead unit has no picture and another exit code; unit 0 is alive in all layers.
-            seconds, memory = run_process(cnnkit(*command, "-o", str(output)))
         name, found = maximize_units(network, layer, UNITS, MaximizeOptions(size=arguments.size))
         submodel = network.submodel([name])
         photographs = np.stack(
@@ -45,6 +40,12 @@ def main() -> None:
             ]
         ).max(0)
         alive = [one for one in found if not one.is_dead]
+        with tempfile.TemporaryDirectory() as folder:
+            output = Path(folder) / "unit.png"
+            # A dead unit has no picture and another exit code.
+            unit = ["--unit", str(alive[0].unit), "--size", str(arguments.size)]
+            command = cnnkit("visualize", "maximize", layer, *unit, "-o", str(output))
+            seconds, memory = run_process(command)
         noise = [one.mean / max(one.noise_mean, 1e-6) for one in alive]
         photograph = [one.mean / max(photographs[one.unit], 1e-6) for one in alive]
         print(
