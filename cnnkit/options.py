@@ -24,6 +24,14 @@ FACE_ENCODERS = ("scratch", "dlib")
 FACE_FORMS = ("absolute", "chi-square")
 MININGS = ("random", "semi-hard", "batch-hard")
 
+# What `cnnkit train classify` builds, besides a `.keras` file.
+TRAINABLE = (
+    *("compact", "lenet5", "alexnet", "vgg16", "vgg19", "resnet18", "resnet34", "resnet50"),
+    *("inception", "convnet1d", "convnet3d"),
+)
+LEARNING_RATE_SCHEDULES = ("cosine", "constant", "exponential")
+TRAINING_OPTIMIZERS = ("adamw", "adam", "sgd", "rmsprop")
+
 # Networks whose classes can be explained, and the one that is meant where none is named. A further
 # one is an entry in the table of weights whose file is a .keras model.
 CLASSIFIERS = ("vgg16", "vgg19")
@@ -404,6 +412,59 @@ class FaceTrainOptions:
     def peak_learning_rate(self) -> float:
         """Adam's step size at its highest."""
         return self.learning_rate or (2e-3 if self.loss == "triplet" else 0.05)
+
+
+@dataclass(frozen=True)
+class AugmentOptions:
+    """How pictures are changed at random before a network is trained on them.
+
+    Each number is the most of it; 0 switches it off. What a class is must not change: leave out
+    mirroring for letters, colours for ripe and unripe fruit.
+
+    Attributes:
+        mirror: share of the pictures that are mirrored, left for right.
+        rotation: turn, in degrees each way.
+        shear: slant, in degrees each way.
+        crop: part of the area that may be cut away; the rest is enlarged to the full size.
+        stretch: change of the crop's width against its height, as a part.
+        color: change of brightness, contrast, saturation and of each channel, as a part.
+        pca_color: standard deviation of the shift along the principal axes of the colours of
+            natural pictures (Krizhevsky et al. 2012 have 0.1).
+        cutout: side of a grey square put anywhere, as a part of the picture's.
+        mixup: alpha of the Beta distribution by which two pictures and their labels are mixed.
+    """
+
+    mirror: float = 0.5
+    rotation: float = 10.0
+    shear: float = 5.0
+    crop: float = 0.5
+    stretch: float = 0.2
+    color: float = 0.2
+    pca_color: float = 0.1
+    cutout: float = 0.0
+    mixup: float = 0.0
+
+    def __post_init__(self):
+        most = {
+            **dict.fromkeys(("mirror", "color", "stretch"), 1.0),
+            **{"rotation": 180.0, "shear": 45.0, "crop": 0.95, "cutout": 0.9},
+            **dict.fromkeys(("pca_color", "mixup"), 10.0),
+        }
+        for name, limit in most.items():
+            value = getattr(self, name)
+            if not (math.isfinite(value) and 0.0 <= value <= limit):
+                raise UsageError(
+                    f"{name.replace('_', '-')} must be between 0 and {limit:g}, not {value}"
+                )
+
+    @classmethod
+    def off(cls) -> "AugmentOptions":
+        """Pictures as they are.
+
+        >>> AugmentOptions.off().rotation
+        0.0
+        """
+        return cls(**{one.name: 0.0 for one in fields(cls)})
 
 
 @dataclass(frozen=True)
