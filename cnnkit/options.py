@@ -3,8 +3,10 @@
 Nothing heavy is imported here, so that ``--help`` can show the defaults at once.
 """
 
+import difflib
 import math
 import operator
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 
@@ -29,6 +31,8 @@ TRAINABLE = (
     *("compact", "lenet5", "alexnet", "vgg16", "vgg19", "resnet18", "resnet34", "resnet50"),
     *("inception", "convnet1d", "convnet3d"),
 )
+# Those of them that have trained weights: shipped, or of Keras when the user fetched them.
+PRETRAINED = ("compact", "vgg16", "vgg19")
 LEARNING_RATE_SCHEDULES = ("cosine", "constant", "exponential")
 TRAINING_OPTIMIZERS = ("adamw", "adam", "sgd", "rmsprop")
 
@@ -465,6 +469,143 @@ class AugmentOptions:
         0.0
         """
         return cls(**{one.name: 0.0 for one in fields(cls)})
+
+
+@dataclass(frozen=True)
+class ClassifyTrainOptions:
+    """Settings of `cnnkit train classify`.
+
+    Attributes:
+        model: one of `TRAINABLE`, or a `.keras` file.
+        transfer: what is trained: "head", the classes alone, on activations that are computed once;
+            "last:N", that and the last N layers with weights; "all", everything from the trained
+            weights; "scratch", everything from random ones. None: "head" where there are trained
+            weights, else "scratch".
+        size: side that pictures are stretched to, in pixels; None for the model's own.
+        epochs: passes over the training data; None for the regime's own number.
+        batch_size: examples in a step, over all devices.
+        optimizer: one of `TRAINING_OPTIMIZERS`.
+        learning_rate: at its highest; None for the regime's own.
+        pretrained_rate: of it, for weights that come trained.
+        schedule: one of `LEARNING_RATE_SCHEDULES`, over the whole run.
+        warmup: share of the run in which the learning rate grows from 0.
+        weight_decay: decoupled, a step of the learning rate times this.
+        label_smoothing: share of the target that goes to all classes alike.
+        dropout: share of the head's inputs that is left out; None for the regime's own.
+        ema: momentum of averaged weights, which are the ones kept; 0 for none.
+        clip_norm: longest gradient of a step; 0 for any.
+        patience: epochs without a better score after which to stop; 0 for never.
+        time_budget: seconds after which to stop; the learning rate then falls in time.
+        class_weights: let rare classes count as much as frequent ones.
+        mixed_precision: compute in 16 bits: "auto" on GPUs, "on" or "off".
+        val_share: of each class, kept for validation where the data has none.
+        per_class: training examples of each class at most.
+        augment: see `AugmentOptions`; arrays are not augmented.
+        seed: of everything random.
+    """
+
+    model: str = "compact"
+    transfer: str | None = None
+    size: int | None = None
+    epochs: int | None = None
+    batch_size: int = 32
+    optimizer: str = "adamw"
+    learning_rate: float | None = None
+    pretrained_rate: float = 0.1
+    schedule: str = "cosine"
+    warmup: float = 0.05
+    weight_decay: float = 0.05
+    label_smoothing: float = 0.1
+    dropout: float | None = None
+    ema: float = 0.0
+    clip_norm: float = 0.0
+    patience: int = 0
+    time_budget: float | None = None
+    class_weights: bool = False
+    mixed_precision: str = "auto"
+    val_share: float = 0.15
+    per_class: int | None = None
+    augment: AugmentOptions = field(default_factory=AugmentOptions)
+    seed: int = 0
+
+    def __post_init__(self):
+        if self.model not in TRAINABLE and not self.model.endswith(".keras"):
+            nearest = difflib.get_close_matches(self.model, TRAINABLE, n=1, cutoff=0.0)[0]
+            raise UsageError(
+                f"model must be a .keras file or one of {', '.join(TRAINABLE)}, "
+                f"not {self.model!r}; did you mean {nearest}?"
+            )
+        if self.transfer is not None and not re.fullmatch(
+            r"head|all|scratch|last:[1-9]\d*", self.transfer
+        ):
+            raise UsageError(f"transfer must be head, last:N, all or scratch, not {self.transfer}")
+        if self.transfer not in (None, "scratch") and not self.is_pretrained:
+            raise UsageError(
+                f"{self.model} has no trained weights to start from; use --transfer scratch, or "
+                f"--model {', '.join(PRETRAINED)} or a .keras file"
+            )
+        for name, allowed in (
+            ("optimizer", TRAINING_OPTIMIZERS),
+            ("schedule", LEARNING_RATE_SCHEDULES),
+            ("mixed_precision", ("auto", "on", "off")),
+        ):
+            if getattr(self, name) not in allowed:
+                words = ", ".join(allowed)
+                raise UsageError(
+                    f"{name.replace('_', '-')} must be one of {words}, not {getattr(self, name)!r}"
+                )
+        for name, least in (
+            *(("size", 8), ("epochs", 1), ("batch_size", 1), ("patience", 0), ("per_class", 1)),
+            ("seed", 0),
+        ):
+            value = getattr(self, name)
+            if value is not None and not _is_count(value, least):
+                raise UsageError(
+                    f"{name.replace('_', '-')} must be a whole number from {least}, not {value!r}"
+                )
+        for name in ("learning_rate", "time_budget"):
+            value = getattr(self, name)
+            if value is not None and not (math.isfinite(value) and value > 0):
+                raise UsageError(f"{name.replace('_', '-')} must be more than 0, not {value}")
+        for name, most in (
+            *(("label_smoothing", 0.9), ("dropout", 0.95), ("ema", 0.99999), ("warmup", 0.9)),
+            *(("pretrained_rate", 1.0), ("weight_decay", 10.0), ("clip_norm", 1e6)),
+        ):
+            value = getattr(self, name)
+            if value is not None and not (math.isfinite(value) and 0.0 <= value <= most):
+                raise UsageError(
+                    f"{name.replace('_', '-')} must be between 0 and {most:g}, not {value}"
+                )
+        if not 0.0 < self.val_share < 1.0:
+            raise UsageError(f"val-share must be between 0 and 1, not {self.val_share}")
+
+    @property
+    def is_pretrained(self) -> bool:
+        """Whether the model comes with trained weights."""
+        return self.model in PRETRAINED or self.model.endswith(".keras")
+
+    @property
+    def regime(self) -> str:
+        """What is trained: `transfer`, or what it stands for when it is None."""
+        return self.transfer or ("head" if self.is_pretrained else "scratch")
+
+    @property
+    def total_epochs(self) -> int:
+        """Passes over the training data."""
+        return self.epochs or {"head": 60, "scratch": 60}.get(self.regime, 20)
+
+    @property
+    def peak_learning_rate(self) -> float:
+        """The learning rate at its highest."""
+        default = 1e-3 if self.optimizer != "sgd" else 0.05
+        return self.learning_rate or default
+
+    @property
+    def head_dropout(self) -> float:
+        """Share of the head's inputs that is left out in training."""
+        if self.dropout is not None:
+            return self.dropout
+        return 0.5 if self.is_pretrained else 0.2
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ import keras
 
 from cnnkit import weights as weights_table
 from cnnkit.errors import UsageError, WeightsError
+from cnnkit.models.unrolled import unroll_model
 from cnnkit.models.vgg import (
     COMPACT_LAST_LAYER,
     VGG16_CONVOLUTIONS,
@@ -149,7 +150,7 @@ def view_model(
     scaled = picture if (factor, offset) == (1.0, 0.0) else picture * factor + offset
     outputs: dict[str, Any] = {}
     try:
-        result = _unroll(model, [scaled], "", outputs)
+        result = unroll_model(model, [scaled], outputs)
         summary = summarize_model(model, name)
     except ValueError as error:
         raise WeightsError(f"{name} cannot be taken apart: {error}") from None
@@ -159,24 +160,3 @@ def view_model(
     return ViewedNetwork(
         flat, {key: value for key, value in outputs.items() if key in known}, summary, name, digest
     )
-
-
-def _unroll(
-    model: keras.Model, inputs: Sequence[Any], prefix: str, outputs: dict[str, Any]
-) -> list[Any]:
-    """Calls the layers of a model one by one; the weights stay shared with it."""
-
-    def call(operation: Any, *args: Any, **kwargs: Any) -> Any:
-        if isinstance(operation, keras.Model) and getattr(operation, "inputs", None):
-            inner = _unroll(
-                operation, keras.tree.flatten(args), f"{prefix}{operation.name}/", outputs
-            )
-            return keras.tree.pack_sequence_as(operation.output, inner)
-        result = operation(*args, **kwargs)
-        outputs[f"{prefix}{operation.name}"] = result
-        return result
-
-    # A sequential model has a graph too, but does not show its operations.
-    graph = model if hasattr(model, "operations") else keras.Model(model.inputs, model.outputs)
-    # What Functional.call does; Keras has no public way to call the layers one by one.
-    return keras.tree.flatten(graph._run_through_graph(list(inputs), call_fn=call))

@@ -1,0 +1,320 @@
+"""Classifiers to be trained: from random weights, or on top of layers that come trained."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from cnnkit.errors import UsageError
+from cnnkit.models.alexnet import build_alexnet
+from cnnkit.models.convnet1d import build_convnet1d
+from cnnkit.models.convnet3d import build_convnet3d
+from cnnkit.models.inception import build_inception
+from cnnkit.models.lenet5 import build_lenet5
+from cnnkit.models.resnet import build_resnet
+from cnnkit.models.unrolled import unroll_model
+from cnnkit.models.vgg import (
+    COMPACT_LAST_LAYER,
+    COMPACT_WIDTHS,
+    VGG16_CONVOLUTIONS,
+    VGG19_CONVOLUTIONS,
+    build_feature_network,
+    build_vgg,
+    build_vgg_classifier,
+    load_imagenet_weights,
+    unit_preprocessing,
+)
+from cnnkit.weights.keras_file import load_keras_file
+
+# Shape of the examples where the user names none.
+INPUT_SHAPES = {
+    "compact": (160, 160, 3),
+    "lenet5": (32, 32, 1),
+    "alexnet": (227, 227, 3),
+    "convnet1d": (128, 1),
+    "convnet3d": (32, 32, 32, 1),
+}
+_USUAL_SHAPE = (224, 224, 3)
+
+# What the classes of the compact network are told by: averages and maxima over the whole picture,
+# and the maxima over its quarters, which say where things are. Found on Caltech-101.
+_WHOLE = {
+    "block3_conv4": ("mean", "max"),
+    "block4_conv4": ("mean", "max"),
+    COMPACT_LAST_LAYER: ("mean",),
+}
+_COMPACT_STRIDE = 16
+
+
+@dataclass(frozen=True, eq=False)
+class TrainableClassifier:
+    """A classifier, and which of its layers are new.
+
+    Attributes:
+        model: examples -> probabilities `(batch, classes)`.
+        features: what the head sees, a tensor of `model`'s graph; None where there is no head
+            apart from the rest.
+        head: the layers behind `features`, in their order.
+        pretrained: the layers with weights that come trained, in their order.
+    """
+
+    model: keras.Model
+    features: Any = field(default=None, repr=False)
+    head: tuple[keras.layers.Layer, ...] = ()
+    pretrained: tuple[keras.layers.Layer, ...] = ()
+
+    def freeze(self, regime: str) -> None:
+        """Lets train what a regime trains: "head", "last:N", "all" or "scratch".
+
+        Raises:
+            UsageError: N is more than there are layers.
+        """
+        count = len(self.pretrained)
+        if regime.startswith("last:"):
+            trained = int(regime.removeprefix("last:"))
+            if trained > count:
+                raise UsageError(
+                    f"{self.model.name} has {count} layers with trained weights, "
+                    f"fewer than the {trained} of {regime}"
+                )
+        else:
+            trained = 0 if regime == "head" else count
+        for index, layer in enumerate(self.pretrained):
+            layer.trainable = index >= count - trained
+
+    def feature_model(self) -> keras.Model:
+        """Examples -> what the head sees."""
+        return keras.Model(self.model.inputs[0], self.features, name="features")
+
+    def head_model(self) -> keras.Model:
+        """What the head sees -> probabilities; its layers are those of `model`."""
+        x = inputs = keras.Input(self.features.shape[1:], name="features")
+        for layer in self.head:
+            x = layer(x)
+        return keras.Model(inputs, x, name="head")
+
+    def set_feature_statistics(self, mean: Any, variance: Any) -> None:
+        """Centres and scales what the head sees by the statistics of the training data.
+
+        Args:
+            mean: `(features,)`.
+            variance: `(features,)`.
+        """
+        self.head[0].set_weights([mean, variance])
+
+
+def default_shape(model: str) -> tuple[int, ...]:
+    """The shape of examples that a model is built for by default, channels last.
+
+    >>> default_shape("lenet5"), default_shape("resnet18")
+    ((32, 32, 1), (224, 224, 3))
+    """
+    return INPUT_SHAPES.get(model, _USUAL_SHAPE)
+
+
+def build_pretrained(
+    model: str, classes: int, input_shape: Sequence[int] | None = None, dropout: float = 0.5
+) -> TrainableClassifier:
+    """A network with trained weights, and a new head on it.
+
+    Args:
+        model: "compact" (shipped), "vgg16", "vgg19" (Keras' weights, fetched by the user), or a
+            `.keras` file of a classifier whose last layer with weights is dense.
+        classes: number of classes.
+        input_shape: of the examples; the model's own by default. Those of VGG and of files are
+            fixed.
+        dropout: share of the head's inputs that is left out in training.
+
+    Returns:
+        A `TrainableClassifier`.
+
+    Raises:
+        UsageError: a file whose model cannot be taken over, or another shape than the model's.
+        WeightsError: the weights are not here.
+    """
+    if model == "compact":
+        shape = tuple(input_shape or default_shape(model))
+        _check_compact_shape(shape)
+        network = build_feature_network("compact", [*_WHOLE]).model
+        inputs, features = _compact_features(network, shape)
+        name = "compact"
+    else:
+        if model.endswith(".keras"):
+            whole = load_keras_file(model, "--model")
+            name = Path(model).stem
+        else:
+            convolutions = VGG16_CONVOLUTIONS if model == "vgg16" else VGG19_CONVOLUTIONS
+            whole = build_vgg_classifier(convolutions, name=model)
+            load_imagenet_weights(whole)
+            name = model
+        inputs, features = _without_last(whole, model)
+        if input_shape is not None and tuple(input_shape) != tuple(inputs.shape[1:]):
+            raise UsageError(
+                f"{model} takes examples of {_sizes(inputs.shape[1:])}, not {_sizes(input_shape)}; "
+                "leave out --size"
+            )
+    layers = keras.layers
+    head = (
+        # Filled with the statistics of the training data, and not trained: it only brings all
+        # features to one scale.
+        layers.BatchNormalization(center=False, scale=False, trainable=False, name="head_scale"),
+        layers.Dropout(dropout, name="head_dropout"),
+        # Softmax in 32 bits also where the rest has 16.
+        layers.Dense(classes, activation="softmax", dtype="float32", name="predictions"),
+    )
+    x = features
+    for layer in head:
+        x = layer(x)
+    built = keras.Model(inputs, x, name=name)
+    pretrained = tuple(layer for layer in built.layers if layer.weights and layer not in head)
+    return TrainableClassifier(built, features, head, pretrained)
+
+
+def build_untrained(
+    model: str,
+    classes: int,
+    input_shape: Sequence[int] | None = None,
+    dropout: float = 0.2,
+    statistics: tuple[Sequence[float], Sequence[float]] | None = None,
+) -> TrainableClassifier:
+    """A network with random weights, to be trained from scratch.
+
+    Args:
+        model: one of `options.TRAINABLE`, or a `.keras` file, whose weights are not used.
+        classes: number of classes.
+        input_shape: of the examples, channels last; the model's own by default.
+        dropout: of the compact network; others have what their papers say.
+        statistics: mean and standard deviation of each channel of the training data, which are
+            then brought to 0 and 1 by the model's first layer.
+
+    Returns:
+        A `TrainableClassifier` without a head of its own.
+
+    Raises:
+        UsageError: the model does not take such a shape.
+    """
+    shape = tuple(input_shape or default_shape(model))
+    try:
+        built = _build_untrained(model, classes, shape, dropout)
+    except ValueError as error:
+        reason = str(error).splitlines()[0]
+        raise UsageError(
+            f"{model} cannot be built for examples of {_sizes(shape)}: {reason}"
+        ) from None
+    if statistics is not None:
+        mean, deviation = statistics
+        scale = [1.0 / one for one in deviation]
+        offset = [-m / d for m, d in zip(mean, deviation, strict=True)]
+        inputs = keras.Input(built.inputs[0].shape[1:], name="example")
+        scaled = keras.layers.Rescaling(scale, offset, name="standardize")(inputs)
+        (output,) = unroll_model(built, [scaled])
+        built = keras.Model(inputs, output, name=built.name)
+    return TrainableClassifier(built)
+
+
+def _build_untrained(
+    model: str, classes: int, shape: tuple[int, ...], dropout: float
+) -> keras.Model:
+    if model.endswith(".keras"):
+        # Built anew from its settings: fresh weights.
+        whole = keras.models.clone_model(load_keras_file(model, "--model"))
+        inputs, features = _without_last(whole, model)
+        output = keras.layers.Dense(classes, activation="softmax", name="predictions")(features)
+        return keras.Model(inputs, output, name=Path(model).stem)
+    if model == "compact":
+        _check_compact_shape(shape)
+        network = build_vgg(
+            widths=COMPACT_WIDTHS,
+            outputs=[*_WHOLE],
+            preprocessing=unit_preprocessing,
+            padding="reflect",
+            batch_normalization=True,
+            name="compact",
+        )
+        inputs, features = _compact_features(network, shape)
+        x = keras.layers.BatchNormalization(name="head_scale")(features)
+        x = keras.layers.Dropout(dropout, name="head_dropout")(x)
+        x = keras.layers.Dense(classes, activation="softmax", name="predictions")(x)
+        return keras.Model(inputs, x, name="compact")
+    if model.startswith("resnet"):
+        return build_resnet(int(model.removeprefix("resnet")), shape, classes)
+    if model in ("vgg16", "vgg19"):
+        convolutions = VGG16_CONVOLUTIONS if model == "vgg16" else VGG19_CONVOLUTIONS
+        return build_vgg_classifier(
+            convolutions,
+            input_shape=shape,
+            classes=classes,
+            preprocessing=None,
+            name=model,
+        )
+    build = {
+        "lenet5": build_lenet5,
+        "alexnet": build_alexnet,
+        "inception": build_inception,
+        "convnet1d": build_convnet1d,
+        "convnet3d": build_convnet3d,
+    }[model]
+    return build(shape, classes)
+
+
+def _compact_features(network: keras.Model, shape: tuple[int, ...]) -> tuple[Any, Any]:
+    """The input and what the classes are told by, of a compact feature network."""
+    layers = keras.layers
+    inputs = keras.Input(shape, name="picture")
+    found: dict[str, Any] = {}
+    unroll_model(network, [inputs], found)
+    # With batch normalisation the activations are those behind it.
+    maps = {layer: found.get(f"{layer}_relu", found.get(layer)) for layer in _WHOLE}
+    pools = {"mean": layers.GlobalAveragePooling2D, "max": layers.GlobalMaxPooling2D}
+    parts = [
+        pools[kind](name=f"{layer}_{kind}")(maps[layer])
+        for layer, kinds in _WHOLE.items()
+        for kind in kinds
+    ]
+    deepest = maps[COMPACT_LAST_LAYER]
+    quarter = tuple(math.ceil(side / 2) for side in deepest.shape[1:3])
+    grid = layers.MaxPooling2D(quarter, padding="same", name="quarters")(deepest)
+    parts.append(layers.Flatten(name="quarters_max")(grid))
+    return inputs, layers.Concatenate(name="features")(parts)
+
+
+def _check_compact_shape(shape: tuple[int, ...]) -> None:
+    if len(shape) != 3 or shape[-1] != 3 or min(shape[:2]) < 2 * _COMPACT_STRIDE:
+        raise UsageError(
+            f"compact takes pictures of 3 channels and {2 * _COMPACT_STRIDE} pixels or more a "
+            f"side, not {_sizes(shape)}"
+        )
+
+
+def _without_last(model: keras.Model, name: str) -> tuple[Any, Any]:
+    """The input of a classifier, unrolled, and what its last dense layer sees."""
+    if len(getattr(model, "inputs", None) or ()) != 1:
+        raise UsageError(f"{name} must be a functional or sequential model with one input")
+    inputs = keras.Input(model.inputs[0].shape[1:], name="example")
+    (output,) = unroll_model(model, [inputs])[:1]
+    layer, tensor = _before(output)
+    while layer is not None and not layer.weights:
+        layer, tensor = _before(tensor)
+    if not isinstance(layer, keras.layers.Dense) or len(tensor.shape) != 2:
+        raise UsageError(
+            f"{name} cannot be taken over: its last layer with weights must be dense, with one "
+            "vector for each example"
+        )
+    # The new head has these of its own.
+    while isinstance(_before(tensor)[0], (keras.layers.Dropout, keras.layers.BatchNormalization)):
+        tensor = _before(tensor)[1]
+    return inputs, tensor
+
+
+def _before(tensor: Any) -> tuple[Any, Any]:
+    """The layer that gives a tensor, and its one input; None where it has not one."""
+    history = tensor._keras_history
+    inputs = history.operation._inbound_nodes[history.node_index].input_tensors
+    return (history.operation, inputs[0]) if len(inputs) == 1 else (None, None)
+
+
+def _sizes(shape: Sequence[int | None]) -> str:
+    return "x".join("any" if size is None else str(size) for size in shape)
