@@ -486,6 +486,26 @@ class ClassMap:
 
 
 @dataclass(frozen=True, eq=False)
+class ConfidenceCalibration:
+    """Whether a classifier is right as often as its probabilities say.
+
+    Attributes:
+        error: expected calibration error in [0, 1]: how far both are apart, on average over the
+            pictures.
+        edges: float64 `(bins + 1,)`, of the bins of the predicted class's probability.
+        counts: int64 `(bins,)`, pictures in each.
+        confidences: float64 `(bins,)`, their mean probability; NaN in an empty bin.
+        accuracies: float64 `(bins,)`, share of them that are right; NaN in an empty bin.
+    """
+
+    error: float
+    edges: Any
+    counts: Any
+    confidences: Any
+    accuracies: Any
+
+
+@dataclass(frozen=True, eq=False)
 class UnitPatch:
     """What one unit sees in one picture.
 
