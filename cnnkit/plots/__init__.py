@@ -5,26 +5,31 @@ with `figure.savefig("roc.png")`, or as .svg or .pdf.
 """
 
 from cnnkit.plots._style import encode_figure
+from cnnkit.plots._tiles import draw_tiles
 from cnnkit.plots.architecture import plot_architecture
+from cnnkit.plots.classification import draw_mistakes, plot_calibration, plot_confusion
 from cnnkit.plots.filtering import plot_filtering
 from cnnkit.plots.pictures import draw_labels, draw_sheet
 from cnnkit.plots.training import plot_training
 from cnnkit.plots.units import draw_units
 from cnnkit.plots.units_page import units_page
 from cnnkit.plots.verification import FacePanel, plot_distances, plot_roc, plot_verification
-from cnnkit.plots.views import color_map, draw_tiles, kernel_picture, plot_class_map, plot_units
+from cnnkit.plots.views import color_map, kernel_picture, plot_class_map, plot_units
 
 __all__ = [
     "FacePanel",
     "color_map",
     "draw_labels",
+    "draw_mistakes",
     "draw_sheet",
     "draw_tiles",
     "draw_units",
     "encode_figure",
     "kernel_picture",
     "plot_architecture",
+    "plot_calibration",
     "plot_class_map",
+    "plot_confusion",
     "plot_distances",
     "plot_filtering",
     "plot_roc",

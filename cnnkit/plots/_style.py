@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 # Told apart in grey and by colour-blind eyes (Okabe and Ito, 2008).
 BLUE, ORANGE, GREEN, PURPLE = "#0072B2", "#D55E00", "#009E73", "#CC79A7"
-INK, PALE, GRID = "#30343B", "#D5D8DD", "#ECEEF1"
+INK, QUIET, PALE, GRID = "#30343B", "#7A808A", "#D5D8DD", "#ECEEF1"
 
 
 def encode_figure(figure: "Figure") -> bytes:

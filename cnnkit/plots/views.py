@@ -1,106 +1,19 @@
 """What a network sees: activations, filters, pictures that excite units, evidence for a class."""
 
-import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cnnkit.plots._style import BLUE, INK, PALE, font_of, new_figure
+from cnnkit.plots._style import BLUE, INK, PALE, QUIET, new_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 _HEAT = "inferno"
-_QUIET = "#7A808A"
-_MARGIN, _GAP, _CAPTION, _HEADING = 16, 10, 20, 52
 # Of the heat over the picture, where it is strongest.
 _OPACITY = 0.75
-
-
-def draw_tiles(
-    tiles: Sequence[np.ndarray],
-    captions: Sequence[str],
-    *,
-    title: str,
-    subtitle: str = "",
-    picture: np.ndarray | None = None,
-    side: int = 144,
-    columns: int | None = None,
-    smooth: bool = False,
-) -> np.ndarray:
-    """A sheet of small pictures, each with a line below it.
-
-    Args:
-        tiles: uint8 `(height, width, 3)`, all of one size.
-        captions: a line for each.
-        title: above the sheet.
-        subtitle: below the title.
-        picture: uint8 `(height, width, 3)`, shown large at the left.
-        side: longer side of a tile on the sheet, in pixels.
-        columns: tiles in a row; as many as make the sheet a little wider than high by default.
-        smooth: interpolate where tiles are resized; otherwise each pixel stays a rectangle.
-
-    Returns:
-        uint8 `(height, width, 3)`.
-
-    Example:
-
-    >>> draw_tiles([np.zeros((3, 3, 3), np.uint8)] * 2, ["0", "1"], title="two", side=99).shape
-    (187, 240, 3)
-    """
-    from PIL import Image, ImageDraw
-
-    height, width = tiles[0].shape[:2]
-    scale = side / max(height, width)
-    size = max(1, round(width * scale)), max(1, round(height * scale))
-    small = font_of(11)
-    widest = math.ceil(max(map(small.getlength, captions), default=0.0))
-    cell = max(size[0], widest), size[1] + _CAPTION
-    if columns is None:
-        columns = _columns(len(tiles), 1.4 * cell[1] / cell[0])
-    rows = math.ceil(len(tiles) / columns)
-    left = _MARGIN
-    grid_height = rows * (cell[1] + _GAP) - _GAP
-    shown = None
-    if picture is not None:
-        shown = Image.fromarray(picture)
-        fit = min(2.2 * side / max(shown.size), (grid_height - _CAPTION) / shown.height)
-        fit = max(fit, side / max(shown.size))
-        shown = shown.resize(
-            (max(1, round(shown.width * fit)), max(1, round(shown.height * fit))),
-            Image.Resampling.LANCZOS,
-        )
-        left += shown.width + 2 * _GAP
-        grid_height = max(grid_height, shown.height)
-    heading = font_of(15), font_of(11)
-    wide = max(font.getlength(text) for font, text in zip(heading, (title, subtitle), strict=True))
-    total = left + columns * (cell[0] + _GAP) - _GAP + _MARGIN
-    sheet = Image.new(
-        "RGB",
-        (max(total, math.ceil(wide) + 2 * _MARGIN), _HEADING + grid_height + _MARGIN),
-        "white",
-    )
-    draw = ImageDraw.Draw(sheet)
-    draw.text((_MARGIN, 10), title, fill=INK, font=heading[0])
-    draw.text((_MARGIN, 31), subtitle, fill=_QUIET, font=heading[1])
-    if shown is not None:
-        sheet.paste(shown, (_MARGIN, _HEADING))
-    method = Image.Resampling.LANCZOS if smooth else Image.Resampling.NEAREST
-    for index, (tile, caption) in enumerate(zip(tiles, captions, strict=True)):
-        x = left + index % columns * (cell[0] + _GAP)
-        y = _HEADING + index // columns * (cell[1] + _GAP)
-        sheet.paste(Image.fromarray(tile).resize(size, method), (x, y))
-        draw.text((x, y + size[1] + 3), caption, fill=INK, font=small)
-    return np.asarray(sheet)
-
-
-def _columns(count: int, shape: float) -> int:
-    """Tiles in a row: near to `shape` times the rows, and few empty places in the last one."""
-    ideal = math.sqrt(count * shape)
-    few, many = max(1, math.floor(0.8 * ideal)), min(count, math.ceil(1.6 * ideal))
-    return min(range(few, max(few, many) + 1), key=lambda n: (-count % n, abs(n - ideal)))
 
 
 def color_map(values: np.ndarray) -> np.ndarray:
@@ -239,7 +152,7 @@ def plot_class_map(
     legend.outline.set_visible(False)
     x = left / size[0]
     figure.text(x, 1 - 0.28 / size[1], title, color=INK, fontsize=13, weight="bold", va="center")
-    figure.text(x, 1 - 0.55 / size[1], "  ·  ".join(lines), color=_QUIET, fontsize=9, va="center")
+    figure.text(x, 1 - 0.55 / size[1], "  ·  ".join(lines), color=QUIET, fontsize=9, va="center")
     return figure
 
 

@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
+from cnnkit.plots import draw_tiles
 from cnnkit.plots.views import (
     color_map,
-    draw_tiles,
     kernel_picture,
     plot_class_map,
     plot_units,
@@ -62,6 +62,16 @@ def test_long_titles_and_narrow_tiles_are_not_clipped(shape):
     # Ink of the title ends before the right margin.
     ink = np.argwhere((sheet[:30] < 128).all(-1))
     assert 300 < ink[:, 1].max() < sheet.shape[1] - 8
+
+
+def test_captions_may_have_several_lines():
+    one, two = (
+        draw_tiles([tile(RED)] * 2, ["a", caption], title="t", columns=1)
+        for caption in ("b", "b\nc")
+    )
+    # Each of the two rows is a line higher.
+    assert two.shape[0] - one.shape[0] == 2 * 15
+    assert two.shape[1] == one.shape[1]
 
 
 def test_maps_without_anything_are_black():
