@@ -60,7 +60,7 @@ def plot_confusion(matrix: np.ndarray, names: Sequence[str], *, title: str = "")
     is_named = classes <= _MOST_NAMES
     side = max(2.4, 0.36 * classes if classes <= _MOST_NUMBERS else 0.2 * classes)
     side = min(side, 6.8)
-    room = (1.7, 1.8) if is_named else (1.2 + _BESIDE, 1.0)
+    room = (1.7, 1.8) if is_named else (1.2 + _BESIDE, 1.4)
     figure, axes = new_figure("", side + room[0], side + room[1])
     if title:
         # Over all of it: above the matrix it would meet the legend.
