@@ -15,6 +15,7 @@ from cnnkit.cli import (
     samples,
     stylize,
     train,
+    train_classify,
     verify,
     visualize,
     visualize_units,
@@ -64,6 +65,7 @@ app.add_typer(visualize.app, name="visualize")
 app.command("visualize-units", hidden=True)(visualize_units.units)
 app.command("samples")(samples.samples)
 app.add_typer(weights.app, name="weights")
+train.app.command("classify")(train_classify.classify)
 app.add_typer(train.app, name="train")
 app.add_typer(evaluate.app, name="evaluate")
 app.command("doctor", epilog="Example: cnnkit doctor --json")(doctor.doctor)

@@ -1,0 +1,370 @@
+"""``cnnkit train classify``: from a folder of pictures to a model."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from cnnkit.cli._options import OUTPUT_PANEL, RUN_PANEL, Device, Json, Quiet, Seed, Threads, Verbose
+from cnnkit.console import Console
+from cnnkit.errors import UsageError
+from cnnkit.options import (
+    LEARNING_RATE_SCHEDULES,
+    TRAINABLE,
+    TRAINING_OPTIMIZERS,
+    AugmentOptions,
+    ClassifyTrainOptions,
+)
+
+_DEFAULTS = ClassifyTrainOptions()
+_AUGMENT = AugmentOptions()
+_DATA_PANEL = "Data"
+_MODEL_PANEL = "Model"
+_FIT_PANEL = "Fit"
+_AUGMENT_PANEL = "Augmentation (0 switches off)"
+
+
+def _data(**settings: Any) -> Any:
+    return typer.Option(rich_help_panel=_DATA_PANEL, **settings)
+
+
+def _fit(**settings: Any) -> Any:
+    return typer.Option(rich_help_panel=_FIT_PANEL, **settings)
+
+
+def _augment(**settings: Any) -> Any:
+    return typer.Option(rich_help_panel=_AUGMENT_PANEL, min=0.0, **settings)
+
+
+def classify(
+    context: typer.Context,
+    data: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="DATA",
+            help="A folder per class, train/ and val/ folders of those, or a .csv with file and "
+            "label.",
+        ),
+    ] = None,
+    output: Annotated[
+        Path, typer.Option("-o", "--output", help="Run folder.", rich_help_panel=OUTPUT_PANEL)
+    ] = Path("runs/classify"),
+    model: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME|FILE.keras",
+            help=f"{', '.join(TRAINABLE)}, or a file to start from.",
+            rich_help_panel=_MODEL_PANEL,
+        ),
+    ] = _DEFAULTS.model,
+    transfer: Annotated[
+        str | None,
+        typer.Option(
+            metavar="head|last:N|all|scratch",
+            help="What is trained: the classes alone, the last N layers too, everything from the "
+            "trained weights, or everything from random ones.",
+            show_default="head where there are trained weights, else scratch",
+            rich_help_panel=_MODEL_PANEL,
+        ),
+    ] = _DEFAULTS.transfer,
+    size: Annotated[
+        int | None,
+        typer.Option(
+            help="Side that pictures are stretched to, in pixels.",
+            show_default="the model's own",
+            rich_help_panel=_MODEL_PANEL,
+        ),
+    ] = _DEFAULTS.size,
+    dropout: Annotated[
+        float | None,
+        typer.Option(
+            help="Share of the head's inputs left out.",
+            show_default=f"{_DEFAULTS.head_dropout:g}, 0.2 from scratch",
+            rich_help_panel=_MODEL_PANEL,
+        ),
+    ] = _DEFAULTS.dropout,
+    resume: Annotated[
+        bool,
+        typer.Option(
+            "--resume",
+            help="Go on with the run in -o, with its settings; --epochs may be more.",
+            rich_help_panel=RUN_PANEL,
+        ),
+    ] = False,
+    val_share: Annotated[
+        float, _data(help="Share of each class kept for validation, where DATA has none.")
+    ] = _DEFAULTS.val_share,
+    per_class: Annotated[
+        int | None,
+        _data(min=1, help="Training pictures of each class at most.", show_default="all"),
+    ] = _DEFAULTS.per_class,
+    skip_bad: Annotated[
+        bool,
+        typer.Option(
+            "--skip-bad",
+            help="Leave out files that cannot be read, and training pictures that are in "
+            "another split.",
+            rich_help_panel=_DATA_PANEL,
+        ),
+    ] = False,
+    class_weights: Annotated[
+        bool,
+        typer.Option(
+            "--class-weights",
+            help="Let rare classes count as much as frequent ones.",
+            rich_help_panel=_DATA_PANEL,
+        ),
+    ] = _DEFAULTS.class_weights,
+    epochs: Annotated[
+        int | None,
+        _fit(
+            min=1,
+            help="Passes over the data.",
+            show_default=f"{_DEFAULTS.total_epochs}, 20 for last:N and all",
+        ),
+    ] = _DEFAULTS.epochs,
+    batch: Annotated[int, _fit(min=1, help="Examples in a step.")] = _DEFAULTS.batch_size,
+    optimizer: Annotated[
+        str, _fit(metavar="|".join(TRAINING_OPTIMIZERS), help="Of Keras.")
+    ] = _DEFAULTS.optimizer,
+    learning_rate: Annotated[
+        float | None,
+        _fit(help="At its highest.", show_default=f"{_DEFAULTS.peak_learning_rate:g}, 0.05 of sgd"),
+    ] = _DEFAULTS.learning_rate,
+    pretrained_rate: Annotated[
+        float, _fit(help="Of the learning rate, for weights that come trained.")
+    ] = _DEFAULTS.pretrained_rate,
+    schedule: Annotated[
+        str, _fit(metavar="|".join(LEARNING_RATE_SCHEDULES), help="Of the learning rate.")
+    ] = _DEFAULTS.schedule,
+    warmup: Annotated[
+        float, _fit(help="Share of the run in which the learning rate grows.")
+    ] = _DEFAULTS.warmup,
+    weight_decay: Annotated[
+        float, _fit(help="Decoupled from the gradient.")
+    ] = _DEFAULTS.weight_decay,
+    label_smoothing: Annotated[
+        float, _fit(help="Share of the target that goes to all classes alike.")
+    ] = _DEFAULTS.label_smoothing,
+    ema: Annotated[
+        float, _fit(help="Momentum of averaged weights, such as 0.999; 0 for none.")
+    ] = _DEFAULTS.ema,
+    clip_norm: Annotated[
+        float, _fit(help="Longest gradient of a step; 0 for any.")
+    ] = _DEFAULTS.clip_norm,
+    patience: Annotated[
+        int, _fit(min=0, help="Stop after so many epochs without a better one; 0 for never.")
+    ] = _DEFAULTS.patience,
+    time_budget: Annotated[
+        float | None,
+        _fit(help="Seconds; the learning rate falls in time.", show_default="none"),
+    ] = _DEFAULTS.time_budget,
+    mixed_precision: Annotated[
+        str, _fit(metavar="auto|on|off", help="16 bits: auto is on GPUs.")
+    ] = _DEFAULTS.mixed_precision,
+    mirror: Annotated[float, _augment(help="Share that is mirrored.")] = _AUGMENT.mirror,
+    rotation: Annotated[float, _augment(help="Degrees each way.")] = _AUGMENT.rotation,
+    shear: Annotated[float, _augment(help="Degrees each way.")] = _AUGMENT.shear,
+    crop: Annotated[float, _augment(help="Part of the area cut away.")] = _AUGMENT.crop,
+    stretch: Annotated[float, _augment(help="Change of width to height.")] = _AUGMENT.stretch,
+    color: Annotated[
+        float, _augment(help="Brightness, contrast, saturation, channels.")
+    ] = _AUGMENT.color,
+    pca_color: Annotated[
+        float, _augment(help="Shift along the main axes of colours.")
+    ] = _AUGMENT.pca_color,
+    cutout: Annotated[float, _augment(help="Side of a grey square, as a part.")] = _AUGMENT.cutout,
+    mixup: Annotated[
+        float, _augment(help="Mix two pictures; alpha of the Beta distribution.")
+    ] = _AUGMENT.mixup,
+    no_augment: Annotated[
+        bool,
+        typer.Option("--no-augment", help="Pictures as they are.", rich_help_panel=_AUGMENT_PANEL),
+    ] = False,
+    preview_augment: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="OUT.png",
+            help="Only draw what pictures are changed to.",
+            rich_help_panel=_AUGMENT_PANEL,
+        ),
+    ] = None,
+    seed: Seed = _DEFAULTS.seed,
+    threads: Threads = None,
+    device: Device = "auto",
+    json: Json = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> int:
+    """Train a classifier on your own pictures, signals or volumes.
+
+    Without further options a new softmax is trained on the shipped network: seconds to minutes on
+    a laptop. The run folder gets model.keras (take it with classify, evaluate, visualize), curves,
+    the confusion matrix and the worst mistakes. Ctrl-C keeps the best so far.
+
+    Examples:
+
+      cnnkit train classify flowers/ -o runs/flowers
+
+      cnnkit train classify flowers/ --transfer all --epochs 30 -o runs/flowers-all
+
+      cnnkit train classify --resume -o runs/flowers-all --epochs 40
+    """
+    console = Console(quiet=quiet, verbose=verbose)
+    augment = AugmentOptions.off()
+    if not no_augment:
+        augment = AugmentOptions(
+            mirror=mirror,
+            rotation=rotation,
+            shear=shear,
+            crop=crop,
+            stretch=stretch,
+            color=color,
+            pca_color=pca_color,
+            cutout=cutout,
+            mixup=mixup,
+        )
+    options = ClassifyTrainOptions(
+        model=model,
+        transfer=transfer,
+        size=size,
+        epochs=epochs,
+        batch_size=batch,
+        optimizer=optimizer,
+        learning_rate=learning_rate,
+        pretrained_rate=pretrained_rate,
+        schedule=schedule,
+        warmup=warmup,
+        weight_decay=weight_decay,
+        label_smoothing=label_smoothing,
+        dropout=dropout,
+        ema=ema,
+        clip_norm=clip_norm,
+        patience=patience,
+        time_budget=time_budget,
+        class_weights=class_weights,
+        mixed_precision=mixed_precision,
+        val_share=val_share,
+        per_class=per_class,
+        augment=augment,
+        seed=seed,
+    )
+    if data is None and not resume:
+        raise UsageError("no data is given; name a folder with one folder per class, or a .csv")
+    if preview_augment is not None:
+        _preview(data, options, preview_augment, console)
+        return 0
+    from cnnkit.runtime import configure
+
+    configure(threads=threads, verbose=verbose, device=device)
+    from cnnkit.training.classify import read_run_options, train_classifier
+
+    if resume:
+        data, options = _resumed(context, data, options, *read_run_options(output))
+
+    def show(epoch: int, row: dict) -> None:
+        checked = f", validation {row['val_accuracy']:.1%}" if "val_accuracy" in row else ""
+        console.note(
+            f"epoch {epoch + 1} of {options.total_epochs}: loss {row['loss']:.3f}, "
+            f"accuracy {row['accuracy']:.1%}{checked}"
+        )
+
+    with console.progress() as bar:
+        tasks: dict[str, Any] = {}
+
+        def show_progress(what: str, done: int, total: int) -> None:
+            if what not in tasks:
+                tasks[what] = bar.add_task(what, total=total, status="")
+            bar.update(tasks[what], completed=done, total=total)
+            if done >= total:
+                bar.remove_task(tasks.pop(what))
+
+        result = train_classifier(
+            data,
+            output,
+            options,
+            resume=resume,
+            skip_bad=skip_bad,
+            on_note=console.note,
+            on_progress=show_progress,
+            on_epoch=show,
+        )
+    if json:
+        console.json({"schema": "cnnkit/1", **_report(result)})
+        return 0
+    for split, scores in result.scores.items():
+        name = {"val": "validation", "test": "test"}[split]
+        console.result(
+            f"{name:10}  {scores['accuracy']:.1%} right, "
+            f"{scores['mean_class_accuracy']:.1%} in the mean of the classes"
+        )
+    console.result(
+        f"{result.model}: {len(result.classes)} classes, epoch {result.best} of {result.epochs} "
+        f"was best, {result.seconds:.0f} s"
+    )
+    return 0
+
+
+def _report(result: Any) -> dict[str, Any]:
+    from dataclasses import asdict
+
+    return asdict(result)
+
+
+def _resumed(
+    context: typer.Context,
+    data: Path | None,
+    options: ClassifyTrainOptions,
+    data_before: str,
+    before: ClassifyTrainOptions,
+) -> tuple[Path, ClassifyTrainOptions]:
+    """The settings of the run that goes on, with what was typed now.
+
+    What was not typed is as it was; `train_classifier` refuses what must not change.
+    """
+    from dataclasses import fields, replace
+
+    names = {"batch": "batch_size"}
+    typed = {
+        names.get(name, name)
+        for name in context.params
+        if context.get_parameter_source(name).name == "COMMANDLINE"
+    }
+    changed = {
+        field.name: getattr(options, field.name) for field in fields(options) if field.name in typed
+    }
+    augmented = {field.name for field in fields(AugmentOptions)} | {"no_augment"}
+    if typed & augmented:
+        changed["augment"] = options.augment
+    return data or Path(data_before), replace(before, **changed)
+
+
+def _preview(
+    data: Path | None, options: ClassifyTrainOptions, output: Path, console: Console
+) -> None:
+    """Draws what augmentation makes of some pictures; no network is needed for that."""
+    import numpy as np
+
+    from cnnkit.data.augmentation import augment
+    from cnnkit.data.labelled import read_labelled, read_pixels
+    from cnnkit.images import Picture, write_image
+    from cnnkit.plots import draw_augmented
+
+    if data is None:
+        raise UsageError("--preview-augment needs DATA, a folder with one folder per class")
+    labelled = read_labelled(
+        data, val_share=options.val_share, per_class=options.per_class, seed=options.seed
+    )
+    if labelled.kind != "pictures":
+        raise UsageError("--preview-augment is for pictures; arrays are not augmented")
+    side = options.size or 160
+    random = np.random.default_rng(options.seed)
+    step = max(1, len(labelled.train) // 6)
+    originals = [read_pixels(path) for path in labelled.train.paths[::step][:6]]
+    variants = [
+        [augment(pixels, (side, side), options.augment, random) for _ in range(7)]
+        for pixels in originals
+    ]
+    sheet = draw_augmented(originals, variants)
+    write_image(output, Picture(sheet.astype(np.float32) / 255.0))
+    console.result(str(output))

@@ -1,0 +1,147 @@
+"""What a frozen network sees of each example, computed once and kept in a file."""
+
+import hashlib
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from cnnkit.data.labelled import LabelledFiles
+from cnnkit.images import write_bytes
+from cnnkit.ops.inference import compile_inference
+from cnnkit.training._batches import LabelledBatches
+
+_BATCH = 32
+# Beyond this, float16 has no numbers.
+_MOST = 65000.0
+
+
+def cache_features(
+    model: keras.Model,
+    files: LabelledFiles,
+    path: Path,
+    *,
+    mirrored: bool,
+    fingerprint: str,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> np.ndarray:
+    """Passes every example through a network once, twice with its mirror image.
+
+    Args:
+        model: examples -> `(batch, D)`.
+        files: the examples.
+        path: of a `.npy` file, which is used again if it is of the same files and network.
+        mirrored: add what is seen of the mirror image.
+        fingerprint: of the network.
+        on_progress: called with the number of examples done, and of all.
+
+    Returns:
+        float16 `(N, sides, D)`, mapped from the file: memory does not grow with N.
+    """
+    names = "\n".join([fingerprint, str(mirrored), *files.paths])
+    wanted = {"hash": hashlib.sha256(names.encode("utf-8", "surrogateescape")).hexdigest()}
+    record = path.with_suffix(".json")
+    if path.exists() and record.exists() and json.loads(record.read_text()) == wanted:
+        return np.load(path, mmap_mode="r")
+    # Written last: features without it are those of a run that was stopped.
+    record.unlink(missing_ok=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    shape = tuple(model.inputs[0].shape[1:])
+    see = compile_inference(model, dtype="float32")
+    size = (len(files), 2 if mirrored else 1, model.output.shape[-1])
+    features = np.lib.format.open_memmap(path, "w+", np.float16, size)
+    # The labels are not used: one class is enough.
+    unlabelled = LabelledFiles(files.paths, np.zeros(len(files), np.int64))
+    batches = LabelledBatches(unlabelled, 1, shape, _BATCH, shuffle=False)
+    for index in range(len(batches)):
+        x = batches[index][0]
+        rows = slice(index * _BATCH, index * _BATCH + len(x))
+        features[rows, 0] = np.clip(see(x), -_MOST, _MOST)
+        if mirrored:
+            features[rows, 1] = np.clip(see(x[:, :, ::-1]), -_MOST, _MOST)
+        if on_progress is not None:
+            on_progress(rows.stop, len(files))
+    features.flush()
+    write_bytes(record, json.dumps(wanted).encode())
+    return np.load(path, mmap_mode="r")
+
+
+def feature_statistics(features: np.ndarray, most: int = 4096) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and variance of each feature over at most so many examples.
+
+    Args:
+        features: `(N, sides, D)`.
+        most: examples to look at, evenly spread.
+
+    Returns:
+        float32 `(D,)` and `(D,)`.
+    """
+    step = max(1, len(features) // most)
+    chosen = np.asarray(features[::step], np.float64).reshape(-1, features.shape[-1])
+    return chosen.mean(axis=0).astype(np.float32), chosen.var(axis=0).astype(np.float32)
+
+
+class FeatureBatches(keras.utils.PyDataset):
+    """Batches of cached features, in an order drawn for each epoch; either side of a picture.
+
+    Args:
+        features: `(N, sides, D)`.
+        labels: `(N,)` indices of classes.
+        classes: their number.
+        batch_size: examples in a batch, over all processes.
+        shuffle: draw the order, and the side, of every epoch; else the order of `features`.
+        seed: of the draws.
+        epoch: to begin with.
+        shard: number of this process, and of all: each yields its part of every batch.
+        class_weights: `(classes,)`; batches then have weights of examples too.
+    """
+
+    def __init__(
+        self,
+        features: np.ndarray,
+        labels: np.ndarray,
+        classes: int,
+        batch_size: int,
+        *,
+        shuffle: bool,
+        seed: int = 0,
+        epoch: int = 0,
+        shard: tuple[int, int] = (0, 1),
+        class_weights: np.ndarray | None = None,
+    ):
+        super().__init__(workers=1, use_multiprocessing=False)
+        self._features, self._labels = features, labels
+        self._targets = np.eye(classes, dtype=np.float32)
+        self._batch_size, self._shuffle, self._seed = batch_size, shuffle, seed
+        self._epoch, self._shard, self._class_weights = epoch, shard, class_weights
+        self._draw()
+
+    def _draw(self) -> None:
+        count = len(self._labels)
+        if not self._shuffle:
+            self._order, self._sides = np.arange(count), np.zeros(count, np.int64)
+            return
+        random = np.random.default_rng([self._seed, self._epoch])
+        padded = -(-count // self._batch_size) * self._batch_size
+        self._order = np.resize(random.permutation(count), padded)
+        self._sides = random.integers(0, self._features.shape[1], padded)
+
+    def __len__(self) -> int:
+        return -(-len(self._order) // self._batch_size)
+
+    def __getitem__(self, index: int) -> tuple[np.ndarray, ...]:
+        rank, processes = self._shard
+        begin, end = index * self._batch_size, (index + 1) * self._batch_size
+        part = slice(begin + rank, min(end, len(self._order)), processes)
+        chosen = self._order[part]
+        labels = self._labels[chosen]
+        x = self._features[chosen, self._sides[part]].astype(np.float32)
+        if self._class_weights is None:
+            return x, self._targets[labels]
+        return x, self._targets[labels], self._class_weights[labels].astype(np.float32)
+
+    def on_epoch_end(self) -> None:
+        self._epoch += 1
+        self._draw()

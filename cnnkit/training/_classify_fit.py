@@ -1,0 +1,325 @@
+"""How a classifier is fitted: learning rates, and what is watched, kept and written meanwhile."""
+
+import csv
+import io
+import math
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from cnnkit.images import write_bytes
+from cnnkit.metrics.classification import (
+    accuracy,
+    confusion_matrix,
+    log_loss,
+    mean_class_accuracy,
+)
+from cnnkit.options import ClassifyTrainOptions
+
+BEST_WEIGHTS = "best.weights.h5"
+LAST_WEIGHTS = "last.weights.h5"
+RESULTS = "results.csv"
+
+# What an exponential schedule ends with, of the highest learning rate.
+_EXPONENTIAL_END = 0.01
+
+
+class Warmup(keras.optimizers.schedules.LearningRateSchedule):
+    """Another schedule, with steps before it in which the learning rate grows from 0.
+
+    Args:
+        after: the schedule that begins when they are over.
+        steps: of the growth.
+    """
+
+    def __init__(self, after: keras.optimizers.schedules.LearningRateSchedule, steps: int):
+        super().__init__()
+        self._after, self._steps = after, steps
+
+    def __call__(self, step: Any) -> Any:
+        step = keras.ops.cast(step, "float32")
+        rate = self._after(keras.ops.maximum(step - self._steps, 0.0))
+        return rate * keras.ops.minimum((step + 1.0) / max(self._steps, 1), 1.0)
+
+    def get_config(self) -> dict[str, Any]:
+        return {"after": self._after, "steps": self._steps}
+
+
+def build_schedule(
+    options: ClassifyTrainOptions, steps: int
+) -> keras.optimizers.schedules.LearningRateSchedule:
+    """The learning rate over so many steps.
+
+    >>> schedule = build_schedule(ClassifyTrainOptions(warmup=0.1, learning_rate=1.0), 100)
+    >>> [round(float(schedule(step)), 2) for step in (0, 4, 10, 55, 100)]
+    [0.1, 0.5, 1.0, 0.5, 0.0]
+    """
+    schedules = keras.optimizers.schedules
+    growing = math.ceil(options.warmup * steps)
+    peak, rest = options.peak_learning_rate, max(1, steps - growing)
+    if options.schedule == "cosine":
+        after = schedules.CosineDecay(peak, rest)
+    else:
+        end = _EXPONENTIAL_END if options.schedule == "exponential" else 1.0
+        after = schedules.ExponentialDecay(peak, rest, end)
+    return Warmup(after, growing)
+
+
+def build_optimizer(
+    options: ClassifyTrainOptions,
+    learning_rate: Any,
+    variables: Sequence[keras.Variable],
+    slow: Sequence[keras.Variable] = (),
+) -> keras.optimizers.Optimizer:
+    """The optimizer of Keras that is asked for; some variables learn more slowly.
+
+    Args:
+        options: of the training.
+        learning_rate: a number, or a schedule.
+        variables: that are trained.
+        slow: those of them whose learning rate is that times `options.pretrained_rate`.
+
+    Returns:
+        An optimizer that is built for `variables`.
+    """
+    classes = {
+        "adamw": keras.optimizers.AdamW,
+        "adam": keras.optimizers.Adam,
+        "sgd": keras.optimizers.SGD,
+        "rmsprop": keras.optimizers.RMSprop,
+    }
+    base = classes[options.optimizer]
+    slow_ids = {id(variable) for variable in slow}
+    factors = [options.pretrained_rate if id(one) in slow_ids else 1.0 for one in variables]
+
+    class TwoRates(base):
+        def update_step(self, gradient, variable, learning_rate):
+            # The variable is Keras' own or the backend's; only Keras knows which is which.
+            factor = factors[self._get_variable_index(variable)]
+            return super().update_step(gradient, variable, learning_rate * factor)
+
+    settings: dict[str, Any] = {
+        "weight_decay": options.weight_decay or None,
+        "clipnorm": options.clip_norm or None,
+    }
+    if options.optimizer == "sgd":
+        settings |= {"momentum": 0.9, "nesterov": True}
+    if options.ema:
+        settings |= {"use_ema": True, "ema_momentum": options.ema}
+    optimizer = TwoRates(learning_rate, name=options.optimizer, **settings)
+    # Neither biases nor the two numbers of a normalisation are to shrink.
+    optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
+    # Else Keras would build it at the first step, and restore a run into nothing.
+    optimizer.build(variables)
+    return optimizer
+
+
+class Guard(keras.callbacks.Callback):
+    """Stops where the loss is no finite number, before anything is written."""
+
+    def __init__(self):
+        super().__init__()
+        self.broken: tuple[int, int] | None = None
+        self._epoch = 0
+
+    def on_epoch_begin(self, epoch: int, logs=None) -> None:
+        self._epoch = epoch
+
+    def on_train_batch_end(self, batch: int, logs=None) -> None:
+        if not math.isfinite(float((logs or {}).get("loss", 0.0))):
+            self.broken = (self._epoch, batch)
+            self.model.stop_training = True
+
+
+class Clock(keras.callbacks.Callback):
+    """Ends a training in time: the learning rate falls with the steps or with the seconds,
+    whichever is further on.
+
+    Args:
+        schedule: of the learning rate over `steps`.
+        steps: of the whole run.
+        budget: seconds of the whole run.
+        before: seconds of it that are over already.
+    """
+
+    def __init__(
+        self,
+        schedule: keras.optimizers.schedules.LearningRateSchedule,
+        steps: int,
+        budget: float,
+        before: float,
+    ):
+        super().__init__()
+        self._schedule, self._steps, self._budget = schedule, steps, budget
+        self._start = time.monotonic() - before
+        # Of what comes after the last step of an epoch.
+        self._tail = 0.0
+        self._last_batch = self._start
+        self.is_over = False
+
+    def on_train_batch_begin(self, batch: int, logs=None) -> None:
+        share = (time.monotonic() - self._start) / max(1e-3, self._budget - self._tail)
+        step = max(float(self.model.optimizer.iterations), share * self._steps)
+        rate = float(self._schedule(min(step, self._steps)))
+        self.model.optimizer.learning_rate = rate
+
+    def on_train_batch_end(self, batch: int, logs=None) -> None:
+        self._last_batch = time.monotonic()
+        if self._last_batch - self._start > self._budget - self._tail:
+            self.is_over = True
+            self.model.stop_training = True
+
+    def on_epoch_end(self, epoch: int, logs=None) -> None:
+        self._tail = time.monotonic() - self._last_batch
+
+
+class Backup(keras.callbacks.BackupAndRestore):
+    """Keeps weights, optimizer and epoch, all or nothing; never those of a broken epoch."""
+
+    def __init__(self, folder: Path, guard: Guard):
+        super().__init__(folder, delete_checkpoint=False)
+        self._guard = guard
+
+    def on_epoch_end(self, epoch: int, logs=None) -> None:
+        if self._guard.broken is None:
+            super().on_epoch_end(epoch, logs)
+
+
+class Record(keras.callbacks.Callback):
+    """After each epoch: validates, appends a row to `results.csv`, keeps the best weights.
+
+    Args:
+        folder: of the run.
+        kept: the model whose weights are written.
+        validate: probabilities `(N, classes)` of the validation data by `kept`, or None.
+        labels: `(N,)` of the validation data.
+        guard: that knows of broken epochs.
+        options: of the training.
+        begin: epoch that the training begins or goes on with.
+        writes: whether this process writes files.
+        on_epoch: called with the epoch's index and its row.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        kept: keras.Model,
+        validate: Callable[[], np.ndarray | None],
+        labels: np.ndarray,
+        guard: Guard,
+        options: ClassifyTrainOptions,
+        begin: int,
+        writes: bool,
+        on_epoch: Callable[[int, dict], None] | None,
+    ):
+        super().__init__()
+        self._folder, self._kept, self._validate, self._labels = folder, kept, validate, labels
+        self._guard, self._options, self._writes = guard, options, writes
+        self._on_epoch = on_epoch
+        # A row of an epoch that was not backed up is written again.
+        self.rows = [row for row in read_results(folder) if row["epoch"] < begin]
+        self._start = time.monotonic() - seconds_of(self.rows)
+
+    def on_epoch_end(self, epoch: int, logs=None) -> None:
+        if self._guard.broken is not None:
+            return
+        logs = logs or {}
+        row = {
+            "epoch": epoch,
+            "seconds": 0.0,
+            "learning_rate": float(self.model.optimizer.learning_rate),
+            "loss": float(logs["loss"]),
+            "accuracy": float(logs["accuracy"]),
+        }
+        averaged = _averaged_weights(self.model) if self._options.ema else None
+        try:
+            row |= self._validation()
+            row["seconds"] = time.monotonic() - self._start
+            is_best = score_of(row) > max(map(score_of, self.rows), default=(-1.0, 0.0))
+            if self._writes:
+                if is_best:
+                    save_weights(self._kept, self._folder / BEST_WEIGHTS)
+                save_weights(self._kept, self._folder / LAST_WEIGHTS)
+        finally:
+            if averaged is not None:
+                averaged()
+        self.rows.append(row)
+        if self._writes:
+            _write_results(self._folder, self.rows)
+        if self._on_epoch:
+            self._on_epoch(epoch, row)
+        patience = self._options.patience
+        if patience and epoch - best_epoch(self.rows) >= patience:
+            self.model.stop_training = True
+
+    def _validation(self) -> dict[str, float]:
+        probabilities = self._validate()
+        if probabilities is None:
+            return {}
+        if not np.isfinite(probabilities).all():
+            return {"val_loss": math.inf, "val_accuracy": 0.0, "val_mean_class_accuracy": 0.0}
+        predicted = probabilities.argmax(axis=1)
+        matrix = confusion_matrix(self._labels, predicted, probabilities.shape[1])
+        return {
+            "val_loss": log_loss(probabilities, self._labels),
+            "val_accuracy": accuracy(self._labels, predicted),
+            "val_mean_class_accuracy": mean_class_accuracy(matrix),
+        }
+
+
+def score_of(row: dict[str, float]) -> tuple[float, float]:
+    """What the best epoch has most of: accuracy, and among equals a lower loss."""
+    kind = "val_" if "val_accuracy" in row else ""
+    return row[f"{kind}accuracy"], -row[f"{kind}loss"]
+
+
+def best_epoch(rows: Sequence[dict[str, float]]) -> int:
+    """The index of the best epoch, the first of equals."""
+    return int(max(rows, key=score_of)["epoch"])
+
+
+def seconds_of(rows: Sequence[dict[str, float]]) -> float:
+    """Seconds that the epochs of a run took together."""
+    return rows[-1]["seconds"] if rows else 0.0
+
+
+def read_results(folder: Path) -> list[dict[str, float]]:
+    """The rows of a run's `results.csv`; none where there is none yet."""
+    path = folder / RESULTS
+    if not path.exists():
+        return []
+    with path.open(newline="") as file:
+        rows = [{key: float(value) for key, value in row.items()} for row in csv.DictReader(file)]
+    return [{**row, "epoch": int(row["epoch"])} for row in rows]
+
+
+def _write_results(folder: Path, rows: Sequence[dict[str, float]]) -> None:
+    text = io.StringIO()
+    writer = csv.DictWriter(text, fieldnames=list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    write_bytes(folder / RESULTS, text.getvalue().encode())
+
+
+def save_weights(model: keras.Model, path: Path) -> None:
+    """All or nothing: a run that is killed here finds the file of before."""
+    temporary = path.with_name(f"new-{path.name}")
+    model.save_weights(temporary)
+    temporary.replace(path)
+
+
+def _averaged_weights(model: keras.Model) -> Callable[[], None]:
+    """Puts the averaged weights into a model; what is returned puts the others back."""
+    variables = model.trainable_variables
+    kept = [keras.ops.convert_to_numpy(variable) for variable in variables]
+    model.optimizer.finalize_variable_values(variables)
+
+    def put_back() -> None:
+        for variable, value in zip(variables, kept, strict=True):
+            variable.assign(value)
+
+    return put_back

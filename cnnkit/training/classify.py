@@ -1,0 +1,618 @@
+"""Trains a classifier: a folder per class in, a run folder with a `.keras` file out.
+
+The course's transfer learning: with little data only a new softmax is trained, on activations of
+the trained network that are computed once; with more, its last layers too; with much, all of it,
+more slowly than the head; or everything from random weights.
+"""
+
+import hashlib
+import json
+import math
+import zipfile
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import yaml
+
+from cnnkit import __version__
+from cnnkit.data.labelled import (
+    DataReport,
+    LabelledData,
+    LabelledFiles,
+    check_labelled,
+    read_example,
+    read_labelled,
+    without_bad,
+)
+from cnnkit.errors import DataError, DivergenceError, UsageError
+from cnnkit.images import Picture, write_bytes, write_image
+from cnnkit.metrics.classification import (
+    accuracy,
+    confusion_matrix,
+    mean_class_accuracy,
+    worst_mistakes,
+)
+from cnnkit.ops.inference import compile_inference
+from cnnkit.options import AugmentOptions, ClassifyTrainOptions
+from cnnkit.plots import draw_mistakes, encode_figure, plot_confusion, plot_training
+from cnnkit.training._batches import LabelledBatches
+from cnnkit.training._cached_features import FeatureBatches, cache_features, feature_statistics
+from cnnkit.training._classifiers import (
+    TrainableClassifier,
+    build_pretrained,
+    build_untrained,
+    default_shape,
+)
+from cnnkit.training._classify_fit import (
+    BEST_WEIGHTS,
+    Backup,
+    Clock,
+    Guard,
+    Record,
+    best_epoch,
+    build_optimizer,
+    build_schedule,
+    read_results,
+    seconds_of,
+)
+from cnnkit.training._pictures import finished_epochs
+from cnnkit.weights.keras_file import load_keras_file
+
+MODEL_FILE = "model.keras"
+CLASSES_FILE = "classes.txt"
+SETTINGS_FILE = "settings.json"
+ARGS_FILE = "args.yaml"
+
+_STATE = "state"
+# What may differ when a run is taken up again.
+_EXTENDABLE = ("epochs", "time_budget", "patience")
+_NO_RUN = "{} holds no training run; leave out --resume to start one"
+# Examples that statistics of the training data are taken from.
+_SAMPLE = 256
+_SHOWN_MISTAKES = 30
+
+
+@dataclass(frozen=True)
+class ClassifierTraining:
+    """What a training gave.
+
+    Attributes:
+        model: the `.keras` file, with the weights of the best epoch.
+        classes: names of the classes.
+        counts: examples for training, validation and test.
+        epochs: passes over the data that were made, in all runs together.
+        best: the epoch whose weights were kept, from 1.
+        seconds: that the epochs took.
+        weights: number of weights that were trained, and of all.
+        scores: "val" and, where there is a test split, "test" -> accuracy and mean accuracy of
+            the classes, in [0, 1].
+        reason: why the training ended: "epochs", "patience" or "time budget".
+    """
+
+    model: Path
+    classes: tuple[str, ...]
+    counts: tuple[int, int, int]
+    epochs: int
+    best: int
+    seconds: float
+    weights: tuple[int, int]
+    scores: Mapping[str, Mapping[str, float]]
+    reason: str
+
+
+def train_classifier(
+    data: str | Path,
+    output: str | Path,
+    options: ClassifyTrainOptions | None = None,
+    *,
+    resume: bool = False,
+    skip_bad: bool = False,
+    on_note: Callable[[str], None] | None = None,
+    on_progress: Callable[[str, int, int], None] | None = None,
+    on_epoch: Callable[[int, dict], None] | None = None,
+) -> ClassifierTraining:
+    """Trains a classifier, or goes on with a training that was stopped.
+
+    Args:
+        data: a folder per class, a folder of such splits, or a CSV; see `data.read_labelled`.
+        output: run folder: `model.keras` (the best epoch), `args.yaml`, `results.csv`,
+            `curves.png`, `confusion.png`, `mistakes.png`, `report.json`, `classes.txt`, weights of
+            the best and the last epoch, TensorBoard's logs, and the state to go on from.
+        options: see `ClassifyTrainOptions`. What is said there of epochs, patience and time budget
+            may change when a run is taken up again.
+        resume: go on with the run in `output`.
+        skip_bad: leave out files that cannot be read, and training data that is in another split.
+        on_note: takes a line that the user should know.
+        on_progress: called with what is being done, the number of examples done, and of all.
+        on_epoch: called with the epoch's index and its row of `results.csv`.
+
+    Returns:
+        What came out. After Ctrl-C the best so far is written and `KeyboardInterrupt` raised.
+
+    Raises:
+        DataError: no classes, no examples, or files that cannot be read.
+        UsageError: the model does not fit the data, or `output` holds another run.
+        WeightsError: the trained weights that were asked for are not here.
+        DivergenceError: the loss is no finite number; the best so far is kept.
+    """
+    options = options or ClassifyTrainOptions()
+    note = on_note or (lambda text: None)
+    progress = on_progress or (lambda what, done, total: None)
+    folder = Path(output)
+    labelled = read_labelled(
+        data, val_share=options.val_share, per_class=options.per_class, seed=options.seed
+    )
+    _open_run(folder, data, options, labelled, resume)
+    labelled = _checked(labelled, folder, skip_bad, note, progress)
+    keras.utils.set_random_seed(options.seed)
+    run = _Run(labelled, folder, options, note, progress)
+    interrupted, broken = None, None
+    try:
+        reason = run.fit(on_epoch)
+    except KeyboardInterrupt as error:
+        interrupted, reason = error, "Ctrl-C"
+        if not (folder / BEST_WEIGHTS).exists():
+            raise
+    except DivergenceError as error:
+        broken, reason = error, "divergence"
+        if not (folder / BEST_WEIGHTS).exists():
+            raise
+    result = run.finish(reason)
+    if interrupted is not None:
+        note(f"stopped; the best so far is in {result.model}; go on with --resume")
+        raise interrupted
+    if broken is not None:
+        raise DivergenceError(f"{broken}; the best before that is in {result.model}") from None
+    return result
+
+
+def read_run_options(folder: str | Path) -> tuple[str, ClassifyTrainOptions]:
+    """The data and the settings that a run was started with.
+
+    Raises:
+        DataError: the folder holds no run.
+    """
+    path = Path(folder) / ARGS_FILE
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+        options = dict(values["options"])
+        options["augment"] = AugmentOptions(**options["augment"])
+        return values["data"], ClassifyTrainOptions(**options)
+    except FileNotFoundError:
+        raise DataError(
+            f"{folder} holds no training run; leave out --resume to start one"
+        ) from None
+    except (OSError, ValueError, TypeError, KeyError, yaml.YAMLError) as error:
+        reason = str(error).splitlines()[0]
+        raise DataError(f"{path} cannot be read: {reason}") from None
+
+
+def _open_run(
+    folder: Path,
+    data: str | Path,
+    options: ClassifyTrainOptions,
+    labelled: LabelledData,
+    resume: bool,
+) -> None:
+    """Makes the folder of a run, or makes sure that it is the same run."""
+    settings = {
+        "data": str(data),
+        "version": __version__,
+        "data_hash": _data_hash(labelled),
+        "options": asdict(options),
+    }
+    if (folder / ARGS_FILE).exists():
+        if not resume:
+            raise UsageError(f"{folder} holds a run; use --resume to go on, or another -o")
+        _, before = read_run_options(folder)
+        changed = [
+            name
+            for name, value in asdict(before).items()
+            if name not in _EXTENDABLE and value != settings["options"][name]
+        ]
+        if changed:
+            raise UsageError(
+                f"{folder} holds a run with another {', '.join(changed)}; "
+                "leave that out to go on, or give another -o"
+            )
+        stored = yaml.safe_load((folder / ARGS_FILE).read_text(encoding="utf-8"))
+        if stored["data_hash"] != settings["data_hash"]:
+            raise DataError(
+                f"the files of {data} are not those that {folder} was started with; "
+                "give another -o to start anew"
+            )
+    elif resume:
+        raise DataError(_NO_RUN.format(folder))
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DataError(f"{folder} cannot be made: {error.strerror or error}") from None
+    text = yaml.safe_dump(settings, sort_keys=False, allow_unicode=True)
+    write_bytes(folder / ARGS_FILE, text.encode("utf-8", "surrogateescape"))
+
+
+def _data_hash(data: LabelledData) -> str:
+    digest = hashlib.sha256("\n".join(data.classes).encode("utf-8", "surrogateescape"))
+    for split in (data.train, data.val, data.test):
+        if split is not None:
+            # Names below the folder of the class: the data may be moved.
+            names = "\n".join("/".join(Path(path).parts[-2:]) for path in split.paths)
+            digest.update(names.encode("utf-8", "surrogateescape"))
+            digest.update(split.labels.tobytes())
+    return digest.hexdigest()
+
+
+def _checked(
+    data: LabelledData,
+    folder: Path,
+    skip_bad: bool,
+    note: Callable[[str], None],
+    progress: Callable[[str, int, int], None],
+) -> LabelledData:
+    """The data without what is bad, or an error that says what is."""
+    path = folder / "check.json"
+    known = json.loads(path.read_text()) if path.exists() else None
+    report: DataReport = check_labelled(
+        data, known=known, on_progress=lambda done, total: progress("check", done, total)
+    )
+    write_bytes(path, json.dumps(report.files).encode())
+    for line in report.lines():
+        note(line)
+    if skip_bad:
+        return without_bad(data, report)
+    if report.unreadable:
+        bad, reason = report.unreadable[0]
+        more = f" and {len(report.unreadable) - 1} more" if len(report.unreadable) > 1 else ""
+        raise DataError(f"{bad} cannot be read ({reason}){more}; mend it, or use --skip-bad")
+    return data
+
+
+class _Run:
+    """One training: what is built, fed, fitted and written."""
+
+    def __init__(
+        self,
+        data: LabelledData,
+        folder: Path,
+        options: ClassifyTrainOptions,
+        note: Callable[[str], None],
+        progress: Callable[[str, int, int], None],
+    ):
+        self._data, self._folder, self._options = data, folder, options
+        self._note, self._progress = note, progress
+        self._classes = len(data.classes)
+        self._shape = _example_shape(data, options)
+        self._is_head = options.regime == "head"
+        self._policy = _precision(options)
+        self._network = self._build("float32")
+        if self._is_head:
+            self._features = self._cache()
+            mean, variance = feature_statistics(self._features["train"])
+            self._network.set_feature_statistics(mean, variance)
+            self._trainer = self._kept = self._network.head_model()
+        elif self._policy != "float32":
+            mixed = self._build(self._policy)
+            mixed.model.set_weights(self._network.model.get_weights())
+            self._trained_network, self._trainer = mixed, mixed.model
+            self._kept = self._network.model
+        else:
+            self._trained_network = self._network
+            self._trainer = self._kept = self._network.model
+        self.weights = (
+            sum(math.prod(one.shape) for one in self._trainer.trainable_variables),
+            self._network.model.count_params(),
+        )
+        self._tell_what_trains()
+
+    def _build(self, policy: str) -> TrainableClassifier:
+        options = self._options
+        before = keras.config.dtype_policy()
+        keras.config.set_dtype_policy(policy)
+        try:
+            if options.regime == "scratch":
+                # The compact network brings its own.
+                is_compact = options.model == "compact"
+                statistics = None if is_compact else _channel_statistics(self._sample())
+                return build_untrained(
+                    options.model, self._classes, self._shape, options.head_dropout, statistics
+                )
+            network = build_pretrained(
+                options.model, self._classes, self._shape, options.head_dropout
+            )
+        finally:
+            keras.config.set_dtype_policy(before)
+        network.freeze(options.regime)
+        if options.regime != "head" and policy == "float32":
+            see = compile_inference(network.feature_model(), dtype="float32")
+            mean, variance = feature_statistics(see(self._sample())[:, None])
+            network.set_feature_statistics(mean, variance)
+        return network
+
+    def _sample(self) -> np.ndarray:
+        """Some training examples, evenly spread."""
+        paths = self._data.train.paths
+        step = max(1, len(paths) // _SAMPLE)
+        return np.stack([read_example(path, self._shape) for path in paths[::step][:_SAMPLE]])
+
+    def _cache(self) -> dict[str, np.ndarray]:
+        """What the frozen part sees of the splits, by their names."""
+        model = self._network.feature_model()
+        weights = b"".join(np.ascontiguousarray(value).tobytes() for value in model.get_weights())
+        digest = hashlib.sha256(weights).hexdigest()
+        mirrored = self._data.kind == "pictures" and self._options.augment.mirror > 0
+        found = {}
+        for split in ("train", "val", "test"):
+            files = getattr(self._data, split)
+            if files is None or not len(files):
+                continue
+            found[split] = cache_features(
+                model,
+                files,
+                self._folder / "features" / f"{split}.npy",
+                mirrored=mirrored and split == "train",
+                fingerprint=digest,
+                on_progress=lambda done, total: self._progress("look at the data", done, total),
+            )
+        return found
+
+    def _tell_what_trains(self) -> None:
+        trained, total = self.weights
+        options = self._options
+        if options.regime == "scratch":
+            self._note(f"{options.model} from scratch: {total:,} weights, all of them train")
+            return
+        layers = self._network.pretrained
+        frozen = [layer.name for layer in layers if not layer.trainable]
+        begin = f"{frozen[0]} to {frozen[-1]} frozen" if frozen else "nothing frozen"
+        self._note(f"{options.model}: {begin}; {trained:,} of {total:,} weights train")
+        if self._is_head and options.augment != AugmentOptions.off():
+            mirrored = " and its mirror image" if options.augment.mirror else ""
+            self._note(
+                f"each picture{mirrored} goes through the frozen part once; it is not changed "
+                "otherwise: use --transfer last:N or all for augmentation"
+            )
+
+    def _batches(self, split: str, epoch: int = 0) -> keras.utils.PyDataset:
+        options, files = self._options, getattr(self._data, split)
+        is_training = split == "train"
+        settings: dict[str, Any] = {
+            "shuffle": is_training,
+            "seed": options.seed,
+            "epoch": epoch,
+            "class_weights": self._class_weights() if is_training else None,
+        }
+        if self._is_head:
+            features = self._features[split]
+            return FeatureBatches(
+                features, files.labels, self._classes, options.batch_size, **settings
+            )
+        augmented = is_training and self._data.kind == "pictures"
+        return LabelledBatches(
+            files,
+            self._classes,
+            self._shape,
+            options.batch_size,
+            augment=options.augment if augmented else None,
+            **settings,
+        )
+
+    def _class_weights(self) -> np.ndarray | None:
+        if not self._options.class_weights:
+            return None
+        counts = np.bincount(self._data.train.labels, minlength=self._classes)
+        return (len(self._data.train) / (self._classes * np.maximum(counts, 1))).astype(np.float32)
+
+    def _probabilities(self, split: str) -> np.ndarray | None:
+        files = getattr(self._data, split)
+        if files is None or not len(files):
+            return None
+        if self._kept is not self._trainer:
+            self._kept.set_weights(self._trainer.get_weights())
+        return self._kept.predict(self._batches(split), verbose=0)
+
+    def fit(self, on_epoch: Callable[[int, dict], None] | None) -> str:
+        """Trains to the end, from where the run stands; the reason why it ended."""
+        options, folder = self._options, self._folder
+        state = folder / _STATE
+        begin = finished_epochs(state)
+        batches = self._batches("train", begin)
+        steps = options.total_epochs * len(batches)
+        schedule = build_schedule(options, steps)
+        slow = []
+        if not self._is_head:
+            slow = [v for layer in self._trained_network.pretrained for v in layer.variables]
+        is_timed = options.time_budget is not None
+        rate = options.peak_learning_rate if is_timed else schedule
+        optimizer = build_optimizer(options, rate, self._trainer.trainable_variables, slow)
+        self._trainer.compile(
+            optimizer=optimizer,
+            loss=keras.losses.CategoricalCrossentropy(label_smoothing=options.label_smoothing),
+            metrics=["accuracy"],
+            jit_compile=keras.backend.backend() == "jax",
+        )
+        guard = Guard()
+        rows = read_results(folder)[:begin]
+        clock = None
+        callbacks: list[keras.callbacks.Callback] = [guard]
+        if is_timed:
+            clock = Clock(schedule, steps, options.time_budget, seconds_of(rows))
+            callbacks.append(clock)
+        record = Record(
+            folder,
+            self._kept,
+            lambda: self._probabilities("val"),
+            self._data.val.labels,
+            guard,
+            options,
+            begin,
+            True,
+            on_epoch,
+        )
+        callbacks += [
+            record,
+            Backup(folder / _STATE, guard),
+            keras.callbacks.TensorBoard(folder / "tensorboard", write_graph=False),
+        ]
+        is_over = is_timed and rows and seconds_of(rows) >= options.time_budget
+        if begin < options.total_epochs and not is_over:
+            self._trainer.fit(
+                batches,
+                epochs=options.total_epochs,
+                shuffle=False,
+                callbacks=callbacks,
+                verbose=0,
+            )
+        if guard.broken is not None:
+            raise DivergenceError(self._cause(*guard.broken))
+        if is_over or (clock is not None and clock.is_over):
+            return "time budget"
+        return "epochs" if len(record.rows) >= options.total_epochs else "patience"
+
+    def _cause(self, epoch: int, batch: int) -> str:
+        """Why a loss was no finite number, as far as can be seen."""
+        x = self._batches("train", epoch)[batch][0]
+        where = f"the loss is no finite number in epoch {epoch + 1}, step {batch + 1}"
+        if not np.isfinite(x).all():
+            return f"{where}: the data has values that are none; check it for NaN and infinities"
+        rate = self._options.peak_learning_rate
+        return (
+            f"{where}: the data is finite, so the steps are too large; give a --learning-rate "
+            f"below {rate:g}, or --clip-norm 1"
+        )
+
+    def finish(self, reason: str) -> ClassifierTraining:
+        """Writes the model with the best weights, and what there is to say about it."""
+        folder, data = self._folder, self._data
+        rows = read_results(folder)
+        self._kept.load_weights(folder / BEST_WEIGHTS)
+        if self._kept is not self._trainer:
+            self._trainer.set_weights(self._kept.get_weights())
+        names = "".join(f"{name}\n" for name in data.classes).encode("utf-8", "surrogateescape")
+        settings = {"pixels": "unit", "kind": data.kind, "cnnkit": __version__}
+        _write_model(
+            self._network.model,
+            folder / MODEL_FILE,
+            {CLASSES_FILE: names, SETTINGS_FILE: json.dumps(settings).encode()},
+        )
+        write_bytes(folder / CLASSES_FILE, names)
+        scores = {}
+        for split in ("val", "test"):
+            probabilities = self._probabilities(split)
+            if probabilities is None:
+                continue
+            files = getattr(data, split)
+            predicted = probabilities.argmax(axis=1)
+            matrix = confusion_matrix(files.labels, predicted, self._classes)
+            scores[split] = {
+                "accuracy": accuracy(files.labels, predicted),
+                "mean_class_accuracy": mean_class_accuracy(matrix),
+            }
+            end = "" if split == "val" else "-test"
+            figure = plot_confusion(matrix, data.classes)
+            write_bytes(folder / f"confusion{end}.png", encode_figure(figure))
+            if data.kind == "pictures":
+                self._write_mistakes(folder / f"mistakes{end}.png", files, probabilities)
+        self._plot(rows)
+        result = ClassifierTraining(
+            model=folder / MODEL_FILE,
+            classes=data.classes,
+            counts=(len(data.train), len(data.val), len(data.test or ())),
+            epochs=len(rows),
+            best=best_epoch(rows) + 1,
+            seconds=seconds_of(rows),
+            weights=self.weights,
+            scores=scores,
+            reason=reason,
+        )
+        report = {**asdict(result), "model": MODEL_FILE, "options": asdict(self._options)}
+        write_bytes(folder / "report.json", json.dumps(report, indent=1).encode())
+        return result
+
+    def _write_mistakes(self, path: Path, files: LabelledFiles, probabilities: np.ndarray) -> None:
+        worst = worst_mistakes(probabilities, files.labels, _SHOWN_MISTAKES)
+        path.unlink(missing_ok=True)
+        if not len(worst):
+            return
+        names, predicted = self._data.classes, probabilities.argmax(axis=1)
+        shape = (*self._shape[:2], 3)
+        sheet = draw_mistakes(
+            [read_example(files.paths[i], shape) for i in worst],
+            [names[files.labels[i]] for i in worst],
+            [names[predicted[i]] for i in worst],
+            [float(probabilities[i, predicted[i]]) for i in worst],
+        )
+        write_image(path, Picture(sheet.astype(np.float32) / 255.0))
+
+    def _plot(self, rows: list[dict[str, float]]) -> None:
+        curves = {
+            name: [row[name] for row in rows]
+            for name in rows[0]
+            if name not in ("epoch", "seconds")
+        }
+        figure = plot_training([row["epoch"] + 1 for row in rows], curves)
+        write_bytes(self._folder / "curves.png", encode_figure(figure))
+
+
+def _example_shape(data: LabelledData, options: ClassifyTrainOptions) -> tuple[int, ...]:
+    """What all examples are brought to, channels last."""
+    if data.kind == "arrays":
+        if options.model == "compact" or options.size is not None:
+            raise UsageError(
+                f"{options.model} takes pictures, and --size is for pictures; for arrays use "
+                "--model convnet1d (signals) or convnet3d (volumes)"
+            )
+        first = np.load(data.train.paths[0], mmap_mode="r", allow_pickle=False)
+        axes = {"convnet1d": 1, "convnet3d": 3}.get(options.model, 2)
+        shape = tuple(first.shape)
+        return (*shape, 1) if len(shape) == axes else shape
+    if options.model in ("convnet1d", "convnet3d"):
+        raise UsageError(f"{options.model} takes arrays (.npy), not pictures; use --model compact")
+    if options.model.endswith(".keras"):
+        shape = tuple(load_keras_file(options.model, "--model").inputs[0].shape[1:])
+    else:
+        shape = default_shape(options.model)
+    if options.size is not None:
+        shape = (options.size, options.size, shape[-1])
+    if None in shape:
+        raise UsageError(f"{options.model} takes pictures of any size; say which with --size")
+    return shape
+
+
+def _precision(options: ClassifyTrainOptions) -> str:
+    """The policy to train with: 16 bits where a GPU is faster with them, or where asked for."""
+    has_gpu = any(not name.startswith("cpu") for name in _devices())
+    if options.regime == "head" or options.mixed_precision == "off":
+        return "float32"
+    if has_gpu:
+        return "mixed_float16"
+    return "mixed_bfloat16" if options.mixed_precision == "on" else "float32"
+
+
+def _devices() -> list[str]:
+    try:
+        return [str(name).lower() for name in keras.distribution.list_devices()]
+    except AttributeError:
+        return ["cpu"]
+
+
+def _channel_statistics(sample: np.ndarray) -> tuple[list[float], list[float]]:
+    """Mean and standard deviation of each channel of examples `(N, ..., channels)`."""
+    flat = sample.reshape(-1, sample.shape[-1]).astype(np.float64)
+    if not np.isfinite(flat).all():
+        raise DataError("the training data has values that are no numbers; check it for NaN")
+    deviation = np.maximum(flat.std(axis=0), 1e-6)
+    return flat.mean(axis=0).tolist(), deviation.tolist()
+
+
+def _write_model(model: keras.Model, path: Path, files: Mapping[str, bytes]) -> None:
+    """A `.keras` file, which is a ZIP archive, with more files in it; all or nothing."""
+    temporary = path.with_name(f"new-{path.name}")
+    model.save(temporary)
+    with zipfile.ZipFile(temporary, "a") as archive:
+        for name, content in files.items():
+            archive.writestr(name, content)
+    temporary.replace(path)
