@@ -7,6 +7,7 @@ with `figure.savefig("roc.png")`, or as .svg or .pdf.
 from cnnkit.plots._style import encode_figure
 from cnnkit.plots._tiles import draw_tiles
 from cnnkit.plots.architecture import plot_architecture
+from cnnkit.plots.augmentation import draw_augmented
 from cnnkit.plots.classification import draw_mistakes, plot_calibration, plot_confusion
 from cnnkit.plots.filtering import plot_filtering
 from cnnkit.plots.pictures import draw_labels, draw_sheet
@@ -19,6 +20,7 @@ from cnnkit.plots.views import color_map, kernel_picture, plot_class_map, plot_u
 __all__ = [
     "FacePanel",
     "color_map",
+    "draw_augmented",
     "draw_labels",
     "draw_mistakes",
     "draw_sheet",
