@@ -1,7 +1,6 @@
 """Classifiers, the names of their classes, and maps of what speaks for a class."""
 
 import difflib
-import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,18 +9,12 @@ from typing import Any
 import keras
 import numpy as np
 
-from cnnkit import weights as weights_table
-from cnnkit.errors import DataError, UsageError
-from cnnkit.models.vgg import VGG16_CONVOLUTIONS, VGG19_CONVOLUTIONS, build_vgg_classifier
-from cnnkit.models.vgg import load_imagenet_weights as load_vgg
+from cnnkit.errors import UsageError
 from cnnkit.ops.heatmaps import spread_map
-from cnnkit.options import CLASSIFIERS, DEFAULT_CLASSIFIER
-from cnnkit.pipelines._networks import ViewedNetwork, load_viewed_network, view_model
+from cnnkit.pipelines._classifier_model import load_classifier_model
+from cnnkit.pipelines._networks import ViewedNetwork, view_model
 from cnnkit.results import ClassMap
-from cnnkit.weights.keras_file import load_keras_file
 
-# One name a line, in the order of the outputs: beside a model, or inside its .keras file.
-CLASSES_FILE = "classes.txt"
 LONG_SIDE = 512
 _BEST = 5
 
@@ -76,80 +69,22 @@ class Classifier:
 def load_classifier(
     model: str | None = None, *, pixels: str = "unit", classes: str | Path | None = None
 ) -> Classifier:
-    """Loads a trained classifier.
+    """Loads a trained classifier of pictures to look into.
 
     Args:
-        model: "vgg16" or "vgg19" with Keras' weights, fetched by the user, or a `.keras` file.
-        pixels: what a file's network expects, see `load_viewed_network`.
-        classes: file with the names of the classes, one a line. By default `classes.txt` inside a
-            `.keras` file or beside it.
+        model: see `load_classifier_model`.
+        pixels: what a file's network expects, where the file does not say so.
+        classes: file with the names of the classes.
 
     Raises:
-        UsageError: an unknown name, or a network that gives no score for each class.
+        UsageError: an unknown name, or a network that gives no score for each class, or that takes
+            no pictures.
         WeightsError: the weights are not here.
         DataError: the names do not fit the network.
     """
-    model = model or DEFAULT_CLASSIFIER
-    if model is None:
-        raise UsageError("no classifier is given; use --model with a .keras file, vgg16 or vgg19")
-    names = _read_names(Path(classes)) if classes is not None else ()
-    if model.endswith(".keras"):
-        network = load_viewed_network(model, pixels)
-        names = names or _own_names(Path(model))
-    elif model in CLASSIFIERS:
-        network, own = _load_known(model)
-        names = names or own
-    else:
-        raise UsageError(
-            f"there is no classifier named {model!r}; use a .keras file or one of: "
-            f"{', '.join(CLASSIFIERS)}"
-        )
-    shape = tuple(network.model.outputs[0].shape)
-    if len(shape) != 2:
-        raise UsageError(f"{network.name} is no classifier: its output has the shape {shape[1:]}")
-    if names and len(names) != shape[-1]:
-        raise DataError(
-            f"{network.name} has {shape[-1]} classes but there are {len(names)} names; "
-            "give --classes a file with one name a line, in the order of the outputs"
-        )
-    return Classifier(network, names)
-
-
-def _load_known(name: str) -> tuple[ViewedNetwork, tuple[str, ...]]:
-    if name in ("vgg16", "vgg19"):
-        # Looked for first: a network of 140 million weights is not built in vain.
-        path = weights_table.locate(f"{name}-classifier")
-        convolutions = VGG16_CONVOLUTIONS if name == "vgg16" else VGG19_CONVOLUTIONS
-        model = build_vgg_classifier(convolutions, name=name)
-        load_vgg(model, path)
-        return view_model(model, name, weights_table.fingerprint(path)), ()
-    path = weights_table.locate(name)
-    model = load_keras_file(path, "--model")
-    return view_model(model, name, weights_table.fingerprint(path)), _own_names(path)
-
-
-def _own_names(path: Path) -> tuple[str, ...]:
-    """Names inside a .keras file, which is a ZIP archive, or in a file beside it."""
-    with zipfile.ZipFile(path) as archive:
-        if CLASSES_FILE in archive.namelist():
-            return _names(archive.read(CLASSES_FILE), f"{path}/{CLASSES_FILE}")
-    beside = path.parent / CLASSES_FILE
-    return _read_names(beside) if beside.is_file() else ()
-
-
-def _read_names(path: Path) -> tuple[str, ...]:
-    try:
-        return _names(path.read_bytes(), str(path))
-    except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror or error}") from None
-
-
-def _names(data: bytes, source: str) -> tuple[str, ...]:
-    try:
-        lines = data.decode("utf-8-sig").splitlines()
-    except UnicodeDecodeError:
-        raise DataError(f"{source} is not a UTF-8 text file; give one name a line") from None
-    return tuple(line.strip() for line in lines if line.strip())
+    trained = load_classifier_model(model, pixels=pixels, classes=classes)
+    network = view_model(trained.model, trained.name, trained.hash, trained.pixels)
+    return Classifier(network, trained.names)
 
 
 def class_target(index: int) -> Target:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from cnnkit.errors import DataError, UsageError, WeightsError
-from cnnkit.pipelines import _class_maps
+from cnnkit.pipelines import _classifier_files, _classifier_model
 from cnnkit.pipelines._class_maps import load_classifier
 from cnnkit.weights import _registry, fingerprint
 
@@ -77,10 +77,32 @@ def test_what_is_no_classifier_is_refused(tmp_path):
     keras.Model(inputs, keras.layers.Conv2D(2, 3)(inputs)).save(path)
     with pytest.raises(UsageError, match=r"maps\.keras is no classifier: its output has the shape"):
         load_classifier(str(path))
-    with pytest.raises(UsageError, match=r"no classifier named 'compact'; use a \.keras file or"):
+    with pytest.raises(UsageError, match="no classifier named 'compact'; use the folder of"):
         load_classifier("compact")
     with pytest.raises(UsageError, match="no classifier is given; use --model with"):
         load_classifier()
+
+
+def test_the_folder_of_a_run_is_its_model(file, tmp_path):
+    run = tmp_path / "run7"
+    run.mkdir()
+    with pytest.raises(WeightsError, match=r"run7 holds no model\.keras; give --model the folder"):
+        load_classifier(str(run))
+    file.rename(run / "model.keras")
+    with zipfile.ZipFile(run / "model.keras", "a") as archive:
+        archive.writestr("classes.txt", "ant\nbee\ncat\n")
+        archive.writestr("settings.json", '{"pixels": "byte", "kind": "pictures"}')
+    classifier = load_classifier(str(run))
+    assert classifier.network.name == "run7"
+    assert classifier.names == ("ant", "bee", "cat")
+    # What the file says of its pixels counts: bytes.
+    image = np.full((1, 8, 8, 3), 0.5, np.float32)
+    model = keras.models.load_model(run / "model.keras")
+    np.testing.assert_allclose(
+        classifier.network.model(image), model(image * 255), rtol=1e-4, atol=1e-6
+    )
+    with pytest.raises(WeightsError, match=r"runs/none does not exist; give --model the folder"):
+        load_classifier("runs/none")
 
 
 @pytest.mark.parametrize("name", ["vgg16", "vgg19"])
@@ -101,8 +123,9 @@ def test_a_new_classifier_is_an_entry_in_the_table_and_a_name(file, monkeypatch)
         digest=fingerprint(file),
     )
     monkeypatch.setattr(_registry, "ENTRIES", (*_registry.ENTRIES, entry))
-    monkeypatch.setattr(_class_maps, "CLASSIFIERS", ("small",))
-    monkeypatch.setattr(_class_maps, "DEFAULT_CLASSIFIER", "small")
+    for module in (_classifier_files, _classifier_model):
+        monkeypatch.setattr(module, "CLASSIFIERS", ("small",))
+    monkeypatch.setattr(_classifier_model, "DEFAULT_CLASSIFIER", "small")
     classifier = load_classifier()
     assert classifier.network.name == "small"
     assert classifier.names == ("ant", "bee", "cat")

@@ -1,0 +1,109 @@
+"""Files of trained classifiers, without Keras: where the model is, and what it says of itself."""
+
+import json
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from cnnkit.errors import DataError, WeightsError
+from cnnkit.options import CLASSIFIERS
+
+# Of the folder of a run: its best weights.
+MODEL_FILE = "model.keras"
+# One name a line, in the order of the outputs: beside a model, or inside its .keras file.
+CLASSES_FILE = "classes.txt"
+# Inside a .keras file: what the model expects of its input.
+SETTINGS_FILE = "settings.json"
+
+PICTURES, ARRAYS = "pictures", "arrays"
+
+
+@dataclass(frozen=True)
+class ClassifierFile:
+    """A `.keras` file and what it says of itself.
+
+    Attributes:
+        path: of the file.
+        name: for people; of a run the name of its folder.
+        classes: their names; empty where they are not known.
+        kind: "pictures" or "arrays".
+        pixels: what it expects of pictures, see `load_viewed_network`; None where it does not say.
+    """
+
+    path: Path
+    name: str
+    classes: tuple[str, ...]
+    kind: str
+    pixels: str | None
+
+
+def find_classifier_file(model: str) -> ClassifierFile | None:
+    """The file that a user means by a run folder or a `.keras` file; None for a known name.
+
+    Raises:
+        WeightsError: there is no such folder or file, or no model in it.
+        DataError: what the file says of itself cannot be read.
+    """
+    path = Path(model)
+    if model in CLASSIFIERS:
+        return None
+    if path.is_dir():
+        path /= MODEL_FILE
+        if not path.is_file():
+            raise WeightsError(
+                f"{model} holds no {MODEL_FILE}; give --model the folder of a training run"
+            )
+        name = path.resolve().parent.name
+    elif model.endswith(".keras"):
+        if not path.is_file():
+            raise WeightsError(f"{path} does not exist; give --model a .keras file or a name")
+        name = path.name
+    elif not ("/" in model or "\\" in model):
+        return None
+    else:
+        raise WeightsError(f"{model} does not exist; give --model the folder of a training run")
+    kind, pixels = PICTURES, None
+    for data in _inside(path, SETTINGS_FILE):
+        try:
+            settings = json.loads(data)
+            kind, pixels = settings.get("kind", PICTURES), settings.get("pixels")
+        except (ValueError, AttributeError):
+            raise DataError(f"{path}/{SETTINGS_FILE} is damaged; train or copy it again") from None
+    return ClassifierFile(path, name, own_names(path), kind, pixels)
+
+
+def own_names(path: Path) -> tuple[str, ...]:
+    """Names of the classes inside a `.keras` file, or in a file beside it."""
+    for data in _inside(path, CLASSES_FILE):
+        return _names(data, f"{path}/{CLASSES_FILE}")
+    beside = path.parent / CLASSES_FILE
+    return read_names(beside) if beside.is_file() else ()
+
+
+def read_names(path: Path) -> tuple[str, ...]:
+    """Names of classes, one a line.
+
+    Raises:
+        DataError: the file cannot be read.
+    """
+    try:
+        return _names(path.read_bytes(), str(path))
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror or error}") from None
+
+
+def _inside(path: Path, name: str) -> tuple[bytes, ...]:
+    """A file of a .keras file, which is a ZIP archive; nothing where it has none."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return (archive.read(name),) if name in archive.namelist() else ()
+    except (OSError, zipfile.BadZipFile) as error:
+        raise WeightsError(f"{path} cannot be loaded as a Keras model: {error}") from None
+
+
+def _names(data: bytes, source: str) -> tuple[str, ...]:
+    try:
+        lines = data.decode("utf-8-sig").splitlines()
+    except UnicodeDecodeError:
+        raise DataError(f"{source} is not a UTF-8 text file; give one name a line") from None
+    return tuple(line.strip() for line in lines if line.strip())

@@ -1,0 +1,119 @@
+"""Trained classifiers by name, from a file or from the folder of a run."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import keras
+
+from cnnkit import weights as weights_table
+from cnnkit.errors import DataError, UsageError
+from cnnkit.models.vgg import VGG16_CONVOLUTIONS, VGG19_CONVOLUTIONS, build_vgg_classifier
+from cnnkit.models.vgg import load_imagenet_weights as load_vgg
+from cnnkit.options import CLASSIFIERS, DEFAULT_CLASSIFIER
+from cnnkit.pipelines._classifier_files import (
+    PICTURES,
+    find_classifier_file,
+    own_names,
+    read_names,
+)
+from cnnkit.weights.keras_file import load_keras_file
+
+
+@dataclass(frozen=True, eq=False)
+class ClassifierModel:
+    """A classifier as it was trained.
+
+    Attributes:
+        model: `(batch, ...)` -> `(batch, classes)`.
+        names: of the classes; empty where they are not known.
+        kind: "pictures" or "arrays".
+        pixels: what it expects of pictures: "unit" [0, 1], "byte" [0, 255] or "signed" [-1, 1].
+        name: for people.
+        hash: SHA-256 of its file.
+    """
+
+    model: keras.Model
+    names: tuple[str, ...]
+    kind: str
+    pixels: str
+    name: str
+    hash: str
+
+    @property
+    def input_shape(self) -> tuple[int | None, ...]:
+        """Of one example; None for axes of any size."""
+        return tuple(self.model.inputs[0].shape[1:])
+
+    @property
+    def classes(self) -> int:
+        """Their number."""
+        return self.model.outputs[0].shape[-1]
+
+    def label(self, index: int) -> str:
+        """Name of a class, or its number in words."""
+        return self.names[index] if self.names else f"class {index}"
+
+
+def load_classifier_model(
+    model: str | None = None, *, pixels: str = "unit", classes: str | Path | None = None
+) -> ClassifierModel:
+    """Loads a trained classifier.
+
+    Args:
+        model: the folder of a run, a `.keras` file, or "vgg16" or "vgg19" with Keras' weights,
+            fetched by the user.
+        pixels: what a file's network expects, where the file does not say so.
+        classes: file with the names of the classes, one a line. By default `classes.txt` inside a
+            `.keras` file or beside it.
+
+    Raises:
+        UsageError: an unknown name, or a network that gives no score for each class.
+        WeightsError: the weights are not here.
+        DataError: the names do not fit the network.
+    """
+    model = model or DEFAULT_CLASSIFIER
+    if model is None:
+        raise UsageError(
+            "no classifier is given; use --model with the folder of a run, a .keras file, vgg16 or "
+            "vgg19"
+        )
+    names = read_names(Path(classes)) if classes is not None else ()
+    file = find_classifier_file(model)
+    if file is not None:
+        loaded = load_keras_file(file.path, "--model")
+        digest, name, kind = weights_table.fingerprint(file.path), file.name, file.kind
+        own, pixels = file.classes, file.pixels or pixels
+    elif model in CLASSIFIERS:
+        loaded, digest, own = _load_known(model)
+        name, kind, pixels = model, PICTURES, "unit"
+    else:
+        raise UsageError(
+            f"there is no classifier named {model!r}; use the folder of a run, a .keras file or "
+            f"one of: {', '.join(CLASSIFIERS)}"
+        )
+    names = names or own
+    outputs = getattr(loaded, "outputs", None) or ()
+    if len(getattr(loaded, "inputs", None) or ()) != 1 or len(outputs) != 1:
+        raise UsageError(f"{name} is no classifier: it must have one input and one output")
+    shape = tuple(outputs[0].shape)
+    if len(shape) != 2:
+        raise UsageError(f"{name} is no classifier: its output has the shape {shape[1:]}")
+    if names and len(names) != shape[-1]:
+        raise DataError(
+            f"{name} has {shape[-1]} classes but there are {len(names)} names; "
+            "give --classes a file with one name a line, in the order of the outputs"
+        )
+    loaded.trainable = False
+    return ClassifierModel(loaded, names, kind, pixels, name, digest)
+
+
+def _load_known(name: str) -> tuple[keras.Model, str, tuple[str, ...]]:
+    if name in ("vgg16", "vgg19"):
+        # Looked for first: a network of 140 million weights is not built in vain.
+        path = weights_table.locate(f"{name}-classifier")
+        convolutions = VGG16_CONVOLUTIONS if name == "vgg16" else VGG19_CONVOLUTIONS
+        model = build_vgg_classifier(convolutions, name=name)
+        load_vgg(model, path)
+        return model, weights_table.fingerprint(path), ()
+    path = weights_table.locate(name)
+    return load_keras_file(path, "--model"), weights_table.fingerprint(path), own_names(path)
