@@ -27,7 +27,11 @@ class Source:
     relative: Path
 
 
-def find_sources(arguments: Sequence[str], recursive: bool = False) -> list[Source]:
+def find_sources(
+    arguments: Sequence[str],
+    recursive: bool = False,
+    suffixes: tuple[str, ...] = READABLE_SUFFIXES,
+) -> list[Source]:
     """Expands files, folders, globs, "-" and "@list.txt" into sources, in order.
 
     A file that does not exist is kept: reading it fails with its own line and the batch goes on.
@@ -35,6 +39,7 @@ def find_sources(arguments: Sequence[str], recursive: bool = False) -> list[Sour
     Args:
         arguments: what the user typed.
         recursive: look into subfolders of folders too.
+        suffixes: of the files that are taken from folders.
 
     Returns:
         Sources, each file once.
@@ -54,7 +59,7 @@ def find_sources(arguments: Sequence[str], recursive: bool = False) -> list[Sour
     found: dict[str, Source] = {}
     for argument in arguments:
         try:
-            expanded = _expand(argument, recursive, ())
+            expanded = _expand(argument, recursive, suffixes, ())
         except OSError as error:
             raise ImageError(f"{argument} cannot be read: {error.strerror or error}") from None
         for source in expanded:
@@ -109,7 +114,7 @@ def _walk(folder: Path, recursive: bool) -> Iterator[Path]:
             for entry in entries
             # A link to a folder may lead round in a circle; `glob` does not follow it either.
             if (is_folder := recursive and entry.is_dir(follow_symlinks=False))
-            or (_is_picture(entry.name) and entry.is_file())
+            or (_is_wanted(entry.name, READABLE_SUFFIXES) and entry.is_file())
         )
     for name, is_folder in found:
         if not is_folder:
@@ -120,7 +125,9 @@ def _walk(folder: Path, recursive: bool) -> Iterator[Path]:
             yield from _walk(folder / name, recursive)
 
 
-def _expand(argument: str, recursive: bool, lists: tuple[Path, ...]) -> Iterable[Source]:
+def _expand(
+    argument: str, recursive: bool, suffixes: tuple[str, ...], lists: tuple[Path, ...]
+) -> Iterable[Source]:
     if not argument:
         raise UsageError("a picture's name is empty; is a variable in the command not set?")
     path = Path(argument)
@@ -133,10 +140,10 @@ def _expand(argument: str, recursive: bool, lists: tuple[Path, ...]) -> Iterable
         return [
             source
             for line in _read_list(listed)
-            for source in _expand(line, recursive, (*lists, listed))
+            for source in _expand(line, recursive, suffixes, (*lists, listed))
         ]
     if path.is_dir():
-        return _pictures_below(path, recursive)
+        return _pictures_below(path, recursive, suffixes)
     if any(character in argument for character in _WILDCARDS) and not path.exists():
         return _matches(path)
     return [Source(argument, Path(path.name))]
@@ -168,24 +175,27 @@ def _read_list(path: Path) -> list[str]:
     return [name for name in names if name and not name.startswith("#")]
 
 
-def _pictures_below(folder: Path, recursive: bool) -> list[Source]:
+def _pictures_below(folder: Path, recursive: bool, suffixes: tuple[str, ...]) -> list[Source]:
     pattern = "**/*" if recursive else "*"
     pictures = sorted(
-        path for path in folder.glob(pattern) if _is_picture(path.name) and path.is_file()
+        path for path in folder.glob(pattern) if _is_wanted(path.name, suffixes) and path.is_file()
     )
     if not pictures:
-        raise _no_pictures(folder, recursive)
+        raise _no_pictures(folder, recursive, suffixes)
     return [Source(str(path), path.relative_to(folder)) for path in pictures]
 
 
-def _is_picture(name: str) -> bool:
+def _is_wanted(name: str, suffixes: tuple[str, ...]) -> bool:
     # macOS leaves a "._a.jpg" beside each "a.jpg" on foreign disks.
-    return Path(name).suffix.lower() in READABLE_SUFFIXES and not name.startswith(".")
+    return Path(name).suffix.lower() in suffixes and not name.startswith(".")
 
 
-def _no_pictures(folder: Path, recursive: bool) -> ImageError:
+def _no_pictures(
+    folder: Path, recursive: bool, suffixes: tuple[str, ...] = READABLE_SUFFIXES
+) -> ImageError:
     hint = "" if recursive else " (use -r to look into its folders)"
-    return ImageError(f"{folder} holds no pictures{hint}")
+    what = "pictures" if suffixes == READABLE_SUFFIXES else f"files in {', '.join(suffixes)}"
+    return ImageError(f"{folder} holds no {what}{hint}")
 
 
 def plan_outputs(

@@ -214,3 +214,12 @@ def test_a_stream_of_an_empty_folder_is_one_line_too():
         list(stream_sources(["empty"]))
     with pytest.raises(UsageError, match="no pictures given"):
         list(stream_sources([]))
+
+
+def test_other_kinds_of_files_are_taken_where_asked_for(tmp_path):
+    (tmp_path / "a.npy").touch()
+    (tmp_path / "b.jpg").touch()
+    [found] = find_sources([str(tmp_path)], suffixes=(".npy",))
+    assert found.path == str(tmp_path / "a.npy")
+    with pytest.raises(ImageError, match=r"holds no files in \.wav"):
+        find_sources([str(tmp_path)], recursive=True, suffixes=(".wav",))
