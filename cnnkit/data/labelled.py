@@ -433,9 +433,9 @@ def check_labelled(
                 return dict(before)
             content = Path(path).read_bytes()
         except FileNotFoundError:
-            return {"error": "it does not exist"}
+            return {"error": "does not exist"}
         except OSError as error:
-            return {"error": f"it cannot be read: {error.strerror or error}"}
+            return {"error": f"cannot be read: {error.strerror or error}"}
         seen["sha256"] = hashlib.sha256(content).hexdigest()
         try:
             return {**seen, "shape": list(inspect(content, path))}
@@ -499,7 +499,7 @@ def _report(data: LabelledData, files: dict[str, dict[str, Any]]) -> DataReport:
         usual = max(shapes, key=lambda shape: (shapes[shape], shape), default=())
         for path, one in files.items():
             if "shape" in one and tuple(one["shape"]) != usual:
-                unreadable[path] = f"its shape is {tuple(one['shape'])}, that of most is {usual}"
+                unreadable[path] = f"has the shape {tuple(one['shape'])}, most have {usual}"
     else:
         for path, one in files.items():
             if "shape" in one:
