@@ -33,8 +33,8 @@ def draw_augmented(
     Example:
 
     >>> picture = np.zeros((8, 8, 3), np.uint8)
-    >>> draw_augmented([picture], [[picture / 255.0] * 2], cell=64).shape
-    (114, 248, 3)
+    >>> draw_augmented([picture], [[picture / 255.0] * 3], cell=64).shape
+    (114, 318, 3)
     """
     from PIL import Image, ImageDraw
 
