@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from cnnkit.data.gallery import Gallery
     from cnnkit.options import FaceOptions, StylizeOptions
+    from cnnkit.pipelines.classify import classify
     from cnnkit.pipelines.faces import FaceBook
     from cnnkit.pipelines.stylize import Stylizer, stylize
     from cnnkit.pipelines.verify import Verifier, verify
     from cnnkit.results import (
+        Classification,
         IdentifiedFace,
         StylizeProgress,
         StylizeResult,
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
+    "Classification": "cnnkit.results",
     "FaceBook": "cnnkit.pipelines.faces",
     "FaceOptions": "cnnkit.options",
     "Gallery": "cnnkit.data.gallery",
@@ -33,11 +36,13 @@ _HOMES = {
     "Stylizer": "cnnkit.pipelines.stylize",
     "Verifier": "cnnkit.pipelines.verify",
     "VerifyResult": "cnnkit.results",
+    "classify": "cnnkit.pipelines.classify",
     "stylize": "cnnkit.pipelines.stylize",
     "verify": "cnnkit.pipelines.verify",
 }
 
 __all__ = [
+    "Classification",
     "FaceBook",
     "FaceOptions",
     "Gallery",
@@ -48,6 +53,7 @@ __all__ = [
     "Stylizer",
     "Verifier",
     "VerifyResult",
+    "classify",
     "stylize",
     "verify",
 ]

@@ -485,6 +485,40 @@ class ClassMap:
     model: str
 
 
+@dataclass(frozen=True)
+class ClassScore:
+    """A class and how probable it is.
+
+    Attributes:
+        label: name of the class, or "class 3" without one.
+        class_id: its index among the outputs of the network.
+        score: its probability, in [0, 1].
+    """
+
+    label: str
+    class_id: int
+    score: float
+
+
+@dataclass(frozen=True)
+class Classification:
+    """What a picture shows.
+
+    Attributes:
+        source: path of the picture, or "-".
+        best: the most probable classes, best first.
+        size: height and width of the upright picture, in pixels; None of an array.
+        model: name of the classifier.
+        ms: time spent.
+    """
+
+    source: str
+    best: tuple[ClassScore, ...]
+    size: tuple[int, int] | None
+    model: str
+    ms: Milliseconds
+
+
 @dataclass(frozen=True, eq=False)
 class ConfidenceCalibration:
     """Whether a classifier is right as often as its probabilities say.
@@ -503,6 +537,71 @@ class ConfidenceCalibration:
     counts: Any
     confidences: Any
     accuracies: Any
+
+
+@dataclass(frozen=True, eq=False)
+class ClassEvaluation:
+    """How good a classifier is on labelled examples.
+
+    Attributes:
+        examples: number of those that could be read.
+        failed: number of those that could not; they count nowhere.
+        accuracy: share that is right.
+        interval: its 95 % confidence interval (Wilson).
+        mean_class_accuracy: mean of the classes' own accuracies.
+        top_5_accuracy: share whose class is among the five most probable.
+        log_loss: mean of -log p(true class), in nats.
+        calibration: whether the probabilities are as often right as they say.
+        scores: `metrics.classification.ClassScores` of the classifier's classes.
+        confusion: int64 `(C, C)`, true classes down, predicted ones across.
+        names: of the C classes.
+        split: the part of the data, such as "test".
+        model: name of the classifier.
+        sources: path of each example.
+        labels: int64 `(examples,)`, index of its class.
+        probabilities: float32 `(examples, C)`.
+    """
+
+    examples: int
+    failed: int
+    accuracy: float
+    interval: tuple[float, float]
+    mean_class_accuracy: float
+    top_5_accuracy: float
+    log_loss: float
+    calibration: ConfidenceCalibration
+    scores: Any
+    confusion: Any
+    names: tuple[str, ...]
+    split: str
+    model: str
+    sources: tuple[str, ...]
+    labels: Any
+    probabilities: Any
+
+
+@dataclass(frozen=True)
+class ExportedModel:
+    """A classifier in another format.
+
+    Attributes:
+        path: of the file or folder.
+        format: "keras", "savedmodel", "onnx" or "tflite".
+        size: in bytes.
+        largest_difference: between the probabilities of both on random inputs; None where nothing
+            was there to run it.
+        input_shape: without the batch; None for axes of any size.
+        classes_path: of the names of the classes; None where they are not known.
+        model: name of the classifier.
+    """
+
+    path: str
+    format: str
+    size: int
+    largest_difference: float | None
+    input_shape: tuple[int | None, ...]
+    classes_path: str | None
+    model: str
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,6 +8,7 @@ import typer.core
 
 import cnnkit
 from cnnkit.cli import (
+    classify,
     doctor,
     embed,
     evaluate,
@@ -55,6 +56,7 @@ app.command("stylize")(stylize.stylize)
 app.command("verify")(verify.verify)
 app.add_typer(faces.app, name="faces")
 app.command("embed")(embed.embed)
+app.command("classify")(classify.classify)
 visualize.app.command("units")(visualize_units.units)
 visualize.app.command("activations")(visualize_views.activations)
 visualize.app.command("filters")(visualize_views.filters)

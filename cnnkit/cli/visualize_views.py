@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cnnkit.cli._classifier import Classes, Classifier, check_classifier
 from cnnkit.cli._options import OUTPUT_PANEL, Device, Json, Overwrite, Quiet, Seed, Threads, Verbose
 from cnnkit.cli._visualize import (
     Figure,
@@ -22,7 +23,7 @@ from cnnkit.cli._visualize import (
 )
 from cnnkit.console import Console
 from cnnkit.errors import ExitCode, UsageError
-from cnnkit.options import CLASSIFIERS, DEFAULT_CLASSIFIER, MaximizeOptions
+from cnnkit.options import DEFAULT_CLASSIFIER, MaximizeOptions
 from cnnkit.results import SCHEMA, Record
 
 if TYPE_CHECKING:
@@ -35,15 +36,6 @@ _MAXIMIZE = MaximizeOptions()
 # Filters that fit on one sheet.
 _MOST_FILTERS = 256
 
-Classifier = Annotated[
-    str | None,
-    typer.Option(
-        "--model",
-        metavar="NAME|FILE.keras",
-        help=f"A classifier: {', '.join(CLASSIFIERS)}, or a Keras model.",
-        show_default=DEFAULT_CLASSIFIER or "none: to be given",
-    ),
-]
 ClassName = Annotated[
     str | None,
     typer.Option(
@@ -51,14 +43,6 @@ ClassName = Annotated[
         metavar="NAME|INDEX",
         help="What to look for.",
         show_default="the class with the highest score",
-    ),
-]
-Classes = Annotated[
-    Path | None,
-    typer.Option(
-        metavar="FILE",
-        help="Names of the classes, one a line, in the order of the outputs.",
-        show_default="classes.txt in or beside the model",
     ),
 ]
 MapFile = Annotated[
@@ -448,7 +432,7 @@ def gradcam(
     console = Console(quiet=quiet, verbose=verbose)
     path = figure_path(image, "gradcam", output, overwrite)
     _check_map(map_file, overwrite)
-    _check_classifier(model)
+    check_classifier(model)
     with failures_as_records(console, json, image):
         picture = _prepare(image, threads, verbose, device)
         from cnnkit.pipelines.visualize_gradcam import visualize_gradcam
@@ -505,7 +489,7 @@ def occlusion(
     console = Console(quiet=quiet, verbose=verbose)
     path = figure_path(image, "occlusion", output, overwrite)
     _check_map(map_file, overwrite)
-    _check_classifier(model)
+    check_classifier(model)
     with failures_as_records(console, json, image):
         picture = _prepare(image, threads, verbose, device)
         from cnnkit.pipelines.visualize_occlusion import visualize_occlusion
@@ -540,19 +524,6 @@ def _prepare(image: str, threads: int | None, verbose: bool, device: str) -> "Pi
     picture = read_picture(image)
     configure(threads=threads, verbose=verbose, device=device)
     return picture
-
-
-def _check_classifier(model: str | None) -> None:
-    """Says at once what is wrong with a name, before Keras is imported."""
-    if model is None:
-        raise UsageError(
-            "no classifier comes with cnnkit yet: give --model FILE.keras, or --model "
-            f"{CLASSIFIERS[0]} after: cnnkit weights fetch {CLASSIFIERS[0]}-classifier"
-        )
-    if model in ("vgg16", "vgg19"):
-        from cnnkit.weights import locate
-
-        locate(f"{model}-classifier")
 
 
 def _check_map(path: Path | None, overwrite: bool) -> None:

@@ -29,14 +29,29 @@ def network_input(network: ViewedNetwork, picture: Picture, long_side: int) -> n
     Returns:
         float32 `(1, height, width, channels)` in [0, 1].
     """
+    return fit_picture(picture, network.input_size, network.channels, long_side)[None]
+
+
+def fit_picture(
+    picture: Picture, size: tuple[int, int] | None, channels: int, long_side: int
+) -> np.ndarray:
+    """A picture of a size, or of its own shape where `size` is None; see `network_input`.
+
+    Args:
+        picture: sRGB.
+        size: height and width.
+        channels: 3, or 1 for grey.
+        long_side: at most, without a size.
+
+    Returns:
+        float32 `(height, width, channels)` in [0, 1].
+    """
     height, width = picture.pixels.shape[:2]
-    if network.input_size is not None:
-        size = network.input_size
-    else:
+    if size is None:
         fitted = fit_size(height, width, min(long_side, max(height, width)))
         size = tuple(max(_SMALLEST_SIDE, side) for side in fitted)
-    pixels = picture.pixels if network.channels == 3 else (picture.pixels @ _LUMA)[..., None]
-    return np.clip(resize(pixels, *size), 0.0, 1.0)[None]
+    pixels = picture.pixels if channels == 3 else (picture.pixels @ _LUMA)[..., None]
+    return np.clip(resize(pixels, *size), 0.0, 1.0)
 
 
 def linear_output(tensor: Any) -> Any:

@@ -1,0 +1,65 @@
+"""Options of the commands that use a trained classifier, and quick checks of them."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from cnnkit.cli._options import RUN_PANEL
+from cnnkit.errors import UsageError
+from cnnkit.options import CLASSIFIERS, DEFAULT_CLASSIFIER
+
+if TYPE_CHECKING:
+    from cnnkit.pipelines._classifier_files import ClassifierFile
+
+Classifier = Annotated[
+    str | None,
+    typer.Option(
+        "--model",
+        metavar="RUN|FILE.keras|NAME",
+        help=f"The folder of a training run, a Keras model, or {' or '.join(CLASSIFIERS)}.",
+        show_default=DEFAULT_CLASSIFIER or "none: to be given",
+    ),
+]
+Classes = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        help="Names of the classes, one a line, in the order of the outputs.",
+        show_default="classes.txt in or beside the model",
+    ),
+]
+ClassifierPixels = Annotated[
+    str,
+    typer.Option(
+        help="What a .keras file that does not say so expects: unit [0, 1], byte [0, 255] or "
+        "signed [-1, 1].",
+    ),
+]
+Batch = Annotated[
+    int,
+    typer.Option(min=1, help="Files that the network sees at a time.", rich_help_panel=RUN_PANEL),
+]
+
+
+def check_classifier(model: str | None) -> "ClassifierFile | None":
+    """Says at once what is wrong with a classifier, before Keras is imported.
+
+    Returns:
+        What its file says of itself; None for one with a name.
+    """
+    model = model or DEFAULT_CLASSIFIER
+    if model is None:
+        raise UsageError(
+            "no classifier comes with cnnkit yet: give --model the folder of a run of cnnkit train "
+            f"classify, a .keras file, or {CLASSIFIERS[0]} after: cnnkit weights fetch "
+            f"{CLASSIFIERS[0]}-classifier"
+        )
+    if model in ("vgg16", "vgg19"):
+        from cnnkit.weights import locate
+
+        locate(f"{model}-classifier")
+        return None
+    from cnnkit.pipelines._classifier_files import find_classifier_file
+
+    return find_classifier_file(model)

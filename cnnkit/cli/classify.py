@@ -1,0 +1,121 @@
+"""``cnnkit classify``: what pictures show."""
+
+import sys
+from typing import Annotated
+
+import typer
+
+from cnnkit.cli._classifier import (
+    Batch,
+    Classes,
+    Classifier,
+    ClassifierPixels,
+    check_classifier,
+)
+from cnnkit.cli._faces import Outcome, check_json
+from cnnkit.cli._options import (
+    RUN_PANEL,
+    Device,
+    Json,
+    JsonLines,
+    Quiet,
+    Recursive,
+    Threads,
+    Verbose,
+)
+from cnnkit.console import Console
+from cnnkit.errors import CnnkitError
+from cnnkit.options import DEFAULT_CLASSIFIER
+from cnnkit.results import Record
+
+
+def classify(
+    pictures: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="IMG...",
+            help="Files, folders, globs, @list.txt or - (stdin); .npy files for a model of arrays.",
+        ),
+    ],
+    model: Classifier = DEFAULT_CLASSIFIER,
+    top: Annotated[int, typer.Option(min=1, help="Classes for each picture, at most.")] = 5,
+    conf: Annotated[
+        float, typer.Option(min=0.0, max=1.0, help="Only classes that are as probable as this.")
+    ] = 0.0,
+    classes: Classes = None,
+    pixels: ClassifierPixels = "unit",
+    recursive: Recursive = False,
+    fail_if_empty: Annotated[
+        bool,
+        typer.Option(
+            "--fail-if-empty",
+            help="Exit with 4 when no class of any picture reaches --conf.",
+            rich_help_panel=RUN_PANEL,
+        ),
+    ] = False,
+    batch: Batch = 32,
+    threads: Threads = None,
+    device: Device = "auto",
+    json: Json = False,
+    jsonl: JsonLines = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> int:
+    """Tell what pictures show: the most probable classes of each.
+
+    Examples:
+
+      cnnkit classify cat.jpg --model runs/pets
+
+      cnnkit classify photos/ -r --model runs/pets --top 1 --jsonl
+    """
+    from cnnkit.data.sources import find_sources
+    from cnnkit.images import READABLE_SUFFIXES
+
+    console = Console(quiet=quiet, verbose=verbose)
+    check_json(json, jsonl)
+    file = check_classifier(model)
+    takes_arrays = file is not None and file.kind == "arrays"
+    suffixes = (".npy",) if takes_arrays else READABLE_SUFFIXES
+    sources = find_sources(pictures, recursive, suffixes)
+    from cnnkit.runtime import configure
+
+    configure(threads=threads, verbose=verbose, device=device)
+    from cnnkit.pipelines._predictor import Predictor
+    from cnnkit.pipelines.classify import classify_each
+
+    outcome = Outcome(console, json, jsonl, len(sources) == 1)
+    predictor = Predictor(model, pixels=pixels, classes=classes)
+    with console.progress() as bar:
+        task = bar.add_task("classify", total=len(sources), status="")
+        paths = [source.path for source in sources]
+        for path, found in classify_each(
+            predictor, paths, top=top, batch=batch, stdin=sys.stdin.buffer.read
+        ):
+            if isinstance(found, CnnkitError):
+                outcome.fail(path, found)
+            else:
+                best = [one for one in found.best if one.score >= conf]
+                height, width = found.size or (None, None)
+                record = Record(
+                    path,
+                    width,
+                    height,
+                    tuple(
+                        {"label": one.label, "class_id": one.class_id, "score": one.score}
+                        for one in best
+                    ),
+                    model=found.model,
+                    threshold=conf or None,
+                    ms=found.ms,
+                )
+                shown = [f"{one.score:>7.2%}  {one.label}" for one in best]
+                shown = shown or [f"no class reaches {conf:g}"]
+                outcome.add(
+                    record,
+                    [f"{path}: {shown[0].strip()}"]
+                    if top == 1
+                    else [path, *(f"  {line}" for line in shown)],
+                )
+            bar.update(task, advance=1)
+    return outcome.finish(fail_if_empty)

@@ -1,0 +1,217 @@
+"""A trained classifier, compiled, on files: read ahead by threads, in batches, in order."""
+
+import itertools
+import struct
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import keras
+import numpy as np
+from PIL import ExifTags, Image
+
+from cnnkit.data.labelled import read_example
+from cnnkit.errors import CnnkitError, DataError, UsageError
+from cnnkit.images import Picture, read_image
+from cnnkit.ops.inference import compile_inference, compiles_each_size
+from cnnkit.pipelines._classifier_files import ARRAYS
+from cnnkit.pipelines._classifier_model import ClassifierModel, load_classifier_model
+from cnnkit.pipelines._network_input import fit_picture
+from cnnkit.pipelines._networks import PIXELS
+from cnnkit.results import Milliseconds
+
+# Where a network takes any size.
+_LONG_SIDE = 512
+_THREADS = 4
+# Of a sum of probabilities from 1, in half precision too.
+_SLACK = 1e-2
+
+
+@dataclass(frozen=True, eq=False)
+class Prediction:
+    """What a classifier says of one file.
+
+    Attributes:
+        source: path, or "-".
+        probabilities: float32 `(classes,)`; None where the file cannot be used.
+        size: height and width of an upright picture; None of an array.
+        ms: time to read it, and its share of the batch's time in the network.
+        error: why there are no probabilities.
+    """
+
+    source: str
+    probabilities: np.ndarray | None = None
+    size: tuple[int, int] | None = None
+    ms: Milliseconds = field(default_factory=Milliseconds)
+    error: CnnkitError | None = None
+
+
+class Predictor:
+    """A trained classifier, compiled for inference.
+
+    Args:
+        model: see `load_classifier_model`.
+        pixels: the same.
+        classes: the same.
+
+    Raises:
+        UsageError: no such classifier, or one that takes neither pictures nor arrays of one size.
+        WeightsError: the weights are not here.
+        DataError: the names do not fit the network.
+    """
+
+    def __init__(
+        self,
+        model: str | None = None,
+        *,
+        pixels: str = "unit",
+        classes: str | Path | None = None,
+    ):
+        self.classifier: ClassifierModel = load_classifier_model(
+            model, pixels=pixels, classes=classes
+        )
+        shape = self.classifier.input_shape
+        name = self.classifier.name
+        if self.classifier.kind == ARRAYS:
+            if None in shape:
+                raise UsageError(
+                    f"{name} takes arrays of any size {shape}; give one of a fixed size"
+                )
+        elif len(shape) != 3 or shape[-1] not in (1, 3):
+            raise UsageError(
+                f"{name} takes no pictures (height, width, 3 or 1) but {shape}; a model of arrays "
+                'says so in its settings.json: {"kind": "arrays"}'
+            )
+        if self.classifier.classes < 2:
+            raise UsageError(f"{name} has one output; a classifier has one for each class")
+        self._run = compile_inference(_scaled(self.classifier), "float32")
+
+    def predict(
+        self,
+        sources: Iterable[str],
+        *,
+        batch: int = 32,
+        stdin: Callable[[], bytes] | None = None,
+    ) -> Iterator[Prediction]:
+        """What the classifier says of files, in their order; one that fails is said so.
+
+        The next batch is read while the network looks at one; no more is in memory.
+
+        Args:
+            sources: paths, or "-".
+            batch: files at a time.
+            stdin: reads what "-" stands for.
+
+        Yields:
+            A `Prediction` for each.
+
+        Raises:
+            UsageError: the network gives no probabilities.
+        """
+        paths = iter(sources)
+
+        def read(path: str) -> tuple[str, np.ndarray | None, Prediction]:
+            begin = time.monotonic()
+            try:
+                data = stdin() if path == "-" and stdin is not None else None
+                values, size = self._read(path, data)
+            except CnnkitError as error:
+                return path, None, Prediction(path, error=error)
+            taken = 1e3 * (time.monotonic() - begin)
+            return path, values, Prediction(path, size=size, ms=Milliseconds(load=round(taken, 1)))
+
+        with ThreadPoolExecutor(_THREADS) as pool:
+            ahead = [pool.submit(read, path) for path in itertools.islice(paths, batch)]
+            while ahead:
+                now = [future.result() for future in ahead]
+                ahead = [pool.submit(read, path) for path in itertools.islice(paths, batch)]
+                begin = time.monotonic()
+                known = iter(self.probabilities([v for _, v, _ in now if v is not None], batch))
+                count = max(1, sum(values is not None for _, values, _ in now))
+                taken = round(1e3 * (time.monotonic() - begin) / count, 1)
+                for path, values, read_one in now:
+                    if values is None:
+                        yield read_one
+                        continue
+                    ms = Milliseconds(load=read_one.ms.load, net=taken)
+                    yield Prediction(path, next(known), read_one.size, ms)
+
+    def probabilities(self, examples: Sequence[np.ndarray], batch: int = 32) -> np.ndarray:
+        """The probabilities of examples that are read already.
+
+        Args:
+            examples: float32, each of the network's input shape.
+            batch: of these at a time.
+
+        Returns:
+            float32 `(N, classes)`.
+
+        Raises:
+            UsageError: the network gives no probabilities.
+        """
+        found = np.zeros((len(examples), self.classifier.classes), np.float32)
+        by_shape: dict[tuple[int, ...], list[int]] = {}
+        for index, example in enumerate(examples):
+            by_shape.setdefault(example.shape, []).append(index)
+        for indices in by_shape.values():
+            for first in range(0, len(indices), batch):
+                some = indices[first : first + batch]
+                values = np.stack([examples[index] for index in some])
+                if compiles_each_size():
+                    missing = batch - len(some)
+                    values = np.pad(values, [(0, missing)] + [(0, 0)] * (values.ndim - 1))
+                found[some] = self._run(values)[: len(some)]
+        sums = found.sum(axis=1)
+        if not np.all((np.abs(sums - 1) < _SLACK) & (found >= 0).all(axis=1)):
+            raise UsageError(
+                f"{self.classifier.name} gives no probabilities: they must not be negative and "
+                "have the sum 1; end the network with a softmax"
+            )
+        return found
+
+    def read(self, path: str) -> np.ndarray:
+        """One file as the network takes it.
+
+        Raises:
+            CnnkitError: it cannot be read, or does not fit.
+        """
+        return self._read(path, None)[0]
+
+    def _read(self, path: str, data: bytes | None) -> tuple[np.ndarray, tuple[int, int] | None]:
+        shape = self.classifier.input_shape
+        if self.classifier.kind == ARRAYS:
+            if data is not None:
+                raise DataError("stdin takes a picture; give arrays as .npy files")
+            if not path.lower().endswith(".npy"):
+                raise DataError(f"{path} is no .npy file; {self.classifier.name} takes arrays")
+            return read_example(path, shape), None
+        if data is None and path.lower().endswith(".npy"):
+            raise DataError(f"{path} is no picture; {self.classifier.name} takes pictures")
+        if data is None and None not in shape:
+            # As in training, to the last bit.
+            return read_example(path, shape), _upright_size(path)
+        picture: Picture = read_image(path if data is None else data)
+        size = None if None in shape[:2] else shape[:2]
+        return fit_picture(picture, size, shape[-1], _LONG_SIDE), (picture.height, picture.width)
+
+
+def _scaled(classifier: ClassifierModel) -> keras.Model:
+    factor, offset = PIXELS[classifier.pixels]
+    if classifier.kind == ARRAYS or (factor, offset) == (1.0, 0.0):
+        return classifier.model
+    inputs = keras.Input(classifier.input_shape)
+    return keras.Model(inputs, classifier.model(inputs * factor + offset))
+
+
+def _upright_size(path: str) -> tuple[int, int] | None:
+    """Height and width of a picture that was read before, from its first bytes."""
+    try:
+        with Image.open(path) as image:
+            width, height = image.size
+            turned = image.getexif().get(ExifTags.Base.Orientation) in (5, 6, 7, 8)
+    except (OSError, SyntaxError, ValueError, TypeError, KeyError, struct.error):
+        # It was read, so it is a picture; only its size stays unknown.
+        return None
+    return (width, height) if turned else (height, width)

@@ -1,0 +1,94 @@
+"""What pictures show: the most probable classes of each."""
+
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+
+import numpy as np
+
+from cnnkit.errors import CnnkitError, UsageError
+from cnnkit.pipelines._predictor import Predictor
+from cnnkit.results import Classification, ClassScore
+
+
+def classify(
+    sources: str | Path | Iterable[str | Path],
+    *,
+    model: str | Path | None = None,
+    top: int = 5,
+    pixels: str = "unit",
+    classes: str | Path | None = None,
+) -> list[Classification]:
+    """Tells what pictures show.
+
+    Args:
+        sources: paths of pictures, or of `.npy` files for a classifier of arrays.
+        model: the folder of a run of `cnnkit train classify`, a `.keras` file, or "vgg16" or
+            "vgg19".
+        top: classes for each, at most.
+        pixels: what a `.keras` file's network expects, where the file does not say so: "unit"
+            [0, 1], "byte" [0, 255] or "signed" [-1, 1].
+        classes: file with the names of the classes, one a line; those of the model by default.
+
+    Returns:
+        A `Classification` for each, in order.
+
+    Raises:
+        UsageError: no such classifier.
+        WeightsError: its weights are not here.
+        DataError: the names of the classes do not fit, or an array cannot be read.
+        ImageError: a picture cannot be read.
+
+    Example:
+
+    >>> classify("cat.jpg", model="runs/pets")[0].best[0].label  # doctest: +SKIP
+    'tabby'
+    """
+    one = isinstance(sources, (str, Path))
+    paths = [str(path) for path in ([sources] if one else sources)]
+    if top < 1:
+        raise ValueError(f"expected a class at least. Received: top={top}")
+    predictor = Predictor(None if model is None else str(model), pixels=pixels, classes=classes)
+    found = []
+    for _, result in classify_each(predictor, paths, top=top):
+        if isinstance(result, CnnkitError):
+            raise result
+        found.append(result)
+    return found
+
+
+def classify_each(
+    predictor: Predictor,
+    sources: Iterable[str],
+    *,
+    top: int = 5,
+    batch: int = 32,
+    stdin: Callable[[], bytes] | None = None,
+) -> Iterator[tuple[str, Classification | CnnkitError]]:
+    """`classify` with a classifier that is loaded already, as a stream.
+
+    Args:
+        predictor: the classifier.
+        sources: paths, or "-".
+        top: classes for each, at most.
+        batch: files at a time.
+        stdin: reads what "-" stands for.
+
+    Yields:
+        Each source with its `Classification`, or why there is none.
+    """
+    if top < 1:
+        raise UsageError(f"--top must be at least 1, not {top}")
+    classifier = predictor.classifier
+    for found in predictor.predict(sources, batch=batch, stdin=stdin):
+        if found.probabilities is None:
+            yield found.source, found.error
+            continue
+        order = np.argsort(-found.probabilities, kind="stable")[:top]
+        best = tuple(
+            ClassScore(classifier.label(int(at)), int(at), float(found.probabilities[at]))
+            for at in order
+        )
+        yield (
+            found.source,
+            Classification(found.source, best, found.size, classifier.name, found.ms),
+        )
