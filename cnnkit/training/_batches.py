@@ -55,6 +55,11 @@ class LabelledBatches(keras.utils.PyDataset):
         class_weights: `(classes,)`, the weight of each class in the loss; of examples that are
             mixed, the mixture.
 
+    Attributes:
+        epoch: the present one, counted from 0; it goes on when one ends that was begun and
+            whose last batch was taken.
+        failure: what went wrong in a thread, if anything did.
+
     Raises:
         ValueError: `batch_size` cannot be shared out, or there is no such shard.
     """
@@ -86,7 +91,8 @@ class LabelledBatches(keras.utils.PyDataset):
         self._files, self._classes, self._shape = files, classes, tuple(shape)
         self._batch_size, self._shard = batch_size, shard
         self._augment, self._shuffle = augment, shuffle
-        self._seed, self._epoch = seed, epoch
+        self._seed, self.epoch = seed, epoch
+        self._has_begun = self._is_through = False
         self._class_weights = class_weights
         self._workers_here = workers or min(_MOST_WORKERS, os.cpu_count() or 1)
         self._pool: ThreadPoolExecutor | None = None
@@ -115,20 +121,27 @@ class LabelledBatches(keras.utils.PyDataset):
         except Exception as error:
             self.failure = error
             raise
+        self._is_through |= self._has_begun and index == len(self) - 1
         return self._finish(batch, *wanted[0])
 
+    def on_epoch_begin(self) -> None:
+        self._has_begun, self._is_through = True, False
+
     def on_epoch_end(self) -> None:
-        self._epoch += 1
+        # Keras' `fit` looks at a batch or two and ends that epoch before it begins the first one.
+        if self._is_through:
+            self.epoch += 1
+        self._has_begun = self._is_through = False
 
     def _step(self, index: int) -> tuple[int, int]:
         """`(epoch, index)` of a batch, counted from the first one of the present epoch."""
         further, index = divmod(index, len(self))
-        return self._epoch + further, index
+        return self.epoch + further, index
 
     def _order(self, epoch: int) -> np.ndarray:
         """Rows of the files, in the order of an epoch."""
         if epoch not in self._orders:
-            self._orders = {one: kept for one, kept in self._orders.items() if one >= self._epoch}
+            self._orders = {one: kept for one, kept in self._orders.items() if one >= self.epoch}
             rows = np.arange(len(self._files))
             if self._shuffle:
                 rows = np.random.default_rng([self._seed, epoch]).permutation(rows)
