@@ -5,6 +5,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from cnnkit.cli._classifier import (
+    Batch,
+    Classes,
+    Classifier,
+    ClassifierPixels,
+    check_classifier,
+)
 from cnnkit.cli._faces import (
     FACE_PANEL,
     CalibrationFile,
@@ -18,13 +25,17 @@ from cnnkit.cli._faces import (
 from cnnkit.cli._options import OUTPUT_PANEL, Device, Json, Overwrite, Quiet, Threads, Verbose
 from cnnkit.console import Console
 from cnnkit.errors import ExitCode, UsageError
-from cnnkit.options import FaceOptions
+from cnnkit.options import DEFAULT_CLASSIFIER, FaceOptions
+from cnnkit.results import SCHEMA
 
 if TYPE_CHECKING:
-    from cnnkit.results import FaceEvaluation
+    from cnnkit.pipelines.evaluate_classify import ClassJudge
+    from cnnkit.results import ClassEvaluation, FaceEvaluation
 
 app = typer.Typer(help="Measure how good a model is.", no_args_is_help=True)
 _DEFAULTS = FaceOptions()
+# Classes that are shown without --all-classes.
+_WORST = 10
 
 
 @app.callback()
@@ -112,7 +123,7 @@ def faces(
         _write(output, evaluation, report, listed)
         console.note(f"{output}: report.json, pairs.csv, roc.png, distances.png")
     if json:
-        console.json({"schema": "cnnkit/1", **report})
+        console.json({"schema": SCHEMA, **report})
     else:
         for line in _lines(evaluation):
             console.result(line)
@@ -175,3 +186,220 @@ def _write(
     write_bytes(folder / "roc.png", encode_figure(draw_roc(evaluation)))
     write_bytes(folder / "distances.png", encode_figure(draw_distances(evaluation)))
     write_bytes(folder / "report.json", (json.dumps(to_plain(report), indent=2) + "\n").encode())
+
+
+@app.command(
+    "classify", epilog="Example: cnnkit evaluate classify pets/ --model runs/pets -o report/"
+)
+def classify(
+    data: Annotated[
+        Path, typer.Argument(metavar="DATA", help="A folder per class, or a CSV of files.")
+    ],
+    model: Classifier = DEFAULT_CLASSIFIER,
+    split: Annotated[
+        str | None,
+        typer.Option(
+            help="Part of the data: test, val, train or all.",
+            show_default="test where DATA has it, else val, else all",
+        ),
+    ] = None,
+    classes: Classes = None,
+    pixels: ClassifierPixels = "unit",
+    all_classes: Annotated[
+        bool,
+        typer.Option(
+            "--all-classes",
+            help=f"Show all classes, not only the {_WORST} worst.",
+            rich_help_panel=OUTPUT_PANEL,
+        ),
+    ] = False,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "-o",
+            "--output",
+            metavar="DIR",
+            help="Write report.json, predictions.csv, confusion.png, calibration.png and "
+            "mistakes.png here.",
+            rich_help_panel=OUTPUT_PANEL,
+        ),
+    ] = None,
+    overwrite: Overwrite = False,
+    batch: Batch = 32,
+    threads: Threads = None,
+    device: Device = "auto",
+    json: Json = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> int:
+    """Tell labelled pictures apart: accuracy, calibration, and the figures of each class.
+
+    A run does not remember which pictures it kept for validation: where DATA has no val and test
+    folders of its own, the figures are of all pictures, those that it was trained on included.
+    """
+    console = Console(quiet=quiet, verbose=verbose)
+    if output is not None and (output / "report.json").exists() and not overwrite:
+        raise UsageError(f"{output} has a report already; use --overwrite or another -o")
+    check_classifier(model)
+    from cnnkit.runtime import configure
+
+    configure(threads=threads, verbose=verbose, device=device)
+    from cnnkit.pipelines._predictor import Predictor
+    from cnnkit.pipelines.evaluate_classify import ClassJudge, read_split
+
+    labelled, files, part = read_split(data, split)
+    predictor = Predictor(model, pixels=pixels, classes=None if classes is None else str(classes))
+    with console.progress() as bar:
+        task = bar.add_task("evaluate", total=len(files), status="")
+
+        def show(done: int, total: int) -> None:
+            bar.update(task, completed=done, total=total, status=f"{done} of {total} files")
+
+        judge = ClassJudge(
+            predictor, on_progress=show, on_error=lambda error: console.error(str(error))
+        )
+        evaluation = judge.evaluate(labelled, files, part, batch=batch)
+    if split is None and part == "all":
+        console.note(
+            f"{data} has no val and test folders, so these are all of its files: if the model was "
+            "trained on some of them, it does worse on others"
+        )
+    report = _class_report(evaluation)
+    if output is not None:
+        names = _write_classes(output, evaluation, report, judge)
+        console.note(f"{output}: {', '.join(names)}")
+    if json:
+        console.json({"schema": SCHEMA, **report})
+    else:
+        for line in _class_lines(evaluation, all_classes):
+            console.result(line)
+    return int(ExitCode.INPUT_FAILED if evaluation.failed else ExitCode.DONE)
+
+
+def _class_report(evaluation: "ClassEvaluation") -> dict[str, Any]:
+    scores = evaluation.scores
+    return {
+        "model": evaluation.model,
+        "split": evaluation.split,
+        "examples": evaluation.examples,
+        "failed": evaluation.failed,
+        "accuracy": evaluation.accuracy,
+        "interval": evaluation.interval,
+        "mean_class_accuracy": evaluation.mean_class_accuracy,
+        "top_5_accuracy": evaluation.top_5_accuracy,
+        "log_loss": evaluation.log_loss,
+        "calibration_error": evaluation.calibration.error,
+        "calibration": {
+            name: getattr(evaluation.calibration, name)
+            for name in ("edges", "counts", "confidences", "accuracies")
+        },
+        "classes": [
+            {
+                "label": name,
+                "class_id": index,
+                "examples": int(scores.support[index]),
+                "recall": float(scores.recall[index]),
+                "precision": float(scores.precision[index]),
+                "f1": float(scores.f1[index]),
+            }
+            for index, name in enumerate(evaluation.names)
+        ],
+        "confusion": evaluation.confusion,
+    }
+
+
+def _class_lines(evaluation: "ClassEvaluation", all_classes: bool) -> list[str]:
+    low, high = evaluation.interval
+    count = len(evaluation.names)
+    of_part = "" if evaluation.split == "all" else f" of {evaluation.split}"
+    failed = f", {evaluation.failed} cannot be read" if evaluation.failed else ""
+    lines = [
+        f"examples     {evaluation.examples:,}{of_part}{failed}",
+        f"accuracy     {evaluation.accuracy:.2%} (95 % interval {low:.2%} to {high:.2%})",
+        f"per class    {evaluation.mean_class_accuracy:.2%}, the mean of the classes' own",
+    ]
+    if count > 5:
+        lines.append(f"top 5        {evaluation.top_5_accuracy:.2%}")
+    return [
+        *lines,
+        f"log loss     {evaluation.log_loss:.4f}",
+        f"calibration  {evaluation.calibration.error:.2%} off, on average",
+        "",
+        *_table_of_classes(evaluation, all_classes),
+    ]
+
+
+def _table_of_classes(evaluation: "ClassEvaluation", all_classes: bool) -> list[str]:
+    """The classes that have examples, the worst first, and what each is most often taken for."""
+    scores, names = evaluation.scores, evaluation.names
+    seen = [index for index in range(len(names)) if scores.support[index]]
+    order = sorted(seen, key=lambda index: (scores.recall[index], -scores.support[index]))
+    shown = order if all_classes else order[:_WORST]
+    width = min(24, max(len("class"), *(len(names[index]) for index in shown)))
+    lines = [f"{'class':<{width}}  examples  recall  precision      F1  taken for"]
+    for index in shown:
+        wrong = evaluation.confusion[index].copy()
+        wrong[index] = 0
+        most = int(wrong.argmax())
+        taken = f"{names[most]} ({int(wrong[most])})" if wrong[most] else ""
+        name = names[index] if len(names[index]) <= width else f"{names[index][: width - 1]}…"
+        precision, f1 = (
+            "-" if value != value else f"{value:.1%}"
+            for value in (scores.precision[index], scores.f1[index])
+        )
+        lines.append(
+            f"{name:<{width}}  {int(scores.support[index]):>8,}  {scores.recall[index]:>6.1%}  "
+            f"{precision:>9}  {f1:>6}  {taken}".rstrip()
+        )
+    if len(shown) < len(order):
+        lines.append(f"and {len(order) - len(shown)} better ones; --all-classes shows all")
+    return lines
+
+
+def _write_classes(
+    folder: Path, evaluation: "ClassEvaluation", report: dict[str, Any], judge: "ClassJudge"
+) -> list[str]:
+    import csv
+    import io
+    import json
+
+    from cnnkit.images import Picture, encode_image, write_bytes
+    from cnnkit.plots import encode_figure, plot_calibration, plot_confusion
+    from cnnkit.results import to_plain
+
+    text = io.StringIO()
+    writer = csv.writer(text)
+    writer.writerow(["file", "label", "predicted", "probability", "label_probability", "right"])
+    for source, label, row in zip(
+        evaluation.sources, evaluation.labels, evaluation.probabilities, strict=True
+    ):
+        called = int(row.argmax())
+        writer.writerow(
+            [
+                source,
+                evaluation.names[label],
+                evaluation.names[called],
+                f"{row[called]:.6f}",
+                f"{row[label]:.6f}",
+                int(called == label),
+            ]
+        )
+    matrix = evaluation.confusion
+    used = [index for index in range(len(matrix)) if matrix[index].any() or matrix[:, index].any()]
+    title = f"{evaluation.model} on {evaluation.examples:,} examples: {evaluation.accuracy:.1%}"
+    files = {
+        "report.json": (json.dumps(to_plain(report), indent=2) + "\n").encode(),
+        "predictions.csv": text.getvalue().encode(),
+        "confusion.png": encode_figure(
+            plot_confusion(
+                matrix[used][:, used], [evaluation.names[index] for index in used], title=title
+            )
+        ),
+        "calibration.png": encode_figure(plot_calibration(evaluation.calibration, title=title)),
+    }
+    sheet = judge.draw_mistakes(evaluation)
+    if sheet is not None:
+        files["mistakes.png"] = encode_image(Picture(sheet / 255.0), ".png")
+    for name, content in files.items():
+        write_bytes(folder / name, content)
+    return list(files)

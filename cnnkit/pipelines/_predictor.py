@@ -171,14 +171,6 @@ class Predictor:
             )
         return found
 
-    def read(self, path: str) -> np.ndarray:
-        """One file as the network takes it.
-
-        Raises:
-            CnnkitError: it cannot be read, or does not fit.
-        """
-        return self._read(path, None)[0]
-
     def _read(self, path: str, data: bytes | None) -> tuple[np.ndarray, tuple[int, int] | None]:
         shape = self.classifier.input_shape
         if self.classifier.kind == ARRAYS:

@@ -1,6 +1,6 @@
 """Figures of classification: who is taken for whom, the worst mistakes, and calibration."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -118,7 +118,7 @@ def _name_pairs(beside: "Axes", matrix: np.ndarray, names: Sequence[str]) -> Non
 
 
 def draw_mistakes(
-    pictures: Sequence[np.ndarray],
+    pictures: Iterable[np.ndarray],
     true_names: Sequence[str],
     predicted_names: Sequence[str],
     probabilities: Sequence[float],
@@ -145,14 +145,16 @@ def draw_mistakes(
     >>> draw_mistakes([np.zeros((4, 6, 3))], ["cat"], ["dog"], [0.9]).shape[2]
     3
     """
-    if not len(pictures):
+    # One large picture at a time.
+    tiles = [_tile(picture) for picture in pictures]
+    if not tiles:
         raise ValueError("expected a picture at least. Received: 0")
     captions = [
         f"{_shortened(predicted, 18)} {share:.0%}\nis {_shortened(true)}"
         for true, predicted, share in zip(true_names, predicted_names, probabilities, strict=True)
     ]
     return draw_tiles(
-        [_tile(picture) for picture in pictures],
+        tiles,
         captions,
         title=title,
         subtitle="taken for, how surely, and what it is",
