@@ -46,7 +46,7 @@ def configure(threads: int | None = None, verbose: bool = False, device: str = "
         if not sys.warnoptions:
             warnings.simplefilter("ignore")
     if "keras" not in sys.modules:
-        with contextlib.nullcontext() if verbose else _silent_stderr():
+        with contextlib.nullcontext() if verbose else silent_stderr():
             _import_keras()
     if device == "gpu" and all(name.startswith("cpu") for name in devices()):
         raise UsageError("--device gpu: the backend sees no GPU here; use --device cpu")
@@ -82,7 +82,7 @@ def _import_keras() -> None:
 
 
 @contextlib.contextmanager
-def _silent_stderr() -> Iterator[None]:
+def silent_stderr() -> Iterator[None]:
     """Holds back what is written to file descriptor 2, and shows it if the block fails.
 
     TensorFlow's C++ code writes there while it is imported, before any log level is read: no

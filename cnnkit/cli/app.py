@@ -12,6 +12,7 @@ from cnnkit.cli import (
     doctor,
     embed,
     evaluate,
+    export,
     faces,
     samples,
     stylize,
@@ -70,6 +71,7 @@ app.add_typer(weights.app, name="weights")
 train.app.command("classify")(train_classify.classify)
 app.add_typer(train.app, name="train")
 app.add_typer(evaluate.app, name="evaluate")
+app.command("export")(export.export)
 app.command("doctor", epilog="Example: cnnkit doctor --json")(doctor.doctor)
 
 
