@@ -1,6 +1,5 @@
 """Runs exported models, and converts to TensorFlow Lite: what only TensorFlow itself can do."""
 
-import warnings
 from pathlib import Path
 
 import numpy as np
@@ -19,10 +18,7 @@ def run_tflite(path: Path, batch: np.ndarray) -> np.ndarray:
     """The outputs of a TensorFlow Lite model of one input and one output."""
     import tensorflow as tf
 
-    with warnings.catch_warnings():
-        # It tells of a package with a runtime alone, which is not needed beside TensorFlow.
-        warnings.simplefilter("ignore")
-        interpreter = tf.lite.Interpreter(str(path))
+    interpreter = tf.lite.Interpreter(str(path))
     [taken], [given] = interpreter.get_input_details(), interpreter.get_output_details()
     interpreter.resize_tensor_input(taken["index"], batch.shape)
     interpreter.allocate_tensors()
@@ -34,7 +30,7 @@ def run_tflite(path: Path, batch: np.ndarray) -> np.ndarray:
 def plain_tflite_operations() -> dict[str, list]:
     """What restricts a conversion to operations that every TensorFlow Lite runtime has.
 
-    Keras allows those of TensorFlow too, which most runtimes on phones lack.
+    Keras allows those of TensorFlow too, which the runtimes on phones lack, and the one here.
     """
     import tensorflow as tf
 

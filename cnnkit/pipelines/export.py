@@ -2,8 +2,10 @@
 
 import contextlib
 import importlib.util
+import re
 import shutil
 import tempfile
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -22,7 +24,7 @@ from cnnkit.runtime import silent_stderr
 
 TOLERANCE = 1e-3
 
-_KERAS_NAMES = {"savedmodel": "tf_saved_model", "onnx": "onnx"}
+_KERAS_NAMES = {"savedmodel": "tf_saved_model", "onnx": "onnx", "tflite": "litert"}
 _CHECKED = 4
 # Of the random inputs along axes of any size.
 _SIDE = 96
@@ -68,7 +70,6 @@ def export(
         )
     say = on_note or (lambda _: None)
     classifier = load_classifier_model(str(model))
-    needs_flex = False
     with _beside(target) as folder:
         made = folder / f"model{SUFFIXES[format]}"
         with silent_stderr(), _failures_as_one_line(classifier.name, format):
@@ -77,10 +78,15 @@ def export(
             expected = keras.ops.convert_to_numpy(classifier.model(batch, training=False))
             if format == "keras":
                 _write_keras(classifier, str(model), made)
-            elif format == "tflite":
-                needs_flex = _convert_to_tflite(classifier.model, made)
             else:
-                classifier.model.export(str(made), format=_KERAS_NAMES[format], verbose=False)
+                plain = (
+                    {"target_spec": tensorflow_formats.plain_tflite_operations()}
+                    if format == "tflite"
+                    else {}
+                )
+                classifier.model.export(
+                    str(made), format=_KERAS_NAMES[format], verbose=False, **plain
+                )
             found = _run(made, format, batch)
         difference = None if found is None else float(np.abs(found - expected).max())
         if difference is not None and not difference <= TOLERANCE:
@@ -93,8 +99,6 @@ def export(
         _move(made, target)
     if difference is None:
         say(f"{target} is not checked: onnxruntime, which would run it, is not installed")
-    if needs_flex:
-        say(f"{target} needs a TensorFlow Lite runtime with TensorFlow's own operations (Flex)")
     return ExportedModel(
         str(target),
         format,
@@ -109,13 +113,23 @@ def export(
 @contextlib.contextmanager
 def _failures_as_one_line(name: str, format: str) -> Iterator[None]:
     try:
-        yield
+        with warnings.catch_warnings():
+            # Of the converters' own old ways, which a user cannot mend.
+            warnings.simplefilter("ignore")
+            yield
     except CnnkitError:
         raise
     except Exception as error:
         # Converters raise whatever they like for a layer that they do not know.
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise CnnkitError(f"{name} cannot be exported as {format}: {reason}") from error
+        lacking = sorted(set(re.findall(r"'tf\.(\w+)' op", str(error))))
+        reason = (
+            f"the format has no {', '.join(lacking)}"
+            if lacking
+            else (str(error).strip().splitlines() or [type(error).__name__])[0]
+        )
+        raise CnnkitError(
+            f"{name} cannot be exported as {format}: {reason}; use another --format"
+        ) from error
 
 
 def _write_keras(classifier: ClassifierModel, model: str, path: Path) -> None:
@@ -125,18 +139,6 @@ def _write_keras(classifier: ClassifierModel, model: str, path: Path) -> None:
     else:
         # With the names and settings inside.
         shutil.copyfile(file.path, path)
-
-
-def _convert_to_tflite(model: keras.Model, path: Path) -> bool:
-    """Converts a model; says whether it needs more operations than every runtime has."""
-    plain = tensorflow_formats.plain_tflite_operations()
-    try:
-        model.export(str(path), format="litert", verbose=False, target_spec=plain)
-    except Exception:
-        # Some layer needs more. If that fails too, its error is the one that tells.
-        model.export(str(path), format="litert", verbose=False)
-        return True
-    return False
 
 
 def _write_names(classifier: ClassifierModel, made: Path, target: Path, format: str) -> Path | None:
@@ -173,6 +175,10 @@ def _run(path: Path, format: str, batch: np.ndarray) -> np.ndarray | None:
         return tensorflow_formats.run_savedmodel(path, batch)
     if format == "tflite":
         return tensorflow_formats.run_tflite(path, batch)
+    import onnx
+
+    # A converter may leave in an operation that ONNX does not have.
+    onnx.checker.check_model(str(path))
     if not importlib.util.find_spec("onnxruntime"):
         return None
     import onnxruntime
