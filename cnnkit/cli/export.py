@@ -41,9 +41,9 @@ def export(
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> None:
-    """Write a classifier in another format, and run both to compare them.
+    r"""Write a classifier in another format, and run both to compare them.
 
-    The names of the classes are written beside it. onnx needs: pip install "cnnkit[onnx]"
+    The names of the classes are written beside it. onnx needs: pip install "cnnkit\[onnx]"
 
     Examples:
 

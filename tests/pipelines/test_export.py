@@ -100,7 +100,7 @@ def test_a_layer_that_cannot_be_converted_is_one_line(color_run, tmp_path, monke
 
     monkeypatch.setattr(keras.Model, "export", fail)
     with pytest.raises(
-        CnnkitError, match="colors cannot be exported as tflite: no such layer; use"
+        CnnkitError, match="cannot be exported as tflite: no such layer; use"
     ):
         export(color_run, tmp_path / "a.tflite", format="tflite")
     assert list(tmp_path.iterdir()) == []
