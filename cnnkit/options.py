@@ -483,6 +483,8 @@ class ClassifyTrainOptions:
             weights, else "scratch".
         size: side that pictures are stretched to, in pixels; None for the model's own.
         epochs: passes over the training data; None for the regime's own number.
+        head_epochs: of "last:N" and "all", passes before them that train the head alone, on
+            activations computed once: a random head would spoil the trained weights below it.
         batch_size: examples in a step, over all devices.
         optimizer: one of `TRAINING_OPTIMIZERS`.
         learning_rate: at its highest; None for the regime's own.
@@ -508,10 +510,11 @@ class ClassifyTrainOptions:
     transfer: str | None = None
     size: int | None = None
     epochs: int | None = None
+    head_epochs: int = 30
     batch_size: int = 32
     optimizer: str = "adamw"
     learning_rate: float | None = None
-    pretrained_rate: float = 0.1
+    pretrained_rate: float = 0.3
     schedule: str = "cosine"
     warmup: float = 0.05
     weight_decay: float = 0.05
@@ -556,7 +559,7 @@ class ClassifyTrainOptions:
                 )
         for name, least in (
             *(("size", 8), ("epochs", 1), ("batch_size", 1), ("patience", 0), ("per_class", 1)),
-            ("seed", 0),
+            *(("head_epochs", 0), ("seed", 0)),
         ):
             value = getattr(self, name)
             if value is not None and not _is_count(value, least):
@@ -597,8 +600,8 @@ class ClassifyTrainOptions:
     @property
     def peak_learning_rate(self) -> float:
         """The learning rate at its highest."""
-        default = 1e-3 if self.optimizer != "sgd" else 0.05
-        return self.learning_rate or default
+        default = 1e-3 if self.regime in ("head", "scratch") else 3e-4
+        return self.learning_rate or default * (50 if self.optimizer == "sgd" else 1)
 
     @property
     def head_dropout(self) -> float:

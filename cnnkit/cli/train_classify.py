@@ -123,13 +123,20 @@ def classify(
             show_default=f"{_DEFAULTS.total_epochs}, 20 for last:N and all",
         ),
     ] = _DEFAULTS.epochs,
+    head_epochs: Annotated[
+        int, _fit(min=0, help="Of last:N and all: passes before, for the head alone.")
+    ] = _DEFAULTS.head_epochs,
     batch: Annotated[int, _fit(min=1, help="Examples in a step.")] = _DEFAULTS.batch_size,
     optimizer: Annotated[
         str, _fit(metavar="|".join(TRAINING_OPTIMIZERS), help="Of Keras.")
     ] = _DEFAULTS.optimizer,
     learning_rate: Annotated[
         float | None,
-        _fit(help="At its highest.", show_default=f"{_DEFAULTS.peak_learning_rate:g}, 0.05 of sgd"),
+        _fit(
+            help="At its highest.",
+            show_default=f"{_DEFAULTS.peak_learning_rate:g}, 0.0003 for last:N and all; "
+            "50 times that for sgd",
+        ),
     ] = _DEFAULTS.learning_rate,
     pretrained_rate: Annotated[
         float, _fit(help="Of the learning rate, for weights that come trained.")
@@ -229,6 +236,7 @@ def classify(
         transfer=transfer,
         size=size,
         epochs=epochs,
+        head_epochs=head_epochs,
         batch_size=batch,
         optimizer=optimizer,
         learning_rate=learning_rate,

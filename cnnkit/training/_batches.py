@@ -27,7 +27,41 @@ _MOST_WORKERS = 8
 _Batch = tuple[np.ndarray, ...]
 
 
-class LabelledBatches(keras.utils.PyDataset):
+class CountedEpochs(keras.utils.PyDataset):
+    """Knows which epoch it is in.
+
+    Keras' `fit` looks at a batch or two, and ends that epoch, before it begins the first one.
+
+    Args:
+        epoch: to begin with.
+
+    Attributes:
+        epoch: the present one, counted from 0; it goes on when one ends that was begun and
+            whose last batch was taken.
+        failure: what went wrong in a thread, if anything did.
+    """
+
+    def __init__(self, epoch: int):
+        # Keras' own workers would only wait for the threads of ours.
+        super().__init__(workers=1, use_multiprocessing=False)
+        self.epoch = epoch
+        self.failure: Exception | None = None
+        self._has_begun = self._is_through = False
+
+    def on_epoch_begin(self) -> None:
+        self._has_begun, self._is_through = True, False
+
+    def on_epoch_end(self) -> None:
+        if self._is_through:
+            self.epoch += 1
+        self._has_begun = self._is_through = False
+
+    def _took(self, index: int) -> None:
+        """Notes which batch was given out."""
+        self._is_through |= self._has_begun and index == len(self) - 1
+
+
+class LabelledBatches(CountedEpochs):
     """Batches of `(x, y)`, or `(x, y, weights)`, from files, the same with any number of workers.
 
     `x` is float32 `(B, *shape)` and `y` one-hot float32 `(B, classes)`. The order is a permutation
@@ -55,11 +89,6 @@ class LabelledBatches(keras.utils.PyDataset):
         class_weights: `(classes,)`, the weight of each class in the loss; of examples that are
             mixed, the mixture.
 
-    Attributes:
-        epoch: the present one, counted from 0; it goes on when one ends that was begun and
-            whose last batch was taken.
-        failure: what went wrong in a thread, if anything did.
-
     Raises:
         ValueError: `batch_size` cannot be shared out, or there is no such shard.
     """
@@ -79,8 +108,7 @@ class LabelledBatches(keras.utils.PyDataset):
         workers: int | None = None,
         class_weights: np.ndarray | None = None,
     ):
-        # Keras' own workers would only wait for the threads here.
-        super().__init__(workers=1, use_multiprocessing=False)
+        super().__init__(epoch)
         rank, count = shard
         if not 0 <= rank < count:
             raise ValueError(f"shard must be (rank, count) with rank < count. Received: {shard}")
@@ -91,14 +119,12 @@ class LabelledBatches(keras.utils.PyDataset):
         self._files, self._classes, self._shape = files, classes, tuple(shape)
         self._batch_size, self._shard = batch_size, shard
         self._augment, self._shuffle = augment, shuffle
-        self._seed, self.epoch = seed, epoch
-        self._has_begun = self._is_through = False
+        self._seed = seed
         self._class_weights = class_weights
         self._workers_here = workers or min(_MOST_WORKERS, os.cpu_count() or 1)
         self._pool: ThreadPoolExecutor | None = None
         self._pending: dict[tuple[int, int], tuple[_Batch, list[Future]]] = {}
         self._orders: dict[int, np.ndarray] = {}
-        self.failure: Exception | None = None
 
     def __len__(self) -> int:
         return math.ceil(len(self._files) / self._batch_size)
@@ -121,17 +147,8 @@ class LabelledBatches(keras.utils.PyDataset):
         except Exception as error:
             self.failure = error
             raise
-        self._is_through |= self._has_begun and index == len(self) - 1
+        self._took(index)
         return self._finish(batch, *wanted[0])
-
-    def on_epoch_begin(self) -> None:
-        self._has_begun, self._is_through = True, False
-
-    def on_epoch_end(self) -> None:
-        # Keras' `fit` looks at a batch or two and ends that epoch before it begins the first one.
-        if self._is_through:
-            self.epoch += 1
-        self._has_begun = self._is_through = False
 
     def _step(self, index: int) -> tuple[int, int]:
         """`(epoch, index)` of a batch, counted from the first one of the present epoch."""
@@ -209,7 +226,7 @@ class LabelledBatches(keras.utils.PyDataset):
 
 
 @contextlib.contextmanager
-def reading(*batches: LabelledBatches) -> Iterator[None]:
+def reading(*batches: CountedEpochs) -> Iterator[None]:
     """Lets through what went wrong with a file while Keras trains or predicts from batches.
 
     TensorFlow wraps errors of Python in its own, with the whole traceback as their text.

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import numpy as np
 from cnnkit.data.labelled import LabelledFiles
 from cnnkit.images import write_bytes
 from cnnkit.ops.inference import compile_inference
-from cnnkit.training._batches import LabelledBatches
+from cnnkit.training._batches import CountedEpochs, LabelledBatches
 
 _BATCH = 32
 # Beyond this, float16 has no numbers.
@@ -83,7 +84,7 @@ def feature_statistics(features: np.ndarray, most: int = 4096) -> tuple[np.ndarr
     return chosen.mean(axis=0).astype(np.float32), chosen.var(axis=0).astype(np.float32)
 
 
-class FeatureBatches(keras.utils.PyDataset):
+class FeatureBatches(CountedEpochs):
     """Batches of cached features, in an order drawn for each epoch; either side of a picture.
 
     Args:
@@ -111,37 +112,38 @@ class FeatureBatches(keras.utils.PyDataset):
         shard: tuple[int, int] = (0, 1),
         class_weights: np.ndarray | None = None,
     ):
-        super().__init__(workers=1, use_multiprocessing=False)
+        super().__init__(epoch)
         self._features, self._labels = features, labels
         self._targets = np.eye(classes, dtype=np.float32)
         self._batch_size, self._shuffle, self._seed = batch_size, shuffle, seed
-        self._epoch, self._shard, self._class_weights = epoch, shard, class_weights
-        self._draw()
+        self._shard, self._class_weights = shard, class_weights
+        self._drawn: tuple[int, np.ndarray, np.ndarray] | None = None
 
-    def _draw(self) -> None:
-        count = len(self._labels)
-        if not self._shuffle:
-            self._order, self._sides = np.arange(count), np.zeros(count, np.int64)
-            return
-        random = np.random.default_rng([self._seed, self._epoch])
-        padded = -(-count // self._batch_size) * self._batch_size
-        self._order = np.resize(random.permutation(count), padded)
-        self._sides = random.integers(0, self._features.shape[1], padded)
+    def _draw(self) -> tuple[np.ndarray, np.ndarray]:
+        """Rows and sides, in the order of this epoch."""
+        if self._drawn is None or self._drawn[0] != self.epoch:
+            count = len(self._labels)
+            order, sides = np.arange(count), np.zeros(count, np.int64)
+            if self._shuffle:
+                random = np.random.default_rng([self._seed, self.epoch])
+                # The last batch is filled with the first of the order.
+                order = np.resize(random.permutation(count), len(self) * self._batch_size)
+                sides = random.integers(0, self._features.shape[1], len(order))
+            self._drawn = self.epoch, order, sides
+        return self._drawn[1:]
 
     def __len__(self) -> int:
-        return -(-len(self._order) // self._batch_size)
+        return math.ceil(len(self._labels) / self._batch_size)
 
     def __getitem__(self, index: int) -> tuple[np.ndarray, ...]:
         rank, processes = self._shard
-        begin, end = index * self._batch_size, (index + 1) * self._batch_size
-        part = slice(begin + rank, min(end, len(self._order)), processes)
-        chosen = self._order[part]
+        order, sides = self._draw()
+        places = np.arange(len(order))[index * self._batch_size : (index + 1) * self._batch_size]
+        places = np.array_split(places, processes)[rank]
+        chosen = order[places]
         labels = self._labels[chosen]
-        x = self._features[chosen, self._sides[part]].astype(np.float32)
+        x = self._features[chosen, sides[places]].astype(np.float32)
+        self._took(index)
         if self._class_weights is None:
             return x, self._targets[labels]
         return x, self._targets[labels], self._class_weights[labels].astype(np.float32)
-
-    def on_epoch_end(self) -> None:
-        self._epoch += 1
-        self._draw()

@@ -177,16 +177,56 @@ class Clock(keras.callbacks.Callback):
         self._tail = time.monotonic() - self._last_batch
 
 
-class Backup(keras.callbacks.BackupAndRestore):
-    """Keeps weights, optimizer and epoch, all or nothing; never those of a broken epoch."""
+class Backup(keras.callbacks.Callback):
+    """After each epoch: keeps all that a training has a state in, in one file, all or nothing.
 
-    def __init__(self, folder: Path, guard: Guard):
-        super().__init__(folder, delete_checkpoint=False)
-        self._guard = guard
+    `keras.callbacks.BackupAndRestore` leaves out the states of random layers, and writes weights
+    and the epoch into two files.
+
+    Args:
+        path: of the file.
+        guard: that knows of broken epochs; they are not kept.
+        writes: whether this process writes files.
+    """
+
+    def __init__(self, path: Path, guard: Guard, writes: bool):
+        super().__init__()
+        self._path, self._guard, self._writes = path, guard, writes
 
     def on_epoch_end(self, epoch: int, logs=None) -> None:
-        if self._guard.broken is None:
-            super().on_epoch_end(epoch, logs)
+        if self._guard.broken is not None or not self._writes:
+            return
+        temporary = self._path.with_name(f"new-{self._path.name}")
+        values = {
+            str(index): keras.ops.convert_to_numpy(variable)
+            for index, variable in enumerate(_states(self.model))
+        }
+        np.savez(temporary, epoch=epoch + 1, **values)
+        temporary.replace(self._path)
+
+
+def finished_epochs(path: Path) -> int:
+    """The epoch that a run goes on with whose state is in this file; 0 where there is none."""
+    if not path.exists():
+        return 0
+    with np.load(path) as file:
+        return int(file["epoch"])
+
+
+def restore(path: Path, model: keras.Model) -> None:
+    """Puts a model that was compiled into the state that `Backup` kept, if it kept one."""
+    if not path.exists():
+        return
+    with np.load(path) as file:
+        for index, variable in enumerate(_states(model)):
+            variable.assign(file[str(index)])
+
+
+def _states(model: keras.Model) -> list[keras.Variable]:
+    """Weights, states of random layers, and the optimizer's variables; not those of metrics."""
+    measured = {id(variable) for metric in model.metrics for variable in metric.variables}
+    own = [variable for variable in model.variables if id(variable) not in measured]
+    return [*own, *model.optimizer.variables]
 
 
 class Record(keras.callbacks.Callback):

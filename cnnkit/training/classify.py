@@ -8,9 +8,10 @@ more slowly than the head; or everything from random weights.
 import hashlib
 import json
 import math
+import shutil
 import zipfile
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -36,10 +37,9 @@ from cnnkit.metrics.classification import (
     mean_class_accuracy,
     worst_mistakes,
 )
-from cnnkit.ops.inference import compile_inference
 from cnnkit.options import AugmentOptions, ClassifyTrainOptions
 from cnnkit.plots import draw_mistakes, encode_figure, plot_confusion, plot_training
-from cnnkit.training._batches import LabelledBatches
+from cnnkit.training._batches import LabelledBatches, reading
 from cnnkit.training._cached_features import FeatureBatches, cache_features, feature_statistics
 from cnnkit.training._classifiers import (
     TrainableClassifier,
@@ -56,10 +56,11 @@ from cnnkit.training._classify_fit import (
     best_epoch,
     build_optimizer,
     build_schedule,
+    finished_epochs,
     read_results,
+    restore,
     seconds_of,
 )
-from cnnkit.training._pictures import finished_epochs
 from cnnkit.weights.keras_file import load_keras_file
 
 MODEL_FILE = "model.keras"
@@ -67,7 +68,7 @@ CLASSES_FILE = "classes.txt"
 SETTINGS_FILE = "settings.json"
 ARGS_FILE = "args.yaml"
 
-_STATE = "state"
+_STATE = "state.npz"
 # What may differ when a run is taken up again.
 _EXTENDABLE = ("epochs", "time_budget", "patience")
 _NO_RUN = "{} holds no training run; leave out --resume to start one"
@@ -289,19 +290,23 @@ class _Run:
         self._is_head = options.regime == "head"
         self._policy = _precision(options)
         self._network = self._build("float32")
+        self._features = {}
         if self._is_head:
-            self._features = self._cache()
-            mean, variance = feature_statistics(self._features["train"])
-            self._network.set_feature_statistics(mean, variance)
+            self._cache("train", "val", "test")
             self._trainer = self._kept = self._network.head_model()
-        elif self._policy != "float32":
-            mixed = self._build(self._policy)
-            mixed.model.set_weights(self._network.model.get_weights())
-            self._trained_network, self._trainer = mixed, mixed.model
-            self._kept = self._network.model
         else:
+            # Afterwards the head is in the state that the run goes on from.
+            is_new = finished_epochs(folder / _STATE) == 0
+            if options.regime != "scratch" and is_new:
+                self._cache("train")
+                self._fit_head()
+                self._features.clear()
+                shutil.rmtree(folder / "features")
             self._trained_network = self._network
-            self._trainer = self._kept = self._network.model
+            if self._policy != "float32":
+                self._trained_network = self._build(self._policy)
+                self._trained_network.model.set_weights(self._network.model.get_weights())
+            self._trainer, self._kept = self._trained_network.model, self._network.model
         self.weights = (
             sum(math.prod(one.shape) for one in self._trainer.trainable_variables),
             self._network.model.count_params(),
@@ -326,10 +331,6 @@ class _Run:
         finally:
             keras.config.set_dtype_policy(before)
         network.freeze(options.regime)
-        if options.regime != "head" and policy == "float32":
-            see = compile_inference(network.feature_model(), dtype="float32")
-            mean, variance = feature_statistics(see(self._sample())[:, None])
-            network.set_feature_statistics(mean, variance)
         return network
 
     def _sample(self) -> np.ndarray:
@@ -338,18 +339,17 @@ class _Run:
         step = max(1, len(paths) // _SAMPLE)
         return np.stack([read_example(path, self._shape) for path in paths[::step][:_SAMPLE]])
 
-    def _cache(self) -> dict[str, np.ndarray]:
-        """What the frozen part sees of the splits, by their names."""
+    def _cache(self, *splits: str) -> None:
+        """Keeps what the trained layers see of some splits, and tells the head its scale."""
         model = self._network.feature_model()
         weights = b"".join(np.ascontiguousarray(value).tobytes() for value in model.get_weights())
         digest = hashlib.sha256(weights).hexdigest()
         mirrored = self._data.kind == "pictures" and self._options.augment.mirror > 0
-        found = {}
-        for split in ("train", "val", "test"):
+        for split in splits:
             files = getattr(self._data, split)
             if files is None or not len(files):
                 continue
-            found[split] = cache_features(
+            self._features[split] = cache_features(
                 model,
                 files,
                 self._folder / "features" / f"{split}.npy",
@@ -357,7 +357,30 @@ class _Run:
                 fingerprint=digest,
                 on_progress=lambda done, total: self._progress("look at the data", done, total),
             )
-        return found
+        self._network.set_feature_statistics(*feature_statistics(self._features["train"]))
+
+    def _fit_head(self) -> None:
+        """Trains the head alone, so that it does not spoil the layers below while it is random."""
+        options = replace(self._options, transfer="head", learning_rate=None, ema=0.0)
+        if not options.head_epochs:
+            return
+        model = self._network.head_model()
+        batches = self._feature_batches("train", 0)
+        schedule = build_schedule(options, options.head_epochs * len(batches))
+        self._compile(model, build_optimizer(options, schedule, model.trainable_variables))
+        with reading(batches):
+            model.fit(batches, epochs=options.head_epochs, shuffle=False, verbose=0)
+        reached = model.history.history["accuracy"][-1]
+        self._note(f"the head alone: {options.head_epochs} epochs, accuracy {reached:.1%}")
+
+    def _compile(self, model: keras.Model, optimizer: keras.optimizers.Optimizer) -> None:
+        smoothing = self._options.label_smoothing
+        model.compile(
+            optimizer=optimizer,
+            loss=keras.losses.CategoricalCrossentropy(label_smoothing=smoothing),
+            metrics=["accuracy"],
+            jit_compile=keras.backend.backend() == "jax",
+        )
 
     def _tell_what_trains(self) -> None:
         trained, total = self.weights
@@ -377,28 +400,35 @@ class _Run:
             )
 
     def _batches(self, split: str, epoch: int = 0) -> keras.utils.PyDataset:
-        options, files = self._options, getattr(self._data, split)
+        if self._is_head:
+            return self._feature_batches(split, epoch)
+        augmented = split == "train" and self._data.kind == "pictures"
+        return LabelledBatches(
+            getattr(self._data, split),
+            self._classes,
+            self._shape,
+            self._options.batch_size,
+            augment=self._options.augment if augmented else None,
+            **self._order_of(split, epoch),
+        )
+
+    def _feature_batches(self, split: str, epoch: int) -> keras.utils.PyDataset:
+        return FeatureBatches(
+            self._features[split],
+            getattr(self._data, split).labels,
+            self._classes,
+            self._options.batch_size,
+            **self._order_of(split, epoch),
+        )
+
+    def _order_of(self, split: str, epoch: int) -> dict[str, Any]:
         is_training = split == "train"
-        settings: dict[str, Any] = {
+        return {
             "shuffle": is_training,
-            "seed": options.seed,
+            "seed": self._options.seed,
             "epoch": epoch,
             "class_weights": self._class_weights() if is_training else None,
         }
-        if self._is_head:
-            features = self._features[split]
-            return FeatureBatches(
-                features, files.labels, self._classes, options.batch_size, **settings
-            )
-        augmented = is_training and self._data.kind == "pictures"
-        return LabelledBatches(
-            files,
-            self._classes,
-            self._shape,
-            options.batch_size,
-            augment=options.augment if augmented else None,
-            **settings,
-        )
 
     def _class_weights(self) -> np.ndarray | None:
         if not self._options.class_weights:
@@ -412,7 +442,9 @@ class _Run:
             return None
         if self._kept is not self._trainer:
             self._kept.set_weights(self._trainer.get_weights())
-        return self._kept.predict(self._batches(split), verbose=0)
+        batches = self._batches(split)
+        with reading(batches):
+            return self._kept.predict(batches, verbose=0)
 
     def fit(self, on_epoch: Callable[[int, dict], None] | None) -> str:
         """Trains to the end, from where the run stands; the reason why it ended."""
@@ -428,12 +460,8 @@ class _Run:
         is_timed = options.time_budget is not None
         rate = options.peak_learning_rate if is_timed else schedule
         optimizer = build_optimizer(options, rate, self._trainer.trainable_variables, slow)
-        self._trainer.compile(
-            optimizer=optimizer,
-            loss=keras.losses.CategoricalCrossentropy(label_smoothing=options.label_smoothing),
-            metrics=["accuracy"],
-            jit_compile=keras.backend.backend() == "jax",
-        )
+        self._compile(self._trainer, optimizer)
+        restore(state, self._trainer)
         guard = Guard()
         rows = read_results(folder)[:begin]
         clock = None
@@ -454,18 +482,20 @@ class _Run:
         )
         callbacks += [
             record,
-            Backup(folder / _STATE, guard),
+            Backup(state, guard, True),
             keras.callbacks.TensorBoard(folder / "tensorboard", write_graph=False),
         ]
         is_over = is_timed and rows and seconds_of(rows) >= options.time_budget
         if begin < options.total_epochs and not is_over:
-            self._trainer.fit(
-                batches,
-                epochs=options.total_epochs,
-                shuffle=False,
-                callbacks=callbacks,
-                verbose=0,
-            )
+            with reading(batches):
+                self._trainer.fit(
+                    batches,
+                    epochs=options.total_epochs,
+                    initial_epoch=begin,
+                    shuffle=False,
+                    callbacks=callbacks,
+                    verbose=0,
+                )
         if guard.broken is not None:
             raise DivergenceError(self._cause(*guard.broken))
         if is_over or (clock is not None and clock.is_over):
@@ -611,7 +641,8 @@ def _channel_statistics(sample: np.ndarray) -> tuple[list[float], list[float]]:
 def _write_model(model: keras.Model, path: Path, files: Mapping[str, bytes]) -> None:
     """A `.keras` file, which is a ZIP archive, with more files in it; all or nothing."""
     temporary = path.with_name(f"new-{path.name}")
-    model.save(temporary)
+    # Of the same layers, but without the optimizer, which is ours and of no use here.
+    keras.Model(model.inputs[0], model.outputs[0], name=model.name).save(temporary)
     with zipfile.ZipFile(temporary, "a") as archive:
         for name, content in files.items():
             archive.writestr(name, content)
