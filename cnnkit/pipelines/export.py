@@ -6,6 +6,7 @@ import re
 import shutil
 import tempfile
 import warnings
+import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -134,11 +135,14 @@ def _failures_as_one_line(name: str, format: str) -> Iterator[None]:
 
 def _write_keras(classifier: ClassifierModel, model: str, path: Path) -> None:
     file = find_classifier_file(model)
-    if file is None:
-        classifier.model.save(path)
-    else:
+    if file is not None:
         # With the names and settings inside.
         shutil.copyfile(file.path, path)
+        return
+    classifier.model.save(path)
+    if classifier.names:
+        with zipfile.ZipFile(path, "a") as archive:
+            archive.writestr(CLASSES_FILE, "".join(f"{name}\n" for name in classifier.names))
 
 
 def _write_names(classifier: ClassifierModel, made: Path, target: Path, format: str) -> Path | None:

@@ -25,6 +25,13 @@ def test_a_keras_file_keeps_its_names(color_run, tmp_path):
     assert made.size == Path(made.path).stat().st_size
 
 
+def test_a_classifier_with_a_name_takes_its_names_along(color_run, tmp_path, monkeypatch):
+    monkeypatch.setattr(export_module, "find_classifier_file", lambda model: None)
+    made = export(color_run, tmp_path / "a.keras", format="keras")
+    with zipfile.ZipFile(made.path) as archive:
+        assert archive.read("classes.txt") == b"blue\ngreen\nred\n"
+
+
 def test_a_savedmodel_runs_without_keras(color_run, tmp_path):
     made = export(color_run, tmp_path / "saved", format="savedmodel")
     assert made.largest_difference < 1e-6
@@ -99,9 +106,7 @@ def test_a_layer_that_cannot_be_converted_is_one_line(color_run, tmp_path, monke
         raise RuntimeError("no such layer\nand a long story")
 
     monkeypatch.setattr(keras.Model, "export", fail)
-    with pytest.raises(
-        CnnkitError, match="cannot be exported as tflite: no such layer; use"
-    ):
+    with pytest.raises(CnnkitError, match="cannot be exported as tflite: no such layer; use"):
         export(color_run, tmp_path / "a.tflite", format="tflite")
     assert list(tmp_path.iterdir()) == []
 
