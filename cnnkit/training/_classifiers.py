@@ -9,6 +9,7 @@ from typing import Any
 import keras
 
 from cnnkit.errors import UsageError
+from cnnkit.models._arguments import smallest_input
 from cnnkit.models.alexnet import build_alexnet
 from cnnkit.models.convnet1d import build_convnet1d
 from cnnkit.models.convnet3d import build_convnet3d
@@ -47,6 +48,8 @@ _WHOLE = {
     COMPACT_LAST_LAYER: ("mean",),
 }
 _COMPACT_STRIDE = 16
+
+_CONVNET_FILTERS = (16, 32, 64, 64)
 
 
 @dataclass(frozen=True, eq=False)
@@ -250,13 +253,16 @@ def _build_untrained(
             preprocessing=None,
             name=model,
         )
-    build = {
-        "lenet5": build_lenet5,
-        "alexnet": build_alexnet,
-        "inception": build_inception,
-        "convnet1d": build_convnet1d,
-        "convnet3d": build_convnet3d,
-    }[model]
+    if model in ("convnet1d", "convnet3d"):
+        # As deep as there is room for: what a place sees doubles with each convolution.
+        depth = 2
+        while depth < len(_CONVNET_FILTERS) and min(shape[:-1]) >= smallest_input(
+            _CONVNET_FILTERS[: depth + 1], kernel_size=5, pool_size=2
+        ):
+            depth += 1
+        build = build_convnet1d if model == "convnet1d" else build_convnet3d
+        return build(shape, classes, filters=_CONVNET_FILTERS[:depth])
+    build = {"lenet5": build_lenet5, "alexnet": build_alexnet, "inception": build_inception}[model]
     return build(shape, classes)
 
 
