@@ -42,7 +42,8 @@ section.unit { border-top: 1px solid var(--line); padding: 1.5rem 0; scroll-marg
 .head { display: flex; flex-wrap: wrap; gap: 1rem 2rem; justify-content: space-between;
   align-items: end; margin-bottom: 1rem; }
 .head svg { width: 340px; max-width: 100%; height: auto; }
-.cards { display: grid; gap: 1rem; grid-template-columns: repeat(auto-fill, minmax(330px, 1fr)); }
+.cards { display: grid; gap: 1rem; align-items: start;
+  grid-template-columns: repeat(auto-fill, minmax(330px, 1fr)); }
 figure { margin: 0; background: var(--card); border-radius: 8px; padding: 0.6rem; }
 .row { display: flex; gap: 0.4rem; align-items: flex-start; }
 .row > img { width: 96px; height: 96px; object-fit: contain; flex: none; }
