@@ -8,6 +8,7 @@ means leave them out.
 from dataclasses import dataclass
 
 import numpy as np
+import scipy.optimize
 
 from cnnkit.results import ConfidenceCalibration
 
@@ -223,6 +224,44 @@ def calibration(
         confidences,
         accuracies,
     )
+
+
+def best_temperature(probabilities: np.ndarray, labels: np.ndarray) -> float:
+    """The T for which `softmax(log(p) / T)` fits the labels best, by its log loss.
+
+    Above 1 a classifier is surer than it may be, below 1 less sure. The order of the classes stays
+    the same. Guo et al., On Calibration of Modern Neural Networks, 2017.
+
+    Args:
+        probabilities: `(N, C)`, rows of sum 1.
+        labels: `(N,)` indices of the true classes.
+
+    Returns:
+        From 0.05 to 20.
+
+    Raises:
+        ValueError: as `log_loss`.
+
+    Example:
+
+    Sure of it with 0.9 each, and right half of the time: 0.5 were right to say.
+
+    >>> sure = np.array([[0.9, 0.1]] * 4)
+    >>> best_temperature(sure, np.array([0, 0, 1, 1]))
+    20.0
+    """
+    probabilities, labels = _checked_probabilities(probabilities, labels)
+    logits = np.log(np.maximum(probabilities, _SMALLEST))
+
+    def loss(log_temperature: float) -> float:
+        scaled = logits / np.exp(log_temperature)
+        scaled -= scaled.max(axis=1, keepdims=True)
+        chosen = scaled[np.arange(len(labels)), labels]
+        return float(np.mean(np.log(np.exp(scaled).sum(axis=1)) - chosen))
+
+    bounds = (np.log(0.05), np.log(20.0))
+    found = scipy.optimize.minimize_scalar(loss, bounds=bounds, method="bounded")
+    return round(float(np.exp(found.x)), 2)
 
 
 def worst_mistakes(probabilities: np.ndarray, labels: np.ndarray, count: int) -> np.ndarray:

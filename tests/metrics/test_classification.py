@@ -5,6 +5,7 @@ import pytest
 
 from cnnkit.metrics.classification import (
     accuracy,
+    best_temperature,
     calibration,
     confusion_matrix,
     log_loss,
@@ -156,3 +157,14 @@ def test_wrong_arguments_are_refused():
         mean_class_accuracy(np.zeros((2, 2)))
     with pytest.raises(ValueError, match="k of at least 1"):
         top_k_accuracy(np.array([[1.0, 0.0]]), np.array([0]), 0)
+
+
+@pytest.mark.parametrize("temperature", [0.5, 1.0, 3.0])
+def test_a_temperature_that_was_put_in_is_found(temperature):
+    random = np.random.default_rng(0)
+    logits = random.normal(0, 2, (4000, 5))
+    right = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    labels = np.array([random.choice(5, p=row) for row in right])
+    shown = np.exp(logits * temperature)
+    shown /= shown.sum(axis=1, keepdims=True)
+    assert best_temperature(shown, labels) == pytest.approx(temperature, rel=0.1)
