@@ -1,20 +1,146 @@
 """Settings of the process that must stand before Keras is imported, and its quiet import."""
 
 import contextlib
+import ctypes
 import importlib
 import logging
 import os
+import re
+import signal
 import sys
 import tempfile
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import TextIO
 
-from cnnkit.errors import CnnkitError, UsageError
+from cnnkit.errors import CnnkitError, ExitCode, UsageError
 
 DEVICES = ("auto", "cpu", "gpu")
 
+LOST_PROCESS = (
+    "another process of this training ended or cannot be reached; "
+    "run the same command with --resume in all processes"
+)
+# Seconds: without a sign of life a process is given up, and the others end.
+_HEARTBEAT = 20
+# For all processes to be started, and to end.
+_START, _END = 600, 30
+# As JAX has it: from the number of a job to a port that is not in use.
+_SLURM_PORTS = (61440, 4096)
 
-def configure(threads: int | None = None, verbose: bool = False, device: str = "auto") -> None:
+
+@dataclass(frozen=True)
+class Cluster:
+    """Processes that train together, and which of them this one is.
+
+    Attributes:
+        coordinator: "host:port" of process 0, where the others find it.
+        processes: their number.
+        process_id: of this one, from 0.
+    """
+
+    coordinator: str
+    processes: int
+    process_id: int
+
+
+def find_cluster(
+    coordinator: str | None = None,
+    processes: int | None = None,
+    process_id: int | None = None,
+    environment: Mapping[str, str] = os.environ,
+) -> Cluster | None:
+    """The processes that this one works with, from what is given or from the environment.
+
+    Each of the three is looked for in turn: as given; in `CNNKIT_COORDINATOR`, `CNNKIT_PROCESSES`
+    and `CNNKIT_PROCESS_ID`; in Keras' own `KERAS_DISTRIBUTION_JOB_ADDRESSES`, `..._NUM_PROCESSES`
+    and `..._PROCESS_ID`; the number of the process in `JOB_COMPLETION_INDEX` of an indexed job of
+    Kubernetes; and, in a step that Slurm's `srun` started, in `SLURM_STEP_NUM_TASKS`,
+    `SLURM_PROCID` and the first node of `SLURM_STEP_NODELIST`, with a port made from the job's
+    number.
+
+    Args:
+        coordinator: "host:port" of process 0.
+        processes: their number; 1 for none but this one, whatever the environment says.
+        process_id: of this one.
+        environment: where the rest is looked for.
+
+    Returns:
+        The cluster, or None for one process alone.
+
+    Raises:
+        UsageError: one of the three is missing, or no number, or they do not fit together.
+
+    Example:
+
+    >>> find_cluster("node1:1234", 2, environment={"JOB_COMPLETION_INDEX": "1"})
+    Cluster(coordinator='node1:1234', processes=2, process_id=1)
+    >>> find_cluster(environment={}) is None
+    True
+    """
+    if processes == 1:
+        return None
+    slurm = _slurm(environment)
+    if processes is not None and slurm.get("processes") != str(processes):
+        slurm = {}
+    names = {
+        "coordinator": ("CNNKIT_COORDINATOR", "KERAS_DISTRIBUTION_JOB_ADDRESSES"),
+        "processes": ("CNNKIT_PROCESSES", "KERAS_DISTRIBUTION_NUM_PROCESSES"),
+        "process_id": ("CNNKIT_PROCESS_ID", "KERAS_DISTRIBUTION_PROCESS_ID"),
+    }
+    given = {"coordinator": coordinator, "processes": processes, "process_id": process_id}
+    for name, value in given.items():
+        if value is None:
+            values = [environment[key] for key in names[name] if environment.get(key)]
+            given[name] = values[0] if values else slurm.get(name)
+    if all(value is None for value in given.values()) or given["processes"] == "1":
+        return None
+    if given["process_id"] is None:
+        given["process_id"] = environment.get("JOB_COMPLETION_INDEX")
+    for name, value in given.items():
+        if value is None:
+            option, variable = f"--{name.replace('_', '-')}", names[name][0]
+            raise UsageError(f"several processes need {option} or {variable} too")
+    try:
+        total, own = int(given["processes"]), int(given["process_id"])
+    except ValueError as error:
+        raise UsageError(f"the number of a process is none: {error}") from None
+    if total == 1:
+        return None
+    if not 0 <= own < total:
+        raise UsageError(f"--process-id must be from 0 to {total - 1}, not {own}")
+    # Keras' variable may name all processes; the first is the one where they meet.
+    address = str(given["coordinator"]).split(",")[0]
+    if not re.fullmatch(r".+:\d+", address):
+        raise UsageError(f"--coordinator must be HOST:PORT, not {address!r}")
+    return Cluster(address, total, own)
+
+
+def _slurm(environment: Mapping[str, str]) -> dict[str, str]:
+    """What a step of Slurm says of its tasks; nothing outside of one, as in a batch script."""
+    tasks, node_list = (
+        environment.get(f"SLURM_STEP_{key}", "") for key in ("NUM_TASKS", "NODELIST")
+    )
+    if tasks in ("", "1") or not node_list:
+        return {}
+    # Such as "node7", "node7,node9", "node[07-12,15],other" or "node[07-12]-ib".
+    first = re.match(r"([^\[,]*)(?:\[([^\],-]*)[^\]]*\])?([^,]*)", node_list)
+    begin, count = _SLURM_PORTS
+    port = begin + int(environment.get("SLURM_JOB_ID", "0")) % count
+    found = {"coordinator": f"{''.join(part or '' for part in first.groups())}:{port}"}
+    found["processes"] = tasks
+    if "SLURM_PROCID" in environment:
+        found["process_id"] = environment["SLURM_PROCID"]
+    return found
+
+
+def configure(
+    threads: int | None = None,
+    verbose: bool = False,
+    device: str = "auto",
+    cluster: Cluster | None = None,
+) -> None:
     """Bounds the backend's threads and imports Keras without its chatter.
 
     Call it before anything else imports Keras: threads and log levels are read only once.
@@ -23,10 +149,14 @@ def configure(threads: int | None = None, verbose: bool = False, device: str = "
         threads: compute threads; all cores by default.
         verbose: let the backend's own messages through.
         device: "cpu" hides GPUs from the backend, "gpu" insists on one, "auto" takes what is there.
+        cluster: processes to join, which is possible on JAX; it waits for all of them. From then
+            on this one ends, with a line that says so, where another is lost.
 
     Raises:
-        UsageError: fewer than one thread, an unknown device, or a GPU asked for that is not there.
-        CnnkitError: the backend that `KERAS_BACKEND` names cannot be imported.
+        UsageError: fewer than one thread, an unknown device, a GPU asked for that is not there,
+            or several processes on another backend than JAX.
+        CnnkitError: the backend that `KERAS_BACKEND` names cannot be imported, or the other
+            processes are not there.
     """
     if threads is not None:
         if threads < 1:
@@ -35,6 +165,11 @@ def configure(threads: int | None = None, verbose: bool = False, device: str = "
             os.environ[name] = str(threads)
     if device not in DEVICES:
         raise UsageError(f"--device must be one of {', '.join(DEVICES)}, not {device!r}")
+    if cluster is not None and os.environ.get("KERAS_BACKEND") != "jax":
+        raise UsageError(
+            "several processes train together on JAX only: set KERAS_BACKEND=jax in all of them "
+            '(pip install "cnnkit[jax]")'
+        )
     if device == "cpu":
         os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
         os.environ["JAX_PLATFORMS"] = "cpu"
@@ -47,7 +182,9 @@ def configure(threads: int | None = None, verbose: bool = False, device: str = "
             warnings.simplefilter("ignore")
     if "keras" not in sys.modules:
         with contextlib.nullcontext() if verbose else silent_stderr():
-            _import_keras()
+            _import_keras(cluster)
+    if cluster is not None:
+        _end_with_the_others(verbose)
     if device == "gpu" and all(name.startswith("cpu") for name in devices()):
         raise UsageError("--device gpu: the backend sees no GPU here; use --device cpu")
 
@@ -62,9 +199,12 @@ def devices() -> tuple[str, ...]:
         return (str(keras.ops.zeros(1).device),)
 
 
-def _import_keras() -> None:
+def _import_keras(cluster: Cluster | None = None) -> None:
     try:
         keras = importlib.import_module("keras")
+        if cluster is not None:
+            # Before the first tensor: afterwards JAX has made up its mind about the devices.
+            _join(cluster)
         # Its first tensor has TensorFlow look for a graphics card and complain of having none.
         keras.ops.zeros(1)
         if os.environ.get("KERAS_BACKEND", "tensorflow") != "tensorflow":
@@ -79,6 +219,68 @@ def _import_keras() -> None:
             f"Keras cannot use the backend '{backend}' ({error}); install it, or unset "
             "KERAS_BACKEND"
         ) from None
+
+
+def _join(cluster: Cluster) -> None:
+    """Connects the processes, by JAX.
+
+    `keras.distribution.initialize` does that too, but cannot be told when a process counts as lost
+    (JAX waits for 100 s), nor to leave a process all of its GPUs in a step of Slurm.
+    """
+    jax = importlib.import_module("jax")
+    jax.config.update("jax_cpu_collectives_implementation", "gloo")
+    try:
+        jax.distributed.initialize(
+            cluster.coordinator,
+            cluster.processes,
+            cluster.process_id,
+            cluster_detection_method="deactivate",
+            initialization_timeout=_START,
+            heartbeat_timeout_seconds=_HEARTBEAT,
+            shutdown_timeout_seconds=_END,
+        )
+    except RuntimeError as error:
+        reason = str(error).splitlines()[0]
+        raise CnnkitError(
+            f"process {cluster.process_id} of {cluster.processes} does not find the others at "
+            f"{cluster.coordinator} ({reason}); is process 0 running, and the port open?"
+        ) from None
+
+
+def _end_with_the_others(verbose: bool) -> None:
+    """Has this process say why it ends when JAX ends it because another one is lost.
+
+    JAX then aborts the process from a thread in C++: nothing of Python would run, and what is left
+    is its stack.
+    """
+    if not verbose:
+        sys.stdout, sys.stderr = _without_chatter(sys.stdout, 1), _without_chatter(sys.stderr, 2)
+    own = sys.stderr.fileno()
+
+    def end(number: int) -> None:
+        os.write(own, f"error: {LOST_PROCESS}\n".encode())
+        os._exit(int(ExitCode.INPUT_FAILED))
+
+    # Python's own handlers run between two of its instructions, which never come after an abort.
+    handler = ctypes.CFUNCTYPE(None, ctypes.c_int)(end)
+    _kept_handlers.append(handler)
+    ctypes.CDLL(None).signal(int(signal.SIGABRT), handler)
+
+
+def _without_chatter(stream: TextIO, descriptor: int) -> TextIO:
+    """What Python writes goes where it went, what C++ writes there goes nowhere."""
+    stream.flush()
+    own = os.fdopen(
+        os.dup(descriptor), "w", buffering=1, encoding="utf-8", errors="backslashreplace"
+    )
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, descriptor)
+    os.close(nowhere)
+    return own
+
+
+# C holds no reference to what it calls.
+_kept_handlers: list[object] = []
 
 
 @contextlib.contextmanager

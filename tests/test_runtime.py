@@ -127,3 +127,69 @@ def test_a_gpu_next_to_the_cpu_serves(monkeypatch):
 def test_an_unknown_device_is_refused():
     with pytest.raises(UsageError, match="--device must be one of auto, cpu, gpu, not 'tpu'"):
         runtime.configure(device="tpu")
+
+
+def test_several_processes_are_found_from_what_is_typed_and_from_variables():
+    assert runtime.find_cluster("a:1", 3, 2, {}) == runtime.Cluster("a:1", 3, 2)
+    ours = {"CNNKIT_COORDINATOR": "b:2", "CNNKIT_PROCESSES": "4", "CNNKIT_PROCESS_ID": "0"}
+    assert runtime.find_cluster(environment=ours) == runtime.Cluster("b:2", 4, 0)
+    assert runtime.find_cluster(process_id=3, environment=ours) == runtime.Cluster("b:2", 4, 3)
+    of_keras = {
+        "KERAS_DISTRIBUTION_JOB_ADDRESSES": "10.0.0.1:1234,10.0.0.2:2345",
+        "KERAS_DISTRIBUTION_NUM_PROCESSES": "2",
+        "KERAS_DISTRIBUTION_PROCESS_ID": "1",
+    }
+    assert runtime.find_cluster(environment=of_keras) == runtime.Cluster("10.0.0.1:1234", 2, 1)
+    of_kubernetes = {**ours, "JOB_COMPLETION_INDEX": "1"}
+    del of_kubernetes["CNNKIT_PROCESS_ID"]
+    assert runtime.find_cluster(environment=of_kubernetes) == runtime.Cluster("b:2", 4, 1)
+
+
+@pytest.mark.parametrize(
+    ("nodes", "first"),
+    [
+        ("node7", "node7"),
+        ("node7,node9", "node7"),
+        ("node[07-12,15],other", "node07"),
+        ("gpu[3,5]-ib", "gpu3-ib"),
+    ],
+)
+def test_a_step_of_slurm_is_a_cluster(nodes, first):
+    step = {
+        "SLURM_STEP_NUM_TASKS": "2",
+        "SLURM_STEP_NODELIST": nodes,
+        "SLURM_PROCID": "1",
+        "SLURM_JOB_ID": "5000",
+    }
+    # 61440 + 5000 mod 4096 = 61440 + 904
+    assert runtime.find_cluster(environment=step) == runtime.Cluster(f"{first}:62344", 2, 1)
+    assert runtime.find_cluster(processes=1, environment=step) is None
+    assert runtime.find_cluster("a:1", environment=step) == runtime.Cluster("a:1", 2, 1)
+
+
+def test_one_process_is_no_cluster():
+    # A batch script of Slurm outside of srun, and an indexed job of Kubernetes.
+    assert runtime.find_cluster(environment={"SLURM_NTASKS": "8", "SLURM_PROCID": "0"}) is None
+    assert runtime.find_cluster(environment={"JOB_COMPLETION_INDEX": "3"}) is None
+    assert runtime.find_cluster(environment={"CNNKIT_PROCESSES": "1"}) is None
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("a:1", 2, None), "need --process-id or CNNKIT_PROCESS_ID too"),
+        ((None, 2, 0), "need --coordinator or CNNKIT_COORDINATOR too"),
+        (("a:1", 2, 2), "must be from 0 to 1, not 2"),
+        (("a", 2, 1), "must be HOST:PORT, not 'a'"),
+        (("a:1", "two", 1), "the number of a process is none"),
+    ],
+)
+def test_half_a_cluster_is_refused(arguments, message):
+    with pytest.raises(UsageError, match=message):
+        runtime.find_cluster(*arguments, environment={})
+
+
+def test_several_processes_on_another_backend_than_jax_are_refused(monkeypatch):
+    monkeypatch.setenv("KERAS_BACKEND", "tensorflow")
+    with pytest.raises(UsageError, match="set KERAS_BACKEND=jax in all of them"):
+        runtime.configure(cluster=runtime.Cluster("a:1", 2, 0))

@@ -1,5 +1,10 @@
 """``cnnkit train classify``: from a folder of pictures to a model."""
 
+import contextlib
+import os
+import sys
+import traceback
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -7,7 +12,7 @@ import typer
 
 from cnnkit.cli._options import OUTPUT_PANEL, RUN_PANEL, Device, Json, Quiet, Seed, Threads, Verbose
 from cnnkit.console import Console
-from cnnkit.errors import UsageError
+from cnnkit.errors import CnnkitError, ExitCode, UsageError
 from cnnkit.options import (
     LEARNING_RATE_SCHEDULES,
     TRAINABLE,
@@ -21,6 +26,7 @@ _AUGMENT = AugmentOptions()
 _DATA_PANEL = "Data"
 _MODEL_PANEL = "Model"
 _FIT_PANEL = "Fit"
+_DEVICES_PANEL = "Several devices"
 _AUGMENT_PANEL = "Augmentation (0 switches off)"
 
 
@@ -30,6 +36,10 @@ def _data(**settings: Any) -> Any:
 
 def _fit(**settings: Any) -> Any:
     return typer.Option(rich_help_panel=_FIT_PANEL, **settings)
+
+
+def _several(**settings: Any) -> Any:
+    return typer.Option(rich_help_panel=_DEVICES_PANEL, **settings)
 
 
 def _augment(**settings: Any) -> Any:
@@ -196,6 +206,41 @@ def classify(
             rich_help_panel=_AUGMENT_PANEL,
         ),
     ] = None,
+    devices: Annotated[
+        int | None,
+        _several(
+            min=1,
+            help="That share each batch, on this machine: GPUs, or whatever JAX has.",
+            show_default="all GPUs, else one device",
+        ),
+    ] = None,
+    processes: Annotated[
+        int | None,
+        _several(
+            min=1,
+            help="That train together, each with its devices, on JAX; 1 for this one alone. Also "
+            "CNNKIT_PROCESSES, or what srun of Slurm says.",
+            show_default="1",
+        ),
+    ] = None,
+    process_id: Annotated[
+        int | None,
+        _several(
+            min=0,
+            help="Which of them this is, from 0; 0 alone writes. Also CNNKIT_PROCESS_ID, Slurm's "
+            "number, or JOB_COMPLETION_INDEX of Kubernetes.",
+            show_default="none",
+        ),
+    ] = None,
+    coordinator: Annotated[
+        str | None,
+        _several(
+            metavar="HOST:PORT",
+            help="Where process 0 is found; any free port. Also CNNKIT_COORDINATOR, or Slurm's "
+            "first node.",
+            show_default="none",
+        ),
+    ] = None,
     seed: Seed = _DEFAULTS.seed,
     threads: Threads = None,
     device: Device = "auto",
@@ -216,8 +261,14 @@ def classify(
       cnnkit train classify flowers/ --transfer all --epochs 30 -o runs/flowers-all
 
       cnnkit train classify --resume -o runs/flowers-all --epochs 40
+
+      KERAS_BACKEND=jax srun cnnkit train classify big/ --transfer all --batch 512 -o runs/big
     """
-    console = Console(quiet=quiet, verbose=verbose)
+    from cnnkit.runtime import configure, find_cluster
+
+    cluster = find_cluster(coordinator, processes, process_id)
+    is_first = cluster is None or cluster.process_id == 0
+    console = Console(quiet=quiet or not is_first, verbose=verbose and is_first)
     augment = AugmentOptions.off()
     if not no_augment:
         augment = AugmentOptions(
@@ -262,9 +313,60 @@ def classify(
     if preview_augment is not None:
         _preview(data, options, preview_augment, console)
         return 0
-    from cnnkit.runtime import configure
+    with contextlib.nullcontext() if cluster is None else _leaving_at_once(console):
+        configure(threads=threads, verbose=verbose, device=device, cluster=cluster)
+        result = _train(context, data, output, options, resume, skip_bad, devices, console)
+    if not is_first:
+        return 0
+    if json:
+        console.json({"schema": "cnnkit/1", **_report(result)})
+        return 0
+    for split, scores in result.scores.items():
+        name = {"val": "validation", "test": "test"}[split]
+        console.result(
+            f"{name:10}  {scores['accuracy']:.1%} right, "
+            f"{scores['mean_class_accuracy']:.1%} in the mean of the classes"
+        )
+    console.result(
+        f"{result.model}: {len(result.classes)} classes, epoch {result.best} of {result.epochs} "
+        f"was best, {result.seconds:.0f} s"
+    )
+    return 0
 
-    configure(threads=threads, verbose=verbose, device=device)
+
+@contextlib.contextmanager
+def _leaving_at_once(console: Console) -> Iterator[None]:
+    """Ends one of several processes where it fails: at its usual end it would wait for the others,
+    which wait for it in their next step.
+    """
+    try:
+        yield
+        return
+    except CnnkitError as error:
+        console.error(str(error))
+        code = error.exit_code
+    except KeyboardInterrupt:
+        console.note("stopped by Ctrl-C")
+        code = ExitCode.INTERRUPTED
+    except Exception:
+        traceback.print_exc()
+        code = ExitCode.BUG
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(int(code))
+
+
+def _train(
+    context: typer.Context,
+    data: Path | None,
+    output: Path,
+    options: ClassifyTrainOptions,
+    resume: bool,
+    skip_bad: bool,
+    devices: int | None,
+    console: Console,
+) -> Any:
+    """Trains, and shows how it goes."""
     from cnnkit.training.classify import read_run_options, train_classifier
 
     if resume:
@@ -287,30 +389,17 @@ def classify(
             if done >= total:
                 bar.remove_task(tasks.pop(what))
 
-        result = train_classifier(
+        return train_classifier(
             data,
             output,
             options,
             resume=resume,
             skip_bad=skip_bad,
+            devices=devices,
             on_note=console.note,
             on_progress=show_progress,
             on_epoch=show,
         )
-    if json:
-        console.json({"schema": "cnnkit/1", **_report(result)})
-        return 0
-    for split, scores in result.scores.items():
-        name = {"val": "validation", "test": "test"}[split]
-        console.result(
-            f"{name:10}  {scores['accuracy']:.1%} right, "
-            f"{scores['mean_class_accuracy']:.1%} in the mean of the classes"
-        )
-    console.result(
-        f"{result.model}: {len(result.classes)} classes, epoch {result.best} of {result.epochs} "
-        f"was best, {result.seconds:.0f} s"
-    )
-    return 0
 
 
 def _report(result: Any) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 import contextlib
 import math
 import os
+import threading
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 
@@ -47,6 +48,9 @@ class CountedEpochs(keras.utils.PyDataset):
         self.epoch = epoch
         self.failure: Exception | None = None
         self._has_begun = self._is_through = False
+        # With several devices TensorFlow looks at the first batches of an epoch more than once,
+        # in threads of its own.
+        self._lock = threading.Lock()
 
     def on_epoch_begin(self) -> None:
         self._has_begun, self._is_through = True, False
@@ -132,6 +136,10 @@ class LabelledBatches(CountedEpochs):
     def __getitem__(self, index: int) -> _Batch:
         if not 0 <= index < len(self):
             raise IndexError(f"there are {len(self)} batches, no batch {index}")
+        with self._lock:
+            return self._get(index)
+
+    def _get(self, index: int) -> _Batch:
         wanted = [self._step(index + ahead) for ahead in range(_AHEAD + 1)]
         # What was begun and is not wanted any more, after a jump.
         for step in set(self._pending) - set(wanted):

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import keras
@@ -13,6 +13,7 @@ from cnnkit.data.labelled import LabelledFiles
 from cnnkit.images import write_bytes
 from cnnkit.ops.inference import compile_inference
 from cnnkit.training._batches import CountedEpochs, LabelledBatches
+from cnnkit.training._distribution import Team
 
 _BATCH = 32
 # Beyond this, float16 has no numbers.
@@ -26,6 +27,7 @@ def cache_features(
     *,
     mirrored: bool,
     fingerprint: str,
+    team: Team | None = None,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> np.ndarray:
     """Passes every example through a network once, twice with its mirror image.
@@ -36,26 +38,55 @@ def cache_features(
         path: of a `.npy` file, which is used again if it is of the same files and network.
         mirrored: add what is seen of the mirror image.
         fingerprint: of the network.
+        team: processes that share the work, and the folder.
         on_progress: called with the number of examples done, and of all.
 
     Returns:
         float16 `(N, sides, D)`, mapped from the file: memory does not grow with N.
     """
+    team = team or Team(devices=1)
     names = "\n".join([fingerprint, str(mirrored), *files.paths])
     wanted = {"hash": hashlib.sha256(names.encode("utf-8", "surrogateescape")).hexdigest()}
     record = path.with_suffix(".json")
     if path.exists() and record.exists() and json.loads(record.read_text()) == wanted:
         return np.load(path, mmap_mode="r")
-    # Written last: features without it are those of a run that was stopped.
-    record.unlink(missing_ok=True)
-    path.parent.mkdir(parents=True, exist_ok=True)
+
+    def begin() -> None:
+        # Written last: features without it are those of a run that was stopped.
+        record.unlink(missing_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
+
+    team.first(begin)
+    parts = [path]
+    if team.processes > 1:
+        parts = [path.with_name(f"{path.stem}-{k}.npy") for k in range(team.processes)]
+    rows = team.own_part(len(files))
+    # The labels are not used: one class is enough.
+    own = LabelledFiles(files.paths[rows], np.zeros(len(files.paths[rows]), np.int64))
+    team.together(lambda: _see(model, own, parts[team.rank], mirrored, on_progress))
+
+    def end() -> None:
+        if team.processes > 1:
+            _merge(parts, path, len(files))
+        write_bytes(record, json.dumps(wanted).encode())
+
+    team.first(end)
+    return np.load(path, mmap_mode="r")
+
+
+def _see(
+    model: keras.Model,
+    files: LabelledFiles,
+    path: Path,
+    mirrored: bool,
+    on_progress: Callable[[int, int], None] | None,
+) -> None:
+    """Writes what a network sees of some examples."""
     shape = tuple(model.inputs[0].shape[1:])
     see = compile_inference(model, dtype="float32")
     size = (len(files), 2 if mirrored else 1, model.output.shape[-1])
     features = np.lib.format.open_memmap(path, "w+", np.float16, size)
-    # The labels are not used: one class is enough.
-    unlabelled = LabelledFiles(files.paths, np.zeros(len(files), np.int64))
-    batches = LabelledBatches(unlabelled, 1, shape, _BATCH, shuffle=False)
+    batches = LabelledBatches(files, 1, shape, _BATCH, shuffle=False)
     for index in range(len(batches)):
         x = batches[index][0]
         rows = slice(index * _BATCH, index * _BATCH + len(x))
@@ -65,8 +96,16 @@ def cache_features(
         if on_progress is not None:
             on_progress(rows.stop, len(files))
     features.flush()
-    write_bytes(record, json.dumps(wanted).encode())
-    return np.load(path, mmap_mode="r")
+
+
+def _merge(parts: Sequence[Path], path: Path, count: int) -> None:
+    """One file of those that the processes wrote of every n-th example."""
+    first = np.load(parts[0], mmap_mode="r")
+    features = np.lib.format.open_memmap(path, "w+", np.float16, (count, *first.shape[1:]))
+    for number, part in enumerate(parts):
+        features[number :: len(parts)] = np.load(part, mmap_mode="r")
+        part.unlink()
+    features.flush()
 
 
 def feature_statistics(features: np.ndarray, most: int = 4096) -> tuple[np.ndarray, np.ndarray]:
@@ -121,15 +160,16 @@ class FeatureBatches(CountedEpochs):
 
     def _draw(self) -> tuple[np.ndarray, np.ndarray]:
         """Rows and sides, in the order of this epoch."""
-        if self._drawn is None or self._drawn[0] != self.epoch:
+        epoch = self.epoch
+        if self._drawn is None or self._drawn[0] != epoch:
             count = len(self._labels)
             order, sides = np.arange(count), np.zeros(count, np.int64)
             if self._shuffle:
-                random = np.random.default_rng([self._seed, self.epoch])
+                random = np.random.default_rng([self._seed, epoch])
                 # The last batch is filled with the first of the order.
                 order = np.resize(random.permutation(count), len(self) * self._batch_size)
                 sides = random.integers(0, self._features.shape[1], len(order))
-            self._drawn = self.epoch, order, sides
+            self._drawn = epoch, order, sides
         return self._drawn[1:]
 
     def __len__(self) -> int:
@@ -137,7 +177,8 @@ class FeatureBatches(CountedEpochs):
 
     def __getitem__(self, index: int) -> tuple[np.ndarray, ...]:
         rank, processes = self._shard
-        order, sides = self._draw()
+        with self._lock:
+            order, sides = self._draw()
         places = np.arange(len(order))[index * self._batch_size : (index + 1) * self._batch_size]
         places = np.array_split(places, processes)[rank]
         chosen = order[places]

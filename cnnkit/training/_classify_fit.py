@@ -19,6 +19,7 @@ from cnnkit.metrics.classification import (
     mean_class_accuracy,
 )
 from cnnkit.options import ClassifyTrainOptions
+from cnnkit.training._batches import CountedEpochs
 
 BEST_WEIGHTS = "best.weights.h5"
 LAST_WEIGHTS = "last.weights.h5"
@@ -205,6 +206,37 @@ class Backup(keras.callbacks.Callback):
         temporary.replace(self._path)
 
 
+class Follow(keras.callbacks.Callback):
+    """Tells batches which epoch begins, where they cannot count: with several devices TensorFlow
+    reads a first epoch, and parts of later ones, that it does not train on.
+
+    Args:
+        batches: that are trained on.
+    """
+
+    def __init__(self, batches: CountedEpochs):
+        super().__init__()
+        self._batches = batches
+
+    def on_epoch_begin(self, epoch: int, logs=None) -> None:
+        self._batches.epoch = epoch
+
+
+class InStep(keras.callbacks.Callback):
+    """Has the processes wait for one another after each epoch, until process 0 has written.
+
+    Args:
+        meet: returns when all have called it.
+    """
+
+    def __init__(self, meet: Callable[[], None]):
+        super().__init__()
+        self._meet = meet
+
+    def on_epoch_end(self, epoch: int, logs=None) -> None:
+        self._meet()
+
+
 def finished_epochs(path: Path) -> int:
     """The epoch that a run goes on with whose state is in this file; 0 where there is none."""
     if not path.exists():
@@ -357,6 +389,9 @@ def _averaged_weights(model: keras.Model) -> Callable[[], None]:
     variables = model.trainable_variables
     kept = [keras.ops.convert_to_numpy(variable) for variable in variables]
     model.optimizer.finalize_variable_values(variables)
+    for variable in variables:
+        # A copy of its own: JAX gives what `predict` was given back to the memory.
+        variable.assign(np.array(keras.ops.convert_to_numpy(variable)))
 
     def put_back() -> None:
         for variable, value in zip(variables, kept, strict=True):

@@ -13,7 +13,6 @@ import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import keras
 import numpy as np
@@ -39,7 +38,7 @@ from cnnkit.metrics.classification import (
 )
 from cnnkit.options import AugmentOptions, ClassifyTrainOptions
 from cnnkit.plots import draw_mistakes, encode_figure, plot_confusion, plot_training
-from cnnkit.training._batches import LabelledBatches, reading
+from cnnkit.training._batches import CountedEpochs, LabelledBatches, reading
 from cnnkit.training._cached_features import FeatureBatches, cache_features, feature_statistics
 from cnnkit.training._classifiers import (
     TrainableClassifier,
@@ -51,7 +50,9 @@ from cnnkit.training._classify_fit import (
     BEST_WEIGHTS,
     Backup,
     Clock,
+    Follow,
     Guard,
+    InStep,
     Record,
     best_epoch,
     build_optimizer,
@@ -61,6 +62,7 @@ from cnnkit.training._classify_fit import (
     restore,
     seconds_of,
 )
+from cnnkit.training._distribution import Team
 from cnnkit.weights.keras_file import load_keras_file
 
 MODEL_FILE = "model.keras"
@@ -112,6 +114,7 @@ def train_classifier(
     *,
     resume: bool = False,
     skip_bad: bool = False,
+    devices: int | None = None,
     on_note: Callable[[str], None] | None = None,
     on_progress: Callable[[str, int, int], None] | None = None,
     on_epoch: Callable[[int, dict], None] | None = None,
@@ -127,6 +130,11 @@ def train_classifier(
             may change when a run is taken up again.
         resume: go on with the run in `output`.
         skip_bad: leave out files that cannot be read, and training data that is in another split.
+        devices: of each process, which share every batch: on JAX any, on TensorFlow GPUs of one
+            machine. All GPUs, or else one device, by default. A run that is taken up again may
+            have others. Several processes are those that `runtime.configure` joined; all are
+            called with the same arguments, `output` is the same folder for all, and process 0
+            alone writes into it and calls the functions below.
         on_note: takes a line that the user should know.
         on_progress: called with what is being done, the number of examples done, and of all.
         on_epoch: called with the epoch's index and its row of `results.csv`.
@@ -136,33 +144,45 @@ def train_classifier(
 
     Raises:
         DataError: no classes, no examples, or files that cannot be read.
-        UsageError: the model does not fit the data, or `output` holds another run.
+        UsageError: the model does not fit the data, `output` holds another run, there are fewer
+            devices, or they cannot share a batch equally.
+        LostProcessError: another process of the training ended.
         WeightsError: the trained weights that were asked for are not here.
         DivergenceError: the loss is no finite number; the best so far is kept.
     """
     options = options or ClassifyTrainOptions()
+    team = Team(devices)
+    team.check_batch(options.batch_size)
+    if team.processes > 1 and options.time_budget is not None:
+        raise UsageError("--time-budget is for one process: clocks differ; use --epochs")
+    if not team.is_first:
+        on_note = on_progress = on_epoch = None
     note = on_note or (lambda text: None)
     progress = on_progress or (lambda what, done, total: None)
     folder = Path(output)
-    labelled = read_labelled(
-        data, val_share=options.val_share, per_class=options.per_class, seed=options.seed
-    )
-    _open_run(folder, data, options, labelled, resume)
-    labelled = _checked(labelled, folder, skip_bad, note, progress)
-    keras.utils.set_random_seed(options.seed)
-    run = _Run(labelled, folder, options, note, progress)
-    interrupted, broken = None, None
-    try:
-        reason = run.fit(on_epoch)
-    except KeyboardInterrupt as error:
-        interrupted, reason = error, "Ctrl-C"
-        if not (folder / BEST_WEIGHTS).exists():
-            raise
-    except DivergenceError as error:
-        broken, reason = error, "divergence"
-        if not (folder / BEST_WEIGHTS).exists():
-            raise
-    result = run.finish(reason)
+    with team.watched():
+        labelled = team.together(
+            lambda: read_labelled(
+                data, val_share=options.val_share, per_class=options.per_class, seed=options.seed
+            )
+        )
+        team.first(lambda: _open_run(folder, data, options, labelled, resume))
+        labelled = _checked(labelled, folder, skip_bad, note, progress, team)
+        keras.utils.set_random_seed(options.seed)
+        run = _Run(labelled, folder, options, note, progress, team)
+        interrupted, broken = None, None
+        try:
+            reason = run.fit(on_epoch)
+        except KeyboardInterrupt as error:
+            interrupted, reason = error, "Ctrl-C"
+            if not team.is_first or not (folder / BEST_WEIGHTS).exists():
+                raise
+        except DivergenceError as error:
+            broken, reason = error, "divergence"
+            if not (folder / BEST_WEIGHTS).exists():
+                raise
+        # Whoever else was interrupted is gone.
+        result = run.finish(reason, is_alone=interrupted is not None)
     if interrupted is not None:
         note(f"stopped; the best so far is in {result.model}; go on with --resume")
         raise interrupted
@@ -253,14 +273,20 @@ def _checked(
     skip_bad: bool,
     note: Callable[[str], None],
     progress: Callable[[str, int, int], None],
+    team: Team,
 ) -> LabelledData:
     """The data without what is bad, or an error that says what is."""
     path = folder / "check.json"
-    known = json.loads(path.read_text()) if path.exists() else None
-    report: DataReport = check_labelled(
-        data, known=known, on_progress=lambda done, total: progress("check", done, total)
-    )
-    write_bytes(path, json.dumps(report.files).encode())
+
+    def check() -> DataReport:
+        known = json.loads(path.read_text()) if path.exists() else None
+        return check_labelled(
+            data, known=known, on_progress=lambda done, total: progress("check", done, total)
+        )
+
+    # The others do not read what is in the report of process 0.
+    team.first(lambda: write_bytes(path, json.dumps(check().files).encode()))
+    report = check()
     for line in report.lines():
         note(line)
     if skip_bad:
@@ -282,9 +308,11 @@ class _Run:
         options: ClassifyTrainOptions,
         note: Callable[[str], None],
         progress: Callable[[str, int, int], None],
+        team: Team,
     ):
         self._data, self._folder, self._options = data, folder, options
-        self._note, self._progress = note, progress
+        self._note, self._progress, self._team = note, progress, team
+        self._channels: tuple[list[float], list[float]] | None = None
         self._classes = len(data.classes)
         self._shape = _example_shape(data, options)
         self._is_head = options.regime == "head"
@@ -293,19 +321,24 @@ class _Run:
         self._features = {}
         if self._is_head:
             self._cache("train", "val", "test")
-            self._trainer = self._kept = self._network.head_model()
-        else:
-            # Afterwards the head is in the state that the run goes on from.
-            is_new = finished_epochs(folder / _STATE) == 0
-            if options.regime != "scratch" and is_new:
-                self._cache("train")
-                self._fit_head()
-                self._features.clear()
-                shutil.rmtree(folder / "features")
-            self._trained_network = self._network
-            if self._policy != "float32":
+        elif options.regime != "scratch" and finished_epochs(folder / _STATE) == 0:
+            # Where a run goes on, the head is in the state that it goes on from.
+            self._cache("train")
+            self._fit_head()
+            self._features.clear()
+            team.first(lambda: shutil.rmtree(folder / "features"))
+        self._trained_network = self._network
+        if team.is_several or self._policy != "float32":
+            with team.building():
                 self._trained_network = self._build(self._policy)
-                self._trained_network.model.set_weights(self._network.model.get_weights())
+                self._copy_state()
+        if self._is_head:
+            self._kept = self._network.head_model()
+            self._trainer = self._kept
+            if self._trained_network is not self._network:
+                with team.building():
+                    self._trainer = self._trained_network.head_model()
+        else:
             self._trainer, self._kept = self._trained_network.model, self._network.model
         self.weights = (
             sum(math.prod(one.shape) for one in self._trainer.trainable_variables),
@@ -321,7 +354,7 @@ class _Run:
             if options.regime == "scratch":
                 # The compact network brings its own.
                 is_compact = options.model == "compact"
-                statistics = None if is_compact else _channel_statistics(self._sample())
+                statistics = None if is_compact else self._statistics()
                 return build_untrained(
                     options.model, self._classes, self._shape, options.head_dropout, statistics
                 )
@@ -333,11 +366,29 @@ class _Run:
         network.freeze(options.regime)
         return network
 
-    def _sample(self) -> np.ndarray:
-        """Some training examples, evenly spread."""
-        paths = self._data.train.paths
-        step = max(1, len(paths) // _SAMPLE)
-        return np.stack([read_example(path, self._shape) for path in paths[::step][:_SAMPLE]])
+    def _copy_state(self) -> None:
+        """Weights and the states of random layers, from process 0 to what trains on all devices."""
+        values = [keras.ops.convert_to_numpy(one) for one in self._network.model.variables]
+        copies = self._trained_network.model.variables
+        for variable, value in zip(copies, self._team.same(values), strict=True):
+            variable.assign(value)
+
+    def _statistics(self) -> tuple[list[float], list[float]]:
+        """Of the channels of some training examples, evenly spread, that process 0 reads."""
+        if self._channels is None:
+            paths = self._data.train.paths
+            step = max(1, len(paths) // _SAMPLE)
+            found = np.zeros((2, self._shape[-1]))
+
+            def look() -> None:
+                sample = [read_example(path, self._shape) for path in paths[::step][:_SAMPLE]]
+                found[:] = _channel_statistics(np.stack(sample))
+
+            self._team.first(look)
+            # In bytes: JAX would make 32 bits of each number.
+            (same,) = self._team.same([found.view(np.uint8)])
+            self._channels = tuple(row.tolist() for row in same.view(np.float64))
+        return self._channels
 
     def _cache(self, *splits: str) -> None:
         """Keeps what the trained layers see of some splits, and tells the head its scale."""
@@ -355,6 +406,7 @@ class _Run:
                 self._folder / "features" / f"{split}.npy",
                 mirrored=mirrored and split == "train",
                 fingerprint=digest,
+                team=self._team,
                 on_progress=lambda done, total: self._progress("look at the data", done, total),
             )
         self._network.set_feature_statistics(*feature_statistics(self._features["train"]))
@@ -365,7 +417,7 @@ class _Run:
         if not options.head_epochs:
             return
         model = self._network.head_model()
-        batches = self._feature_batches("train", 0)
+        batches = self._feature_batches(0)
         schedule = build_schedule(options, options.head_epochs * len(batches))
         self._compile(model, build_optimizer(options, schedule, model.trainable_variables))
         with reading(batches):
@@ -399,36 +451,46 @@ class _Run:
                 "otherwise: use --transfer last:N or all for augmentation"
             )
 
-    def _batches(self, split: str, epoch: int = 0) -> keras.utils.PyDataset:
+    def _training_batches(self, epoch: int) -> CountedEpochs:
+        """This process' part of each batch."""
+        files, shard = self._data.train, self._team.shard
         if self._is_head:
-            return self._feature_batches(split, epoch)
-        augmented = split == "train" and self._data.kind == "pictures"
+            return self._feature_batches(epoch, shard)
         return LabelledBatches(
-            getattr(self._data, split),
+            files,
             self._classes,
             self._shape,
             self._options.batch_size,
-            augment=self._options.augment if augmented else None,
-            **self._order_of(split, epoch),
+            augment=self._options.augment if self._data.kind == "pictures" else None,
+            shuffle=True,
+            seed=self._options.seed,
+            epoch=epoch,
+            shard=shard,
+            class_weights=self._class_weights(),
         )
 
-    def _feature_batches(self, split: str, epoch: int) -> keras.utils.PyDataset:
+    def _feature_batches(self, epoch: int, shard: tuple[int, int] = (0, 1)) -> CountedEpochs:
         return FeatureBatches(
-            self._features[split],
-            getattr(self._data, split).labels,
+            self._features["train"],
+            self._data.train.labels,
             self._classes,
             self._options.batch_size,
-            **self._order_of(split, epoch),
+            shuffle=True,
+            seed=self._options.seed,
+            epoch=epoch,
+            shard=shard,
+            class_weights=self._class_weights(),
         )
 
-    def _order_of(self, split: str, epoch: int) -> dict[str, Any]:
-        is_training = split == "train"
-        return {
-            "shuffle": is_training,
-            "seed": self._options.seed,
-            "epoch": epoch,
-            "class_weights": self._class_weights() if is_training else None,
-        }
+    def _plain_batches(self, split: str, rows: slice) -> CountedEpochs:
+        """Some examples of a split in their order, as they are."""
+        files = getattr(self._data, split)
+        labels, size = files.labels[rows], self._options.batch_size
+        if self._is_head:
+            features = self._features[split][rows]
+            return FeatureBatches(features, labels, self._classes, size, shuffle=False)
+        part = LabelledFiles(files.paths[rows], labels)
+        return LabelledBatches(part, self._classes, self._shape, size, shuffle=False)
 
     def _class_weights(self) -> np.ndarray | None:
         if not self._options.class_weights:
@@ -436,22 +498,32 @@ class _Run:
         counts = np.bincount(self._data.train.labels, minlength=self._classes)
         return (len(self._data.train) / (self._classes * np.maximum(counts, 1))).astype(np.float32)
 
-    def _probabilities(self, split: str) -> np.ndarray | None:
+    def _probabilities(self, split: str, is_alone: bool = False) -> np.ndarray | None:
+        """What is predicted for a split; the processes share the work, unless this one is alone."""
+        if self._kept is not self._trainer:
+            with self._team.apart():
+                self._kept.set_weights(self._trainer.get_weights())
         files = getattr(self._data, split)
         if files is None or not len(files):
             return None
-        if self._kept is not self._trainer:
-            self._kept.set_weights(self._trainer.get_weights())
-        batches = self._batches(split)
-        with reading(batches):
+        if is_alone:
+            return self._predict(split, slice(None))
+        rows = self._team.own_part(len(files))
+        return self._team.gather(self._predict(split, rows), len(files))
+
+    def _predict(self, split: str, rows: slice) -> np.ndarray:
+        if not len(getattr(self._data, split).labels[rows]):
+            return np.zeros((0, self._classes), np.float32)
+        batches = self._plain_batches(split, rows)
+        with reading(batches), self._team.apart():
             return self._kept.predict(batches, verbose=0)
 
     def fit(self, on_epoch: Callable[[int, dict], None] | None) -> str:
         """Trains to the end, from where the run stands; the reason why it ended."""
-        options, folder = self._options, self._folder
+        options, folder, team = self._options, self._folder, self._team
         state = folder / _STATE
         begin = finished_epochs(state)
-        batches = self._batches("train", begin)
+        batches = self._training_batches(begin)
         steps = options.total_epochs * len(batches)
         schedule = build_schedule(options, steps)
         slow = []
@@ -459,9 +531,10 @@ class _Run:
             slow = [v for layer in self._trained_network.pretrained for v in layer.variables]
         is_timed = options.time_budget is not None
         rate = options.peak_learning_rate if is_timed else schedule
-        optimizer = build_optimizer(options, rate, self._trainer.trainable_variables, slow)
-        self._compile(self._trainer, optimizer)
-        restore(state, self._trainer)
+        with team.building():
+            optimizer = build_optimizer(options, rate, self._trainer.trainable_variables, slow)
+            self._compile(self._trainer, optimizer)
+            restore(state, self._trainer)
         guard = Guard()
         rows = read_results(folder)[:begin]
         clock = None
@@ -477,17 +550,19 @@ class _Run:
             guard,
             options,
             begin,
-            True,
+            team.is_first,
             on_epoch,
         )
-        callbacks += [
-            record,
-            Backup(state, guard, True),
-            keras.callbacks.TensorBoard(folder / "tensorboard", write_graph=False),
-        ]
+        callbacks += [record, Backup(state, guard, team.is_first)]
+        if team.is_first:
+            callbacks.append(keras.callbacks.TensorBoard(folder / "tensorboard", write_graph=False))
+        if team.is_several:
+            callbacks += [Follow(batches), InStep(team.meet)]
         is_over = is_timed and rows and seconds_of(rows) >= options.time_budget
+        # All have read what process 0 writes anew from now on.
+        team.meet()
         if begin < options.total_epochs and not is_over:
-            with reading(batches):
+            with reading(batches), team.fitting():
                 self._trainer.fit(
                     batches,
                     epochs=options.total_epochs,
@@ -504,7 +579,7 @@ class _Run:
 
     def _cause(self, epoch: int, batch: int) -> str:
         """Why a loss was no finite number, as far as can be seen."""
-        x = self._batches("train", epoch)[batch][0]
+        x = self._training_batches(epoch)[batch][0]
         where = f"the loss is no finite number in epoch {epoch + 1}, step {batch + 1}"
         if not np.isfinite(x).all():
             return f"{where}: the data has values that are none; check it for NaN and infinities"
@@ -514,24 +589,19 @@ class _Run:
             f"below {rate:g}, or --clip-norm 1"
         )
 
-    def finish(self, reason: str) -> ClassifierTraining:
+    def finish(self, reason: str, is_alone: bool = False) -> ClassifierTraining:
         """Writes the model with the best weights, and what there is to say about it."""
         folder, data = self._folder, self._data
+        if not is_alone:
+            self._team.meet()
         rows = read_results(folder)
         self._kept.load_weights(folder / BEST_WEIGHTS)
         if self._kept is not self._trainer:
-            self._trainer.set_weights(self._kept.get_weights())
-        names = "".join(f"{name}\n" for name in data.classes).encode("utf-8", "surrogateescape")
-        settings = {"pixels": "unit", "kind": data.kind, "cnnkit": __version__}
-        _write_model(
-            self._network.model,
-            folder / MODEL_FILE,
-            {CLASSES_FILE: names, SETTINGS_FILE: json.dumps(settings).encode()},
-        )
-        write_bytes(folder / CLASSES_FILE, names)
-        scores = {}
+            with self._team.building():
+                self._trainer.set_weights(self._kept.get_weights())
+        scores, predictions = {}, {}
         for split in ("val", "test"):
-            probabilities = self._probabilities(split)
+            probabilities = self._probabilities(split, is_alone)
             if probabilities is None:
                 continue
             files = getattr(data, split)
@@ -541,12 +611,7 @@ class _Run:
                 "accuracy": accuracy(files.labels, predicted),
                 "mean_class_accuracy": mean_class_accuracy(matrix),
             }
-            end = "" if split == "val" else "-test"
-            figure = plot_confusion(matrix, data.classes)
-            write_bytes(folder / f"confusion{end}.png", encode_figure(figure))
-            if data.kind == "pictures":
-                self._write_mistakes(folder / f"mistakes{end}.png", files, probabilities)
-        self._plot(rows)
+            predictions[split] = probabilities, matrix
         result = ClassifierTraining(
             model=folder / MODEL_FILE,
             classes=data.classes,
@@ -558,9 +623,38 @@ class _Run:
             scores=scores,
             reason=reason,
         )
+        if is_alone:
+            self._write(result, rows, predictions)
+        else:
+            self._team.first(lambda: self._write(result, rows, predictions))
+        return result
+
+    def _write(
+        self,
+        result: ClassifierTraining,
+        rows: list[dict[str, float]],
+        predictions: Mapping[str, tuple[np.ndarray, np.ndarray]],
+    ) -> None:
+        """Writes the model, and the report with its pictures."""
+        folder, data = self._folder, self._data
+        names = "".join(f"{name}\n" for name in data.classes).encode("utf-8", "surrogateescape")
+        settings = {"pixels": "unit", "kind": data.kind, "cnnkit": __version__}
+        _write_model(
+            self._network.model,
+            result.model,
+            {CLASSES_FILE: names, SETTINGS_FILE: json.dumps(settings).encode()},
+        )
+        write_bytes(folder / CLASSES_FILE, names)
+        for split, (probabilities, matrix) in predictions.items():
+            end = "" if split == "val" else "-test"
+            figure = plot_confusion(matrix, data.classes)
+            write_bytes(folder / f"confusion{end}.png", encode_figure(figure))
+            if data.kind == "pictures":
+                files = getattr(data, split)
+                self._write_mistakes(folder / f"mistakes{end}.png", files, probabilities)
+        self._plot(rows)
         report = {**asdict(result), "model": MODEL_FILE, "options": asdict(self._options)}
         write_bytes(folder / "report.json", json.dumps(report, indent=1).encode())
-        return result
 
     def _write_mistakes(self, path: Path, files: LabelledFiles, probabilities: np.ndarray) -> None:
         worst = worst_mistakes(probabilities, files.labels, _SHOWN_MISTAKES)
