@@ -56,6 +56,8 @@ def cache_features(
         record.unlink(missing_ok=True)
         path.parent.mkdir(parents=True, exist_ok=True)
 
+    # Not before all have looked.
+    team.meet()
     team.first(begin)
     parts = [path]
     if team.processes > 1:

@@ -326,6 +326,8 @@ class _Run:
             self._cache("train")
             self._fit_head()
             self._features.clear()
+            # Not before all have opened what is there.
+            team.meet()
             team.first(lambda: shutil.rmtree(folder / "features"))
         self._trained_network = self._network
         if team.is_several or self._policy != "float32":
