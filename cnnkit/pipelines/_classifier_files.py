@@ -7,13 +7,7 @@ from pathlib import Path
 
 from cnnkit.errors import DataError, WeightsError
 from cnnkit.options import CLASSIFIERS
-
-# Of the folder of a run: its best weights.
-MODEL_FILE = "model.keras"
-# One name a line, in the order of the outputs: beside a model, or inside its .keras file.
-CLASSES_FILE = "classes.txt"
-# Inside a .keras file: what the model expects of its input.
-SETTINGS_FILE = "settings.json"
+from cnnkit.weights.keras_file import CLASSES_FILE, MODEL_FILE, SETTINGS_FILE
 
 PICTURES, ARRAYS = "pictures", "arrays"
 

@@ -32,8 +32,10 @@ from cnnkit.errors import DataError, DivergenceError, UsageError
 from cnnkit.images import Picture, write_bytes, write_image
 from cnnkit.metrics.classification import (
     accuracy,
+    best_temperature,
     confusion_matrix,
     mean_class_accuracy,
+    tempered,
     worst_mistakes,
 )
 from cnnkit.options import AugmentOptions, ClassifyTrainOptions
@@ -63,11 +65,13 @@ from cnnkit.training._classify_fit import (
     seconds_of,
 )
 from cnnkit.training._distribution import Team
-from cnnkit.weights.keras_file import load_keras_file
+from cnnkit.weights.keras_file import (
+    CLASSES_FILE,
+    MODEL_FILE,
+    SETTINGS_FILE,
+    load_keras_file,
+)
 
-MODEL_FILE = "model.keras"
-CLASSES_FILE = "classes.txt"
-SETTINGS_FILE = "settings.json"
 ARGS_FILE = "args.yaml"
 
 _STATE = "state.npz"
@@ -77,6 +81,8 @@ _NO_RUN = "{} holds no training run; leave out --resume to start one"
 # Examples that statistics of the training data are taken from.
 _SAMPLE = 256
 _SHOWN_MISTAKES = 30
+# Examples for validation from which on probabilities are calibrated.
+_CALIBRATION_LEAST = 50
 
 
 @dataclass(frozen=True)
@@ -93,6 +99,9 @@ class ClassifierTraining:
         weights: number of weights that were trained, and of all.
         scores: "val" and, where there is a test split, "test" -> accuracy and mean accuracy of
             the classes, in [0, 1].
+        temperature: by which the best weights' logits were divided in `model`, so that its
+            probabilities are right as often as they say on the validation data; 1 where there is
+            too little of that.
         reason: why the training ended: "epochs", "patience" or "time budget".
     """
 
@@ -104,6 +113,7 @@ class ClassifierTraining:
     seconds: float
     weights: tuple[int, int]
     scores: Mapping[str, Mapping[str, float]]
+    temperature: float
     reason: str
 
 
@@ -614,6 +624,9 @@ class _Run:
                 "mean_class_accuracy": mean_class_accuracy(matrix),
             }
             predictions[split] = probabilities, matrix
+        temperature = 1.0
+        if "val" in predictions and len(data.val) >= _CALIBRATION_LEAST:
+            temperature = best_temperature(predictions["val"][0], data.val.labels)
         result = ClassifierTraining(
             model=folder / MODEL_FILE,
             classes=data.classes,
@@ -623,6 +636,7 @@ class _Run:
             seconds=seconds_of(rows),
             weights=self.weights,
             scores=scores,
+            temperature=temperature,
             reason=reason,
         )
         if is_alone:
@@ -641,6 +655,9 @@ class _Run:
         folder, data = self._folder, self._data
         names = "".join(f"{name}\n" for name in data.classes).encode("utf-8", "surrogateescape")
         settings = {"pixels": "unit", "kind": data.kind, "cnnkit": __version__}
+        # All models here end in a dense layer with a softmax.
+        last = self._network.model.layers[-1]
+        last.set_weights([value / result.temperature for value in last.get_weights()])
         _write_model(
             self._network.model,
             result.model,
@@ -648,6 +665,7 @@ class _Run:
         )
         write_bytes(folder / CLASSES_FILE, names)
         for split, (probabilities, matrix) in predictions.items():
+            probabilities = tempered(probabilities, result.temperature)
             end = "" if split == "val" else "-test"
             figure = plot_confusion(matrix, data.classes)
             write_bytes(folder / f"confusion{end}.png", encode_figure(figure))
@@ -735,11 +753,22 @@ def _channel_statistics(sample: np.ndarray) -> tuple[list[float], list[float]]:
 
 
 def _write_model(model: keras.Model, path: Path, files: Mapping[str, bytes]) -> None:
-    """A `.keras` file, which is a ZIP archive, with more files in it; all or nothing."""
+    """A `.keras` file, which is a ZIP archive, with more files in it; all or nothing.
+
+    It is compressed, which Keras leaves out: weights that come from 16 bits shrink to two thirds.
+    """
+    plain = path.with_name(f"plain-{path.name}")
     temporary = path.with_name(f"new-{path.name}")
     # Of the same layers, but without the optimizer, which is ours and of no use here.
-    keras.Model(model.inputs[0], model.outputs[0], name=model.name).save(temporary)
-    with zipfile.ZipFile(temporary, "a") as archive:
+    keras.Model(model.inputs[0], model.outputs[0], name=model.name).save(plain)
+    with (
+        zipfile.ZipFile(plain) as saved,
+        zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive,
+    ):
+        for entry in saved.infolist():
+            with saved.open(entry) as source, archive.open(entry.filename, "w") as target:
+                shutil.copyfileobj(source, target)
         for name, content in files.items():
             archive.writestr(name, content)
+    plain.unlink()
     temporary.replace(path)

@@ -10,6 +10,12 @@ from cnnkit.errors import WeightsError
 if TYPE_CHECKING:
     import keras
 
+# The model in the folder of a training run, and what lies inside it, or beside it: names of the
+# classes, one a line, in the order of the outputs; and what it expects of its input.
+MODEL_FILE = "model.keras"
+CLASSES_FILE = "classes.txt"
+SETTINGS_FILE = "settings.json"
+
 
 def load_keras_file(path: str | Path, option: str) -> "keras.Model":
     """Loads a `.keras` file, not compiled.

@@ -270,3 +270,18 @@ def test_a_file_of_ours_is_taken_over_with_other_classes(pictures, tmp_path):
     assert second.classes == ("blue", "crimson", "green")
     names = [layer.name for layer in keras.models.load_model(second.model).layers]
     assert names.count("head_scale") == 1
+
+
+def test_probabilities_are_calibrated_where_there_is_enough_to_do_it_with(
+    pictures, small, tmp_path, monkeypatch
+):
+    from cnnkit.training import classify as module
+
+    settings = options(**small, transfer="head", epochs=2, val_share=0.5)
+    plain = train_classifier(pictures, tmp_path / "a", settings)
+    assert plain.temperature == 1.0
+    monkeypatch.setattr(module, "_CALIBRATION_LEAST", 12)
+    tempered = train_classifier(pictures, tmp_path / "b", settings)
+    assert tempered.temperature != 1.0
+    expected = weights_of(plain.model)[-2] / tempered.temperature
+    np.testing.assert_allclose(weights_of(tempered.model)[-2], expected, rtol=1e-6)
