@@ -180,11 +180,14 @@ def configure(
         logging.getLogger("absl").setLevel(logging.ERROR)
         if not sys.warnoptions:
             warnings.simplefilter("ignore")
+    if cluster is not None:
+        _give_last_words(verbose)
+        _last_words.append(_not_found(cluster, f"in {_START // 60} minutes"))
     if "keras" not in sys.modules:
         with contextlib.nullcontext() if verbose else silent_stderr():
             _import_keras(cluster)
     if cluster is not None:
-        _end_with_the_others(verbose)
+        _last_words.append(LOST_PROCESS)
     if device == "gpu" and all(name.startswith("cpu") for name in devices()):
         raise UsageError("--device gpu: the backend sees no GPU here; use --device cpu")
 
@@ -239,15 +242,28 @@ def _join(cluster: Cluster) -> None:
             heartbeat_timeout_seconds=_HEARTBEAT,
             shutdown_timeout_seconds=_END,
         )
-    except RuntimeError as error:
-        reason = str(error).splitlines()[0]
+    except TypeError as error:
         raise CnnkitError(
-            f"process {cluster.process_id} of {cluster.processes} does not find the others at "
-            f"{cluster.coordinator} ({reason}); is process 0 running, and the port open?"
+            f"several processes need JAX 0.7 or newer, not {jax.__version__} ({error})"
         ) from None
+    except RuntimeError as error:
+        raise CnnkitError(_not_found(cluster, f"({str(error).splitlines()[0]})")) from None
 
 
-def _end_with_the_others(verbose: bool) -> None:
+def _not_found(cluster: Cluster, how: str) -> str:
+    return (
+        f"process {cluster.process_id} does not find the others at "
+        f"{cluster.coordinator} {how}; are all running, and is the port open?"
+    )
+
+
+# What is said when JAX aborts this process, the last of it.
+_last_words: list[str] = []
+# C holds no reference to what it calls.
+_kept_handlers: list[object] = []
+
+
+def _give_last_words(verbose: bool) -> None:
     """Has this process say why it ends when JAX ends it because another one is lost.
 
     JAX then aborts the process from a thread in C++: nothing of Python would run, and what is left
@@ -258,7 +274,7 @@ def _end_with_the_others(verbose: bool) -> None:
     own = sys.stderr.fileno()
 
     def end(number: int) -> None:
-        os.write(own, f"error: {LOST_PROCESS}\n".encode())
+        os.write(own, f"error: {_last_words[-1]}\n".encode())
         os._exit(int(ExitCode.INPUT_FAILED))
 
     # Python's own handlers run between two of its instructions, which never come after an abort.
@@ -277,10 +293,6 @@ def _without_chatter(stream: TextIO, descriptor: int) -> TextIO:
     os.dup2(nowhere, descriptor)
     os.close(nowhere)
     return own
-
-
-# C holds no reference to what it calls.
-_kept_handlers: list[object] = []
 
 
 @contextlib.contextmanager

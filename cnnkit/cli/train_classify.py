@@ -313,6 +313,8 @@ def classify(
     if preview_augment is not None:
         _preview(data, options, preview_augment, console)
         return 0
+    if cluster is not None:
+        console.note(f"waiting at {cluster.coordinator} for all {cluster.processes} processes")
     with contextlib.nullcontext() if cluster is None else _leaving_at_once(console):
         configure(threads=threads, verbose=verbose, device=device, cluster=cluster)
         result = _train(context, data, output, options, resume, skip_bad, devices, console)

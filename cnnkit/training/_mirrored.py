@@ -7,7 +7,11 @@ from typing import Any
 def mirrored_strategy(devices: Sequence[str]) -> Any:
     """Weights on each of several devices, kept the same; each computes a part of every batch.
 
-    Batch normalisation sees the part of one device, not the whole batch as on JAX.
+    Unlike on JAX, where the devices compute what one would, each mirror normalises its own part of
+    a batch, draws its own dropout, and clips its own gradients.
+
+    They are summed device by device: TensorFlow's collectives took gradients of different
+    variables for one another.
 
     Args:
         devices: such as "gpu:0".

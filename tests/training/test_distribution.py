@@ -16,7 +16,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cnnkit.training._distribution import Team
+from cnnkit.errors import UsageError
+from cnnkit.training._distribution import LostProcessError, Team
 
 # What differs between the two is only the order of sums.
 SAME = {"rtol": 1e-4, "atol": 1e-6}
@@ -180,6 +181,32 @@ def test_one_process_alone_shares_nothing():
     part = np.arange(6).reshape(3, 2)
     assert (team.gather(part, 3) == part).all()
     assert [list(range(7)[team.own_part(7)])] == [list(range(7))]
+
+
+def test_more_devices_than_there_are_is_one_line():
+    with pytest.raises(UsageError, match=r"--devices 99: the backend sees \d+ \w+ here; use"):
+        Team(devices=99)
+
+
+def test_a_batch_that_cannot_be_shared_equally_is_one_line():
+    team = Team(devices=1)
+    team.devices = 3
+    team.check_batch(33)
+    with pytest.raises(UsageError, match="cannot be shared by 3 devices; give --batch 30 or 33"):
+        team.check_batch(32)
+    with pytest.raises(UsageError, match=r"give --batch 3$"):
+        team.check_batch(2)
+
+
+def test_what_other_processes_did_is_told_from_other_errors():
+    team = Team(devices=1)
+    with pytest.raises(ValueError, match="Gloo"), team.watched():
+        raise ValueError("Gloo all-reduce failed: Connection closed by peer")
+    team.processes = 2
+    with pytest.raises(LostProcessError, match="command with --resume"), team.watched():
+        raise ValueError("Gloo all-reduce failed: Connection closed by peer")
+    with pytest.raises(ValueError, match="shape"), team.watched():
+        raise ValueError("a shape is wrong")
 
 
 @pytest.mark.slow
