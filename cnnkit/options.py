@@ -36,10 +36,10 @@ PRETRAINED = ("compact", "vgg16", "vgg19")
 LEARNING_RATE_SCHEDULES = ("cosine", "constant", "exponential")
 TRAINING_OPTIMIZERS = ("adamw", "adam", "sgd", "rmsprop")
 
-# Networks whose classes can be explained, and the one that is meant where none is named. A further
-# one is an entry in the table of weights whose file is a .keras model.
-CLASSIFIERS = ("vgg16", "vgg19")
-DEFAULT_CLASSIFIER: str | None = None
+# Networks whose classes can be told and explained, and the one that is meant where none is named. A
+# further one is an entry in the table of weights whose file is a .keras model.
+CLASSIFIERS = ("caltech101", "vgg16", "vgg19")
+DEFAULT_CLASSIFIER = "caltech101"
 
 # Steps at each scale, coarsest first. Fine scales cost four times as much as the one before and
 # have only detail left to add, so they get fewer.

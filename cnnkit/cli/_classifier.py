@@ -6,19 +6,17 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cnnkit.cli._options import RUN_PANEL
-from cnnkit.errors import UsageError
-from cnnkit.options import CLASSIFIERS, DEFAULT_CLASSIFIER
+from cnnkit.options import CLASSIFIERS
 
 if TYPE_CHECKING:
     from cnnkit.pipelines._classifier_files import ClassifierFile
 
 Classifier = Annotated[
-    str | None,
+    str,
     typer.Option(
         "--model",
         metavar="RUN|FILE.keras|NAME",
-        help=f"The folder of a training run, a Keras model, or {' or '.join(CLASSIFIERS)}.",
-        show_default=DEFAULT_CLASSIFIER or "none: to be given",
+        help=f"The folder of a training run, a Keras model, or {', '.join(CLASSIFIERS)}.",
     ),
 ]
 Classes = Annotated[
@@ -42,19 +40,12 @@ Batch = Annotated[
 ]
 
 
-def check_classifier(model: str | None) -> "ClassifierFile | None":
+def check_classifier(model: str) -> "ClassifierFile | None":
     """Says at once what is wrong with a classifier, before Keras is imported.
 
     Returns:
         What its file says of itself; None for one with a name.
     """
-    model = model or DEFAULT_CLASSIFIER
-    if model is None:
-        raise UsageError(
-            "no classifier comes with cnnkit yet: give --model the folder of a run of cnnkit train "
-            f"classify, a .keras file, or {CLASSIFIERS[0]} after: cnnkit weights fetch "
-            f"{CLASSIFIERS[0]}-classifier"
-        )
     if model in ("vgg16", "vgg19"):
         from cnnkit.weights import locate
 

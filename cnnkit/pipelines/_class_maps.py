@@ -11,6 +11,7 @@ import numpy as np
 
 from cnnkit.errors import UsageError
 from cnnkit.ops.heatmaps import spread_map
+from cnnkit.options import DEFAULT_CLASSIFIER
 from cnnkit.pipelines._classifier_model import load_classifier_model
 from cnnkit.pipelines._networks import ViewedNetwork, view_model
 from cnnkit.results import ClassMap
@@ -67,7 +68,7 @@ class Classifier:
 
 
 def load_classifier(
-    model: str | None = None, *, pixels: str = "unit", classes: str | Path | None = None
+    model: str = DEFAULT_CLASSIFIER, *, pixels: str = "unit", classes: str | Path | None = None
 ) -> Classifier:
     """Loads a trained classifier of pictures to look into.
 

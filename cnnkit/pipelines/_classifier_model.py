@@ -55,13 +55,13 @@ class ClassifierModel:
 
 
 def load_classifier_model(
-    model: str | None = None, *, pixels: str = "unit", classes: str | Path | None = None
+    model: str = DEFAULT_CLASSIFIER, *, pixels: str = "unit", classes: str | Path | None = None
 ) -> ClassifierModel:
     """Loads a trained classifier.
 
     Args:
-        model: the folder of a run, a `.keras` file, or "vgg16" or "vgg19" with Keras' weights,
-            fetched by the user.
+        model: "caltech101" (shipped), the folder of a run, a `.keras` file, or "vgg16" or "vgg19"
+            with Keras' weights, fetched by the user.
         pixels: what a file's network expects, where the file does not say so.
         classes: file with the names of the classes, one a line. By default `classes.txt` inside a
             `.keras` file or beside it.
@@ -71,12 +71,6 @@ def load_classifier_model(
         WeightsError: the weights are not here.
         DataError: the names do not fit the network.
     """
-    model = model or DEFAULT_CLASSIFIER
-    if model is None:
-        raise UsageError(
-            "no classifier is given; use --model with the folder of a run, a .keras file, vgg16 or "
-            "vgg19"
-        )
     names = read_names(Path(classes)) if classes is not None else ()
     file = find_classifier_file(model)
     if file is not None:

@@ -16,6 +16,7 @@ from cnnkit.data.labelled import read_example
 from cnnkit.errors import CnnkitError, DataError, UsageError
 from cnnkit.images import Picture, read_image
 from cnnkit.ops.inference import compile_inference, compiles_each_size
+from cnnkit.options import DEFAULT_CLASSIFIER
 from cnnkit.pipelines._classifier_files import ARRAYS
 from cnnkit.pipelines._classifier_model import ClassifierModel, load_classifier_model
 from cnnkit.pipelines._network_input import fit_picture
@@ -64,7 +65,7 @@ class Predictor:
 
     def __init__(
         self,
-        model: str | None = None,
+        model: str = DEFAULT_CLASSIFIER,
         *,
         pixels: str = "unit",
         classes: str | Path | None = None,

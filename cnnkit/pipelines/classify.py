@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from cnnkit.errors import CnnkitError, UsageError
+from cnnkit.options import DEFAULT_CLASSIFIER
 from cnnkit.pipelines._predictor import Predictor
 from cnnkit.results import Classification, ClassScore
 
@@ -13,7 +14,7 @@ from cnnkit.results import Classification, ClassScore
 def classify(
     sources: str | Path | Iterable[str | Path],
     *,
-    model: str | Path | None = None,
+    model: str | Path = DEFAULT_CLASSIFIER,
     top: int = 5,
     pixels: str = "unit",
     classes: str | Path | None = None,
@@ -22,8 +23,8 @@ def classify(
 
     Args:
         sources: paths of pictures, or of `.npy` files for a classifier of arrays.
-        model: the folder of a run of `cnnkit train classify`, a `.keras` file, or "vgg16" or
-            "vgg19".
+        model: "caltech101" (shipped), the folder of a run of `cnnkit train classify`, a `.keras`
+            file, or "vgg16" or "vgg19".
         top: classes for each, at most.
         pixels: what a `.keras` file's network expects, where the file does not say so: "unit"
             [0, 1], "byte" [0, 255] or "signed" [-1, 1].
@@ -40,14 +41,17 @@ def classify(
 
     Example:
 
-    >>> classify("cat.jpg", model="runs/pets")[0].best[0].label  # doctest: +SKIP
-    'tabby'
+    >>> from skimage import data
+    >>> from pathlib import Path
+    >>> cat = Path(data.__file__).parent / "chelsea.png"
+    >>> classify(cat, top=1)[0].best[0].label
+    'cougar_face'
     """
     one = isinstance(sources, (str, Path))
     paths = [str(path) for path in ([sources] if one else sources)]
     if top < 1:
         raise ValueError(f"expected a class at least. Received: top={top}")
-    predictor = Predictor(None if model is None else str(model), pixels=pixels, classes=classes)
+    predictor = Predictor(str(model), pixels=pixels, classes=classes)
     found = []
     for _, result in classify_each(predictor, paths, top=top):
         if isinstance(result, CnnkitError):

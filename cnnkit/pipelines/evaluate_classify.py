@@ -20,6 +20,7 @@ from cnnkit.metrics.classification import (
     worst_mistakes,
 )
 from cnnkit.metrics.verification import wilson_interval
+from cnnkit.options import DEFAULT_CLASSIFIER
 from cnnkit.pipelines._predictor import Predictor
 from cnnkit.plots import draw_mistakes
 from cnnkit.results import ClassEvaluation
@@ -32,7 +33,7 @@ _MISTAKES, _TILE = 24, 144
 def evaluate_classify(
     data: str | Path,
     *,
-    model: str | Path | None = None,
+    model: str | Path = DEFAULT_CLASSIFIER,
     split: str | None = None,
     pixels: str = "unit",
     classes: str | Path | None = None,
@@ -56,7 +57,7 @@ def evaluate_classify(
         DataError: the data cannot be read, or have a class that the classifier does not know.
     """
     labelled = read_split(data, split)
-    predictor = Predictor(None if model is None else str(model), pixels=pixels, classes=classes)
+    predictor = Predictor(str(model), pixels=pixels, classes=classes)
     return ClassJudge(predictor).evaluate(*labelled)
 
 

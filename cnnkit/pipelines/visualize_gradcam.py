@@ -9,6 +9,7 @@ from cnnkit.errors import UsageError
 from cnnkit.images import Picture
 from cnnkit.ops.gradients import value_and_gradient
 from cnnkit.ops.heatmaps import unit_centres
+from cnnkit.options import DEFAULT_CLASSIFIER
 from cnnkit.pipelines._class_maps import (
     LONG_SIDE,
     Classifier,
@@ -28,7 +29,7 @@ _CONVOLUTIONS = ("Conv2D", "DepthwiseConv2D", "SeparableConv2D")
 def visualize_gradcam(
     picture: Picture,
     *,
-    model: str | None = None,
+    model: str = DEFAULT_CLASSIFIER,
     layer: str | None = None,
     class_name: str | None = None,
     pixels: str = "unit",

@@ -8,6 +8,7 @@ import numpy as np
 
 from cnnkit.errors import UsageError
 from cnnkit.images import Picture
+from cnnkit.options import DEFAULT_CLASSIFIER
 from cnnkit.pipelines._class_maps import (
     LONG_SIDE,
     Classifier,
@@ -33,7 +34,7 @@ OnSquares = Callable[[int, int], None]
 def visualize_occlusion(
     picture: Picture,
     *,
-    model: str | None = None,
+    model: str = DEFAULT_CLASSIFIER,
     window: int | None = None,
     stride: int | None = None,
     class_name: str | None = None,

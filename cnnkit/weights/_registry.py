@@ -77,6 +77,18 @@ ENTRIES = (
         card="embedded/decoder.md",
     ),
     Entry(
+        name="caltech101",
+        file_name="caltech101.keras",
+        kind="embedded",
+        size=2_493_638,
+        algorithm="sha256",
+        digest="20adf3f1cb3373dc3bdffec7ee07d25eb4e3b32b90605f1e77d6beb13ae10fc6",
+        architecture="the compact network with a head for 101 categories",
+        licence="MIT",
+        source="trained with `cnnkit train classify`",
+        card="embedded/caltech101.md",
+    ),
+    Entry(
         name="face-detector",
         file_name="models/mmod_human_face_detector.dat",
         kind="dependency",

@@ -72,7 +72,6 @@ def test_a_picture_comes_from_stdin(color_run, color_pictures, capsys, monkeypat
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
-        (["a.png"], 2, "no classifier comes with cnnkit yet"),
         (["a.png", "--model", "runs/none"], 5, "runs/none does not exist"),
         (["a.png", "--model", "none"], 2, "there is no classifier named 'none'"),
         (["a.png", "--model", "none.keras"], 5, "none.keras does not exist"),

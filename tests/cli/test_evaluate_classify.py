@@ -55,5 +55,5 @@ def test_what_cannot_be_read_is_exit_code_3(color_run, color_pictures, tmp_path,
 def test_wrong_usage_is_one_line(color_run, color_pictures, capsys):
     assert evaluate(color_pictures, "--model", color_run, "--split", "half") == 2
     assert "--split must be one of" in capsys.readouterr().err
-    assert evaluate(color_pictures) == 2
-    assert "no classifier comes with cnnkit yet" in capsys.readouterr().err
+    assert evaluate(color_pictures) == 3
+    assert "caltech101 does not know the class 'blue'" in capsys.readouterr().err

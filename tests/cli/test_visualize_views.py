@@ -283,7 +283,6 @@ def test_a_class_that_nothing_speaks_for_is_a_warning(capsys, here, classifier_f
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
-        ([], 2, "no classifier comes with cnnkit yet: give --model the folder of a run"),
         (["--model", "vgg16"], 5, "the vgg16-classifier weights are not on this machine; run: "),
         (["--model", "none.keras"], 5, "none.keras does not exist; give --model a .keras file"),
         (["--model", "compact"], 2, "there is no classifier named 'compact'"),

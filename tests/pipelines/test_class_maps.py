@@ -79,8 +79,6 @@ def test_what_is_no_classifier_is_refused(tmp_path):
         load_classifier(str(path))
     with pytest.raises(UsageError, match="no classifier named 'compact'; use the folder of"):
         load_classifier("compact")
-    with pytest.raises(UsageError, match="no classifier is given; use --model with"):
-        load_classifier()
 
 
 def test_the_folder_of_a_run_is_its_model(file, tmp_path):
@@ -112,7 +110,7 @@ def test_weights_that_are_not_here_are_one_line(name):
 
 
 def test_a_new_classifier_is_an_entry_in_the_table_and_a_name(file, monkeypatch):
-    """What the shipped classifier will need: nothing but these two lines."""
+    """Nothing but these two lines."""
     with zipfile.ZipFile(file, "a") as archive:
         archive.writestr("classes.txt", "ant\nbee\ncat\n")
     entry = dataclasses.replace(
@@ -125,8 +123,7 @@ def test_a_new_classifier_is_an_entry_in_the_table_and_a_name(file, monkeypatch)
     monkeypatch.setattr(_registry, "ENTRIES", (*_registry.ENTRIES, entry))
     for module in (_classifier_files, _classifier_model):
         monkeypatch.setattr(module, "CLASSIFIERS", ("small",))
-    monkeypatch.setattr(_classifier_model, "DEFAULT_CLASSIFIER", "small")
-    classifier = load_classifier()
+    classifier = load_classifier("small")
     assert classifier.network.name == "small"
     assert classifier.names == ("ant", "bee", "cat")
     scores = classifier.network.model(np.zeros((1, 8, 8, 3), np.float32))
