@@ -1,7 +1,8 @@
-"""Pictures per second that reach a network, without the network.
+"""Pictures per second that reach a network, without the network and with its training step.
 
-python benchmarks/input_pipeline.py --data DIR [--seconds 10] [--size 160]
+python benchmarks/input_pipeline.py --data DIR [--seconds 10] [--size 160] [--step]
 
+With --step each batch trains the compact network from scratch, the same for both.
 Ours against a plain Keras script on the same folder: `image_dataset_from_directory`, and its layers
 for mirroring, turning and zooming mapped over the batches. Each row is a process of its own, which
 may use as many cores as it has workers.
@@ -15,6 +16,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from typing import Any
 
 from _measure import machine
 
@@ -22,8 +24,8 @@ BATCH = 32
 PIPELINES = ("cnnkit", "keras")
 
 
-def ours(data: str, size: int, augmented: bool, workers: int) -> Iterator[int]:
-    """Numbers of pictures in the batches of one epoch after the other."""
+def ours(data: str, size: int, augmented: bool, workers: int) -> Iterator[tuple[Any, Any]]:
+    """The batches of one epoch after the other."""
     from cnnkit.data.labelled import read_labelled
     from cnnkit.options import AugmentOptions
     from cnnkit.training._batches import LabelledBatches
@@ -40,12 +42,11 @@ def ours(data: str, size: int, augmented: bool, workers: int) -> Iterator[int]:
     )
     while True:
         batches.on_epoch_begin()
-        for x, _ in batches:
-            yield len(x)
+        yield from batches
         batches.on_epoch_end()
 
 
-def plain_keras(data: str, size: int, augmented: bool, workers: int) -> Iterator[int]:
+def plain_keras(data: str, size: int, augmented: bool, workers: int) -> Iterator[tuple[Any, Any]]:
     """The same from Keras' own functions, as its guides put them together."""
     import keras
     import tensorflow as tf
@@ -61,7 +62,21 @@ def plain_keras(data: str, size: int, augmented: bool, workers: int) -> Iterator
     dataset = dataset.map(
         lambda x, y: (change(x, training=True), y), num_parallel_calls=tf.data.AUTOTUNE
     ).prefetch(tf.data.AUTOTUNE)
-    for x, _ in itertools.chain.from_iterable(itertools.repeat(dataset)):
+    yield from itertools.chain.from_iterable(itertools.repeat(dataset))
+
+
+def trained(batches: Iterator[tuple[Any, Any]], size: int) -> Iterator[int]:
+    """Trains on each batch; numbers of pictures in them."""
+    import keras
+
+    from cnnkit.training._classifiers import build_untrained
+
+    x, y = next(batches)
+    model = build_untrained("compact", y.shape[-1], (size, size, 3)).model
+    model.compile("adam", "categorical_crossentropy", jit_compile=False)
+    keras.utils.set_random_seed(0)
+    for x, y in batches:
+        model.train_on_batch(x, y)
         yield len(x)
 
 
@@ -70,7 +85,7 @@ def measure(counts: Iterator[int], seconds: float) -> tuple[list[float], float]:
 
     The latter count all threads, and hardly feel what else the machine has to do.
     """
-    for _ in range(10):
+    for _ in range(5):
         next(counts)
     rates, total, used = [], 0, time.process_time()
     for _ in range(5):
@@ -87,12 +102,16 @@ def main() -> None:
     parser.add_argument("--data", required=True)
     parser.add_argument("--seconds", type=float, default=10.0)
     parser.add_argument("--size", type=int, default=160)
+    parser.add_argument("--step", action="store_true", help="train a network on the batches")
     parser.add_argument("--only", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.only:
         name, augmented, workers = arguments.only.split(",")
         make = ours if name == "cnnkit" else plain_keras
-        counts = make(arguments.data, arguments.size, augmented == "True", int(workers))
+        batches = make(arguments.data, arguments.size, augmented == "True", int(workers))
+        counts = (len(x) for x, _ in batches)
+        if arguments.step:
+            counts = trained(batches, arguments.size)
         rates, used = measure(counts, arguments.seconds)
         median = statistics.median(rates)
         print(f"{median:.0f} | {min(rates):.0f}-{max(rates):.0f} | {used * 1e3:.2f}")
@@ -111,6 +130,7 @@ def run(arguments: argparse.Namespace, only: str, cores: int) -> str:
     """One row, in a process bound to as many cores."""
     command = [sys.executable, __file__, "--data", arguments.data, "--only", only]
     command += ["--seconds", str(arguments.seconds), "--size", str(arguments.size)]
+    command += ["--step"] if arguments.step else []
     # TensorFlow counts the cores of the process, so that its threads are as few as ours.
     bound = {"preexec_fn": lambda: os.sched_setaffinity(0, range(cores))}
     can_bind = hasattr(os, "sched_setaffinity")
