@@ -18,6 +18,8 @@ _Result = TypeVar("_Result")
 
 # Milliseconds that processes wait for one another; lost ones are noticed much earlier.
 _PATIENCE = 7 * 24 * 3600 * 1000
+# After Ctrl-C: for process 0 to write the best so far, and for the others to be still there.
+_PARTING, _MANNERS = 600_000, 2_000
 # What engines of collectives say when the other end is gone.
 _LOST = ("gloo", "nccl", "connection closed", "coordination", "heartbeat", "socket closed")
 
@@ -165,10 +167,21 @@ class Team:
             return
         from jax._src import distributed
 
-        # JAX's own barriers are collectives, which give up after half a minute.
+        # JAX's public barriers are collectives, which give up after half a minute.
         self._meetings += 1
         client = distributed.global_state.client
         client.wait_at_barrier(f"cnnkit-{self._meetings}", _PATIENCE)
+
+    def part(self) -> None:
+        """Lets process 0 finish after Ctrl-C: it would be ended if the others left before it."""
+        if self.processes == 1:
+            return
+        from jax._src import distributed
+
+        patience = _MANNERS if self.is_first else _PARTING
+        # Whoever is not here was not interrupted, or is lost.
+        with contextlib.suppress(RuntimeError):
+            distributed.global_state.client.wait_at_barrier("cnnkit-end", patience)
 
     def together(self, work: Callable[[], _Result]) -> _Result:
         """Does something in every process; where it fails in one, it fails in all.

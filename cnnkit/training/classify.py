@@ -185,6 +185,8 @@ def train_classifier(
             reason = run.fit(on_epoch)
         except KeyboardInterrupt as error:
             interrupted, reason = error, "Ctrl-C"
+            if not team.is_first:
+                team.part()
             if not team.is_first or not (folder / BEST_WEIGHTS).exists():
                 raise
         except DivergenceError as error:
@@ -193,6 +195,8 @@ def train_classifier(
                 raise
         # Whoever else was interrupted is gone.
         result = run.finish(reason, is_alone=interrupted is not None)
+        if interrupted is not None:
+            team.part()
     if interrupted is not None:
         note(f"stopped; the best so far is in {result.model}; go on with --resume")
         raise interrupted
@@ -512,9 +516,6 @@ class _Run:
 
     def _probabilities(self, split: str, is_alone: bool = False) -> np.ndarray | None:
         """What is predicted for a split; the processes share the work, unless this one is alone."""
-        if self._kept is not self._trainer:
-            with self._team.apart():
-                self._kept.set_weights(self._trainer.get_weights())
         files = getattr(self._data, split)
         if files is None or not len(files):
             return None
@@ -522,6 +523,13 @@ class _Run:
             return self._predict(split, slice(None))
         rows = self._team.own_part(len(files))
         return self._team.gather(self._predict(split, rows), len(files))
+
+    def _validate(self) -> np.ndarray | None:
+        """What is predicted for the validation data with the weights of now."""
+        if self._kept is not self._trainer:
+            with self._team.apart():
+                self._kept.set_weights(self._trainer.get_weights())
+        return self._probabilities("val")
 
     def _predict(self, split: str, rows: slice) -> np.ndarray:
         if not len(getattr(self._data, split).labels[rows]):
@@ -557,7 +565,7 @@ class _Run:
         record = Record(
             folder,
             self._kept,
-            lambda: self._probabilities("val"),
+            self._validate,
             self._data.val.labels,
             guard,
             options,
@@ -608,9 +616,6 @@ class _Run:
             self._team.meet()
         rows = read_results(folder)
         self._kept.load_weights(folder / BEST_WEIGHTS)
-        if self._kept is not self._trainer:
-            with self._team.building():
-                self._trainer.set_weights(self._kept.get_weights())
         scores, predictions = {}, {}
         for split in ("val", "test"):
             probabilities = self._probabilities(split, is_alone)
