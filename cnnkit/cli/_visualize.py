@@ -25,7 +25,10 @@ Layer = Annotated[
 ]
 Model = Annotated[
     str,
-    typer.Option(metavar="NAME|FILE.keras", help="compact, vgg16, vgg19, or a Keras model."),
+    typer.Option(
+        metavar="NAME|RUN|FILE.keras",
+        help="compact, caltech101, vgg16, vgg19, the folder of a run, or a Keras model.",
+    ),
 ]
 Pixels = Annotated[
     str,

@@ -77,7 +77,7 @@ def units(
         str,
         typer.Option(
             metavar="NAME|FILE.keras",
-            help="compact, vgg16, vgg19, or a file of a Keras model.",
+            help="compact, caltech101, vgg16, vgg19, the folder of a run, or a Keras model.",
             rich_help_panel=_UNITS_PANEL,
         ),
     ] = _DEFAULTS.model,

@@ -25,9 +25,9 @@ from cnnkit.models.vgg import (
 )
 from cnnkit.pipelines._model_summary import summarize_model
 from cnnkit.results import NetworkSummary
-from cnnkit.weights.keras_file import load_keras_file
+from cnnkit.weights.keras_file import MODEL_FILE, load_keras_file
 
-VIEWABLE = ("compact", "vgg16", "vgg19")
+VIEWABLE = ("compact", "caltech101", "vgg16", "vgg19")
 # What a network expects of a picture in [0, 1]: factor and offset.
 PIXELS = {"unit": (1.0, 0.0), "byte": (255.0, 0.0), "signed": (2.0, -1.0)}
 
@@ -75,7 +75,7 @@ class ViewedNetwork:
             return layer
         block = re.fullmatch(r"layer_?(\d+)", layer.lower())
         if block:
-            inside = [name for name in names if name.startswith(f"block{block[1]}_conv")]
+            inside = [name for name in names if re.fullmatch(rf"block{block[1]}_conv\d+", name)]
             if inside:
                 return inside[-1]
         nearest = difflib.get_close_matches(layer, names, n=3, cutoff=0.0)
@@ -95,8 +95,9 @@ def load_viewed_network(model: str, pixels: str = "unit") -> ViewedNetwork:
     """Loads a trained network to look into.
 
     Args:
-        model: "compact" (shipped), "vgg16", "vgg19" (Keras' weights, fetched by the user), or a
-            `.keras` file of a functional or sequential model of pictures.
+        model: "compact", "caltech101" (both shipped), "vgg16", "vgg19" (Keras' weights, fetched by
+            the user), the folder of a run of `cnnkit train classify`, or a `.keras` file of a
+            functional or sequential model of pictures.
         pixels: what a file's network expects of pictures: "unit" [0, 1], "byte" [0, 255] or
             "signed" [-1, 1].
 
@@ -115,9 +116,14 @@ def load_viewed_network(model: str, pixels: str = "unit") -> ViewedNetwork:
     """
     if pixels not in PIXELS:
         raise UsageError(f"pixels must be one of {', '.join(PIXELS)}, not {pixels!r}")
-    if model.endswith(".keras"):
-        loaded = load_keras_file(model, "--model")
-        digest = weights_table.fingerprint(Path(model))
+    path = Path(model)
+    if model == "caltech101":
+        path = weights_table.locate(model)
+    elif path.is_dir():
+        path /= MODEL_FILE
+    if path.suffix == ".keras":
+        loaded = load_keras_file(path, "--model")
+        digest = weights_table.fingerprint(path)
     elif model in VIEWABLE:
         names = layer_names(VGG16_CONVOLUTIONS if model == "vgg16" else VGG19_CONVOLUTIONS)
         last = COMPACT_LAST_LAYER if model == "compact" else names[-1]

@@ -90,3 +90,12 @@ def test_what_is_no_network_of_pictures_is_refused(tmp_path, nested):
         load_viewed_network("none.keras")
     nested.save(tmp_path / "own.keras")
     assert load_viewed_network(str(tmp_path / "own.keras")).hash
+
+
+def test_the_shipped_classifier_and_runs_can_be_looked_into(color_run):
+    shipped = load_viewed_network("caltech101")
+    assert shipped.resolve("layer5") == "block5_conv1"
+    assert shipped.outputs["predictions"].shape == (None, 101)
+    run = load_viewed_network(color_run)
+    assert run.name == "colors"
+    assert run.input_size == (16, 16)
