@@ -277,3 +277,18 @@ def test_a_killed_process_ends_the_other_and_the_run_resumes(folder, tmp_path, v
     more = (*STEADY, "--epochs", str(done + 2))
     finish(start(folder, tmp_path / "whole", 0, port, *more, processes=1))
     np.testing.assert_allclose(curve(output), curve(tmp_path / "whole"), rtol=1e-2, atol=1e-3)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_ctrl_c_in_all_processes_keeps_the_best_so_far(folder, tmp_path):
+    pytest.importorskip("jax")
+    output, port = tmp_path / "run", free_port()
+    workers = [start(folder, output, k, port, "--epochs", "4000") for k in (0, 1)]
+    wait_for(output / "results.csv", "\n2,", workers[0])
+    for worker in workers:
+        worker.send_signal(signal.SIGINT)
+    ends = finish(*workers)
+    assert [code for code, _, _ in ends] == [130, 130], ends
+    assert "go on with --resume" in ends[0][2]
+    assert (output / "model.keras").exists()
