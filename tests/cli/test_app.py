@@ -181,7 +181,9 @@ def test_names_that_are_no_text_can_be_printed():
 @pytest.mark.skipif(os.name == "nt", reason="Windows sends Ctrl-C to a group of processes")
 def test_a_real_ctrl_c_ends_a_command_with_130():
     code = (
-        "import sys, time; from cnnkit.cli.app import app, run\n"
+        "import signal, sys, time; from cnnkit.cli.app import app, run\n"
+        # A shell has what it starts in the background ignore Ctrl-C.
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "@app.command('wait')\n"
         "def wait():\n"
         "    print('ready', flush=True)\n"

@@ -2,6 +2,8 @@ import json
 import subprocess
 import sys
 
+import pytest
+
 from cnnkit.cli.app import run
 
 
@@ -16,6 +18,7 @@ def test_an_export_says_what_was_made_and_how_it_compares(color_run, tmp_path, c
     assert "exists; use --overwrite" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_json_and_no_chatter(color_run, tmp_path):
     arguments = ["export", color_run, "--format", "savedmodel", "-o", f"{tmp_path}/a", "--json"]
     found = subprocess.run(

@@ -1,6 +1,7 @@
 """Training classifiers: what is trained, what is kept, and going on as if nothing had happened."""
 
 import json
+import zipfile
 
 import keras
 import numpy as np
@@ -100,18 +101,16 @@ def test_a_new_head_tells_colours_apart_and_all_is_written(pictures, tmp_path):
     assert (model.predict(red, verbose=0).argmax(axis=1) == 2).all()
     assert yaml.safe_load((tmp_path / "run/args.yaml").read_text())["options"]["size"] == 32
     assert json.loads((tmp_path / "run/report.json").read_text())["reason"] == "epochs"
-
-
-def test_the_model_carries_its_classes_and_what_it_expects(pictures, tmp_path):
-    import zipfile
-
-    train_classifier(pictures, tmp_path / "run", options(**HEAD))
-    with zipfile.ZipFile(tmp_path / "run" / "model.keras") as archive:
+    assert read_run_options(tmp_path / "run") == (str(pictures), options(**HEAD))
+    with zipfile.ZipFile(result.model) as archive:
         assert archive.read("classes.txt").decode().split() == ["blue", "green", "red"]
         assert json.loads(archive.read("settings.json"))["pixels"] == "unit"
 
 
-@pytest.mark.parametrize(("regime", "changed"), [("head", 0), ("last:2", 2), ("all", 4)])
+@pytest.mark.parametrize(
+    ("regime", "changed"),
+    [("head", 0), ("last:2", 2), pytest.param("all", 4, marks=pytest.mark.slow)],
+)
 def test_a_regime_changes_the_layers_that_it_names(pictures, small, tmp_path, regime, changed):
     settings = options(**small, epochs=1, transfer=regime, head_epochs=2)
     result = train_classifier(pictures, tmp_path / "run", settings)
@@ -126,7 +125,14 @@ def test_a_regime_changes_the_layers_that_it_names(pictures, small, tmp_path, re
     assert differ == [layer.name for layer in layers][len(layers) - changed :]
 
 
-@pytest.mark.parametrize("regime", ["scratch", "head", "last:1"])
+@pytest.mark.parametrize(
+    "regime",
+    [
+        "scratch",
+        pytest.param("head", marks=pytest.mark.slow),
+        pytest.param("last:1", marks=pytest.mark.slow),
+    ],
+)
 def test_a_run_that_was_killed_goes_on_as_if_nothing_had_happened(
     pictures, small, tmp_path, regime
 ):
@@ -143,6 +149,7 @@ def test_a_run_that_was_killed_goes_on_as_if_nothing_had_happened(
     assert without_seconds[0] == without_seconds[1]
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_weights_and_another_one_others(pictures, small, tmp_path):
     def run(name, seed):
         settings = options(**small, transfer="scratch", epochs=1, seed=seed)
@@ -152,6 +159,7 @@ def test_the_same_seed_gives_the_same_weights_and_another_one_others(pictures, s
     assert not same(run("c", 1), run("d", 2))
 
 
+@pytest.mark.slow
 def test_a_finished_run_may_get_more_epochs(pictures, tmp_path):
     train_classifier(pictures, tmp_path / "run", options(**{**HEAD, "epochs": 2}))
     longer = train_classifier(
@@ -180,12 +188,6 @@ def test_nothing_to_resume_is_said(pictures, tmp_path):
         read_run_options(tmp_path / "run")
 
 
-def test_settings_come_back_from_a_run(pictures, tmp_path):
-    settings = options(**HEAD, learning_rate=0.01, class_weights=True)
-    train_classifier(pictures, tmp_path / "run", settings)
-    assert read_run_options(tmp_path / "run") == (str(pictures), settings)
-
-
 def test_a_loss_that_is_no_number_ends_the_run(pictures, small, tmp_path):
     settings = options(**{**small, "optimizer": "sgd", "learning_rate": 1e30}, transfer="all")
     with pytest.raises(DivergenceError, match=r"no finite number.*--learning-rate below 1e\+30"):
@@ -207,6 +209,7 @@ def test_ctrl_c_keeps_the_best_so_far(pictures, tmp_path):
     assert "go on with --resume" in notes[-1]
 
 
+@pytest.mark.slow
 def test_patience_and_time_end_a_run(pictures, tmp_path):
     settings = {**HEAD, "epochs": 200}
     early = train_classifier(pictures, tmp_path / "a", options(**settings, patience=2))
@@ -218,6 +221,7 @@ def test_patience_and_time_end_a_run(pictures, tmp_path):
     assert timed.epochs < 200
 
 
+@pytest.mark.slow
 def test_the_kept_weights_are_averages_with_ema(pictures, tmp_path):
     settings = {**HEAD, "epochs": 1}
     plain = train_classifier(pictures, tmp_path / "a", options(**settings))
@@ -262,6 +266,7 @@ def test_a_broken_picture_is_named_and_may_be_left_out(pictures, tmp_path):
     assert sum(result.counts) == 23
 
 
+@pytest.mark.slow
 def test_a_file_of_ours_is_taken_over_with_other_classes(pictures, tmp_path):
     first = train_classifier(pictures, tmp_path / "a", options(**{**HEAD, "epochs": 1}))
     (pictures / "red").rename(pictures / "crimson")
@@ -272,6 +277,7 @@ def test_a_file_of_ours_is_taken_over_with_other_classes(pictures, tmp_path):
     assert names.count("head_scale") == 1
 
 
+@pytest.mark.slow
 def test_probabilities_are_calibrated_where_there_is_enough_to_do_it_with(
     pictures, small, tmp_path, monkeypatch
 ):
