@@ -166,6 +166,7 @@ def test_rescaled_channels_multiply_the_activations_and_nothing_else():
         np.testing.assert_allclose(after[name], before[name] * scales[name], rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_training_writes_weights_a_report_and_a_curve(pictures, teacher, tmp_path, tiny_student):
     rows = []
     run = tmp_path / "run"

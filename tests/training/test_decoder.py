@@ -164,6 +164,7 @@ def test_psnr_of_a_known_error(backbone):
     assert reconstruction_psnr(backbone, LAYER, Half(), [image]) == pytest.approx(20.0, abs=1e-3)
 
 
+@pytest.mark.slow
 def test_training_writes_all_levels_in_one_file_and_reports_them(pictures, tmp_path):
     rows = []
     report = train_decoder(

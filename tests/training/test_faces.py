@@ -333,6 +333,7 @@ def test_ctrl_c_keeps_the_best_so_far(people, tmp_path):
     assert json.loads((tmp_path / "report.json").read_text())["finished"] is False
 
 
+@pytest.mark.slow
 def test_a_collapse_is_noticed_explained_and_survived(people, tmp_path, monkeypatch, tiny_trunk):
     # An encoder that gives everybody the same embedding but for a trace, until the second attempt.
     steps = []
