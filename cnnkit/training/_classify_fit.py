@@ -85,7 +85,7 @@ def build_optimizer(
         slow: those of them whose learning rate is that times `options.pretrained_rate`.
 
     Returns:
-        An optimizer that is built for `variables`.
+        An optimizer, to be built for `variables`.
     """
     classes = {
         "adamw": keras.optimizers.AdamW,
@@ -114,8 +114,6 @@ def build_optimizer(
     optimizer = TwoRates(learning_rate, name=options.optimizer, **settings)
     # Neither biases nor the two numbers of a normalisation are to shrink.
     optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
-    # Else Keras would build it at the first step, and restore a run into nothing.
-    optimizer.build(variables)
     return optimizer
 
 
@@ -223,15 +221,22 @@ class Follow(keras.callbacks.Callback):
 
 
 class InStep(keras.callbacks.Callback):
-    """Has the processes wait for one another after each epoch, until process 0 has written.
+    """Has the processes wait for one another after each epoch, until process 0 has written, and
+    stop after the same step.
 
     Args:
         meet: returns when all have called it.
+        check_stop: called after each step with the number of steps that were made.
     """
 
-    def __init__(self, meet: Callable[[], None]):
+    def __init__(self, meet: Callable[[], None], check_stop: Callable[[int], None]):
         super().__init__()
-        self._meet = meet
+        self._meet, self._check_stop = meet, check_stop
+        self._steps = 0
+
+    def on_train_batch_end(self, batch: int, logs=None) -> None:
+        self._steps += 1
+        self._check_stop(self._steps)
 
     def on_epoch_end(self, epoch: int, logs=None) -> None:
         self._meet()

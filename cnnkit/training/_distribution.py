@@ -4,6 +4,9 @@ Each device has all the weights and a part of every batch; what they learn of it
 """
 
 import contextlib
+import os
+import signal
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
@@ -18,7 +21,7 @@ _Result = TypeVar("_Result")
 
 # Milliseconds that processes wait for one another; lost ones are noticed much earlier.
 _PATIENCE = 7 * 24 * 3600 * 1000
-# After Ctrl-C: for process 0 to write the best so far, and for the others to be still there.
+# After a common stop: for process 0 to write the best so far, and for the others to be still there.
 _PARTING, _MANNERS = 600_000, 2_000
 # What engines of collectives say when the other end is gone.
 _LOST = ("gloo", "nccl", "connection closed", "coordination", "heartbeat", "socket closed")
@@ -26,6 +29,10 @@ _LOST = ("gloo", "nccl", "connection closed", "coordination", "heartbeat", "sock
 
 class LostProcessError(CnnkitError):
     """Another process of the training is not there any more."""
+
+
+class CommonStop(KeyboardInterrupt):
+    """Ctrl-C in one of several processes, after the same step in all of them."""
 
 
 class Team:
@@ -172,8 +179,40 @@ class Team:
         client = distributed.global_state.client
         client.wait_at_barrier(f"cnnkit-{self._meetings}", _PATIENCE)
 
+    @contextlib.contextmanager
+    def stoppable(self) -> Iterator[None]:
+        """Where Ctrl-C in one process asks all to stop; a second one ends that process at once."""
+        before = signal.getsignal(signal.SIGINT)
+        is_main = threading.current_thread() is threading.main_thread()
+        if self.processes == 1 or not is_main or not callable(before):
+            yield
+            return
+
+        def ask(number: int, frame: Any) -> None:
+            signal.signal(signal.SIGINT, before)
+            # JAX takes it as the notice that a machine will be taken away, and tells all processes.
+            os.kill(os.getpid(), signal.SIGTERM)
+
+        signal.signal(signal.SIGINT, ask)
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGINT, before)
+
+    def check_stop(self, step: int) -> None:
+        """Stops all processes after the same step, once one of them was asked to.
+
+        Args:
+            step: steps that were made; all processes say each of them.
+
+        Raises:
+            CommonStop: this is the step.
+        """
+        if self.processes > 1 and _multihost().reached_preemption_sync_point(step):
+            raise CommonStop
+
     def part(self) -> None:
-        """Lets process 0 finish after Ctrl-C: it would be ended if the others left before it."""
+        """Lets process 0 finish after a stop: it would be ended if the others left before it."""
         if self.processes == 1:
             return
         from jax._src import distributed

@@ -64,7 +64,7 @@ from cnnkit.training._classify_fit import (
     restore,
     seconds_of,
 )
-from cnnkit.training._distribution import Team
+from cnnkit.training._distribution import CommonStop, Team
 from cnnkit.weights.keras_file import (
     CLASSES_FILE,
     MODEL_FILE,
@@ -185,6 +185,8 @@ def train_classifier(
             reason = run.fit(on_epoch)
         except KeyboardInterrupt as error:
             interrupted, reason = error, "Ctrl-C"
+            if team.processes > 1 and not isinstance(error, CommonStop):
+                raise
             if not team.is_first:
                 team.part()
             if not team.is_first or not (folder / BEST_WEIGHTS).exists():
@@ -193,7 +195,7 @@ def train_classifier(
             broken, reason = error, "divergence"
             if not (folder / BEST_WEIGHTS).exists():
                 raise
-        # Whoever else was interrupted is gone.
+        # The other processes wait, or are gone.
         result = run.finish(reason, is_alone=interrupted is not None)
         if interrupted is not None:
             team.part()
@@ -449,6 +451,9 @@ class _Run:
             metrics=["accuracy"],
             jit_compile=keras.backend.backend() == "jax",
         )
+        # Else Keras would build at the first step what it wraps around the optimizer for float16,
+        # and a run would be restored into nothing.
+        model.optimizer.build(model.trainable_variables)
 
     def _tell_what_trains(self) -> None:
         trained, total = self.weights
@@ -577,12 +582,12 @@ class _Run:
         if team.is_first:
             callbacks.append(keras.callbacks.TensorBoard(folder / "tensorboard", write_graph=False))
         if team.is_several:
-            callbacks += [Follow(batches), InStep(team.meet)]
+            callbacks += [Follow(batches), InStep(team.meet, team.check_stop)]
         is_over = is_timed and rows and seconds_of(rows) >= options.time_budget
         # All have read what process 0 writes anew from now on.
         team.meet()
         if begin < options.total_epochs and not is_over:
-            with reading(batches), team.fitting():
+            with reading(batches), team.fitting(), team.stoppable():
                 self._trainer.fit(
                     batches,
                     epochs=options.total_epochs,

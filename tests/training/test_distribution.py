@@ -163,6 +163,7 @@ def finish(*processes):
     finally:
         for process in processes:
             process.kill()
+            process.communicate()
     return ends
 
 
@@ -281,13 +282,16 @@ def test_a_killed_process_ends_the_other_and_the_run_resumes(folder, tmp_path, v
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)
-def test_ctrl_c_in_all_processes_keeps_the_best_so_far(folder, tmp_path):
+@pytest.mark.parametrize("interrupted", [(0, 1), (0,), (1,)])
+def test_ctrl_c_in_some_processes_stops_all_and_keeps_the_best_so_far(
+    folder, tmp_path, interrupted
+):
     pytest.importorskip("jax")
     output, port = tmp_path / "run", free_port()
     workers = [start(folder, output, k, port, "--epochs", "4000") for k in (0, 1)]
     wait_for(output / "results.csv", "\n2,", workers[0])
-    for worker in workers:
-        worker.send_signal(signal.SIGINT)
+    for number in interrupted:
+        workers[number].send_signal(signal.SIGINT)
     ends = finish(*workers)
     assert [code for code, _, _ in ends] == [130, 130], ends
     assert "go on with --resume" in ends[0][2]
