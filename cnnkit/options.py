@@ -514,7 +514,7 @@ class ClassifyTrainOptions:
     batch_size: int = 32
     optimizer: str = "adamw"
     learning_rate: float | None = None
-    pretrained_rate: float = 0.3
+    pretrained_rate: float = 0.03
     schedule: str = "cosine"
     warmup: float = 0.05
     weight_decay: float = 0.05
