@@ -44,6 +44,10 @@ _READABLE_FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "DIB", "GIF", "PPM")
 _TIFF_BITS, _TIFF_COMPRESSION, _TIFF_PHOTOMETRIC = 258, 259, 262
 _TIFF_PLANES, _TIFF_SAMPLE_FORMAT = 284, 339
 _TIFF_BEGINNINGS = (b"II*\0", b"MM\0*")
+# What Pillow raises for files that are damaged or cut off.
+_DAMAGED = (OSError, SyntaxError, ValueError, EOFError, struct.error)
+# Formats that are read faster where nothing is special about the picture.
+_PLAIN_FORMATS = ("JPEG", "PNG")
 _EXIF_IMAGE_DESCRIPTION = 0x010E
 _RECORD_KEY = "cnnkit"
 
@@ -123,10 +127,70 @@ def read_image(source: str | os.PathLike | bytes | BinaryIO, name: str | None = 
         raise ResourceError(
             f"{name} does not fit into the memory; make it smaller first, or close other programs"
         ) from None
-    except (OSError, SyntaxError, ValueError, EOFError, struct.error) as error:
+    except _DAMAGED as error:
         raise ImageError(
             f"{name} is damaged or cut off ({error}); copy or download it again"
         ) from None
+
+
+def read_pixels(path: str, least: int | None = None) -> np.ndarray:
+    """Reads a picture as `read_image` does, as bytes, and large JPEGs faster.
+
+    Args:
+        path: of the picture.
+        least: pixels that suffice for either side: a JPEG of twice that and more is decoded at a
+            half, a quarter or an eighth of its size.
+
+    Returns:
+        uint8 `(height, width, 3)`, upright sRGB.
+
+    Raises:
+        ImageError: it cannot be read.
+    """
+    pixels = _read_plain(path, least)
+    return to_uint8(read_image(path).pixels) if pixels is None else pixels
+
+
+def measure_image(content: bytes, name: str) -> tuple[int, int]:
+    """Height and width, as they are stored, of a picture that can be decoded to its end.
+
+    Args:
+        content: of the file.
+        name: what to call the picture in messages.
+
+    Raises:
+        ImageError: it cannot be read.
+    """
+    try:
+        with Image.open(io.BytesIO(content), formats=_PLAIN_FORMATS) as image:
+            width, height = image.size
+            if width * height <= MAX_PIXELS:
+                image.draft("L", (1, 1))
+                image.load()
+                return height, width
+    except (*_DAMAGED, Image.DecompressionBombError):
+        # `read_image` says what is wrong, or knows the format.
+        pass
+    picture = read_image(content, name)
+    return picture.height, picture.width
+
+
+def _read_plain(path: str, least: int | None) -> np.ndarray | None:
+    """An opaque 8-bit JPEG or PNG; None where `read_image` must look at it."""
+    try:
+        with Image.open(path, formats=_PLAIN_FORMATS) as image:
+            is_plain = image.mode in ("RGB", "L") and "transparency" not in image.info
+            if not is_plain or image.width * image.height > MAX_PIXELS:
+                return None
+            if least is not None:
+                image.draft(image.mode, (least, least))
+            image.load()
+            upright, profile = _upright(image), image.info.get("icc_profile")
+            if profile:
+                upright = _convert_embedded_profile(upright, profile)
+            return np.asarray(upright.convert("RGB"))
+    except (*_DAMAGED, Image.DecompressionBombError):
+        return None
 
 
 def _decode(data: bytes, name: str) -> Picture:
@@ -375,7 +439,7 @@ def read_record(path: str | os.PathLike) -> str | None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             text = _decode_record(data)
-    except (OSError, SyntaxError, ValueError, EOFError, struct.error) as error:
+    except _DAMAGED as error:
         raise ImageError(f"{path} cannot be read as a picture ({error})") from None
     if isinstance(text, str):
         # Pillow takes EXIF text for Latin-1, byte for byte.

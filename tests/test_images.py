@@ -16,7 +16,9 @@ from cnnkit.images import (
     Picture,
     encode_image,
     fit_size,
+    measure_image,
     read_image,
+    read_pixels,
     read_record,
     resize,
     to_pil,
@@ -705,3 +707,65 @@ def test_resize_takes_each_channel_alone():
 )
 def test_fit_size_keeps_the_shape(size, long_side, expected):
     assert fit_size(*size, long_side) == expected
+
+
+@pytest.fixture
+def blocks():
+    """A smooth picture that a JPEG keeps nearly as it is: `blocks(width, height)`."""
+
+    def make(*size):
+        few = np.random.default_rng(0).integers(0, 256, (4, 4, 3), np.uint8)
+        return Image.fromarray(few).resize(size, Image.Resampling.BICUBIC)
+
+    return make
+
+
+def test_bytes_are_read_upright_and_in_srgb(tmp_path, blocks):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    path = tmp_path / "a.jpg"
+    blocks(600, 400).save(path, exif=exif, icc_profile=adobe_rgb())
+    expected = read_image(path).pixels
+    pixels = read_pixels(str(path))
+    assert pixels.shape == (600, 400, 3)
+    assert np.abs(pixels / 255.0 - expected).max() < 0.51 / 255
+    # A quarter suffices, and it is turned and converted too.
+    small = read_pixels(str(path), 100)
+    assert small.shape == (150, 100, 3)
+    quarters = expected.reshape(150, 4, 100, 4, 3).mean(axis=(1, 3))
+    assert np.abs(small / 255.0 - quarters).mean() < 0.01
+
+
+def test_a_large_jpeg_is_read_smaller_but_never_too_small(tmp_path, blocks):
+    path = str(tmp_path / "a.jpg")
+    blocks(800, 400).save(path)
+    assert read_pixels(path, 100).shape == (100, 200, 3)
+    assert read_pixels(path, 101).shape == (200, 400, 3)
+    assert read_pixels(path, 500).shape == (400, 800, 3)
+
+
+@pytest.mark.parametrize("mode", ["L", "1", "P", "RGBA", "LA", "I;16", "CMYK"])
+def test_bytes_are_those_of_the_picture_in_every_mode(tmp_path, mode, blocks):
+    path = tmp_path / ("a.tif" if mode == "CMYK" else "a.png")
+    picture = blocks(40, 30)
+    if mode == "I;16":
+        grey = np.asarray(picture.convert("L"), np.uint16) * 257
+        picture = Image.fromarray(grey)
+    else:
+        picture = picture.convert(mode)
+    picture.save(path)
+    assert (read_pixels(str(path), 8) == to_uint8(read_image(path).pixels)).all()
+    assert measure_image(path.read_bytes(), "a") == (30, 40)
+
+
+def test_a_damaged_picture_is_neither_read_nor_measured(tmp_path, blocks):
+    path = tmp_path / "a.jpg"
+    blocks(400, 300).save(path)
+    content = path.read_bytes()
+    assert measure_image(content, "a") == (300, 400)
+    for broken in (content[:300], content[: len(content) // 2], b"\xff\xd8" + content[9:]):
+        path.write_bytes(broken)
+        with pytest.raises(ImageError, match=r"a\.jpg is"):
+            read_pixels(str(path), 100)
+        with pytest.raises(ImageError, match="b is"):
+            measure_image(broken, "b")

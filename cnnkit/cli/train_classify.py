@@ -445,8 +445,8 @@ def _preview(
     import numpy as np
 
     from cnnkit.data.augmentation import augment
-    from cnnkit.data.labelled import read_labelled, read_pixels
-    from cnnkit.images import Picture, write_image
+    from cnnkit.data.labelled import read_labelled
+    from cnnkit.images import Picture, read_pixels, write_image
     from cnnkit.plots import draw_augmented
 
     if data is None:

@@ -5,7 +5,7 @@ import math
 import numpy as np
 from PIL import Image
 
-from cnnkit.data._luma import LUMA
+from cnnkit.ops.color import LUMA
 from cnnkit.options import AugmentOptions
 
 # Principal axes of the colours of ImageNet's pictures, in columns, RGB in rows, and how far the

@@ -1,6 +1,5 @@
 """Examples with labels to train a classifier on: found, parted, checked and read."""
 
-import contextlib
 import csv
 import hashlib
 import io
@@ -15,11 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
 
-from cnnkit.data._luma import LUMA
 from cnnkit.errors import DataError, ImageError, UsageError
-from cnnkit.images import MAX_PIXELS, READABLE_SUFFIXES, read_image, to_uint8
+from cnnkit.images import READABLE_SUFFIXES, measure_image, read_pixels
+from cnnkit.ops.color import LUMA
 
 PICTURES, ARRAYS = "pictures", "arrays"
 ARRAY_SUFFIX = ".npy"
@@ -425,7 +424,7 @@ def check_labelled(
     """
     known = known or {}
     paths = [path for files in data.splits.values() for path in files.paths]
-    inspect = _inspect_array if data.kind == ARRAYS else _inspect_picture
+    inspect = _inspect_array if data.kind == ARRAYS else measure_image
 
     def look(path: str) -> dict[str, Any]:
         try:
@@ -456,22 +455,6 @@ def check_labelled(
                 if on_progress:
                     on_progress(begin + number + 1, len(paths))
     return _report(data, found)
-
-
-def _inspect_picture(content: bytes, name: str) -> tuple[int, int]:
-    """`(height, width)` of a picture that can be decoded to its end."""
-    # Whatever else it is, `read_image` says what is wrong, or knows the format.
-    with (
-        contextlib.suppress(Exception),
-        Image.open(io.BytesIO(content), formats=("JPEG", "PNG")) as image,
-    ):
-        width, height = image.size
-        if width * height <= MAX_PIXELS:
-            image.draft("L", (1, 1))
-            image.load()
-            return height, width
-    picture = read_image(content, name)
-    return picture.height, picture.width
 
 
 def _inspect_array(content: bytes, name: str) -> tuple[int, ...]:
@@ -596,52 +579,6 @@ def without_bad(data: LabelledData, report: DataReport) -> LabelledData:
     return replace(data, train=train, val=without(data.val, unreadable), test=test)
 
 
-def read_pixels(path: str, least: int | None = None) -> np.ndarray:
-    """Reads a picture as `cnnkit.images.read_image` does, as bytes, and large JPEGs faster.
-
-    Args:
-        path: of the picture.
-        least: pixels that suffice for either side: a JPEG of twice that and more is decoded at a
-            half, a quarter or an eighth of its size.
-
-    Returns:
-        uint8 `(height, width, 3)`, upright sRGB.
-
-    Raises:
-        ImageError: it cannot be read.
-    """
-    return np.asarray(_read_rgb(path, least))
-
-
-def _read_rgb(path: str, least: int | None) -> Image.Image:
-    image = _read_plain(path, least)
-    return Image.fromarray(to_uint8(read_image(path).pixels)) if image is None else image
-
-
-def _read_plain(path: str, least: int | None) -> Image.Image | None:
-    """An opaque 8-bit JPEG or PNG; None where `read_image` must look at it."""
-    try:
-        with Image.open(path, formats=("JPEG", "PNG")) as image:
-            is_plain = image.mode in ("RGB", "L") and "transparency" not in image.info
-            profile = image.info.get("icc_profile")
-            if not is_plain or image.width * image.height > MAX_PIXELS:
-                return None
-            if least is not None:
-                image.draft(image.mode, (least, least))
-            image.load()
-            ImageOps.exif_transpose(image, in_place=True)
-            if profile is None:
-                return image if image.mode == "RGB" else image.convert("RGB")
-            if image.format != "JPEG":
-                return None
-            smaller = io.BytesIO()
-            image.save(smaller, "TIFF", icc_profile=profile)
-    except Exception:
-        # Whatever it is, `read_image` reads it all the same, or says what is wrong.
-        return None
-    return Image.fromarray(to_uint8(read_image(smaller.getvalue(), path).pixels))
-
-
 def to_channels(pixels: np.ndarray, channels: int) -> np.ndarray:
     """RGB as it is, or its luma.
 
@@ -689,7 +626,7 @@ def read_example(path: str, shape: tuple[int, ...]) -> np.ndarray:
             f"shape must be (height, width, 1 or 3) for pictures. Received: shape={shape}"
         )
     height, width, channels = shape
-    image = _read_rgb(path, 2 * max(height, width))
+    image = Image.fromarray(read_pixels(path, 2 * max(height, width)))
     image = image.resize((width, height), Image.Resampling.LANCZOS, reducing_gap=_GAP)
     pixels = np.divide(image, np.float32(255.0), dtype=np.float32)
     return to_channels(pixels, channels)

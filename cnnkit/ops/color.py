@@ -10,6 +10,9 @@ import numpy as np
 COLOR_ROOT = np.array([[0.26, 0.09, 0.02], [0.27, 0.00, -0.05], [0.27, -0.09, 0.03]])
 COLOR_ROOT /= np.linalg.norm(COLOR_ROOT, axis=0).max()
 
+# Luminance of linear-light primaries (ITU-R BT.709), applied to sRGB values as they are.
+LUMA = np.array([0.2126, 0.7152, 0.0722], np.float32)
+
 
 def grey(image: np.ndarray) -> np.ndarray:
     """The picture's lightness (CIE L*) as a grey picture: `(H, W, 3)` in [0, 1] -> the same shape.

@@ -6,12 +6,11 @@ import keras
 import numpy as np
 
 from cnnkit.images import Picture, fit_size, resize
+from cnnkit.ops.color import LUMA
 from cnnkit.pipelines._networks import ViewedNetwork
 
 # The VGG family halves five times; what is smaller would leave no place in its last layers.
 _SMALLEST_SIDE = 32
-# Luminance of linear-light primaries (ITU-R BT.709), applied to sRGB values as they are.
-_LUMA = np.array([0.2126, 0.7152, 0.0722], np.float32)
 
 
 def network_input(network: ViewedNetwork, picture: Picture, long_side: int) -> np.ndarray:
@@ -50,7 +49,7 @@ def fit_picture(
     if size is None:
         fitted = fit_size(height, width, min(long_side, max(height, width)))
         size = tuple(max(_SMALLEST_SIDE, side) for side in fitted)
-    pixels = picture.pixels if channels == 3 else (picture.pixels @ _LUMA)[..., None]
+    pixels = picture.pixels if channels == 3 else (picture.pixels @ LUMA)[..., None]
     return np.clip(resize(pixels, *size), 0.0, 1.0)
 
 

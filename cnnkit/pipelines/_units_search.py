@@ -24,6 +24,7 @@ from keras import ops
 
 from cnnkit.errors import CnnkitError, ImageError, UsageError
 from cnnkit.images import Picture, fit_size, resize, to_uint8, write_bytes
+from cnnkit.ops.color import LUMA
 from cnnkit.ops.inference import compile_inference
 from cnnkit.ops.top_patches import TopPatches
 from cnnkit.pipelines._networks import ViewedNetwork
@@ -35,8 +36,6 @@ _BATCH_PIXELS = 8 * 256 * 256
 _CHECKPOINT_SECONDS = 10.0
 # Failures that are kept word by word; the others are only counted.
 KEPT_FAILURES = 100
-# Luminance of linear-light primaries (ITU-R BT.709), applied to sRGB values as they are.
-_LUMA = np.array([0.2126, 0.7152, 0.0722], np.float32)
 
 
 @dataclass(frozen=True)
@@ -92,7 +91,7 @@ class PictureReader:
             # Transparent pixels have colours that nobody has seen.
             pixels = pixels * picture.alpha[..., None] + (1.0 - picture.alpha[..., None])
         if self._network.channels == 1:
-            pixels = (pixels @ _LUMA)[..., None]
+            pixels = (pixels @ LUMA)[..., None]
         pixels = to_uint8(resize(pixels, height, width))
         checksum = zlib.crc32(np.ascontiguousarray(pixels))
         return pixels, Winner(name, picture.height, picture.width, checksum)

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from cnnkit.data.labelled import PICTURES, LabelledData, LabelledFiles, read_labelled, read_pixels
+from cnnkit.data.labelled import PICTURES, LabelledData, LabelledFiles, read_labelled
 from cnnkit.errors import CnnkitError, DataError, UsageError
+from cnnkit.images import read_pixels
 from cnnkit.metrics.classification import (
     accuracy,
     calibration,

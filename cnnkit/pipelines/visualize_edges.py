@@ -6,6 +6,7 @@ import numpy as np
 
 from cnnkit.errors import UsageError
 from cnnkit.images import Picture
+from cnnkit.ops.color import LUMA
 from cnnkit.ops.convolution import (
     KERNELS,
     POOLS,
@@ -18,8 +19,6 @@ from cnnkit.ops.convolution import (
 from cnnkit.results import FilteredImage
 
 PADDINGS = ("valid", "same")
-# Luminance of linear-light primaries (ITU-R BT.709), applied to sRGB values as they are.
-_LUMA = np.array([0.2126, 0.7152, 0.0722])
 
 
 def read_kernel(text: str) -> np.ndarray:
@@ -86,7 +85,7 @@ def visualize_edges(
             image = picture.pixels
             output = pool_image(image, size, stride=step, padding=padding, pool=pool)
         else:
-            image = picture.pixels @ _LUMA
+            image = picture.pixels @ LUMA
             output = convolve_image(image, weights, stride=step, padding=padding, flip=flip)
         sides = list(zip(image.shape[:2], window, strict=True))
         arithmetic = [output_arithmetic(n, f, stride=step, padding=padding) for n, f in sides]

@@ -11,13 +11,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from cnnkit.plots._style import INK, QUIET
 from cnnkit.results import LayerSummary, NetworkSummary
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-_INK, _SOFT, _LINE = "#30343B", "#7A808A", "#9AA1AC"
+_LINE = "#9AA1AC"
 # Okabe and Ito's colours, told apart in grey and by colour-blind eyes.
 _COLORS = {
     "input": "#B9C0CA",
@@ -113,8 +114,8 @@ def plot_architecture(summary: NetworkSummary) -> "Figure":
     _draw_edges(axes, nodes, places, joints, tops)
     for node, place in zip(nodes, places, strict=True):
         _draw_node(axes, node, place, _height(node, nodes))
-    axes.text(_MARGIN, _HEADING - 0.32, _name(summary), fontsize=14, weight="bold", color=_INK)
-    axes.text(_MARGIN, _HEADING - 0.55, _facts(summary), fontsize=9, color=_SOFT)
+    axes.text(_MARGIN, _HEADING - 0.32, _name(summary), fontsize=14, weight="bold", color=INK)
+    axes.text(_MARGIN, _HEADING - 0.55, _facts(summary), fontsize=9, color=QUIET)
     _draw_legend(axes, nodes, y - 0.12)
     return figure
 
@@ -310,7 +311,7 @@ def _draw_node(axes: "Axes", node: _Node, place: tuple[float, float], height: fl
     style = {"ec": edge, "lw": 0.7, "joinstyle": "round", "zorder": 3}
     if node.sign:
         axes.add_patch(Circle(place, 0.12, fc="white", ec=color, lw=1.5, zorder=3))
-        axes.text(x, y, node.sign, ha="center", va="center_baseline", fontsize=11, color=_INK,
+        axes.text(x, y, node.sign, ha="center", va="center_baseline", fontsize=11, color=INK,
                   zorder=4)  # fmt: skip
         return
     width = _width(node)
@@ -328,8 +329,8 @@ def _draw_node(axes: "Axes", node: _Node, place: tuple[float, float], height: fl
     axes.add_patch(Polygon(front, fc=color, **style))
     shape = "×".join("?" if size is None else str(size) for size in node.shape)
     text = {"ha": "center", "va": "top", "zorder": 5}
-    axes.text(x, bottom - 0.05, node.title, fontsize=7, color=_INK, **text)
-    axes.text(x, bottom - 0.185, shape, fontsize=6.3, color=_SOFT, **text)
+    axes.text(x, bottom - 0.05, node.title, fontsize=7, color=INK, **text)
+    axes.text(x, bottom - 0.185, shape, fontsize=6.3, color=QUIET, **text)
 
 
 def _draw_edges(
@@ -485,5 +486,5 @@ def _draw_legend(axes: "Axes", nodes: Sequence[_Node], y: float) -> None:
         if all(node.family != family for node in nodes):
             continue
         axes.add_patch(Rectangle((x, y), 0.12, 0.12, fc=color, lw=0))
-        axes.text(x + 0.17, y + 0.055, family, va="center", fontsize=7.5, color=_INK)
+        axes.text(x + 0.17, y + 0.055, family, va="center", fontsize=7.5, color=INK)
         x += 0.32 + 0.07 * len(family) + 0.12

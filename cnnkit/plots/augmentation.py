@@ -5,11 +5,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from cnnkit.plots._style import INK, PALE, font_of
+from cnnkit.plots._style import INK, PALE, QUIET, font_of
 
 _MARGIN, _GAP, _HEADING = 16, 6, 34
 _CHANGED = "what the network sees"
-_QUIET = "#7A808A"
 
 
 def draw_augmented(
@@ -56,7 +55,7 @@ def draw_augmented(
     for row, (original, changed) in enumerate(zip(originals, variants, strict=True)):
         top = _HEADING + row * row_height
         if labels:
-            draw.text((_MARGIN, top), labels[row], fill=_QUIET, font=small)
+            draw.text((_MARGIN, top), labels[row], fill=QUIET, font=small)
         tiles = [original, *(_as_bytes(one) for one in changed)]
         for column, tile in enumerate(tiles):
             x = _MARGIN if column == 0 else left + (column - 1) * (cell + _GAP)

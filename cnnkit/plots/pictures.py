@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from cnnkit.plots._style import GREEN, INK, ORANGE, font_of
+from cnnkit.plots._style import GREEN, INK, ORANGE, QUIET, font_of
 
 
 def draw_labels(
@@ -75,7 +75,7 @@ def draw_sheet(
         top = gap + row * (cell + gap)
         draw.text((gap * 2, top + cell / 2 - 18), label, fill=INK, font=font)
         count = f"{len(pictures)} face" + ("" if len(pictures) == 1 else "s")
-        draw.text((gap * 2, top + cell / 2 + 2), count, fill="#7A808A", font=font)
+        draw.text((gap * 2, top + cell / 2 + 2), count, fill=QUIET, font=font)
         for column, pixels in enumerate(pictures[:columns]):
             small = Image.fromarray(pixels).resize((cell, cell), Image.Resampling.LANCZOS)
             sheet.paste(small, (name + column * (cell + gap), top))

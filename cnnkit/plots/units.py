@@ -6,13 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cnnkit.plots._style import INK, font_of
+from cnnkit.plots._style import INK, QUIET, font_of
 from cnnkit.results import LayerResponses
 
 if TYPE_CHECKING:
     from PIL import Image
 
-_SOFT = "#7A808A"
 _EMPTY = "#F4F5F7"
 _SIDE = 3  # patches in a row
 _CELL = 72
@@ -80,7 +79,7 @@ def draw_units(
     draw = ImageDraw.Draw(sheet)
     draw.text((_MARGIN, _MARGIN - 6), title, fill=INK, font=fonts[22])
     for line, note in enumerate(notes):
-        draw.text((_MARGIN, _MARGIN + 30 + 20 * line), note, fill=_SOFT, font=fonts[12])
+        draw.text((_MARGIN, _MARGIN + 30 + 20 * line), note, fill=QUIET, font=fonts[12])
 
     top = _MARGIN + heading
     for column, layer in enumerate(layers):
@@ -88,14 +87,14 @@ def draw_units(
         if several:
             name = _fitting(f"{column + 1}. {layer.layer}", tile[0], fonts[13])
             draw.text((left, top - 44), name, fill=INK, font=fonts[13])
-            draw.text((left, top - 26), _field(layer), fill=_SOFT, font=fonts[11])
+            draw.text((left, top - 26), _field(layer), fill=QUIET, font=fonts[11])
         for index, unit in enumerate(layer.units):
             place = (index, 0) if several else divmod(index, columns)
             x = left + place[1] * (tile[0] + _GAP)
             y = top + place[0] * (tile[1] + _GAP)
             draw.text((x, y), f"unit {unit.unit}", fill=INK, font=fonts[12])
             best = f"{unit.patches[0].value:.3g}" if unit.patches else "silent"
-            draw.text((x + tile[0], y), best, fill=_SOFT, font=fonts[12], anchor="ra")
+            draw.text((x + tile[0], y), best, fill=QUIET, font=fonts[12], anchor="ra")
             if has_drawings:
                 drawn = [patch.reconstruction for patch in unit.patches]
                 _paste(sheet, drawn, (x, y + _LABEL))

@@ -15,10 +15,10 @@ from cnnkit.data.labelled import (
     ARRAY_SUFFIX,
     LabelledFiles,
     read_example,
-    read_pixels,
     to_channels,
 )
 from cnnkit.errors import DataError, ImageError
+from cnnkit.images import read_pixels
 from cnnkit.options import AugmentOptions
 
 # Batches that are made before they are asked for: one is ready while the next is in the making.

@@ -12,7 +12,6 @@ from cnnkit.data.labelled import (
     check_labelled,
     read_example,
     read_labelled,
-    read_pixels,
     without_bad,
 )
 from cnnkit.errors import DataError, ImageError, UsageError
@@ -333,9 +332,9 @@ def test_files_that_did_not_change_are_not_read_again(animals, monkeypatch):
     known = json.loads(json.dumps(first.files))
     save(animals / "cat" / "01.jpg", 500)
     read = []
-    inspect = labelled._inspect_picture
+    inspect = labelled.measure_image
     monkeypatch.setattr(
-        labelled, "_inspect_picture", lambda *args: read.append(args[1]) or inspect(*args)
+        labelled, "measure_image", lambda *args: read.append(args[1]) or inspect(*args)
     )
     again = check_labelled(data, known=known)
     assert [path.split("/")[-1] for path in read] == ["01.jpg"]
@@ -386,30 +385,6 @@ def test_an_example_is_the_whole_picture_stretched(tmp_path, suffix):
     assert np.abs(example - expected).max() <= 2 / 255
     grey = expected @ np.array([0.2126, 0.7152, 0.0722], np.float32)
     assert np.abs(read_example(str(path), (20, 30, 1))[..., 0] - grey).max() <= 2 / 255
-
-
-def test_a_picture_is_read_upright_and_in_srgb(tmp_path):
-    from tests._profiles import adobe_rgb
-
-    exif = Image.Exif()
-    exif[0x0112] = 6
-    path = save(tmp_path / "a.jpg", size=(600, 400), exif=exif, icc_profile=adobe_rgb())
-    expected = read_image(path).pixels
-    pixels = read_pixels(str(path))
-    assert pixels.shape == (600, 400, 3)
-    assert np.abs(pixels / 255.0 - expected).max() < 0.51 / 255
-    # A quarter suffices, and it is turned and converted too.
-    small = read_pixels(str(path), 100)
-    assert small.shape == (150, 100, 3)
-    blocks = expected.reshape(150, 4, 100, 4, 3).mean(axis=(1, 3))
-    assert np.abs(small / 255.0 - blocks).mean() < 0.01
-
-
-def test_a_large_jpeg_is_read_smaller_but_never_too_small(tmp_path):
-    path = str(save(tmp_path / "a.jpg", size=(800, 400)))
-    assert read_pixels(path, 100).shape == (100, 200, 3)
-    assert read_pixels(path, 101).shape == (200, 400, 3)
-    assert read_pixels(path, 500).shape == (400, 800, 3)
 
 
 def test_pictures_that_cannot_be_read_are_named(tmp_path):

@@ -134,12 +134,12 @@ def start(folder, output, process_id, port, *more, processes=2, network="normali
     # Each process says which files it reads while it trains.
     code = (
         "import sys, os\n"
-        "from cnnkit.data import labelled\n"
-        "read = labelled.read_pixels\n"
+        "from cnnkit import images\n"
+        "read = images.read_pixels\n"
         "def noted(path, *more):\n"
         "    with open(os.environ['READ'], 'a') as file: file.write(path + '\\n')\n"
         "    return read(path, *more)\n"
-        "labelled.read_pixels = noted\n"
+        "images.read_pixels = noted\n"
         "from cnnkit.__main__ import main\n"
         "sys.argv = ['cnnkit', *sys.argv[1:]]\n"
         "main()\n"
