@@ -33,7 +33,8 @@ from cnnkit.pipelines._face_analysis import FaceAnalyzer
 from cnnkit.pipelines._face_calibration import calibration_to_json, fit_face_calibration
 from cnnkit.pipelines.face_chips import MainFaces
 from cnnkit.training._face_data import prepare_faces
-from cnnkit.training.faces import read_results, train_faces
+from cnnkit.training._runs import read_results
+from cnnkit.training.faces import train_faces
 
 
 def distances(
@@ -112,7 +113,7 @@ def main() -> None:
             similarity = load_face_similarity(str(result.model))
             last = read_results(run)[-1]
             if "active" in last:
-                active, spread = (f"{float(last[key]):.2f}" for key in ("active", "distance"))
+                active, spread = (f"{last[key]:.2f}" for key in ("active", "distance"))
         on_train, same_train = distances(similarity, faces, train_pairs)
         on_test, same_test = distances(similarity, faces, test_pairs)
         accuracy = accuracy_at(on_test, same_test, best_threshold(on_train, same_train))

@@ -5,6 +5,7 @@ import os
 import sys
 import traceback
 from collections.abc import Iterator
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -321,7 +322,7 @@ def classify(
     if not is_first:
         return 0
     if json:
-        console.json({"schema": "cnnkit/1", **_report(result)})
+        console.json({"schema": "cnnkit/1", **asdict(result)})
         return 0
     for split, scores in result.scores.items():
         name = {"val": "validation", "test": "test"}[split]
@@ -404,12 +405,6 @@ def _train(
         )
 
 
-def _report(result: Any) -> dict[str, Any]:
-    from dataclasses import asdict
-
-    return asdict(result)
-
-
 def _resumed(
     context: typer.Context,
     data: Path | None,
@@ -421,8 +416,6 @@ def _resumed(
 
     What was not typed is as it was; `train_classifier` refuses what must not change.
     """
-    from dataclasses import fields, replace
-
     names = {"batch": "batch_size"}
     typed = {
         names.get(name, name)

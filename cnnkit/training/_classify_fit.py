@@ -1,7 +1,5 @@
 """How a classifier is fitted: learning rates, and what is watched, kept and written meanwhile."""
 
-import csv
-import io
 import math
 import time
 from collections.abc import Callable, Sequence
@@ -11,7 +9,6 @@ from typing import Any
 import keras
 import numpy as np
 
-from cnnkit.images import write_bytes
 from cnnkit.metrics.classification import (
     accuracy,
     confusion_matrix,
@@ -20,10 +17,9 @@ from cnnkit.metrics.classification import (
 )
 from cnnkit.options import ClassifyTrainOptions
 from cnnkit.training._batches import CountedEpochs
+from cnnkit.training._runs import BEST_WEIGHTS, read_results, save_weights, write_results
 
-BEST_WEIGHTS = "best.weights.h5"
 LAST_WEIGHTS = "last.weights.h5"
-RESULTS = "results.csv"
 
 # What an exponential schedule ends with, of the highest learning rate.
 _EXPONENTIAL_END = 0.01
@@ -176,34 +172,6 @@ class Clock(keras.callbacks.Callback):
         self._tail = time.monotonic() - self._last_batch
 
 
-class Backup(keras.callbacks.Callback):
-    """After each epoch: keeps all that a training has a state in, in one file, all or nothing.
-
-    `keras.callbacks.BackupAndRestore` leaves out the states of random layers, and writes weights
-    and the epoch into two files.
-
-    Args:
-        path: of the file.
-        guard: that knows of broken epochs; they are not kept.
-        writes: whether this process writes files.
-    """
-
-    def __init__(self, path: Path, guard: Guard, writes: bool):
-        super().__init__()
-        self._path, self._guard, self._writes = path, guard, writes
-
-    def on_epoch_end(self, epoch: int, logs=None) -> None:
-        if self._guard.broken is not None or not self._writes:
-            return
-        temporary = self._path.with_name(f"new-{self._path.name}")
-        values = {
-            str(index): keras.ops.convert_to_numpy(variable)
-            for index, variable in enumerate(_states(self.model))
-        }
-        np.savez(temporary, epoch=epoch + 1, **values)
-        temporary.replace(self._path)
-
-
 class Follow(keras.callbacks.Callback):
     """Tells batches which epoch begins, where they cannot count: with several devices TensorFlow
     reads a first epoch, and parts of later ones, that it does not train on.
@@ -240,30 +208,6 @@ class InStep(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs=None) -> None:
         self._meet()
-
-
-def finished_epochs(path: Path) -> int:
-    """The epoch that a run goes on with whose state is in this file; 0 where there is none."""
-    if not path.exists():
-        return 0
-    with np.load(path) as file:
-        return int(file["epoch"])
-
-
-def restore(path: Path, model: keras.Model) -> None:
-    """Puts a model that was compiled into the state that `Backup` kept, if it kept one."""
-    if not path.exists():
-        return
-    with np.load(path) as file:
-        for index, variable in enumerate(_states(model)):
-            variable.assign(file[str(index)])
-
-
-def _states(model: keras.Model) -> list[keras.Variable]:
-    """Weights, states of random layers, and the optimizer's variables; not those of metrics."""
-    measured = {id(variable) for metric in model.metrics for variable in metric.variables}
-    own = [variable for variable in model.variables if id(variable) not in measured]
-    return [*own, *model.optimizer.variables]
 
 
 class Record(keras.callbacks.Callback):
@@ -326,7 +270,7 @@ class Record(keras.callbacks.Callback):
                 averaged()
         self.rows.append(row)
         if self._writes:
-            _write_results(self._folder, self.rows)
+            write_results(self._folder, self.rows)
         if self._on_epoch:
             self._on_epoch(epoch, row)
         patience = self._options.patience
@@ -362,31 +306,6 @@ def best_epoch(rows: Sequence[dict[str, float]]) -> int:
 def seconds_of(rows: Sequence[dict[str, float]]) -> float:
     """Seconds that the epochs of a run took together."""
     return rows[-1]["seconds"] if rows else 0.0
-
-
-def read_results(folder: Path) -> list[dict[str, float]]:
-    """The rows of a run's `results.csv`; none where there is none yet."""
-    path = folder / RESULTS
-    if not path.exists():
-        return []
-    with path.open(newline="") as file:
-        rows = [{key: float(value) for key, value in row.items()} for row in csv.DictReader(file)]
-    return [{**row, "epoch": int(row["epoch"])} for row in rows]
-
-
-def _write_results(folder: Path, rows: Sequence[dict[str, float]]) -> None:
-    text = io.StringIO()
-    writer = csv.DictWriter(text, fieldnames=list(rows[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    write_bytes(folder / RESULTS, text.getvalue().encode())
-
-
-def save_weights(model: keras.Model, path: Path) -> None:
-    """All or nothing: a run that is killed here finds the file of before."""
-    temporary = path.with_name(f"new-{path.name}")
-    model.save_weights(temporary)
-    temporary.replace(path)
 
 
 def _averaged_weights(model: keras.Model) -> Callable[[], None]:

@@ -1,8 +1,6 @@
 """What trainings on plain pictures share: crops, runs that can be resumed, and their records."""
 
-import csv
 import fnmatch
-import json
 import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -12,8 +10,9 @@ import keras
 import numpy as np
 from PIL import Image
 
-from cnnkit.errors import CnnkitError, ImageError
-from cnnkit.images import read_image, resize, write_bytes
+from cnnkit.errors import ImageError
+from cnnkit.images import read_image, resize
+from cnnkit.training._runs import check_same_run, read_results, write_results
 
 
 class CropOptions(Protocol):
@@ -120,13 +119,9 @@ class Record(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs=None) -> None:
         row = {"epoch": epoch, **{key: float(value) for key, value in (logs or {}).items()}}
-        path = self._folder / "results.csv"
-        is_new = not path.exists()
-        with path.open("a", newline="") as file:
-            writer = csv.DictWriter(file, fieldnames=list(row))
-            if is_new:
-                writer.writeheader()
-            writer.writerow(row)
+        # A row of an epoch that was not backed up is written again.
+        before = [old for old in read_results(self._folder) if old["epoch"] < epoch]
+        write_results(self._folder, [*before, row])
         self._write()
         if self._on_epoch:
             self._on_epoch(epoch, row)
@@ -153,35 +148,16 @@ def start_run(
 
 
 def cosine_decay(
-    learning_rate: float, steps: int, warmup_steps: int
+    learning_rate: float, steps: int, warmup_steps: int, end: float = 0.0
 ) -> keras.optimizers.schedules.LearningRateSchedule:
-    """A step size that grows for `warmup_steps`, then falls to 0 as a half cosine."""
+    """A step size that grows for `warmup_steps`, then falls to a share `end` as a half cosine."""
     return keras.optimizers.schedules.CosineDecay(
         initial_learning_rate=learning_rate / 100,
         decay_steps=max(1, steps - warmup_steps),
+        alpha=end,
         warmup_target=learning_rate,
         warmup_steps=warmup_steps,
     )
-
-
-def check_same_run(folder: Path, settings: dict) -> None:
-    """Refuses to resume a run in `folder` that was started with other settings."""
-    path = folder / "args.json"
-    if path.exists():
-        before = json.loads(path.read_text())
-        changed = sorted(key for key in settings if before.get(key) != settings[key])
-        if changed:
-            raise CnnkitError(
-                f"{folder} holds a run with other settings ({', '.join(changed)}); "
-                "give another --output, or the same settings to resume it"
-            )
-    write_bytes(path, json.dumps(settings, indent=1).encode())
-
-
-def finished_epochs(state: Path) -> int:
-    """The epoch that a run whose state lies in `state` goes on with."""
-    metadata = state / "training_metadata.json"
-    return json.loads(metadata.read_text())["epoch"] if metadata.exists() else 0
 
 
 def read_for_report(path: Path, size: int = 256) -> np.ndarray:

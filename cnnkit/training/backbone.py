@@ -30,10 +30,10 @@ from cnnkit.training._pictures import (
     RandomCrops,
     Record,
     cosine_decay,
-    finished_epochs,
     read_for_report,
     start_run,
 )
+from cnnkit.training._runs import STATE, Backup, finished_epochs, restore
 from cnnkit.weights.convolutions import (
     convolution_weights,
     encode_convolutions,
@@ -328,15 +328,15 @@ def train_backbone(
     def write(name: str) -> None:
         write_bytes(folder / name, encode_convolutions(distiller.compact_weights()))
 
-    state = folder / "state"
+    state = folder / STATE
+    begin = finished_epochs(state)
+    restore(state, distiller)
     distiller.fit(
-        RandomCrops(training, options, epoch=finished_epochs(state)),
+        RandomCrops(training, options, epoch=begin),
         epochs=math.ceil(options.steps / options.steps_per_epoch),
+        initial_epoch=begin,
         shuffle=False,
-        callbacks=[
-            keras.callbacks.BackupAndRestore(state, delete_checkpoint=False),
-            Record(folder, lambda: write("last.npz"), on_epoch),
-        ],
+        callbacks=[Record(folder, lambda: write("last.npz"), on_epoch), Backup(state)],
         verbose=0,
     )
     write("compact.npz")

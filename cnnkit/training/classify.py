@@ -40,6 +40,7 @@ from cnnkit.metrics.classification import (
 )
 from cnnkit.options import AugmentOptions, ClassifyTrainOptions
 from cnnkit.plots import draw_mistakes, encode_figure, plot_confusion, plot_training
+from cnnkit.runtime import devices as seen_devices
 from cnnkit.training._batches import CountedEpochs, LabelledBatches, reading
 from cnnkit.training._cached_features import FeatureBatches, cache_features, feature_statistics
 from cnnkit.training._classifiers import (
@@ -49,8 +50,6 @@ from cnnkit.training._classifiers import (
     default_shape,
 )
 from cnnkit.training._classify_fit import (
-    BEST_WEIGHTS,
-    Backup,
     Clock,
     Follow,
     Guard,
@@ -59,12 +58,17 @@ from cnnkit.training._classify_fit import (
     best_epoch,
     build_optimizer,
     build_schedule,
-    finished_epochs,
-    read_results,
-    restore,
     seconds_of,
 )
 from cnnkit.training._distribution import CommonStop, Team
+from cnnkit.training._runs import (
+    BEST_WEIGHTS,
+    STATE,
+    Backup,
+    finished_epochs,
+    read_results,
+    restore,
+)
 from cnnkit.weights.keras_file import (
     CLASSES_FILE,
     MODEL_FILE,
@@ -74,7 +78,6 @@ from cnnkit.weights.keras_file import (
 
 ARGS_FILE = "args.yaml"
 
-_STATE = "state.npz"
 # What may differ when a run is taken up again.
 _EXTENDABLE = ("epochs", "time_budget", "patience")
 _NO_RUN = "{} holds no training run; leave out --resume to start one"
@@ -220,9 +223,7 @@ def read_run_options(folder: str | Path) -> tuple[str, ClassifyTrainOptions]:
         options["augment"] = AugmentOptions(**options["augment"])
         return values["data"], ClassifyTrainOptions(**options)
     except FileNotFoundError:
-        raise DataError(
-            f"{folder} holds no training run; leave out --resume to start one"
-        ) from None
+        raise DataError(_NO_RUN.format(folder)) from None
     except (OSError, ValueError, TypeError, KeyError, yaml.YAMLError) as error:
         reason = str(error).splitlines()[0]
         raise DataError(f"{path} cannot be read: {reason}") from None
@@ -337,7 +338,7 @@ class _Run:
         self._features = {}
         if self._is_head:
             self._cache("train", "val", "test")
-        elif options.regime != "scratch" and finished_epochs(folder / _STATE) == 0:
+        elif options.regime != "scratch" and finished_epochs(folder / STATE) == 0:
             # Where a run goes on, the head is in the state that it goes on from.
             self._cache("train")
             self._fit_head()
@@ -451,9 +452,6 @@ class _Run:
             metrics=["accuracy"],
             jit_compile=keras.backend.backend() == "jax",
         )
-        # Else Keras would build at the first step what it wraps around the optimizer for float16,
-        # and a run would be restored into nothing.
-        model.optimizer.build(model.trainable_variables)
 
     def _tell_what_trains(self) -> None:
         trained, total = self.weights
@@ -546,7 +544,7 @@ class _Run:
     def fit(self, on_epoch: Callable[[int, dict], None] | None) -> str:
         """Trains to the end, from where the run stands; the reason why it ended."""
         options, folder, team = self._options, self._folder, self._team
-        state = folder / _STATE
+        state = folder / STATE
         begin = finished_epochs(state)
         batches = self._training_batches(begin)
         steps = options.total_epochs * len(batches)
@@ -578,9 +576,12 @@ class _Run:
             team.is_first,
             on_epoch,
         )
-        callbacks += [record, Backup(state, guard, team.is_first)]
+        callbacks.append(record)
         if team.is_first:
-            callbacks.append(keras.callbacks.TensorBoard(folder / "tensorboard", write_graph=False))
+            callbacks += [
+                Backup(state, lambda: guard.broken is not None),
+                keras.callbacks.TensorBoard(folder / "tensorboard", write_graph=False),
+            ]
         if team.is_several:
             callbacks += [Follow(batches), InStep(team.meet, team.check_stop)]
         is_over = is_timed and rows and seconds_of(rows) >= options.time_budget
@@ -738,19 +739,12 @@ def _example_shape(data: LabelledData, options: ClassifyTrainOptions) -> tuple[i
 
 def _precision(options: ClassifyTrainOptions) -> str:
     """The policy to train with: 16 bits where a GPU is faster with them, or where asked for."""
-    has_gpu = any(not name.startswith("cpu") for name in _devices())
+    has_gpu = any(not name.lower().startswith("cpu") for name in seen_devices())
     if options.regime == "head" or options.mixed_precision == "off":
         return "float32"
     if has_gpu:
         return "mixed_float16"
     return "mixed_bfloat16" if options.mixed_precision == "on" else "float32"
-
-
-def _devices() -> list[str]:
-    try:
-        return [str(name).lower() for name in keras.distribution.list_devices()]
-    except AttributeError:
-        return ["cpu"]
 
 
 def _channel_statistics(sample: np.ndarray) -> tuple[list[float], list[float]]:

@@ -36,10 +36,10 @@ from cnnkit.training._pictures import (
     RandomCrops,
     Record,
     cosine_decay,
-    finished_epochs,
     read_for_report,
     start_run,
 )
+from cnnkit.training._runs import STATE, Backup, finished_epochs, restore
 from cnnkit.weights.convolutions import (
     Convolutions,
     convolution_weights,
@@ -291,15 +291,14 @@ def _train_level(
             if on_epoch is not None:
                 on_epoch(first + epoch, row)
 
-        done = finished_epochs(run / "state")
+        done = finished_epochs(run / STATE)
+        restore(run / STATE, model)
         model.fit(
             RandomCrops(pictures, options, epoch=first + done),
             epochs=math.ceil(count / options.steps_per_epoch),
+            initial_epoch=done,
             shuffle=False,
-            callbacks=[
-                keras.callbacks.BackupAndRestore(run / "state", delete_checkpoint=False),
-                Record(run, write, report),
-            ],
+            callbacks=[Record(run, write, report), Backup(run / STATE)],
             verbose=0,
         )
 

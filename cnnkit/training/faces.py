@@ -6,9 +6,7 @@ validation whole, never single pictures of them: what has to be shown is that st
 apart.
 """
 
-import csv
 import hashlib
-import io
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -21,7 +19,7 @@ import numpy as np
 
 from cnnkit.data.pairs import Pair
 from cnnkit.data.people import find_people, split_people
-from cnnkit.errors import CnnkitError, DataError, DivergenceError
+from cnnkit.errors import DataError, DivergenceError
 from cnnkit.images import write_bytes
 from cnnkit.losses.faces import embedding_spread, pair_features, triplet_loss
 from cnnkit.metrics.verification import area_under_curve, best_threshold
@@ -45,6 +43,18 @@ from cnnkit.training._face_data import (
     given_pairs,
     label_faces,
     prepare_faces,
+)
+from cnnkit.training._pictures import cosine_decay
+from cnnkit.training._runs import (
+    BEST_WEIGHTS,
+    STATE,
+    Backup,
+    check_same_run,
+    finished_epochs,
+    read_results,
+    restore,
+    save_weights,
+    write_results,
 )
 
 MODEL_FILE = "faces.keras"
@@ -275,6 +285,7 @@ class _Guard(keras.callbacks.Callback):
         self._stuck = 0
         self._sums = 0.0
         self.reason = ""
+        self.has_stopped = False
 
     @property
     def is_well(self) -> bool:
@@ -310,6 +321,7 @@ class _Guard(keras.callbacks.Callback):
         if not self.reason:
             self.reason = reason
         if self._can_restart or "finite" in reason:
+            self.has_stopped = True
             self.model.stop_training = True
 
 
@@ -330,7 +342,7 @@ class _Record(keras.callbacks.Callback):
         self._guard, self._attempt, self._on_epoch = guard, attempt, on_epoch
 
     def on_epoch_end(self, epoch: int, logs=None) -> None:
-        if self._guard.reason and self.model.stop_training:
+        if self._guard.has_stopped:
             return
         logs = {key: float(value) for key, value in (logs or {}).items()}
         accuracy, auc = measure(self._recipe, self._pairs)
@@ -342,36 +354,16 @@ class _Record(keras.callbacks.Callback):
         }
         if "active" in row:
             row["mining"] = self._attempt.mining
-        rows = [old for old in read_results(self._folder) if int(old["epoch"]) < epoch]
-        best = max((float(old["val_auc"]) for old in rows), default=-1.0)
-        buffer = io.StringIO()
-        writer = csv.DictWriter(buffer, fieldnames=list(row), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows([*rows, row])
+        rows = [old for old in read_results(self._folder) if old["epoch"] < epoch]
+        best = max((old["val_auc"] for old in rows), default=-1.0)
         if auc > best:
-            _save_weights(self._recipe.network, self._folder / "best.weights.h5")
+            save_weights(self._recipe.network, self._folder / BEST_WEIGHTS)
         if self._guard.is_well:
-            _save_weights(self._recipe.network, self._folder / "good.weights.h5")
+            save_weights(self._recipe.network, self._folder / "good.weights.h5")
             write_bytes(self._folder / "good.json", json.dumps({"epoch": epoch + 1}).encode())
-        write_bytes(self._folder / "results.csv", buffer.getvalue().encode())
+        write_results(self._folder, [*rows, row])
         if self._on_epoch:
             self._on_epoch(epoch, row)
-
-
-def _save_weights(network: keras.Model, path: Path) -> None:
-    """All or nothing: a run that is killed here finds the file of before."""
-    temporary = path.with_name(f"new-{path.name}")
-    network.save_weights(temporary)
-    temporary.replace(path)
-
-
-def read_results(folder: str | Path) -> list[dict[str, str]]:
-    """The rows of a run's `results.csv`; none where there is none yet."""
-    path = Path(folder) / "results.csv"
-    if not path.exists():
-        return []
-    with path.open(newline="") as file:
-        return list(csv.DictReader(file))
 
 
 def measure(recipe: "_TripletRecipe | _PairRecipe", pairs: ValidationPairs) -> tuple[float, float]:
@@ -434,7 +426,9 @@ def train_faces(
     )
     recipe_class = _TripletRecipe if options.loss == "triplet" else _PairRecipe
     folder.mkdir(parents=True, exist_ok=True)
-    _check_same_run(folder, options, training, validation)
+    names = json.dumps([list(training), list(validation)]).encode()
+    people_hash = hashlib.sha256(names).hexdigest()
+    check_same_run(folder, {**asdict(options), "people_hash": people_hash})
     given = [path for pair in val_pairs or () for path in (pair.first, pair.second)]
     wanted = [path for name in (*training, *validation) for path in people[name]]
     wanted = list(dict.fromkeys([*wanted, *given]))
@@ -460,9 +454,9 @@ def train_faces(
         finished = True
     except KeyboardInterrupt as error:
         interrupted = error
-        if not (folder / "best.weights.h5").exists():
+        if not (folder / BEST_WEIGHTS).exists():
             raise
-    recipe.network.load_weights(folder / "best.weights.h5")
+    recipe.network.load_weights(folder / BEST_WEIGHTS)
     similarity, model = recipe.similarity()
     embeddings = recipe.embed(pairs.faces.values)
     distances = similarity.distance(embeddings[pairs.first], embeddings[pairs.second])
@@ -538,27 +532,6 @@ def _check_enough(faces: LabelledFaces) -> None:
         )
 
 
-def _check_same_run(
-    folder: Path,
-    options: FaceTrainOptions,
-    training: Sequence[str],
-    validation: Sequence[str],
-) -> None:
-    """Refuses to resume a run in `folder` that was started with other settings or people."""
-    names = json.dumps([list(training), list(validation)]).encode()
-    settings = {**asdict(options), "people_hash": hashlib.sha256(names).hexdigest()}
-    path = folder / "args.json"
-    if path.exists():
-        before = json.loads(path.read_text())
-        changed = sorted(key for key in settings if before.get(key) != settings[key])
-        if changed:
-            raise CnnkitError(
-                f"{folder} holds a run with other settings ({', '.join(changed)}); "
-                "give another --output, or the same settings to resume it"
-            )
-    write_bytes(path, json.dumps(settings, indent=1).encode())
-
-
 def _fit(
     folder: Path,
     recipe: "_TripletRecipe | _PairRecipe",
@@ -581,29 +554,23 @@ def _fit(
         trainer = recipe.trainer(attempt)
         peak = options.peak_learning_rate * attempt.rate
         warmup = min(_WARMUP_STEPS, max(1, options.total_steps // 10))
-        schedule = keras.optimizers.schedules.CosineDecay(
-            initial_learning_rate=peak / 100,
-            decay_steps=max(1, options.total_steps - warmup),
-            alpha=0.01,
-            warmup_target=peak,
-            warmup_steps=warmup,
-        )
+        schedule = cosine_decay(peak, options.total_steps, warmup, end=0.01)
         trainer.compile(optimizer=keras.optimizers.Adam(schedule))
         guard = _Guard(options, can_restart=number < options.restarts)
-        state = folder / "state" / str(number)
-        begin = max(attempt.epoch, _finished_epochs(state))
+        state = folder / f"{number}-{STATE}"
+        begin = max(attempt.epoch, finished_epochs(state))
+        restore(state, trainer)
         batches = PeopleBatches(recipe.training, options, begin, recipe.augment)
         if begin < epochs:
             trainer.fit(
                 batches,
                 epochs=epochs,
-                initial_epoch=attempt.epoch,
+                initial_epoch=begin,
                 shuffle=False,
                 callbacks=[
                     guard,
-                    # First: what was backed up without a row would never get one.
                     _Record(folder, recipe, pairs, guard, attempt, on_epoch),
-                    keras.callbacks.BackupAndRestore(state, delete_checkpoint=False),
+                    Backup(state, lambda guard=guard: guard.has_stopped),
                 ],
                 verbose=0,
             )
@@ -636,21 +603,13 @@ def _write_attempts(folder: Path, attempts: Sequence[_Attempt]) -> None:
     write_bytes(folder / "attempts.json", text.encode())
 
 
-def _finished_epochs(state: Path) -> int:
-    """The epoch that a run whose state lies in `state` goes on with."""
-    metadata = state / "training_metadata.json"
-    return json.loads(metadata.read_text())["epoch"] if metadata.exists() else 0
-
-
 def _plot(folder: Path, options: FaceTrainOptions) -> None:
     rows = read_results(folder)
-    steps = [
-        min((int(r["epoch"]) + 1) * options.steps_per_epoch, options.total_steps) for r in rows
-    ]
+    steps = [min((r["epoch"] + 1) * options.steps_per_epoch, options.total_steps) for r in rows]
     names = [
         name
         for name in ("loss", "active", "distance", "variance", "val_accuracy", "val_auc")
         if rows and name in rows[0]
     ]
-    curves = {name: [float(row[name]) for row in rows] for name in names}
+    curves = {name: [row[name] for row in rows] for name in names}
     write_bytes(folder / "curves.png", encode_figure(plot_training(steps, curves)))

@@ -12,6 +12,8 @@ from PIL import Image
 from cnnkit.data.labelled import read_example
 from cnnkit.errors import DataError, DivergenceError, UsageError
 from cnnkit.options import AugmentOptions, ClassifyTrainOptions
+from cnnkit.training import classify
+from cnnkit.training._runs import STATE
 from cnnkit.training.classify import read_run_options, train_classifier
 
 COLORS = {"red": (200, 40, 40), "green": (40, 180, 60), "blue": (40, 60, 200)}
@@ -126,16 +128,19 @@ def test_a_regime_changes_the_layers_that_it_names(pictures, small, tmp_path, re
 
 
 @pytest.mark.parametrize(
-    "regime",
+    ("regime", "policy"),
     [
-        "scratch",
-        pytest.param("head", marks=pytest.mark.slow),
-        pytest.param("last:1", marks=pytest.mark.slow),
+        ("scratch", "float32"),
+        pytest.param("head", "float32", marks=pytest.mark.slow),
+        pytest.param("last:1", "float32", marks=pytest.mark.slow),
+        # What GPUs train with: Keras puts an optimizer around the optimizer.
+        pytest.param("all", "mixed_float16", marks=pytest.mark.slow),
     ],
 )
 def test_a_run_that_was_killed_goes_on_as_if_nothing_had_happened(
-    pictures, small, tmp_path, regime
+    pictures, small, tmp_path, regime, policy, monkeypatch
 ):
+    monkeypatch.setattr(classify, "_precision", lambda options: policy)
     settings = options(**small, transfer=regime, epochs=3, head_epochs=1, seed=3)
     whole = train_classifier(pictures, tmp_path / "whole", settings)
     with pytest.raises(Killed):
@@ -192,7 +197,7 @@ def test_a_loss_that_is_no_number_ends_the_run(pictures, small, tmp_path):
     settings = options(**{**small, "optimizer": "sgd", "learning_rate": 1e30}, transfer="all")
     with pytest.raises(DivergenceError, match=r"no finite number.*--learning-rate below 1e\+30"):
         train_classifier(pictures, tmp_path / "run", settings)
-    assert not (tmp_path / "run" / "state").exists()
+    assert not (tmp_path / "run" / STATE).exists()
 
 
 def test_ctrl_c_keeps_the_best_so_far(pictures, tmp_path):

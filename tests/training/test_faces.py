@@ -20,7 +20,8 @@ from cnnkit.training._face_data import (
     draw_pairs,
     prepare_faces,
 )
-from cnnkit.training.faces import PairTrainer, TripletTrainer, read_results, train_faces
+from cnnkit.training._runs import read_results
+from cnnkit.training.faces import PairTrainer, TripletTrainer, train_faces
 
 TRIPLETS = FaceTrainOptions(people=4, pictures=2, steps=6, steps_per_epoch=3, val_share=0.4)
 BINARY = FaceTrainOptions(
@@ -277,7 +278,7 @@ def test_a_head_learns_what_tells_people_apart(people, tmp_path, form):
     similarity = load_face_similarity(str(result.model))
     assert not similarity.is_euclidean
     assert similarity.distance.weights.min() >= 0.0
-    losses = [float(row["loss"]) for row in read_results(tmp_path)]
+    losses = [row["loss"] for row in read_results(tmp_path)]
     assert losses[-1] < losses[0]
 
 
@@ -315,8 +316,8 @@ def test_a_run_that_was_stopped_ends_as_an_unbroken_one(people, tmp_path, tiny_t
     broken = train(people, tmp_path / "broken", options)
     assert broken.auc == pytest.approx(whole.auc, abs=0.02)
     rows = [read_results(tmp_path / name) for name in ("whole", "broken")]
-    assert [float(row["loss"]) for row in rows[1]] == pytest.approx(
-        [float(row["loss"]) for row in rows[0]], rel=1e-3, abs=1e-4
+    assert [row["loss"] for row in rows[1]] == pytest.approx(
+        [row["loss"] for row in rows[0]], rel=1e-3, abs=1e-4
     )
 
 
