@@ -1,6 +1,7 @@
-"""Boxes `(left, top, right, bottom)` in pixels: how much they overlap, and which to keep."""
+"""Boxes `(left, top, right, bottom)` in pixels: their overlaps, suppression, and letterboxes."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -115,3 +116,149 @@ def non_maximum_suppression(
         kept.append(int(best))
         order = order[overlap(boxes_xyxy[[best]], boxes_xyxy[order])[0] <= threshold]
     return np.array(kept, np.intp)
+
+
+def per_class_suppression(
+    boxes_xyxy: np.ndarray, scores: np.ndarray, class_ids: np.ndarray, threshold: float
+) -> np.ndarray:
+    """Keeps the best of boxes that mean the same thing, for each class by itself.
+
+    YOLO's rule: of each class take the box of the highest score, drop every other one of the class
+    that overlaps it by more than `threshold`, and repeat with what is left.
+
+    Args:
+        boxes_xyxy: `(N, 4)`.
+        scores: `(N,)`.
+        class_ids: `(N,)` whole numbers.
+        threshold: largest intersection over union of two boxes of a class that are both kept.
+
+    Returns:
+        Indices of the boxes that are kept, best first; of equal scores the earlier box first.
+
+    >>> boxes_xyxy = np.array([[0, 0, 10, 10], [1, 0, 11, 10], [1, 0, 11, 10]])
+    >>> per_class_suppression(boxes_xyxy, np.array([0.5, 0.9, 0.4]), np.array([0, 0, 1]), 0.5)
+    array([1, 2])
+    """
+    boxes_xyxy, scores = np.asarray(boxes_xyxy).reshape(-1, 4), np.asarray(scores)
+    class_ids = np.asarray(class_ids)
+    kept = [np.zeros(0, np.intp)]
+    for class_id in np.unique(class_ids):
+        (rows,) = np.nonzero(class_ids == class_id)
+        kept.append(rows[non_maximum_suppression(boxes_xyxy[rows], scores[rows], threshold)])
+    indices = np.sort(np.concatenate(kept))
+    return indices[np.argsort(-scores[indices], kind="stable")]
+
+
+def soft_suppression(
+    boxes_xyxy: np.ndarray, scores: np.ndarray, deviation: float = 0.5, least: float = 0.001
+) -> tuple[np.ndarray, np.ndarray]:
+    r"""Lowers the scores of boxes that overlap better ones, instead of dropping them.
+
+    .. math:: s_i \leftarrow s_i \exp(-\mathrm{IoU}(b, b_i)^2 / \sigma)
+
+    for every box that is left whenever the best one, b, is taken. Call it for each class, or for
+    all at once where a place may hold only one class.
+
+    Args:
+        boxes_xyxy: `(N, 4)`.
+        scores: `(N,)`.
+        deviation: sigma; the smaller, the more is lost.
+        least: boxes whose score falls below this are dropped.
+
+    Returns:
+        Indices of the boxes that are kept, best first, and their new scores.
+
+    >>> boxes_xyxy = np.array([[0, 0, 10, 10], [0, 0, 10, 10]])
+    >>> indices, scores = soft_suppression(boxes_xyxy, np.array([0.5, 0.9]))
+    >>> indices.tolist(), scores.round(4).tolist()  # 0.5 exp(-1 / 0.5)
+    ([1, 0], [0.9, 0.0677])
+
+    Bodla et al., "Soft-NMS: Improving Object Detection With One Line of Code" (2017), the Gaussian.
+    """
+    boxes_xyxy = np.asarray(boxes_xyxy).reshape(-1, 4)
+    scores = np.array(scores, np.float64)
+    left = np.flatnonzero(scores >= least)
+    kept = []
+    while left.size:
+        at = int(np.argmax(scores[left]))
+        best, left = left[at], np.delete(left, at)
+        kept.append(int(best))
+        shared = intersection_over_union(boxes_xyxy[[best]], boxes_xyxy[left])[0]
+        scores[left] *= np.exp(-(shared**2) / deviation)
+        left = left[scores[left] >= least]
+    return np.array(kept, np.intp), scores[kept]
+
+
+@dataclass(frozen=True)
+class Letterbox:
+    """How a picture lies in a larger canvas that a network takes: scaled, with bands around it.
+
+    Attributes:
+        height: of the picture, in pixels.
+        width: of the picture, in pixels.
+        scaled_height: of the picture on the canvas.
+        scaled_width: of the picture on the canvas.
+        top: rows of the band above it.
+        left: columns of the band at its left.
+        canvas_height: of the canvas.
+        canvas_width: of the canvas.
+    """
+
+    height: int
+    width: int
+    scaled_height: int
+    scaled_width: int
+    top: int
+    left: int
+    canvas_height: int
+    canvas_width: int
+
+    @classmethod
+    def fit(cls, height: int, width: int, long_side: int, stride: int | None = None) -> "Letterbox":
+        """Fits a picture into a square of `long_side`, in the middle, in its own proportions.
+
+        Args:
+            height: of the picture, in pixels.
+            width: of the picture, in pixels.
+            long_side: of the canvas.
+            stride: make the canvas only as long along the picture's short side as it must be, a
+                multiple of this; None for a square.
+
+        Raises:
+            ValueError: a side that is not positive.
+
+        >>> Letterbox.fit(50, 200, 100).top, Letterbox.fit(50, 200, 100, stride=32).canvas_height
+        (37, 32)
+        """
+        if min(height, width, long_side) < 1:
+            raise ValueError(f"sides must be positive. Received: {height}x{width} into {long_side}")
+        scale = long_side / max(height, width)
+        sides = [max(1, round(side * scale)) for side in (height, width)]
+        canvas = [long_side, long_side]
+        if stride is not None:
+            canvas = [-(-side // stride) * stride for side in sides]
+        top, left = ((whole - side) // 2 for whole, side in zip(canvas, sides, strict=True))
+        return cls(height, width, *sides, top, left, *canvas)
+
+    def to_canvas(self, boxes_xyxy: np.ndarray) -> np.ndarray:
+        """Boxes of the picture, `(N, 4)`, as they lie on the canvas; exact, not rounded."""
+        return np.asarray(boxes_xyxy, np.float64) * self._scales() + self._offsets()
+
+    def to_picture(self, boxes_xyxy: np.ndarray, clip: bool = True) -> np.ndarray:
+        """Boxes on the canvas, `(N, 4)`, as they lie in the picture: the inverse of `to_canvas`.
+
+        Args:
+            boxes_xyxy: on the canvas.
+            clip: cut off what lies outside the picture.
+        """
+        found = (np.asarray(boxes_xyxy, np.float64) - self._offsets()) / self._scales()
+        if clip:
+            found = np.clip(found, 0.0, [self.width, self.height] * 2)
+        return found
+
+    def _scales(self) -> np.ndarray:
+        # Each axis has its own: both sides of the scaled picture are whole numbers.
+        return np.array([self.scaled_width / self.width, self.scaled_height / self.height] * 2)
+
+    def _offsets(self) -> np.ndarray:
+        return np.array([self.left, self.top] * 2, np.float64)

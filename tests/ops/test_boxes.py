@@ -2,11 +2,14 @@ import numpy as np
 import pytest
 
 from cnnkit.ops.boxes import (
+    Letterbox,
     areas,
     enclosing_overlap,
     intersection_over_union,
     intersections,
     non_maximum_suppression,
+    per_class_suppression,
+    soft_suppression,
 )
 
 
@@ -98,3 +101,83 @@ def test_kept_boxes_never_overlap_more_than_allowed_and_the_best_is_kept():
     for dropped in set(range(60)) - set(kept.tolist()):
         better = kept[scores[kept] >= scores[dropped]]
         assert intersection_over_union(some[[dropped]], some[better]).max() > 0.3
+
+
+def overlap_of(one, other):
+    shared = (painted(one) & painted(other)).sum()
+    return shared / (painted(one) | painted(other)).sum()
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_suppression_for_each_class_is_what_the_lecture_says(seed):
+    generator = np.random.default_rng(seed)
+    some, class_ids = boxes(30, seed), generator.integers(0, 3, 30)
+    scores = generator.permutation(30) / 30
+    expected = []
+    for class_id in range(3):
+        left = [i for i in range(30) if class_ids[i] == class_id]
+        while left:
+            best = max(left, key=lambda i: scores[i])
+            expected.append(best)
+            left = [i for i in left if i != best and overlap_of(some[best], some[i]) <= 0.3]
+    found = per_class_suppression(some, scores, class_ids, 0.3)
+    assert found.tolist() == sorted(expected, key=lambda i: -scores[i])
+
+
+def test_suppression_of_no_boxes_keeps_none():
+    nothing = np.zeros((0, 4)), np.zeros(0)
+    assert per_class_suppression(*nothing, np.zeros(0, int), 0.5).tolist() == []
+    assert soft_suppression(*nothing)[0].tolist() == []
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_soft_suppression_lowers_scores_by_each_better_box(seed):
+    generator = np.random.default_rng(seed)
+    some, scores = boxes(15, seed), generator.random(15)
+    left, expected = dict(enumerate(scores)), []
+    while left:
+        best = max(left, key=left.get)
+        expected.append((best, left.pop(best)))
+        for i in left:
+            left[i] *= np.exp(-(overlap_of(some[best], some[i]) ** 2) / 0.5)
+        left = {i: score for i, score in left.items() if score >= 0.2}
+    expected = [(i, score) for i, score in expected if score >= 0.2]
+    indices, found = soft_suppression(some, scores, 0.5, least=0.2)
+    assert indices.tolist() == [i for i, _ in expected]
+    np.testing.assert_allclose(found, [score for _, score in expected])
+
+
+@pytest.mark.parametrize("stride", [None, 32])
+def test_a_letterbox_is_undone_exactly_whatever_the_size(stride):
+    generator = np.random.default_rng(0)
+    for _ in range(50):
+        height, width = (int(side) for side in generator.integers(1, 3000, 2))
+        box = Letterbox.fit(height, width, 416, stride)
+        edges = np.array([[0, 0, width, height]])
+        left, top, right, bottom = box.to_canvas(edges)[0]
+        assert (left, top) == (box.left, box.top)
+        assert right == pytest.approx(left + box.scaled_width)
+        assert bottom == pytest.approx(top + box.scaled_height)
+        assert max(right, bottom) <= max(box.canvas_height, box.canvas_width) + 1e-9
+        some = generator.random((9, 4)) * [width, height, width, height]
+        np.testing.assert_allclose(box.to_picture(box.to_canvas(some)), some, atol=1e-9)
+
+
+def test_a_letterbox_keeps_proportions_and_centres():
+    # 300 x 600 in 416: half as high as wide, (416 - 208) / 2 above.
+    box = Letterbox.fit(300, 600, 416)
+    assert (box.scaled_height, box.scaled_width, box.top, box.left) == (208, 416, 104, 0)
+    tight = Letterbox.fit(300, 600, 416, stride=32)
+    # The next multiple of 32 from 208 is 224.
+    assert (tight.canvas_height, tight.canvas_width, tight.top) == (224, 416, 8)
+
+
+def test_a_letterbox_cuts_off_what_lies_in_the_bands():
+    box = Letterbox.fit(100, 200, 200)
+    assert box.to_picture(np.array([[-5, 40, 210, 160]])).tolist() == [[0, 0, 200, 100]]
+    assert box.to_picture(np.array([[-5, 40, 210, 160]]), clip=False)[0, 1] == -10
+
+
+def test_a_letterbox_of_nothing_is_refused():
+    with pytest.raises(ValueError, match="positive"):
+        Letterbox.fit(0, 5, 10)
