@@ -202,6 +202,17 @@ def devices() -> tuple[str, ...]:
         return (str(keras.ops.zeros(1).device),)
 
 
+def thread_count() -> int:
+    """Threads that this process may keep busy: what `configure` was told, or its cores."""
+    bound = os.environ.get("TF_NUM_INTRAOP_THREADS") or os.environ.get("OMP_NUM_THREADS") or ""
+    if bound.isdecimal() and int(bound) > 0:
+        return int(bound)
+    # A container or a scheduler may allow fewer cores than the machine has.
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 def _import_keras(cluster: Cluster | None = None) -> None:
     try:
         keras = importlib.import_module("keras")

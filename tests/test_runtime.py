@@ -36,6 +36,18 @@ def test_threads_are_bounded_for_every_backend(no_keras, monkeypatch):
     assert os.environ["OMP_NUM_THREADS"] == os.environ["TF_NUM_INTRAOP_THREADS"] == "3"
 
 
+def test_threads_are_those_that_the_environment_allows(monkeypatch):
+    monkeypatch.setenv("TF_NUM_INTRAOP_THREADS", "1000")
+    assert runtime.thread_count() == 1000
+
+
+@pytest.mark.parametrize("bound", ["", "many", "0"])
+def test_threads_are_the_cores_when_nothing_bounds_them(monkeypatch, bound):
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    monkeypatch.setenv("TF_NUM_INTRAOP_THREADS", bound)
+    assert 1 <= runtime.thread_count() <= os.cpu_count()
+
+
 def test_fewer_than_one_thread_is_refused():
     with pytest.raises(UsageError, match="--threads must be at least 1, not 0"):
         runtime.configure(threads=0)

@@ -19,6 +19,7 @@ from PIL import Image
 from cnnkit.errors import DataError, ImageError, UsageError
 from cnnkit.images import READABLE_SUFFIXES, measure_image, read_pixels
 from cnnkit.ops.color import LUMA
+from cnnkit.runtime import thread_count
 
 PICTURES, ARRAYS = "pictures", "arrays"
 ARRAY_SUFFIX = ".npy"
@@ -39,7 +40,7 @@ _SHOWN = 5
 # Pictures larger than this many times what is wanted are reduced by whole pixels first, which is
 # much faster and cannot be told apart.
 _GAP = 3.0
-_THREADS = min(8, os.cpu_count() or 1)
+_MOST_THREADS = 8
 # Paths that wait for the threads of a check at once.
 _CHUNK = 4096
 
@@ -405,7 +406,7 @@ def check_labelled(
     *,
     known: Mapping[str, Any] | None = None,
     on_progress: Callable[[int, int], None] | None = None,
-    threads: int = _THREADS,
+    threads: int | None = None,
 ) -> DataReport:
     """Reads every file to its end and says what is amiss.
 
@@ -417,7 +418,7 @@ def check_labelled(
         known: `files` of an earlier report; files whose size and time of change are the same are
             not read again.
         on_progress: called with the number of files done, and of all.
-        threads: that read.
+        threads: that read; by default those that the process may keep busy, eight at most.
 
     Returns:
         The `DataReport`.
@@ -445,7 +446,8 @@ def check_labelled(
             return {**seen, "error": str(error).removeprefix(path).strip()}
 
     found: dict[str, dict[str, Any]] = {}
-    with warnings.catch_warnings(), ThreadPoolExecutor(threads) as pool:
+    count = threads or min(_MOST_THREADS, thread_count())
+    with warnings.catch_warnings(), ThreadPoolExecutor(count) as pool:
         # Pillow warns of large pictures and odd tags; here, as threads share what is ignored.
         warnings.simplefilter("ignore")
         for begin in range(0, len(paths), _CHUNK):

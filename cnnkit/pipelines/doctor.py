@@ -1,7 +1,6 @@
 """What this installation is and can do."""
 
 import importlib.metadata
-import os
 import platform
 import shutil
 from dataclasses import dataclass
@@ -10,7 +9,7 @@ from pathlib import Path
 import psutil
 
 import cnnkit
-from cnnkit.runtime import configure, devices
+from cnnkit.runtime import configure, devices, thread_count
 from cnnkit.weights import cache_dir, entries, status
 
 
@@ -77,7 +76,7 @@ def diagnose() -> Diagnosis:
         numpy=_version("numpy"),
         pillow=_version("pillow"),
         devices=devices(),
-        threads=_threads(),
+        threads=thread_count(),
         memory_bytes=memory.total,
         memory_available_bytes=memory.available,
         cache=cache_dir(),
@@ -92,16 +91,6 @@ def _version(package: str) -> str:
     except importlib.metadata.PackageNotFoundError:
         # Builds for special machines have other names, such as "tensorflow-macos".
         return "unknown"
-
-
-def _threads() -> int:
-    bound = os.environ.get("TF_NUM_INTRAOP_THREADS") or os.environ.get("OMP_NUM_THREADS") or ""
-    if bound.isdecimal() and int(bound) > 0:
-        return int(bound)
-    # A container or a scheduler may allow fewer cores than the machine has.
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _disk_free(folder: Path) -> int:

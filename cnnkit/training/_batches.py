@@ -2,7 +2,6 @@
 
 import contextlib
 import math
-import os
 import threading
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -20,6 +19,7 @@ from cnnkit.data.labelled import (
 from cnnkit.errors import DataError, ImageError
 from cnnkit.images import read_pixels
 from cnnkit.options import AugmentOptions
+from cnnkit.runtime import thread_count
 
 # Batches that are made before they are asked for: one is ready while the next is in the making.
 _AHEAD = 2
@@ -125,7 +125,7 @@ class LabelledBatches(CountedEpochs):
         self._augment, self._shuffle = augment, shuffle
         self._seed = seed
         self._class_weights = class_weights
-        self._workers_here = workers or min(_MOST_WORKERS, os.cpu_count() or 1)
+        self._workers_here = workers or min(_MOST_WORKERS, thread_count())
         self._pool: ThreadPoolExecutor | None = None
         self._pending: dict[tuple[int, int], tuple[_Batch, list[Future]]] = {}
         self._orders: dict[int, np.ndarray] = {}

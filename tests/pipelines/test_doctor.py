@@ -1,11 +1,8 @@
 import importlib.metadata
-import os
 import platform
 
-import pytest
-
 import cnnkit
-from cnnkit.pipelines.doctor import _disk_free, _threads, diagnose
+from cnnkit.pipelines.doctor import _disk_free, diagnose
 from cnnkit.weights import entries
 
 
@@ -21,18 +18,6 @@ def test_diagnose_tells_what_is_installed(monkeypatch, tmp_path):
     assert found.cache == tmp_path / "not" / "there" / "weights"
     assert set(found.weights) == {entry.name for entry in entries()}
     assert not found.cache.exists()
-
-
-def test_threads_are_those_that_the_environment_allows(monkeypatch):
-    monkeypatch.setenv("TF_NUM_INTRAOP_THREADS", "1000")
-    assert _threads() == 1000
-
-
-@pytest.mark.parametrize("bound", ["", "many", "0"])
-def test_threads_are_the_cores_when_nothing_bounds_them(monkeypatch, bound):
-    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
-    monkeypatch.setenv("TF_NUM_INTRAOP_THREADS", bound)
-    assert 1 <= _threads() <= os.cpu_count()
 
 
 def test_free_disk_is_that_of_the_nearest_folder_that_exists(tmp_path):
