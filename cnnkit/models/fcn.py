@@ -12,27 +12,19 @@ would pull them down.
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import keras
 import numpy as np
 
 from cnnkit.models._arguments import check_choice, check_classes
-from cnnkit.models.unrolled import unroll_model
-from cnnkit.models.vgg import (
-    COMPACT_LAST_LAYER,
-    VGG16_CONVOLUTIONS,
-    VGG_WIDTHS,
-    build_feature_network,
-    caffe_preprocessing,
-)
 
 VARIANTS = ("32s", "16s", "8s")
 STRIDE = 32
 
-# What the compact backbone's scores come from: the places of both are 8 and 16 pixels apart.
-COMPACT_LAYERS = ("block4_conv4", COMPACT_LAST_LAYER)
+# What is taken from the compact network, by the pixels from one place to the next.
+COMPACT_LAYERS = {8: "block4_conv4", 16: "block5_conv1"}
 
 
 def bilinear_kernel(factor: int, channels: int) -> np.ndarray:
@@ -201,27 +193,26 @@ def _padding(size: Any, stride: int) -> tuple[Any, Any]:
     return missing // 2, missing - missing // 2
 
 
-def build_fcn_vgg16(
+def build_fcn_vgg(
+    inputs: Any,
+    maps: Mapping[int, Any],
     variant: str = "8s",
     classes: int = 21,
     *,
-    convolutions: Sequence[int] = VGG16_CONVOLUTIONS,
-    widths: Sequence[int] = VGG_WIDTHS,
     hidden: int = 4096,
     dropout: float = 0.5,
-    preprocessing: Callable[[Any], Any] | None = caffe_preprocessing,
     name: str | None = None,
 ) -> keras.Model:
-    """Builds the FCN of the paper: VGG-16 with its dense layers as convolutions.
+    """Builds the FCN of the paper on the blocks of VGG-16: its dense layers as convolutions.
 
     Args:
+        inputs: `keras.Input((None, None, 3))`, RGB in [0, 1].
+        maps: 32, 16 and 8 -> what the fifth, fourth and third pooling give of
+            `PadToStride()(inputs)`.
         variant: "32s", "16s" or "8s".
         classes: number of classes, the background among them.
-        convolutions: of each of the five blocks.
-        widths: filters of each.
         hidden: filters of fc6 (7x7) and fc7 (1x1).
         dropout: behind both, in training.
-        preprocessing: maps RGB in [0, 1] to what the first convolution expects; None for nothing.
         name: of the model.
 
     Returns:
@@ -234,32 +225,26 @@ def build_fcn_vgg16(
 
     Example:
 
-    >>> model = build_fcn_vgg16("8s", 3, convolutions=(1,) * 5, widths=(2,) * 5, hidden=4)
-    >>> model(np.zeros((1, 37, 50, 3), np.float32)).shape
-    TensorShape([1, 37, 50, 3])
+    >>> inputs = keras.Input((None, None, 3))
+    >>> x = PadToStride()(inputs)
+    >>> maps = {stride: keras.layers.MaxPooling2D(stride)(x) for stride in (8, 16, 32)}
+    >>> build_fcn_vgg(inputs, maps, "8s", 4, hidden=2)(np.zeros((1, 37, 50, 3), np.float32)).shape
+    TensorShape([1, 37, 50, 4])
     """
     check_choice("variant", variant, VARIANTS)
     check_classes(classes)
-    layers = keras.layers
-    inputs = keras.Input((None, None, 3), name="picture")
-    x = PadToStride(name="pad_to_stride")(inputs)
-    x = preprocessing(x) if preprocessing else x
-    pools = {}
-    for block, (count, width) in enumerate(zip(convolutions, widths, strict=True), start=1):
-        for conv in range(1, count + 1):
-            x = layers.Conv2D(
-                width, 3, padding="same", activation="relu", name=f"block{block}_conv{conv}"
-            )(x)
-        x = pools[2**block] = layers.MaxPooling2D(2, name=f"block{block}_pool")(x)
+    layers, x = keras.layers, maps[32]
     for dense, kernel in (("fc6", 7), ("fc7", 1)):
         x = layers.Conv2D(hidden, kernel, padding="same", activation="relu", name=dense)(x)
         x = layers.Dropout(dropout, name=f"{dense}_dropout")(x)
-    scores = _fuse(x, {16: pools[16], 8: pools[8]}, variant, classes)
+    scores = _fuse(x, maps, variant, classes)
     scores = CropToPicture(name="crop_to_picture")([scores, inputs])
     return keras.Model(inputs, scores, name=name or f"fcn{variant}-vgg16")
 
 
 def build_fcn_compact(
+    inputs: Any,
+    maps: Mapping[int, Any],
     variant: str = "8s",
     classes: int = 21,
     *,
@@ -268,19 +253,21 @@ def build_fcn_compact(
     dropout: float = 0.1,
     name: str | None = None,
 ) -> keras.Model:
-    """Builds an FCN on the compact backbone with its shipped weights.
+    """Builds an FCN on the compact network, or another one that ends 16 pixels a place.
 
-    That network ends at block5_conv1, 16 pixels a place, where the paper's pool4 is. For the
-    deepest scores it is pooled once more and seen by three 3x3 convolutions, in place of what the
-    paper has from block5_conv2 to fc7. The skips come from block5_conv1 (16 pixels, the paper's
-    pool4) and block4_conv4 (8 pixels, its pool3), each through a 3x3 convolution, since these
-    layers were trained to describe textures and not objects.
+    The compact network ends at block5_conv1, where the paper's pool4 is. For the deepest scores it
+    is pooled once more and seen by three 3x3 convolutions, in place of what the paper has from
+    block5_conv2 to fc7. The skips are of block5_conv1 (16 pixels, the paper's pool4) and
+    block4_conv4 (8 pixels, its pool3), each through a 3x3 convolution, since these layers were
+    trained to describe textures and not objects.
 
-    The backbone has no normalisation, and its activations are large: two layers, "scale_16" and
+    That network has no normalisation, and its activations are large: two layers, "scale_16" and
     "scale_8", bring them to mean 0 and variance 1 by statistics of the training data, see
     `set_feature_statistics`.
 
     Args:
+        inputs: see `build_fcn_vgg`.
+        maps: 16 and 8 -> what `COMPACT_LAYERS` give of `PadToStride()(inputs)`; 8 for "8s" alone.
         variant: "32s", "16s" or "8s".
         classes: number of classes, the background among them.
         width: filters of the deepest convolutions.
@@ -289,7 +276,7 @@ def build_fcn_compact(
         name: of the model.
 
     Returns:
-        A `keras.Model` like that of `build_fcn_vgg16`.
+        A `keras.Model` like that of `build_fcn_vgg`.
 
     Raises:
         ValueError: an unknown variant, or no class.
@@ -297,31 +284,19 @@ def build_fcn_compact(
     check_choice("variant", variant, VARIANTS)
     check_classes(classes)
     layers = keras.layers
-    # The deepest layer is needed in all of them, block4_conv4 in one.
-    taken = COMPACT_LAYERS if variant == "8s" else COMPACT_LAYERS[1:]
-    network = build_feature_network("compact", taken).model
-    network.trainable = True
-    inputs = keras.Input((None, None, 3), name="picture")
-    found: dict[str, Any] = {}
-    unroll_model(network, [PadToStride(name="pad_to_stride")(inputs)], found)
-    maps = {16: found[COMPACT_LAYERS[1]]}
-    if variant == "8s":
-        maps[8] = found[COMPACT_LAYERS[0]]
+    wanted = [stride for stride in (16, 8) if stride >= int(variant[:-1])]
+    # The deepest scores come from there too.
     scaled = {
         stride: layers.BatchNormalization(
             center=False, scale=False, trainable=False, name=f"scale_{stride}"
-        )(x)
-        for stride, x in maps.items()
+        )(maps[stride])
+        for stride in {16, *wanted}
     }
     x = layers.MaxPooling2D(2, name="block5_pool")(scaled[16])
     for number in (1, 2, 3):
         x = _convolve(x, width, f"block6_conv{number}")
     x = layers.SpatialDropout2D(dropout, name="block6_dropout")(x)
-    skips = {
-        stride: _convolve(scaled[stride], skip_width, f"skip_{stride}")
-        for stride in (16, 8)
-        if stride >= int(variant[:-1])
-    }
+    skips = {stride: _convolve(scaled[stride], skip_width, f"skip_{stride}") for stride in wanted}
     scores = _fuse(x, skips, variant, classes)
     scores = CropToPicture(name="crop_to_picture")([scores, inputs])
     return keras.Model(inputs, scores, name=name or f"fcn{variant}-compact")
@@ -396,8 +371,11 @@ def start_from(model: keras.Model, before: keras.Model) -> list[str]:
 
     Example:
 
-    >>> sizes = dict(convolutions=(1,) * 5, widths=(2,) * 5, hidden=4)
-    >>> start_from(build_fcn_vgg16("16s", 3, **sizes), build_fcn_vgg16("32s", 3, **sizes))
+    >>> inputs = keras.Input((None, None, 3))
+    >>> x = PadToStride()(inputs)
+    >>> maps = {stride: keras.layers.MaxPooling2D(stride)(x) for stride in (8, 16, 32)}
+    >>> before, model = (build_fcn_vgg(inputs, maps, one, 3, hidden=4) for one in ("32s", "16s"))
+    >>> start_from(model, before)
     ['upscore_16', 'score_16']
     """
     known = {layer.name: layer for layer in before.layers if layer.weights}
@@ -421,7 +399,7 @@ def take_dense_weights(model: keras.Model, classifier: keras.Model) -> None:
     that is given a picture of the classifier's size says there what the classifier says.
 
     Args:
-        model: as `build_fcn_vgg16` makes it.
+        model: as `build_fcn_vgg` makes it on VGG-16.
         classifier: as `build_vgg_classifier` makes it, with the same widths, for pictures whose
             last map is 7 x 7.
 

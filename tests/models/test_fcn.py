@@ -5,25 +5,47 @@ import numpy as np
 import pytest
 
 from cnnkit.models.fcn import (
+    COMPACT_LAYERS,
     CropToPicture,
     EnlargeBilinearly,
     PadToStride,
     bilinear_kernel,
     build_fcn_compact,
-    build_fcn_vgg16,
+    build_fcn_vgg,
     set_feature_statistics,
     start_from,
     take_dense_weights,
 )
-from cnnkit.models.vgg import build_vgg_classifier
+from cnnkit.models.unrolled import unroll_model
+from cnnkit.models.vgg import (
+    VGG16_CONVOLUTIONS,
+    VGG_WIDTHS,
+    build_feature_network,
+    build_vgg,
+    build_vgg_classifier,
+)
 
 to_numpy = keras.ops.convert_to_numpy
-TINY = {"convolutions": (1,) * 5, "widths": (2, 2, 3, 3, 4), "hidden": 5}
+ONE_EACH, WIDTHS, HIDDEN = (1,) * 5, (2, 2, 3, 3, 4), 5
 
 
-def tiny(variant="8s", classes=3, seed=0):
+def tiny(variant="8s", classes=3, seed=0, hidden=HIDDEN, convolutions=ONE_EACH, widths=WIDTHS):
     keras.utils.set_random_seed(seed)
-    return build_fcn_vgg16(variant, classes, **TINY)
+    deepest = f"block5_conv{convolutions[-1]}"
+    body = build_vgg(convolutions, widths, outputs=[deepest], padding="same")
+    inputs, found = keras.Input((None, None, 3)), {}
+    unroll_model(body, [PadToStride()(inputs)], found)
+    pooled = keras.layers.MaxPooling2D(2)(found[deepest])
+    maps = {32: pooled, 16: found["block4_pool"], 8: found["block3_pool"]}
+    return build_fcn_vgg(inputs, maps, variant, classes, hidden=hidden)
+
+
+def compact(variant="8s", **sizes):
+    network = build_feature_network("compact", [COMPACT_LAYERS[16]]).model
+    inputs, found = keras.Input((None, None, 3)), {}
+    unroll_model(network, [PadToStride()(inputs)], found)
+    maps = {stride: found[layer] for stride, layer in COMPACT_LAYERS.items()}
+    return build_fcn_compact(inputs, maps, variant, 4, **sizes)
 
 
 def with_random_skips(model, seed=0):
@@ -139,10 +161,8 @@ def test_skips_start_at_zero_and_learn():
 
 def test_dense_layers_become_convolutions_exactly():
     keras.utils.set_random_seed(0)
-    classifier = build_vgg_classifier(
-        TINY["convolutions"], TINY["widths"], classes=4, hidden=TINY["hidden"]
-    )
-    model = build_fcn_vgg16("32s", 4, **TINY)
+    classifier = build_vgg_classifier(ONE_EACH, WIDTHS, classes=4, hidden=HIDDEN)
+    model = tiny("32s", 4, seed=1)
     take_dense_weights(model, classifier)
     x = np.random.default_rng(1).random((1, 224, 224, 3)).astype(np.float32)
     dense = keras.Model(classifier.inputs[0], classifier.get_layer("fc2").output)
@@ -157,7 +177,7 @@ def test_dense_layers_become_convolutions_exactly():
 
 def test_dense_layers_of_another_size_are_refused():
     classifier = build_vgg_classifier(
-        TINY["convolutions"], TINY["widths"], input_shape=(64, 64, 3), classes=4, hidden=5
+        ONE_EACH, WIDTHS, input_shape=(64, 64, 3), classes=4, hidden=HIDDEN
     )
     with pytest.raises(ValueError, match=r"fc1 must have the shape of fc6, \(7, 7, 4, 5\)"):
         take_dense_weights(tiny("32s", 4), classifier)
@@ -169,19 +189,20 @@ def test_weights_by_hand():
     expected = 14_714_688 + (49 * 512 * 8 + 8) + (8 * 8 + 8)
     expected += 21 * ((8 + 1) + (512 + 1) + (256 + 1)) + 2 * 16 * 21 * 21
     # fc6 sees pool5 of 512 filters, the skips pool4 and pool3, of 512 and 256.
-    assert build_fcn_vgg16("8s", 21, hidden=8).count_params() == expected
+    model = tiny("8s", 21, hidden=8, convolutions=VGG16_CONVOLUTIONS, widths=VGG_WIDTHS)
+    assert model.count_params() == expected
 
 
 def test_an_unknown_variant_is_refused():
     with pytest.raises(ValueError, match="variant must be one of '32s', '16s', '8s'"):
-        build_fcn_vgg16("4s", 3)
+        tiny("4s")
     with pytest.raises(ValueError, match="classes must be a number from 1"):
-        build_fcn_compact("8s", 0)
+        tiny("8s", 0)
 
 
 def test_the_compact_network_has_three_strides_and_comes_back_from_a_file(tmp_path):
     keras.utils.set_random_seed(0)
-    model = build_fcn_compact("8s", 4, width=8, skip_width=6)
+    model = compact("8s", width=8, skip_width=6)
     x = np.random.default_rng(0).random((1, 70, 100, 3)).astype(np.float32)
     for name, shape in (("score_32", (3, 4)), ("score_16", (6, 8)), ("score_8", (12, 16))):
         # 70 x 100 is padded to 96 x 128.
@@ -195,7 +216,7 @@ def test_the_compact_network_has_three_strides_and_comes_back_from_a_file(tmp_pa
 
 
 def test_statistics_bring_the_features_to_one_scale():
-    model = build_fcn_compact("16s", 4, width=8, skip_width=6)
+    model = compact("16s", width=8, skip_width=6)
     layer = model.get_layer("scale_16")
     x = np.random.default_rng(0).random((2, 64, 64, 3)).astype(np.float32)
     maps = to_numpy(keras.Model(model.inputs[0], layer.input)(x)).astype(np.float64)
