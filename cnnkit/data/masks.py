@@ -1,0 +1,435 @@
+"""Pictures with a class for every pixel: found, checked and read."""
+
+import json
+import os
+import struct
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from hashlib import sha256
+from pathlib import Path
+from types import MappingProxyType
+
+import numpy as np
+from PIL import Image
+
+from cnnkit.errors import DataError, ImageError, UsageError
+from cnnkit.images import READABLE_SUFFIXES, measure_image
+
+IGNORE = 255
+
+VOC_CLASSES = (
+    *("background", "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat"),
+    *("chair", "cow", "diningtable", "dog", "horse", "motorbike", "person", "pottedplant"),
+    *("sheep", "sofa", "train", "tvmonitor"),
+)
+CLASSES_FILE = "classes.txt"
+
+# Classes of this name are pixels that do not count.
+_NO_CLASSES = ("void", "ignore", "ignored", "unlabeled", "unlabelled", "don't care")
+_PICTURES = ("images", "image", "imgs", "pictures", "JPEGImages")
+_MASKS = ("labels", "masks", "annotations", "annots", "semantic", "SegmentationClass")
+_SPLITS = {"train": ("train", "training"), "val": ("val", "valid", "validation")}
+_MASK_SUFFIXES = (".png", ".bmp", ".tif", ".tiff", ".gif")
+_THREADS = min(8, os.cpu_count() or 1)
+_DAMAGED = (OSError, SyntaxError, ValueError, EOFError, struct.error)
+_SHOWN = 5
+# Of values of masks that are no class.
+_UNKNOWN = 254
+
+
+@dataclass(frozen=True, eq=False)
+class MaskCoding:
+    """What the values of masks mean.
+
+    Attributes:
+        table: uint8 `(256,)`, value of an index mask -> class, or 255; values that have no class
+            are 254.
+        colors: `(red, green, blue)` -> class or 255, for colour masks; empty where there are none.
+    """
+
+    table: np.ndarray
+    colors: Mapping[tuple[int, int, int], int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, eq=False)
+class MaskPairs:
+    """Pictures and the mask of each, by path."""
+
+    pictures: tuple[str, ...]
+    masks: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.pictures)
+
+
+@dataclass(frozen=True, eq=False)
+class MaskData:
+    """What a segmenter is trained on and validated with.
+
+    Attributes:
+        classes: names, by class index.
+        coding: of the masks.
+        train: pairs to train on.
+        val: pairs to validate with.
+    """
+
+    classes: tuple[str, ...]
+    coding: MaskCoding
+    train: MaskPairs
+    val: MaskPairs
+
+
+def read_masks(data: str | Path, *, val_share: float = 0.15, seed: int = 0) -> MaskData:
+    """Finds pictures and their masks in a folder; no picture is opened.
+
+    The folder is one of
+
+    - `images/` and `labels/` (or `masks/`, `annotations/`), or `train/` and perhaps `val/` of
+      those, as CamVid has it: a picture and its mask have the same name but for the suffix, and
+      `_L` or `_mask` at the end of the mask's;
+    - `JPEGImages/`, `SegmentationClass/` and `ImageSets/Segmentation/{train,val}.txt`, as Pascal
+      VOC has it.
+
+    `classes.txt`, in the folder or beside it, has a class a line: a name (the line's number from 0
+    is its value), `value name`, or `red green blue name` for colour masks. Classes named void,
+    ignore or unlabeled do not count, nor does 255. Without it the classes are those of VOC where
+    the folder is VOC's.
+
+    Args:
+        data: the folder.
+        val_share: of the pairs, kept for validation where the data have no such part. The draw
+            goes by a hash of `seed` and the name.
+        seed: of the draw.
+
+    Returns:
+        The `MaskData`.
+
+    Raises:
+        DataError: no pairs, pictures without a mask, or `classes.txt` cannot be read.
+        UsageError: `val_share` makes no sense.
+    """
+    if not 0.0 <= val_share < 1.0:
+        raise UsageError(f"val-share must be from 0 to below 1, not {val_share}")
+    folder = Path(data)
+    if not folder.is_dir():
+        raise DataError(f"{folder} is no folder; give one with images/ and labels/")
+    is_voc = (folder / "JPEGImages").is_dir() and (folder / "SegmentationClass").is_dir()
+    found: dict[str, MaskPairs] = {}
+    if is_voc:
+        found = _read_voc(folder)
+    else:
+        for split, names in _SPLITS.items():
+            for name in names:
+                if (folder / name).is_dir():
+                    found[split] = _pairs_in(folder / name)
+    if "train" not in found and "val" not in found:
+        found["train"] = _pairs_in(folder)
+    classes, coding = _read_classes(folder, is_voc)
+    if "val" not in found:
+        found["train"], found["val"] = _part(found["train"], val_share, seed)
+    empty = MaskPairs((), ())
+    return MaskData(classes, coding, found.get("train", empty), found["val"])
+
+
+def _read_voc(folder: Path) -> dict[str, MaskPairs]:
+    found = {}
+    for split in _SPLITS:
+        path = folder / "ImageSets" / "Segmentation" / f"{split}.txt"
+        if not path.is_file():
+            continue
+        names = path.read_text(encoding="utf-8-sig").split()
+        pictures = [str(folder / "JPEGImages" / f"{name}.jpg") for name in names]
+        masks = [str(folder / "SegmentationClass" / f"{name}.png") for name in names]
+        found[split] = MaskPairs(tuple(pictures), tuple(masks))
+    return found
+
+
+def _pairs_in(folder: Path) -> MaskPairs:
+    parts = []
+    for names in (_PICTURES, _MASKS):
+        here = [folder / name for name in names if (folder / name).is_dir()]
+        if not here:
+            raise DataError(
+                f"{folder} has no folder {names[0]}/; put pictures into images/ and their masks "
+                "into labels/"
+            )
+        parts.append(here[0])
+    pictures, masks = parts
+    by_stem: dict[str, Path] = {}
+    for path in sorted(masks.rglob("*")):
+        if path.suffix.lower() in _MASK_SUFFIXES and not path.name.startswith("."):
+            stem = str(path.relative_to(masks).with_suffix(""))
+            by_stem[stem] = path
+            for end in ("_L", "_mask", "-mask"):
+                if stem.endswith(end):
+                    by_stem.setdefault(stem.removesuffix(end), path)
+    pairs, missing = [], []
+    for path in sorted(pictures.rglob("*")):
+        if path.suffix.lower() not in READABLE_SUFFIXES or path.name.startswith("."):
+            continue
+        mask = by_stem.get(str(path.relative_to(pictures).with_suffix("")))
+        if mask is None:
+            missing.append(path)
+        else:
+            pairs.append((str(path), str(mask)))
+    if missing:
+        more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
+        raise DataError(
+            f"{missing[0]}{more} has no mask in {masks}; add it, or take the picture out"
+        )
+    if not pairs:
+        raise DataError(f"{pictures} holds no pictures")
+    return MaskPairs(tuple(p for p, _ in pairs), tuple(m for _, m in pairs))
+
+
+def _part(pairs: MaskPairs, share: float, seed: int) -> tuple[MaskPairs, MaskPairs]:
+    if share == 0.0:
+        return MaskPairs((), ()), pairs
+    draws = [sha256(f"{seed} {Path(path).name}".encode()).digest() for path in pairs.pictures]
+    count = min(len(pairs) - 1, max(1, round(share * len(pairs))))
+    chosen = set(sorted(range(len(pairs)), key=lambda at: draws[at])[:count])
+    return _chosen(pairs, [at for at in range(len(pairs)) if at not in chosen]), _chosen(
+        pairs, sorted(chosen)
+    )
+
+
+def _chosen(pairs: MaskPairs, rows: Sequence[int]) -> MaskPairs:
+    return MaskPairs(
+        tuple(pairs.pictures[at] for at in rows), tuple(pairs.masks[at] for at in rows)
+    )
+
+
+def _read_classes(folder: Path, is_voc: bool) -> tuple[tuple[str, ...], MaskCoding]:
+    for path in (folder / CLASSES_FILE, folder.parent / CLASSES_FILE):
+        if path.is_file():
+            try:
+                lines = path.read_text(encoding="utf-8-sig").splitlines()
+            except (OSError, UnicodeDecodeError) as error:
+                raise DataError(f"{path} cannot be read: {error}; write it as UTF-8") from None
+            return parse_classes([line.strip() for line in lines if line.strip()], str(path))
+    if is_voc:
+        return parse_classes(VOC_CLASSES, "VOC's classes")
+    raise DataError(
+        f"{folder} has no {CLASSES_FILE}; write one with a class a line: '0 sky' or, for colour "
+        "masks, '128 128 128 sky'"
+    )
+
+
+def parse_classes(
+    lines: Sequence[str], source: str = CLASSES_FILE
+) -> tuple[tuple[str, ...], MaskCoding]:
+    """Names of classes, and what the values of masks mean.
+
+    Args:
+        lines: a name, `value name` or `red green blue name` each.
+        source: where they are from, for messages.
+
+    Returns:
+        The names of those that count, and the `MaskCoding`.
+
+    Raises:
+        DataError: lines of several kinds, a value twice, or no class.
+
+    Example:
+
+    >>> names, coding = parse_classes(["0 sky", "7 road", "11 void"])
+    >>> names, coding.table[[0, 7, 11, 5, 255]].tolist()
+    (('sky', 'road'), [0, 1, 255, 254, 255])
+    """
+    rows = [(_numbers(line.split()), line) for line in lines]
+    kinds = {len(numbers) for numbers, _ in rows}
+    if len(kinds) != 1 or kinds - {0, 1, 3}:
+        raise DataError(
+            f"{source} must have one kind of lines: 'sky', '0 sky' or '128 128 128 sky'"
+        )
+    (kind,) = kinds
+    names: list[str] = []
+    values: dict[tuple[int, ...], int] = {}
+    for row, (numbers, line) in enumerate(rows):
+        name = " ".join(line.split()[kind:])
+        value = numbers if kind else (row,)
+        if value in values or max(value) > 255:
+            raise DataError(f"{source}: the line '{line}' has a value that is taken or above 255")
+        if name.lower() in _NO_CLASSES:
+            values[value] = IGNORE
+        else:
+            values[value] = len(names)
+            names.append(name)
+    if not 2 <= len(names) <= 254:
+        raise DataError(f"{source} must have 2 to 254 classes, not {len(names)}")
+    if len(set(names)) < len(names):
+        raise DataError(f"{source} has a name twice")
+    table = np.full(256, _UNKNOWN, np.uint8)
+    table[IGNORE] = IGNORE
+    if kind == 3:
+        return tuple(names), MaskCoding(table, MappingProxyType(values))
+    for (value,), index in values.items():
+        table[value] = index
+    return tuple(names), MaskCoding(table)
+
+
+def _numbers(words: Sequence[str]) -> tuple[int, ...]:
+    """The numbers before a name: three, one or none."""
+    count = 0
+    # The last word is the name, even where it is a number.
+    while count < min(3, len(words) - 1) and words[count].isdigit():
+        count += 1
+    if count == 2:
+        count = 1
+    return tuple(int(word) for word in words[:count])
+
+
+def read_mask(path: str | Path, coding: MaskCoding) -> np.ndarray:
+    """Reads a mask as classes.
+
+    Args:
+        path: of an index or colour picture.
+        coding: what its values mean.
+
+    Returns:
+        uint8 `(height, width)` with class indices, and 255 where pixels do not count.
+
+    Raises:
+        DataError: it cannot be read, or has a value that is no class.
+    """
+    classes = _decode_mask(path, coding)
+    unknown = classes == _UNKNOWN
+    if unknown.any():
+        where = np.argwhere(unknown)[0]
+        raise DataError(
+            f"{path} has {int(unknown.sum()):,} pixels of no class, the first at row {where[0]}, "
+            f"column {where[1]}; add their value to {CLASSES_FILE}, as 'ignore' if need be"
+        )
+    return classes
+
+
+def _decode_mask(path: str | Path, coding: MaskCoding) -> np.ndarray:
+    try:
+        with Image.open(path) as image:
+            image.load()
+            if coding.colors:
+                values = np.asarray(image.convert("RGB"))
+            elif image.mode in ("P", "L", "1"):
+                values = np.asarray(image).astype(np.uint8)
+            elif image.mode.startswith("I"):
+                values = np.minimum(np.asarray(image), _UNKNOWN).astype(np.uint8)
+            else:
+                raise DataError(
+                    f"{path} is a colour picture; give the colour of each class in "
+                    f"{CLASSES_FILE}, as '128 128 128 sky'"
+                )
+    except DataError:
+        raise
+    except FileNotFoundError:
+        raise DataError(f"{path} does not exist; add the mask") from None
+    except _DAMAGED as error:
+        raise DataError(f"{path} cannot be read as a mask ({error}); mend it") from None
+    if not coding.colors:
+        return coding.table[values]
+    packed = (values.astype(np.int32) * (1 << 16, 1 << 8, 1)).sum(axis=-1)
+    found, inverse = np.unique(packed, return_inverse=True)
+    known = {(r << 16) + (g << 8) + b: index for (r, g, b), index in coding.colors.items()}
+    table = np.array([known.get(int(value), _UNKNOWN) for value in found], np.uint8)
+    return table[inverse.reshape(packed.shape)]
+
+
+@dataclass(frozen=True)
+class MaskReport:
+    """What a check of pictures and masks found.
+
+    Attributes:
+        bad: picture and reason of each pair that cannot be used.
+        pixels: of each class in the masks to train on, without those that do not count.
+        ignored: share of the pixels that do not count.
+        missing: names of the classes that no mask to train on has.
+    """
+
+    bad: tuple[tuple[str, str], ...]
+    pixels: tuple[int, ...]
+    ignored: float
+    missing: tuple[str, ...]
+
+    def lines(self) -> list[str]:
+        """What the user should know, a line each."""
+        lines = [reason for _, reason in self.bad[:_SHOWN]]
+        if len(self.bad) > _SHOWN:
+            lines.append(f"and {len(self.bad) - _SHOWN} more that cannot be used")
+        if self.missing:
+            lines.append(f"no mask to train on has: {', '.join(self.missing)}")
+        if self.ignored > 0.5:
+            lines.append(f"{self.ignored:.0%} of the pixels to train on do not count")
+        return lines
+
+
+def check_masks(
+    data: MaskData, on_progress: Callable[[int, int], None] | None = None
+) -> MaskReport:
+    """Looks at all pairs: both can be read, are of one size, and have no unknown class.
+
+    Args:
+        data: the pairs.
+        on_progress: called with the number of pairs that were looked at, and of all.
+
+    Returns:
+        A `MaskReport`.
+    """
+    pairs = [
+        (picture, mask, part is data.train)
+        for part in (data.train, data.val)
+        for picture, mask in zip(part.pictures, part.masks, strict=True)
+    ]
+    pixels, ignored, bad = np.zeros(256, np.int64), 0, []
+
+    def look(pair: tuple[str, str, bool]) -> np.ndarray | str:
+        picture, mask, _ = pair
+        try:
+            size = measure_image(Path(picture).read_bytes(), picture)
+            classes = read_mask(mask, data.coding)
+        except OSError as error:
+            return f"{picture} cannot be read: {error.strerror or error}"
+        except (ImageError, DataError) as error:
+            return str(error)
+        if classes.shape != tuple(size):
+            return (
+                f"{mask} is {classes.shape[1]}x{classes.shape[0]} but its picture "
+                f"{size[1]}x{size[0]}; give them one size"
+            )
+        return np.bincount(classes.reshape(-1), minlength=256)
+
+    with ThreadPoolExecutor(_THREADS) as pool:
+        for done, (pair, found) in enumerate(zip(pairs, pool.map(look, pairs), strict=True), 1):
+            if isinstance(found, str):
+                bad.append((pair[0], found))
+            elif pair[2]:
+                pixels += found
+            if on_progress:
+                on_progress(done, len(pairs))
+    ignored = int(pixels[IGNORE])
+    counts = pixels[: len(data.classes)]
+    return MaskReport(
+        bad=tuple(bad),
+        pixels=tuple(int(count) for count in counts),
+        ignored=ignored / max(1, ignored + int(counts.sum())),
+        missing=tuple(name for name, count in zip(data.classes, counts, strict=True) if not count),
+    )
+
+
+def without_bad_pairs(data: MaskData, report: MaskReport) -> MaskData:
+    """The data without the pairs that cannot be used."""
+    bad = {picture for picture, _ in report.bad}
+    parts = {}
+    for name in ("train", "val"):
+        pairs = getattr(data, name)
+        parts[name] = _chosen(
+            pairs, [at for at, picture in enumerate(pairs.pictures) if picture not in bad]
+        )
+    return replace(data, **parts)
+
+
+def data_hash(data: MaskData) -> str:
+    """SHA-256 of the classes and the names of all pairs; the folder may be moved."""
+    lines = [*data.classes]
+    for pairs in (data.train, data.val):
+        lines += ["", *(Path(path).name for path in pairs.pictures)]
+    return sha256(json.dumps(lines).encode()).hexdigest()

@@ -1,0 +1,164 @@
+"""Pictures and masks: found in folders of several kinds, checked and read."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from cnnkit.data.masks import (
+    VOC_CLASSES,
+    check_masks,
+    data_hash,
+    parse_classes,
+    read_mask,
+    read_masks,
+    without_bad_pairs,
+)
+from cnnkit.errors import DataError, UsageError
+
+NAMES = "0 sky\n1 road\n2 void\n"
+
+
+def save(path, values):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(np.asarray(values, np.uint8)).save(path)
+    return path
+
+
+def picture(path, height=4, width=6):
+    return save(path, np.full((height, width, 3), 90))
+
+
+@pytest.fixture
+def camvid(tmp_path):
+    for split, count in (("train", 3), ("val", 2)):
+        for number in range(count):
+            picture(tmp_path / split / "images" / f"{number}.png")
+            mask = np.zeros((4, 6))
+            mask[:, :3], mask[0] = 1, 2
+            save(tmp_path / split / "labels" / f"{number}.png", mask)
+    (tmp_path / "classes.txt").write_text(NAMES)
+    return tmp_path
+
+
+def test_a_folder_like_camvid_has_its_own_parts(camvid):
+    data = read_masks(camvid)
+    assert data.classes == ("sky", "road")
+    assert (len(data.train), len(data.val)) == (3, 2)
+    mask = read_mask(data.train.masks[0], data.coding)
+    assert mask[0].tolist() == [255] * 6
+    assert mask[1].tolist() == [1, 1, 1, 0, 0, 0]
+
+
+def test_pairs_without_parts_are_parted_by_their_names(tmp_path):
+    for number in range(10):
+        picture(tmp_path / "images" / f"{number}.jpg")
+        save(tmp_path / "masks" / f"{number}_mask.png", np.zeros((4, 6)))
+    (tmp_path / "classes.txt").write_text("sky\nroad\n")
+    data = read_masks(tmp_path, val_share=0.3)
+    assert (len(data.train), len(data.val)) == (7, 3)
+    assert not set(data.train.pictures) & set(data.val.pictures)
+    assert read_masks(tmp_path, val_share=0.3).val.pictures == data.val.pictures
+    others = [read_masks(tmp_path, val_share=0.3, seed=seed).val.pictures for seed in (1, 2, 3)]
+    assert any(one != data.val.pictures for one in others)
+    assert data_hash(data) == data_hash(read_masks(tmp_path, val_share=0.3))
+    assert len(read_masks(tmp_path, val_share=0.0).val) == 10
+
+
+def test_a_folder_like_voc_has_voc_s_classes(tmp_path):
+    for name in ("a", "b"):
+        picture(tmp_path / "JPEGImages" / f"{name}.jpg")
+        mask = Image.fromarray(np.full((4, 6), 15, np.uint8))
+        mask.putpalette([7] * 768)
+        (tmp_path / "SegmentationClass").mkdir(exist_ok=True)
+        mask.save(tmp_path / "SegmentationClass" / f"{name}.png")
+    lists = tmp_path / "ImageSets" / "Segmentation"
+    lists.mkdir(parents=True)
+    (lists / "train.txt").write_text("a\n")
+    (lists / "val.txt").write_text("b\n")
+    data = read_masks(tmp_path)
+    assert data.classes == VOC_CLASSES
+    assert data.val.pictures == (str(tmp_path / "JPEGImages" / "b.jpg"),)
+    # The values count, not the colours of the palette.
+    assert (read_mask(data.val.masks[0], data.coding) == 15).all()
+    assert not check_masks(data).bad
+
+
+def test_colour_masks_are_read_by_the_colours_of_their_classes(tmp_path):
+    names, coding = parse_classes(["0 0 0 void", "128 0 0 building", "0 0 192 tree"])
+    mask = np.zeros((2, 3, 3), np.uint8)
+    mask[0, 1:], mask[1] = (128, 0, 0), (0, 0, 192)
+    path = save(tmp_path / "mask.png", mask)
+    assert names == ("building", "tree")
+    assert read_mask(path, coding).tolist() == [[255, 0, 0], [1, 1, 1]]
+    mask[1, 2] = (1, 2, 3)
+    path = save(tmp_path / "odd.png", mask)
+    with pytest.raises(DataError, match="1 pixels of no class, the first at row 1, column 2"):
+        read_mask(path, coding)
+
+
+def test_a_colour_mask_without_colours_is_refused(tmp_path):
+    _, coding = parse_classes(["sky", "road"])
+    path = save(tmp_path / "mask.png", np.zeros((2, 2, 3)))
+    with pytest.raises(DataError, match="give the colour of each class"):
+        read_mask(path, coding)
+
+
+@pytest.mark.parametrize(
+    ("lines", "message"),
+    [
+        (["0 sky", "road"], "one kind of lines"),
+        (["0 sky", "0 road"], "taken or above 255"),
+        (["sky"], "2 to 254 classes, not 1"),
+        (["sky", "sky"], "a name twice"),
+        (["300 sky", "1 road"], "taken or above 255"),
+    ],
+)
+def test_classes_that_make_no_sense_are_refused(lines, message):
+    with pytest.raises(DataError, match=message):
+        parse_classes(lines)
+
+
+def test_the_check_finds_what_cannot_be_used(camvid):
+    save(camvid / "train" / "labels" / "0.png", np.full((4, 6), 77))
+    save(camvid / "train" / "labels" / "1.png", np.zeros((5, 6)))
+    (camvid / "val" / "images" / "1.png").write_bytes(b"no picture")
+    data = read_masks(camvid)
+    seen = []
+    report = check_masks(data, lambda done, total: seen.append((done, total)))
+    reasons = [reason for _, reason in report.bad]
+    assert len(reasons) == 3
+    assert "24 pixels of no class" in reasons[0]
+    assert "is 6x5 but its picture 6x4" in reasons[1]
+    assert "1.png" in reasons[2]
+    assert seen[-1] == (5, 5)
+    # One mask is left: 6 pixels do not count, 9 are of each class.
+    assert report.pixels == (9, 9)
+    assert report.ignored == pytest.approx(6 / 24)
+    left = without_bad_pairs(data, report)
+    assert (len(left.train), len(left.val)) == (1, 1)
+
+
+def test_a_class_that_no_mask_has_is_named(camvid):
+    (camvid / "classes.txt").write_text(NAMES + "3 tree\n")
+    assert check_masks(read_masks(camvid)).lines() == ["no mask to train on has: tree"]
+
+
+def test_what_is_missing_is_said(tmp_path, camvid):
+    with pytest.raises(DataError, match="is no folder"):
+        read_masks(tmp_path / "nothing")
+    (camvid / "train" / "labels" / "2.png").unlink()
+    with pytest.raises(DataError, match=r"2\.png has no mask in"):
+        read_masks(camvid)
+    (camvid / "classes.txt").unlink()
+    with pytest.raises(DataError):
+        read_masks(camvid)
+    with pytest.raises(UsageError, match="val-share"):
+        read_masks(camvid, val_share=1.0)
+
+
+def test_pairs_without_names_are_refused(tmp_path):
+    for number in range(2):
+        picture(tmp_path / "images" / f"{number}.png")
+        save(tmp_path / "labels" / f"{number}.png", np.zeros((4, 6)))
+    with pytest.raises(DataError, match=r"has no classes\.txt; write one with a class a line"):
+        read_masks(tmp_path)
