@@ -41,6 +41,9 @@ TRAINING_OPTIMIZERS = ("adamw", "adam", "sgd", "rmsprop")
 CLASSIFIERS = ("caltech101", "vgg16", "vgg19")
 DEFAULT_CLASSIFIER = "caltech101"
 
+# What `cnnkit train detect` builds, besides a `.keras` file.
+TRAINABLE_DETECTORS = ("compact",)
+
 # Steps at each scale, coarsest first. Fine scales cost four times as much as the one before and
 # have only detail left to add, so they get fewer.
 QUALITY_STEPS = {"standard": (100, 70, 35, 20), "fine": (500, 350, 220, 140)}
@@ -609,6 +612,106 @@ class ClassifyTrainOptions:
         if self.dropout is not None:
             return self.dropout
         return 0.5 if self.is_pretrained else 0.2
+
+
+@dataclass(frozen=True)
+class DetectTrainOptions:
+    """Settings of `cnnkit train detect`.
+
+    Attributes:
+        model: "compact", a detector on the shipped network, or a `.keras` file of an earlier
+            training, whose weights are taken over.
+        freeze: leave the trained network below the detector as it is.
+        size: side of the scenes in pixels, a multiple of 32; None for 320.
+        epochs: passes over the training data.
+        batch_size: scenes in a step.
+        learning_rate: at its highest.
+        pretrained_rate: of it, for the network below, where it is trained.
+        optimizer: one of `TRAINING_OPTIMIZERS`.
+        schedule: one of `LEARNING_RATE_SCHEDULES`, over the whole run.
+        warmup: share of the run in which the learning rate grows from 0.
+        weight_decay: decoupled, a step of the learning rate times this.
+        ema: momentum of averaged weights, which are the ones kept; 0 for none.
+        clip_norm: longest gradient of a step; 0 for any.
+        patience: epochs without a better score after which to stop; 0 for never.
+        time_budget: seconds after which to stop; the learning rate then falls in time.
+        val_share: of the pictures, kept for validation where the data has no such part.
+        mosaic: share of the scenes that are put together from several pictures.
+        scale: by how much sizes are changed, as a natural logarithm each way.
+        mirror: share of the pictures that are mirrored.
+        color: change of brightness, contrast, saturation and of each channel, as a part.
+        seed: of everything random.
+    """
+
+    model: str = "compact"
+    freeze: bool = True
+    size: int | None = None
+    epochs: int = 60
+    batch_size: int = 8
+    learning_rate: float = 2e-3
+    pretrained_rate: float = 0.003
+    optimizer: str = "adamw"
+    schedule: str = "cosine"
+    warmup: float = 0.03
+    weight_decay: float = 0.02
+    ema: float = 0.0
+    clip_norm: float = 10.0
+    patience: int = 0
+    time_budget: float | None = None
+    val_share: float = 0.15
+    mosaic: float = 0.75
+    scale: float = 0.5
+    mirror: float = 0.5
+    color: float = 0.2
+    seed: int = 0
+
+    def __post_init__(self):
+        if self.model not in TRAINABLE_DETECTORS and not self.model.endswith(".keras"):
+            raise UsageError(
+                f"model must be {', '.join(TRAINABLE_DETECTORS)} or a .keras file, "
+                f"not {self.model!r}"
+            )
+        for name, allowed in (
+            ("optimizer", TRAINING_OPTIMIZERS),
+            ("schedule", LEARNING_RATE_SCHEDULES),
+        ):
+            if getattr(self, name) not in allowed:
+                raise UsageError(
+                    f"{name} must be one of {', '.join(allowed)}, not {getattr(self, name)!r}"
+                )
+        if self.size is not None and (not _is_count(self.size, 32) or self.size % 32):
+            raise UsageError(f"size must be a multiple of 32, not {self.size!r}")
+        for name, least in (("epochs", 1), ("batch_size", 1), ("patience", 0), ("seed", 0)):
+            if not _is_count(getattr(self, name), least):
+                raise UsageError(
+                    f"{name.replace('_', '-')} must be a whole number from {least}, "
+                    f"not {getattr(self, name)!r}"
+                )
+        for name in ("learning_rate", "time_budget"):
+            value = getattr(self, name)
+            if value is not None and not (math.isfinite(value) and value > 0):
+                raise UsageError(f"{name.replace('_', '-')} must be more than 0, not {value}")
+        for name, most in (
+            *(("ema", 0.99999), ("warmup", 0.9), ("pretrained_rate", 1.0), ("weight_decay", 10.0)),
+            *(("clip_norm", 1e6), ("mosaic", 1.0), ("scale", 2.0), ("mirror", 1.0), ("color", 1.0)),
+        ):
+            value = getattr(self, name)
+            if not (math.isfinite(value) and 0.0 <= value <= most):
+                raise UsageError(
+                    f"{name.replace('_', '-')} must be between 0 and {most:g}, not {value}"
+                )
+        if not 0.0 < self.val_share < 1.0:
+            raise UsageError(f"val-share must be between 0 and 1, not {self.val_share}")
+
+    @property
+    def side(self) -> int:
+        """Of the scenes, in pixels."""
+        return self.size or 320
+
+    @property
+    def peak_learning_rate(self) -> float:
+        """The learning rate at its highest."""
+        return self.learning_rate
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from cnnkit.cli import (
     stylize,
     train,
     train_classify,
+    train_detect,
     verify,
     visualize,
     visualize_units,
@@ -69,6 +70,7 @@ app.command("visualize-units", hidden=True)(visualize_units.units)
 app.command("samples")(samples.samples)
 app.add_typer(weights.app, name="weights")
 train.app.command("classify")(train_classify.classify)
+train.app.command("detect")(train_detect.detect)
 app.add_typer(train.app, name="train")
 app.add_typer(evaluate.app, name="evaluate")
 app.command("export")(export.export)

@@ -5,6 +5,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+SUPPRESSIONS = ("class", "agnostic", "soft")
+# Of more boxes than this the best are looked at: suppression takes the square of their number.
+_MOST_CANDIDATES = 1000
+
 
 def areas(boxes_xyxy: np.ndarray) -> np.ndarray:
     """Area of each box in square pixels; a box that ends before it begins has none.
@@ -187,6 +191,71 @@ def soft_suppression(
         scores[left] *= np.exp(-(shared**2) / deviation)
         left = left[scores[left] >= least]
     return np.array(kept, np.intp), scores[kept]
+
+
+def select_detections(
+    boxes_xyxy: np.ndarray,
+    scores: np.ndarray,
+    *,
+    conf: float,
+    iou: float,
+    most: int,
+    suppression: str = "class",
+    several: bool = False,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """From what a detector gives for all places to the objects of a picture.
+
+    Args:
+        boxes_xyxy: `(N, 4)`.
+        scores: `(N, classes)`.
+        conf: least score.
+        iou: largest overlap of two boxes that are both kept.
+        most: boxes at most, the best.
+        suppression: "class": overlapping boxes of one class are dropped; "agnostic": of any class;
+            "soft": of one class, their scores fall instead.
+        several: let a place have every class that reaches `conf`, as COCO's figures want it,
+            instead of its best one.
+
+    Returns:
+        Boxes `(n, 4)`, class ids `(n,)` and scores `(n,)`, best first.
+
+    Raises:
+        ValueError: an unknown suppression.
+
+    >>> boxes_xyxy = np.array([[0, 0, 9, 9], [0, 0, 9, 8], [20, 0, 30, 9]])
+    >>> scores = np.array([[0.2, 0.7], [0.1, 0.6], [0.3, 0.05]])
+    >>> select_detections(boxes_xyxy, scores, conf=0.25, iou=0.5, most=10)[1].tolist()
+    [1, 0]
+    """
+    if suppression not in SUPPRESSIONS:
+        raise ValueError(f"suppression must be one of {SUPPRESSIONS}. Received: {suppression!r}")
+    scores = np.asarray(scores)
+    if several:
+        places, class_ids = np.nonzero(scores >= conf)
+    else:
+        class_ids = scores.argmax(axis=1)
+        (places,) = np.nonzero(scores[np.arange(len(scores)), class_ids] >= conf)
+        class_ids = class_ids[places]
+    found, values = np.asarray(boxes_xyxy)[places], scores[places, class_ids]
+    if len(found) > _MOST_CANDIDATES:
+        best = np.argsort(-values, kind="stable")[:_MOST_CANDIDATES]
+        found, values, class_ids = found[best], values[best], class_ids[best]
+    if suppression == "class":
+        kept = per_class_suppression(found, values, class_ids, iou)
+    elif suppression == "agnostic":
+        kept = non_maximum_suppression(found, values, iou)
+    else:
+        kept = np.zeros(0, np.intp)
+        lowered = np.zeros(len(values))
+        for class_id in np.unique(class_ids):
+            (rows,) = np.nonzero(class_ids == class_id)
+            indices, new = soft_suppression(found[rows], values[rows], least=max(conf, 1e-6))
+            lowered[rows[indices]] = new
+            kept = np.append(kept, rows[indices])
+        values = lowered
+        kept = kept[np.argsort(-values[kept], kind="stable")]
+    kept = kept[:most]
+    return found[kept], class_ids[kept], values[kept]
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from cnnkit.plots._tiles import draw_tiles
 from cnnkit.plots.architecture import plot_architecture
 from cnnkit.plots.augmentation import draw_augmented
 from cnnkit.plots.classification import draw_mistakes, plot_calibration, plot_confusion
+from cnnkit.plots.detection import class_color, draw_detections, plot_precision_recall
 from cnnkit.plots.filtering import plot_filtering
 from cnnkit.plots.pictures import draw_labels, draw_sheet
 from cnnkit.plots.training import plot_training
@@ -19,8 +20,10 @@ from cnnkit.plots.views import color_map, kernel_picture, plot_class_map, plot_u
 
 __all__ = [
     "FacePanel",
+    "class_color",
     "color_map",
     "draw_augmented",
+    "draw_detections",
     "draw_labels",
     "draw_mistakes",
     "draw_sheet",
@@ -34,6 +37,7 @@ __all__ = [
     "plot_confusion",
     "plot_distances",
     "plot_filtering",
+    "plot_precision_recall",
     "plot_roc",
     "plot_training",
     "plot_units",

@@ -256,7 +256,7 @@ class Record(keras.callbacks.Callback):
             "loss": float(logs["loss"]),
             "accuracy": float(logs["accuracy"]),
         }
-        averaged = _averaged_weights(self.model) if self._options.ema else None
+        averaged = averaged_weights(self.model) if self._options.ema else None
         try:
             row |= self._validation()
             row["seconds"] = time.monotonic() - self._start
@@ -308,7 +308,7 @@ def seconds_of(rows: Sequence[dict[str, float]]) -> float:
     return rows[-1]["seconds"] if rows else 0.0
 
 
-def _averaged_weights(model: keras.Model) -> Callable[[], None]:
+def averaged_weights(model: keras.Model) -> Callable[[], None]:
     """Puts the averaged weights into a model; what is returned puts the others back."""
     variables = model.trainable_variables
     kept = [keras.ops.convert_to_numpy(variable) for variable in variables]

@@ -1,0 +1,252 @@
+"""``cnnkit train detect``: from pictures with boxes to a detector."""
+
+from dataclasses import asdict, fields, replace
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from cnnkit.cli._options import OUTPUT_PANEL, RUN_PANEL, Device, Json, Quiet, Seed, Threads, Verbose
+from cnnkit.console import Console
+from cnnkit.errors import UsageError
+from cnnkit.options import (
+    LEARNING_RATE_SCHEDULES,
+    TRAINABLE_DETECTORS,
+    TRAINING_OPTIMIZERS,
+    DetectTrainOptions,
+)
+
+_DEFAULTS = DetectTrainOptions()
+_DATA_PANEL = "Data"
+_MODEL_PANEL = "Model"
+_FIT_PANEL = "Fit"
+_SCENE_PANEL = "Scenes (0 switches off)"
+
+
+def _fit(**settings: Any) -> Any:
+    return typer.Option(rich_help_panel=_FIT_PANEL, **settings)
+
+
+def _scene(**settings: Any) -> Any:
+    return typer.Option(rich_help_panel=_SCENE_PANEL, min=0.0, **settings)
+
+
+def detect(
+    context: typer.Context,
+    data: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="DATA",
+            help="YOLO (images/ and labels/, or data.yaml), Pascal VOC (Annotations/) or COCO "
+            "(.json).",
+        ),
+    ] = None,
+    output: Annotated[
+        Path, typer.Option("-o", "--output", help="Run folder.", rich_help_panel=OUTPUT_PANEL)
+    ] = Path("runs/detect"),
+    model: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME|RUN|FILE.keras",
+            help=f"{', '.join(TRAINABLE_DETECTORS)}, or a run or file to start from.",
+            rich_help_panel=_MODEL_PANEL,
+        ),
+    ] = _DEFAULTS.model,
+    freeze: Annotated[
+        bool,
+        typer.Option(
+            help="Leave the trained network below the detector as it is.",
+            rich_help_panel=_MODEL_PANEL,
+        ),
+    ] = _DEFAULTS.freeze,
+    size: Annotated[
+        int | None,
+        typer.Option(
+            help="Side of the scenes in pixels, a multiple of 32.",
+            show_default=f"{_DEFAULTS.side}",
+            rich_help_panel=_MODEL_PANEL,
+        ),
+    ] = _DEFAULTS.size,
+    resume: Annotated[
+        bool,
+        typer.Option(
+            "--resume",
+            help="Go on with the run in -o, with its settings; --epochs may be more.",
+            rich_help_panel=RUN_PANEL,
+        ),
+    ] = False,
+    val_share: Annotated[
+        float,
+        typer.Option(
+            help="Share of the pictures kept for validation, where DATA has none.",
+            rich_help_panel=_DATA_PANEL,
+        ),
+    ] = _DEFAULTS.val_share,
+    skip_bad: Annotated[
+        bool,
+        typer.Option(
+            "--skip-bad",
+            help="Leave out pictures that cannot be read, and boxes that make no sense.",
+            rich_help_panel=_DATA_PANEL,
+        ),
+    ] = False,
+    epochs: Annotated[int, _fit(min=1, help="Passes over the data.")] = _DEFAULTS.epochs,
+    batch: Annotated[int, _fit(min=1, help="Scenes in a step.")] = _DEFAULTS.batch_size,
+    optimizer: Annotated[
+        str, _fit(metavar="|".join(TRAINING_OPTIMIZERS), help="Of Keras.")
+    ] = _DEFAULTS.optimizer,
+    learning_rate: Annotated[float, _fit(help="At its highest.")] = _DEFAULTS.learning_rate,
+    pretrained_rate: Annotated[
+        float, _fit(help="Of the learning rate, for the network below with --no-freeze.")
+    ] = _DEFAULTS.pretrained_rate,
+    schedule: Annotated[
+        str, _fit(metavar="|".join(LEARNING_RATE_SCHEDULES), help="Of the learning rate.")
+    ] = _DEFAULTS.schedule,
+    warmup: Annotated[
+        float, _fit(help="Share of the run in which the learning rate grows.")
+    ] = _DEFAULTS.warmup,
+    weight_decay: Annotated[
+        float, _fit(help="Decoupled from the gradient.")
+    ] = _DEFAULTS.weight_decay,
+    ema: Annotated[float, _fit(help="Momentum of averaged weights; 0 for none.")] = _DEFAULTS.ema,
+    clip_norm: Annotated[
+        float, _fit(help="Longest gradient of a step; 0 for any.")
+    ] = _DEFAULTS.clip_norm,
+    patience: Annotated[
+        int, _fit(min=0, help="Stop after so many epochs without a better one; 0 for never.")
+    ] = _DEFAULTS.patience,
+    time_budget: Annotated[
+        float | None,
+        _fit(help="Seconds; the learning rate falls in time.", show_default="none"),
+    ] = _DEFAULTS.time_budget,
+    mosaic: Annotated[
+        float, _scene(help="Share of the scenes put together from several pictures.")
+    ] = _DEFAULTS.mosaic,
+    scale: Annotated[
+        float, _scene(help="Change of sizes, as a natural logarithm each way.")
+    ] = _DEFAULTS.scale,
+    mirror: Annotated[float, _scene(help="Share of mirrored pictures.")] = _DEFAULTS.mirror,
+    color: Annotated[
+        float, _scene(help="Brightness, contrast, saturation, channels.")
+    ] = _DEFAULTS.color,
+    seed: Seed = _DEFAULTS.seed,
+    threads: Threads = None,
+    device: Device = "auto",
+    json: Json = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> int:
+    """Train a detector on your own pictures with boxes.
+
+    The data are checked first. The run folder gets model.keras (take it with detect and evaluate),
+    curves, precision over recall and a sheet of samples. Ctrl-C keeps the best so far.
+
+    Examples:
+
+      cnnkit train detect people/ -o runs/people
+
+      cnnkit train detect --resume -o runs/people --epochs 100
+    """
+    console = Console(quiet=quiet, verbose=verbose)
+    if data is None and not resume:
+        raise UsageError("no data is given; name a folder of pictures with boxes, or a .json")
+    from cnnkit.pipelines._classifier_files import find_classifier_file
+
+    file = None if model in TRAINABLE_DETECTORS else find_classifier_file(model)
+    options = DetectTrainOptions(
+        model=model if file is None else str(file.path),
+        freeze=freeze,
+        size=size,
+        epochs=epochs,
+        batch_size=batch,
+        learning_rate=learning_rate,
+        pretrained_rate=pretrained_rate,
+        optimizer=optimizer,
+        schedule=schedule,
+        warmup=warmup,
+        weight_decay=weight_decay,
+        ema=ema,
+        clip_norm=clip_norm,
+        patience=patience,
+        time_budget=time_budget,
+        val_share=val_share,
+        mosaic=mosaic,
+        scale=scale,
+        mirror=mirror,
+        color=color,
+        seed=seed,
+    )
+    from cnnkit.runtime import configure
+
+    configure(threads=threads, verbose=verbose, device=device)
+    from cnnkit.training.detect import read_run_options, train_detector
+
+    if resume:
+        data, options = _resumed(context, data, options, *read_run_options(output))
+        file = None if options.model in TRAINABLE_DETECTORS else find_classifier_file(options.model)
+
+    def show(epoch: int, row: dict) -> None:
+        checked = ""
+        if "val_ap50" in row:
+            checked = f", validation AP50 {row['val_ap50']:.1%}, AP {row['val_ap']:.1%}"
+        console.note(f"epoch {epoch + 1} of {options.epochs}: loss {row['loss']:.3f}{checked}")
+
+    with console.progress() as bar:
+        tasks: dict[str, Any] = {}
+
+        def show_progress(what: str, done: int, total: int) -> None:
+            if what not in tasks:
+                tasks[what] = bar.add_task(what, total=total, status="")
+            bar.update(tasks[what], completed=done, total=total)
+            if done >= total:
+                bar.remove_task(tasks.pop(what))
+
+        result = train_detector(
+            data,
+            output,
+            options,
+            known_classes=() if file is None else file.classes,
+            resume=resume,
+            skip_bad=skip_bad,
+            on_note=console.note,
+            on_progress=show_progress,
+            on_epoch=show,
+        )
+    if json:
+        console.json({"schema": "cnnkit/1", **asdict(result)})
+        return 0
+    for split, scores in result.scores.items():
+        name = {"val": "validation", "test": "test"}[split]
+        console.result(
+            f"{name:10}  AP50 {scores['ap50']:.1%}, AP75 {scores['ap75']:.1%}, "
+            f"AP {scores['ap']:.1%}"
+        )
+    plural = "class" if len(result.classes) == 1 else "classes"
+    console.result(
+        f"{result.model}: {len(result.classes)} {plural}, epoch {result.best} of {result.epochs} "
+        f"was best, {result.seconds:.0f} s"
+    )
+    return 0
+
+
+def _resumed(
+    context: typer.Context,
+    data: Path | None,
+    options: DetectTrainOptions,
+    data_before: str,
+    before: DetectTrainOptions,
+) -> tuple[Path, DetectTrainOptions]:
+    """The settings of the run that goes on, with what was typed now.
+
+    What was not typed is as it was; `train_detector` refuses what must not change.
+    """
+    names = {"batch": "batch_size"}
+    typed = {
+        names.get(name, name)
+        for name in context.params
+        if context.get_parameter_source(name).name == "COMMANDLINE"
+    }
+    changed = {
+        field.name: getattr(options, field.name) for field in fields(options) if field.name in typed
+    }
+    return data or Path(data_before), replace(before, **changed)

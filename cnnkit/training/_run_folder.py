@@ -1,0 +1,115 @@
+"""The folder of a run: its settings, which must stay the same, and the model that comes out."""
+
+import shutil
+import zipfile
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import keras
+import yaml
+
+from cnnkit import __version__
+from cnnkit.errors import DataError, UsageError
+from cnnkit.images import write_bytes
+
+ARGS_FILE = "args.yaml"
+NO_RUN = "{} holds no training run; leave out --resume to start one"
+
+
+def open_run(
+    folder: Path,
+    data: str | Path,
+    options: Any,
+    data_hash: str,
+    resume: bool,
+    extendable: Sequence[str] = ("epochs", "time_budget", "patience"),
+) -> None:
+    """Makes the folder of a run, or makes sure that it is the same run.
+
+    Args:
+        folder: of the run.
+        data: what is trained on.
+        options: a dataclass of settings.
+        data_hash: of what is trained on.
+        resume: go on with a run.
+        extendable: settings that may differ then.
+
+    Raises:
+        UsageError: the folder holds another run, or one while `resume` is off.
+        DataError: no run, other data, or the folder cannot be made.
+    """
+    settings = {
+        "data": str(data),
+        "version": __version__,
+        "data_hash": data_hash,
+        "options": asdict(options),
+    }
+    if (folder / ARGS_FILE).exists():
+        if not resume:
+            raise UsageError(f"{folder} holds a run; use --resume to go on, or another -o")
+        stored = read_run(folder)
+        changed = [
+            name
+            for name, value in stored["options"].items()
+            if name not in extendable and value != settings["options"].get(name)
+        ]
+        if changed:
+            raise UsageError(
+                f"{folder} holds a run with another {', '.join(changed)}; "
+                "leave that out to go on, or give another -o"
+            )
+        if stored["data_hash"] != data_hash:
+            raise DataError(
+                f"the files of {data} are not those that {folder} was started with; "
+                "give another -o to start anew"
+            )
+    elif resume:
+        raise DataError(NO_RUN.format(folder))
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DataError(f"{folder} cannot be made: {error.strerror or error}") from None
+    text = yaml.safe_dump(settings, sort_keys=False, allow_unicode=True)
+    write_bytes(folder / ARGS_FILE, text.encode("utf-8", "surrogateescape"))
+
+
+def read_run(folder: str | Path) -> dict[str, Any]:
+    """What `open_run` wrote.
+
+    Raises:
+        DataError: the folder holds no run.
+    """
+    path = Path(folder) / ARGS_FILE
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+        if not {"data", "data_hash", "options"} <= set(values):
+            raise ValueError("it has not the settings of a run")
+    except FileNotFoundError:
+        raise DataError(NO_RUN.format(folder)) from None
+    except (OSError, ValueError, TypeError, yaml.YAMLError) as error:
+        raise DataError(f"{path} cannot be read: {str(error).splitlines()[0]}") from None
+    return values
+
+
+def write_model(model: keras.Model, path: Path, files: Mapping[str, bytes]) -> None:
+    """A `.keras` file, which is a ZIP archive, with more files in it; all or nothing.
+
+    It is compressed, which Keras leaves out: weights that come from 16 bits shrink to two thirds.
+    """
+    plain = path.with_name(f"plain-{path.name}")
+    temporary = path.with_name(f"new-{path.name}")
+    # Of the same layers, but without the optimizer, which is ours and of no use here.
+    keras.Model(model.inputs[0], model.outputs[0], name=model.name).save(plain)
+    with (
+        zipfile.ZipFile(plain) as saved,
+        zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive,
+    ):
+        for entry in saved.infolist():
+            with saved.open(entry) as source, archive.open(entry.filename, "w") as target:
+                shutil.copyfileobj(source, target)
+        for name, content in files.items():
+            archive.writestr(name, content)
+    plain.unlink()
+    temporary.replace(path)

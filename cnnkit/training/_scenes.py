@@ -1,0 +1,129 @@
+"""Pictures put together at random, with their boxes, for the training of detectors."""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from PIL import Image
+
+from cnnkit.ops.boxes import areas
+
+# Where no picture lies.
+GREY = 114
+# Of an object, what must still be seen, and its shorter side in pixels.
+_LEAST_SEEN, _LEAST_SIDE = 0.35, 4.0
+
+# uint8 picture, boxes as parts of it, and rows of further numbers for each box.
+Boxed = tuple[np.ndarray, np.ndarray, np.ndarray]
+
+
+def fit_scene(boxed: Boxed, size: int) -> Boxed:
+    """One picture in the middle of a square, whole and in its proportions.
+
+    Args:
+        boxed: picture `(H, W, 3)`, boxes `(n, 4)` as parts of it, and `(n, k)` more.
+        size: of the square.
+
+    Returns:
+        The square, the boxes in its pixels, and the same rows of more.
+    """
+    pixels, boxes, more = boxed
+    height, width = pixels.shape[:2]
+    scale = size / max(height, width)
+    high, wide = (max(1, round(side * scale)) for side in (height, width))
+    canvas = np.full((size, size, 3), GREY, np.uint8)
+    top, left = (size - high) // 2, (size - wide) // 2
+    image = Image.fromarray(pixels).resize((wide, high), Image.Resampling.BILINEAR)
+    canvas[top : top + high, left : left + wide] = np.asarray(image)
+    return canvas, boxes * [wide, high, wide, high] + [left, top, left, top], more
+
+
+def compose_scene(
+    take: Callable[[], Boxed],
+    size: int,
+    random: np.random.Generator,
+    *,
+    mosaic: float = 0.75,
+    scale: float = 0.5,
+    mirror: float = 0.5,
+) -> Boxed:
+    """A scene of one picture, or a mosaic of several in rows and columns.
+
+    Mosaics (Bochkovskiy et al., YOLOv4, 2020) show objects smaller, in other places, and beside
+    objects that they are never seen with; here they have 2 to 9 pictures.
+
+    Args:
+        take: draws a picture with its boxes.
+        size: side of the scene in pixels.
+        random: where all draws come from.
+        mosaic: share of the scenes that are mosaics.
+        scale: by how much sizes differ, as a natural logarithm each way.
+        mirror: share of the pictures that are mirrored.
+
+    Returns:
+        uint8 `(size, size, 3)`, boxes in pixels of it, and the rows of more of those that are left.
+    """
+    rows, columns = 1, 1
+    if random.random() < mosaic:
+        rows, columns = _GRIDS[random.integers(len(_GRIDS))]
+    canvas = np.full((size, size, 3), GREY, np.uint8)
+    boxes, more = [], []
+    down = _cuts(rows, size, random)
+    for row in range(rows):
+        across = _cuts(columns, size, random)
+        for column in range(columns):
+            tile = across[column], down[row], across[column + 1], down[row + 1]
+            found, kept = _paste(canvas, take(), tile, random, scale, mirror)
+            boxes.append(found)
+            more.append(kept)
+    return canvas, np.concatenate(boxes), np.concatenate(more)
+
+
+_GRIDS = ((1, 2), (2, 1), (2, 2), (2, 2), (2, 3), (3, 2), (3, 3))
+
+
+def _cuts(parts: int, size: int, random: np.random.Generator) -> list[int]:
+    """Borders of parts of about the same size."""
+    cuts = [round((part + random.uniform(-0.25, 0.25)) * size / parts) for part in range(1, parts)]
+    return [0, *cuts, size]
+
+
+def _paste(
+    canvas: np.ndarray,
+    boxed: Boxed,
+    tile: Sequence[int],
+    random: np.random.Generator,
+    scale: float,
+    mirror: float,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Puts a picture into a part of the canvas, cut off at its borders."""
+    pixels, boxes, more = boxed
+    height, width = pixels.shape[:2]
+    left, top, right, bottom = tile
+    if random.random() < mirror:
+        pixels = pixels[:, ::-1]
+        boxes = np.stack([1 - boxes[:, 2], boxes[:, 1], 1 - boxes[:, 0], boxes[:, 3]], axis=-1)
+    shares = (right - left) / width, (bottom - top) / height
+    # Between what shows the whole picture and what leaves no place empty.
+    factor = min(shares) + random.random() * (max(shares) - min(shares))
+    factor *= np.exp(random.uniform(-scale, 0.6 * scale))
+    stretch = np.exp(random.uniform(-0.2, 0.2) * min(1.0, scale))
+    wide, high = (max(8, round(side)) for side in (width * factor * stretch, height * factor))
+    x = round(left + random.random() * (right - left - wide))
+    y = round(top + random.random() * (bottom - top - high))
+    begin_x, begin_y = max(left, x), max(top, y)
+    end_x, end_y = min(right, x + wide), min(bottom, y + high)
+    # The part that is seen alone is resized.
+    seen = np.array([begin_x - x, begin_y - y, end_x - x, end_y - y])
+    source = seen * np.tile([width / wide, height / high], 2)
+    image = Image.fromarray(np.ascontiguousarray(pixels)).resize(
+        (end_x - begin_x, end_y - begin_y),
+        Image.Resampling.BILINEAR,
+        tuple(np.clip(source, 0, [width, height, width, height]).tolist()),
+        reducing_gap=2.0,
+    )
+    canvas[begin_y:end_y, begin_x:end_x] = np.asarray(image)
+    whole = boxes * [wide, high, wide, high] + [x, y, x, y]
+    clipped = np.clip(whole, [begin_x, begin_y] * 2, [end_x, end_y] * 2)
+    sides = (clipped[:, 2:] - clipped[:, :2]).min(axis=-1, initial=np.inf)
+    good = (areas(clipped) >= _LEAST_SEEN * areas(whole)) & (sides >= _LEAST_SIDE)
+    return clipped[good], more[good]

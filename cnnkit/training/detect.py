@@ -1,0 +1,373 @@
+"""Trains a detector: pictures with boxes in, a run folder with a `.keras` file out.
+
+Scenes are put together from several pictures; a network that was trained before sees them, and the
+blocks on top of it learn where things are and what they are.
+"""
+
+import hashlib
+import json
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from cnnkit import __version__
+from cnnkit.data.boxes import BoxedData, check_boxed, read_boxed, without_unreadable
+from cnnkit.errors import DataError, DivergenceError
+from cnnkit.images import Picture, read_pixels, write_bytes, write_image
+from cnnkit.losses.detection import AlignedDetectionLoss
+from cnnkit.metrics.detection import CocoScores, FoundBoxes
+from cnnkit.models.detector import grid_points, with_scores
+from cnnkit.options import DetectTrainOptions
+from cnnkit.plots import (
+    draw_detections,
+    draw_tiles,
+    encode_figure,
+    plot_precision_recall,
+    plot_training,
+)
+from cnnkit.training._batches import reading
+from cnnkit.training._classify_fit import Clock, Guard, build_optimizer, build_schedule, seconds_of
+from cnnkit.training._detect_batches import SceneBatches, encode_objects
+from cnnkit.training._detect_fit import DetectRecord, Judge, best_epoch
+from cnnkit.training._detectors import build_trainable
+from cnnkit.training._run_folder import open_run, read_run, write_model
+from cnnkit.training._runs import (
+    BEST_WEIGHTS,
+    STATE,
+    Backup,
+    finished_epochs,
+    read_results,
+    restore,
+)
+from cnnkit.weights.keras_file import CLASSES_FILE, MODEL_FILE, SETTINGS_FILE
+
+# Scenes that the statistics of the activations are taken from, objects of a scene at most, and
+# pictures on the sheet of samples.
+_SAMPLE, _MOST_OBJECTS, _SHOWN = 128, 60, 12
+_SHOWN_SCORE = 0.25
+
+
+@dataclass(frozen=True)
+class DetectorTraining:
+    """What a training gave.
+
+    Attributes:
+        model: the `.keras` file, with the weights of the best epoch.
+        classes: names of the classes.
+        counts: pictures for training, validation and test.
+        epochs: passes over the data that were made, in all runs together.
+        best: the epoch whose weights were kept, from 1.
+        seconds: that the epochs took.
+        weights: number of weights that were trained, and of all.
+        scores: "val" and, where there is a test split, "test" -> "ap", "ap50" and "ap75" in [0, 1],
+            of pictures in a square of the size that was trained with.
+        reason: why the training ended: "epochs", "patience" or "time budget".
+    """
+
+    model: Path
+    classes: tuple[str, ...]
+    counts: tuple[int, int, int]
+    epochs: int
+    best: int
+    seconds: float
+    weights: tuple[int, int]
+    scores: Mapping[str, Mapping[str, float]]
+    reason: str
+
+
+def train_detector(
+    data: str | Path,
+    output: str | Path,
+    options: DetectTrainOptions | None = None,
+    *,
+    known_classes: tuple[str, ...] = (),
+    resume: bool = False,
+    skip_bad: bool = False,
+    on_note: Callable[[str], None] | None = None,
+    on_progress: Callable[[str, int, int], None] | None = None,
+    on_epoch: Callable[[int, dict], None] | None = None,
+) -> DetectorTraining:
+    """Trains a detector, or goes on with a training that was stopped.
+
+    Args:
+        data: pictures with boxes in the form of YOLO, Pascal VOC or COCO; see `data.read_boxed`.
+        output: run folder: `model.keras` (the best epoch), `args.yaml`, `results.csv`,
+            `curves.png`, `precision-recall.png`, `samples.png`, `report.json`, `classes.txt`,
+            weights of the best and the last epoch, TensorBoard's logs, and the state to go on from.
+        options: see `DetectTrainOptions`. What is said there of epochs, patience and time budget
+            may change when a run is taken up again.
+        known_classes: names of the classes of the model that the training begins with.
+        resume: go on with the run in `output`.
+        skip_bad: leave out pictures that cannot be read, and boxes that make no sense.
+        on_note: takes a line that the user should know.
+        on_progress: called with what is being done, the number of pictures done, and of all.
+        on_epoch: called with the epoch's index and its row of `results.csv`.
+
+    Returns:
+        What came out. After Ctrl-C the best so far is written and `KeyboardInterrupt` raised.
+
+    Raises:
+        DataError: no pictures or classes, or files or boxes that are bad.
+        UsageError: `output` holds another run, or the model is no detector.
+        WeightsError: the model's file cannot be loaded.
+        DivergenceError: the loss is no finite number; the best so far is kept.
+    """
+    options = options or DetectTrainOptions()
+    note = on_note or (lambda text: None)
+    progress = on_progress or (lambda what, done, total: None)
+    folder = Path(output)
+    boxed = read_boxed(data, val_share=options.val_share, seed=options.seed)
+    open_run(folder, data, options, _data_hash(boxed), resume)
+    report = check_boxed(boxed, on_progress=lambda done, total: progress("check", done, total))
+    for line in report.lines():
+        note(line)
+    if not skip_bad:
+        for found, what in ((report.unreadable, "cannot be used"), (boxed.problems, "is bad")):
+            if found:
+                more = f" and {len(found) - 1} more" if len(found) > 1 else ""
+                raise DataError(
+                    f"{found[0][0]} {what} ({found[0][1]}){more}; mend it, or use --skip-bad"
+                )
+    boxed = without_unreadable(boxed, report)
+    if not boxed.train.objects:
+        raise DataError(f"{data} has no object to train on")
+    keras.utils.set_random_seed(options.seed)
+    run = _Run(boxed, folder, options, known_classes, note)
+    interrupted = broken = None
+    try:
+        reason = run.fit(on_epoch)
+    except KeyboardInterrupt as error:
+        interrupted, reason = error, "Ctrl-C"
+        if not (folder / BEST_WEIGHTS).exists():
+            raise
+    except DivergenceError as error:
+        broken, reason = error, "divergence"
+        if not (folder / BEST_WEIGHTS).exists():
+            raise
+    result = run.finish(reason)
+    if interrupted is not None:
+        note(f"stopped; the best so far is in {result.model}; go on with --resume")
+        raise interrupted
+    if broken is not None:
+        raise DivergenceError(f"{broken}; the best before that is in {result.model}") from None
+    return result
+
+
+def read_run_options(folder: str | Path) -> tuple[str, DetectTrainOptions]:
+    """The data and the settings that a run was started with.
+
+    Raises:
+        DataError: the folder holds no run of a detector.
+    """
+    values = read_run(folder)
+    try:
+        return values["data"], DetectTrainOptions(**values["options"])
+    except TypeError:
+        raise DataError(f"{folder} holds no run of a detector; give another -o") from None
+
+
+def _data_hash(data: BoxedData) -> str:
+    digest = hashlib.sha256("\n".join(data.classes).encode("utf-8", "surrogateescape"))
+    for pictures in data.splits.values():
+        for row, path in enumerate(pictures.paths):
+            # Names below the folder: the data may be moved.
+            name = "/".join(Path(path).parts[-2:])
+            digest.update(name.encode("utf-8", "surrogateescape"))
+            digest.update(pictures.class_ids[row].tobytes())
+            digest.update(pictures.boxes_xyxy_normalized[row].round(6).tobytes())
+    return digest.hexdigest()
+
+
+class _Run:
+    """One training: what is built, fed, fitted and written."""
+
+    def __init__(
+        self,
+        data: BoxedData,
+        folder: Path,
+        options: DetectTrainOptions,
+        known_classes: tuple[str, ...],
+        note: Callable[[str], None],
+    ):
+        self._data, self._folder, self._options, self._note = data, folder, options, note
+        self._detector = build_trainable(options.model, data.classes, known_classes, options.freeze)
+        self._model = self._detector.model
+        if not self._detector.is_scaled:
+            self._set_scales()
+        self._scored = with_scores(self._model)
+        self.weights = (
+            sum(math.prod(one.shape) for one in self._model.trainable_variables),
+            self._model.count_params(),
+        )
+        trained, total = self.weights
+        state = "frozen" if options.freeze else f"at {options.pretrained_rate:g} of the rate"
+        note(f"{options.model}: {trained:,} of {total:,} weights train; the network below {state}")
+        self._judges, self._truth = {}, {}
+        for split in ("val", "test"):
+            pictures = getattr(data, split)
+            if pictures is not None and len(pictures):
+                judge = Judge(self._scored, pictures, options, len(data.classes))
+                self._judges[split] = judge
+                self._truth[split] = judge.truth(self._sizes(split))
+
+    def _set_scales(self) -> None:
+        batches = self._batches(0)
+        count = min(len(batches), math.ceil(_SAMPLE / self._options.batch_size))
+        with reading(batches):
+            self._detector.set_scales(np.concatenate([batches[i][0] for i in range(count)]))
+
+    def _sizes(self, split: str) -> dict[str, tuple[int, int]]:
+        """Heights and widths of the upright pictures of a split."""
+        paths = getattr(self._data, split).paths
+        return {path: read_pixels(path).shape[:2] for path in paths}
+
+    def _batches(self, epoch: int) -> SceneBatches:
+        return SceneBatches(self._data.train, self._options, encode_objects(_MOST_OBJECTS), epoch)
+
+    def _validate(self) -> CocoScores | None:
+        if "val" not in self._judges:
+            return None
+        judge = self._judges["val"]
+        return judge.scores(self._truth["val"], judge.find())
+
+    def fit(self, on_epoch: Callable[[int, dict], None] | None) -> str:
+        """Trains to the end, from where the run stands; the reason why it ended."""
+        options, folder, model = self._options, self._folder, self._model
+        begin = finished_epochs(folder / STATE)
+        batches = self._batches(begin)
+        steps = options.epochs * len(batches)
+        schedule = build_schedule(options, steps)
+        is_timed = options.time_budget is not None
+        rate = options.peak_learning_rate if is_timed else schedule
+        slow = [one for layer in self._detector.backbone for one in layer.variables]
+        model.compile(
+            optimizer=build_optimizer(options, rate, model.trainable_variables, slow),
+            loss=AlignedDetectionLoss(grid_points(options.side, options.side)),
+            jit_compile=keras.backend.backend() == "jax",
+        )
+        restore(folder / STATE, model)
+        guard = Guard()
+        rows = read_results(folder)[:begin]
+        callbacks: list[keras.callbacks.Callback] = [guard]
+        clock = None
+        if is_timed:
+            clock = Clock(schedule, steps, options.time_budget, seconds_of(rows))
+            callbacks.append(clock)
+        record = DetectRecord(folder, self._validate, guard, options, begin, on_epoch)
+        callbacks += [
+            record,
+            Backup(folder / STATE, lambda: guard.broken is not None),
+            keras.callbacks.TensorBoard(folder / "tensorboard", write_graph=False),
+        ]
+        is_over = is_timed and rows and seconds_of(rows) >= options.time_budget
+        if begin < options.epochs and not is_over:
+            with reading(batches):
+                model.fit(
+                    batches,
+                    epochs=options.epochs,
+                    initial_epoch=begin,
+                    shuffle=False,
+                    callbacks=callbacks,
+                    verbose=0,
+                )
+        if guard.broken is not None:
+            epoch, batch = guard.broken
+            raise DivergenceError(
+                f"the loss is no finite number in epoch {epoch + 1}, step {batch + 1}; give a "
+                f"--learning-rate below {options.peak_learning_rate:g}"
+            )
+        if is_over or (clock is not None and clock.is_over):
+            return "time budget"
+        return "epochs" if len(record.rows) >= options.epochs else "patience"
+
+    def finish(self, reason: str) -> DetectorTraining:
+        """Writes the model with the best weights, and what there is to say about it."""
+        folder, data = self._folder, self._data
+        rows = read_results(folder)
+        self._model.load_weights(folder / BEST_WEIGHTS)
+        names = "".join(f"{name}\n" for name in data.classes).encode("utf-8", "surrogateescape")
+        settings = {"kind": "detector", "size": self._options.side, "cnnkit": __version__}
+        write_model(
+            self._scored,
+            folder / MODEL_FILE,
+            {CLASSES_FILE: names, SETTINGS_FILE: json.dumps(settings).encode()},
+        )
+        write_bytes(folder / CLASSES_FILE, names)
+        scores = {}
+        for split, judge in self._judges.items():
+            found = judge.find()
+            measured = judge.scores(self._truth[split], found, is_full=True)
+            scores[split] = {
+                name: float(np.nan_to_num(getattr(measured, name)))
+                for name in ("ap", "ap50", "ap75")
+            }
+            end = "" if split == "val" else "-test"
+            figure = plot_precision_recall(
+                measured.precision50,
+                measured.class_ap50,
+                data.classes,
+                title=f"AP50 {measured.ap50:.1%}, AP {measured.ap:.1%} of {split}",
+            )
+            write_bytes(folder / f"precision-recall{end}.png", encode_figure(figure))
+            self._write_samples(folder / f"samples{end}.png", split, found)
+        curves = {
+            name: [row[name] for row in rows]
+            for name in rows[0]
+            if name not in ("epoch", "seconds")
+        }
+        figure = plot_training([row["epoch"] + 1 for row in rows], curves)
+        write_bytes(folder / "curves.png", encode_figure(figure))
+        result = DetectorTraining(
+            model=folder / MODEL_FILE,
+            classes=data.classes,
+            counts=(len(data.train), len(data.val), len(data.test or ())),
+            epochs=len(rows),
+            best=best_epoch(rows) + 1,
+            seconds=seconds_of(rows),
+            weights=self.weights,
+            scores=scores,
+            reason=reason,
+        )
+        report = {**asdict(result), "model": MODEL_FILE, "options": asdict(self._options)}
+        write_bytes(folder / "report.json", json.dumps(report, indent=1).encode())
+        return result
+
+    def _write_samples(self, path: Path, split: str, found: list[FoundBoxes]) -> None:
+        """A sheet of pictures as the detector sees them, evenly spread."""
+        pictures = getattr(self._data, split)
+        batches = SceneBatches(
+            pictures,
+            self._options,
+            lambda boxes, more: np.zeros(0, np.float32),
+            random_changes=False,
+        )
+        rows = np.unique(np.linspace(0, len(pictures) - 1, _SHOWN).round().astype(int))
+        tiles = []
+        for row in rows:
+            batch, place = divmod(int(row), self._options.batch_size)
+            pixels = (batches[batch][0][place] * 255 + 0.5).astype(np.uint8)
+            one = found[row]
+            good = one.scores >= _SHOWN_SCORE
+            tiles.append(
+                draw_detections(
+                    pixels,
+                    one.boxes_xyxy[good],
+                    [self._data.classes[index] for index in one.class_ids[good]],
+                    one.scores[good],
+                    one.class_ids[good],
+                )
+            )
+        captions = [Path(pictures.paths[row]).name[:28] for row in rows]
+        sheet = draw_tiles(
+            tiles,
+            captions,
+            title=f"{len(rows)} of {len(pictures)} pictures",
+            subtitle=f"boxes of a score of {_SHOWN_SCORE} and more",
+            side=256,
+            smooth=True,
+        )
+        write_image(path, Picture(sheet.astype(np.float32) / 255.0))
