@@ -9,6 +9,7 @@ import operator
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
+from typing import ClassVar
 
 from cnnkit.errors import UsageError
 
@@ -36,6 +37,12 @@ PRETRAINED = ("compact", "vgg16", "vgg19")
 LEARNING_RATE_SCHEDULES = ("cosine", "constant", "exponential")
 TRAINING_OPTIMIZERS = ("adamw", "adam", "sgd", "rmsprop")
 
+# Networks that label every pixel, and how coarsely they look: `cnnkit train segment` builds them.
+FCN_BACKBONES = ("compact", "vgg16")
+FCN_VARIANTS = ("32s", "16s", "8s")
+SEGMENTERS = ("voc21",)
+DEFAULT_SEGMENTER = "voc21"
+
 # Networks whose classes can be told and explained, and the one that is meant where none is named. A
 # further one is an entry in the table of weights whose file is a .keras model.
 CLASSIFIERS = ("caltech101", "vgg16", "vgg19")
@@ -48,8 +55,9 @@ TRAINABLE_DETECTORS = ("compact",)
 # have only detail left to add, so they get fewer.
 QUALITY_STEPS = {"standard": (100, 70, 35, 20), "fine": (500, 350, 220, 140)}
 SMALLEST_SCALE = 128
-# The same from a draft.
-QUALITY_STEPS_FROM_DRAFT = {"standard": (60, 40, 26, 15), "fine": (300, 200, 130, 80)}
+# The same from a draft, which has the large shapes already: "standard" begins at twice the size.
+QUALITY_STEPS_FROM_DRAFT = {"standard": (40, 28, 16, 10), "fine": (300, 200, 130, 80)}
+SMALLEST_SCALE_FROM_DRAFT = {"standard": 256, "fine": SMALLEST_SCALE}
 
 DEFAULT_STYLE_LAYERS = {f"block{block}_conv1": 1.0 for block in range(1, 6)}
 DEFAULT_CONTENT_LAYER = "block4_conv2"
@@ -90,7 +98,7 @@ class StylizeOptions:
             style picture first gets the content's colours; "chroma": the content's hue and
             saturation replace the result's.
         backbone: "auto", "compact", "vgg16", "vgg19" or a `.keras` file.
-        smallest_scale: long side of the coarsest scale, in pixels.
+        smallest_scale: long side of the coarsest scale, in pixels; None for the quality's own.
         scale_factor: size of a scale relative to the one before.
         scale_steps: steps of each scale, coarsest first, instead of the quality's own.
         margin: pixels that the picture is mirrored over its edges while it is painted. At the edge
@@ -120,7 +128,7 @@ class StylizeOptions:
     pooling: str = "average"
     preserve_color: str = "none"
     backbone: str = "auto"
-    smallest_scale: int = SMALLEST_SCALE
+    smallest_scale: int | None = None
     scale_factor: float = 2.0
     scale_steps: tuple[int, ...] | None = None
     margin: int = 16
@@ -166,7 +174,7 @@ class StylizeOptions:
         shares = self.style_layers.values()
         if not (all(math.isfinite(s) and s >= 0.0 for s in shares) and sum(shares) > 0.0):
             raise UsageError("style-layers needs a layer of positive weight, and none below 0")
-        if not _is_count(self.smallest_scale):
+        if self.smallest_scale is not None and not _is_count(self.smallest_scale):
             raise UsageError(
                 f"smallest-scale must be a number of pixels, not {self.smallest_scale!r}"
             )
@@ -180,6 +188,12 @@ class StylizeOptions:
             if not _is_count(value, least=0):
                 raise UsageError(f"{name} must be a whole number from 0, not {value!r}")
         self._check_applies()
+
+    @property
+    def coarsest_scale(self) -> int:
+        """Long side of the coarsest scale, in pixels."""
+        own = SMALLEST_SCALE_FROM_DRAFT if self.init == "fast" else {}
+        return self.smallest_scale or own.get(self.quality, SMALLEST_SCALE)
 
     @property
     def steps_by_scale(self) -> tuple[int, ...]:
@@ -712,6 +726,165 @@ class DetectTrainOptions:
     def peak_learning_rate(self) -> float:
         """The learning rate at its highest."""
         return self.learning_rate
+
+
+@dataclass(frozen=True)
+class SegmentTrainOptions:
+    """Settings of `cnnkit train segment`.
+
+    Attributes:
+        backbone: one of `FCN_BACKBONES`.
+        variant: one of `FCN_VARIANTS`: scores 32, 16 or 8 pixels apart.
+        staged: begin with 32s, and start 16s from it and 8s from that.
+        transfer: what is trained: "head", all but the backbone, or "last:N", the backbone's last N
+            layers too, or "all".
+        views: of "head" on the compact backbone: crops of each picture that the backbone sees once,
+            and is not asked about again; 0 for fresh crops in every epoch.
+        crop: side of the squares that are cut out of pictures, in pixels; a multiple of 32.
+        least_scale: smallest size of a picture in a crop, of its own.
+        most_scale: largest.
+        mirror: share of the crops that is mirrored.
+        color: most change of brightness, contrast, saturation and channels, as a part.
+        epochs: passes over the training data, in all stages together.
+        batch_size: crops in a step.
+        optimizer: one of `TRAINING_OPTIMIZERS`.
+        learning_rate: at its highest, in each stage.
+        pretrained_rate: of it, for the layers of the backbone.
+        schedule: one of `LEARNING_RATE_SCHEDULES`, over each stage.
+        warmup: share of each stage in which the learning rate grows from 0.
+        weight_decay: decoupled, a step of the learning rate times this.
+        dropout: share of the deepest maps left out; of vgg16 0.5 is the paper's.
+        dice: weight of the dice loss beside the cross-entropy.
+        class_weights: let rare classes count more, by one over the root of their share of pixels.
+        clip_norm: longest gradient of a step; 0 for any.
+        patience: epochs of the last stage without a better score after which to stop; 0 for never.
+        time_budget: seconds after which to stop; the learning rate then falls in time.
+        mixed_precision: compute in 16 bits: "auto" on GPUs, "on" or "off".
+        val_share: of the pairs, kept for validation where the data has no such part.
+        val_size: pictures to validate with are seen at this long side at most.
+        seed: of everything random.
+    """
+
+    backbone: str = "compact"
+    variant: str = "8s"
+    staged: bool = True
+    transfer: str = "head"
+    views: int = 0
+    crop: int = 224
+    least_scale: float = 0.5
+    most_scale: float = 1.5
+    mirror: float = 0.5
+    color: float = 0.3
+    epochs: int = 20
+    batch_size: int = 16
+    optimizer: str = "adamw"
+    learning_rate: float | None = None
+    pretrained_rate: float = 0.01
+    schedule: str = "cosine"
+    warmup: float = 0.05
+    weight_decay: float = 0.01
+    dropout: float | None = None
+    dice: float = 0.0
+    class_weights: bool = False
+    clip_norm: float = 5.0
+    patience: int = 0
+    time_budget: float | None = None
+    mixed_precision: str = "auto"
+    val_share: float = 0.15
+    val_size: int = 512
+    seed: int = 0
+    # What optimizers of other trainings may have.
+    ema: ClassVar[float] = 0.0
+
+    def __post_init__(self):
+        for name, allowed in (
+            ("backbone", FCN_BACKBONES),
+            ("variant", FCN_VARIANTS),
+            ("optimizer", TRAINING_OPTIMIZERS),
+            ("schedule", LEARNING_RATE_SCHEDULES),
+            ("mixed_precision", ("auto", "on", "off")),
+        ):
+            if getattr(self, name) not in allowed:
+                words = ", ".join(allowed)
+                raise UsageError(
+                    f"{name.replace('_', '-')} must be one of {words}, not {getattr(self, name)!r}"
+                )
+        if not re.fullmatch(r"head|all|last:[1-9]\d*", self.transfer):
+            raise UsageError(f"transfer must be head, last:N or all, not {self.transfer}")
+        for name, least in (
+            *(("crop", 32), ("epochs", 1), ("batch_size", 1), ("patience", 0), ("val_size", 32)),
+            *(("views", 0), ("seed", 0)),
+        ):
+            value = getattr(self, name)
+            if not _is_count(value, least):
+                raise UsageError(
+                    f"{name.replace('_', '-')} must be a whole number from {least}, not {value!r}"
+                )
+        if self.views and (self.transfer != "head" or self.backbone != "compact"):
+            raise UsageError(
+                "views are kept of a compact backbone that does not change; leave them out, or use "
+                "--backbone compact --transfer head"
+            )
+        if self.crop % 32:
+            raise UsageError(f"crop must be a multiple of 32, not {self.crop}")
+        if self.epochs < len(self.stages):
+            raise UsageError(
+                f"epochs must be {len(self.stages)} at least, one for each stage, not "
+                f"{self.epochs}; give more, or --no-staged"
+            )
+        low, high = self.least_scale, self.most_scale
+        if not 0.05 <= low <= high <= 20.0:
+            raise UsageError(f"scale must be LOW,HIGH from 0.05 to 20, not {low:g},{high:g}")
+        for name in ("learning_rate", "time_budget"):
+            value = getattr(self, name)
+            if value is not None and not (math.isfinite(value) and value > 0):
+                raise UsageError(f"{name.replace('_', '-')} must be more than 0, not {value}")
+        for name, most in (
+            *(("mirror", 1.0), ("color", 1.0), ("dropout", 0.95), ("warmup", 0.9), ("dice", 100.0)),
+            *(("pretrained_rate", 1.0), ("weight_decay", 10.0), ("clip_norm", 1e6)),
+        ):
+            value = getattr(self, name)
+            if value is not None and not (math.isfinite(value) and 0.0 <= value <= most):
+                raise UsageError(
+                    f"{name.replace('_', '-')} must be between 0 and {most:g}, not {value}"
+                )
+        if not 0.0 < self.val_share < 1.0:
+            raise UsageError(f"val-share must be between 0 and 1, not {self.val_share}")
+
+    @property
+    def stages(self) -> tuple[str, ...]:
+        """The networks that are trained one after the other.
+
+        >>> SegmentTrainOptions(variant="16s").stages
+        ('32s', '16s')
+        """
+        if not self.staged:
+            return (self.variant,)
+        return FCN_VARIANTS[: FCN_VARIANTS.index(self.variant) + 1]
+
+    @property
+    def stage_ends(self) -> tuple[int, ...]:
+        """The epoch that each stage ends before: the last one has half of all or more.
+
+        >>> SegmentTrainOptions(epochs=20).stage_ends
+        (5, 10, 20)
+        """
+        before = len(self.stages) - 1
+        each = max(1, self.epochs // (2 * before)) if before else 0
+        return (*(each * stage for stage in range(1, before + 1)), self.epochs)
+
+    @property
+    def peak_learning_rate(self) -> float:
+        """The learning rate at its highest."""
+        default = 1e-3 if self.backbone == "compact" else 1e-4
+        return self.learning_rate or default * (50 if self.optimizer == "sgd" else 1)
+
+    @property
+    def head_dropout(self) -> float:
+        """Share of the deepest maps that is left out in training."""
+        if self.dropout is not None:
+            return self.dropout
+        return 0.1 if self.backbone == "compact" else 0.5
 
 
 @dataclass(frozen=True)

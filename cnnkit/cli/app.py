@@ -19,6 +19,7 @@ from cnnkit.cli import (
     train,
     train_classify,
     train_detect,
+    train_segment,
     verify,
     visualize,
     visualize_units,
@@ -71,6 +72,7 @@ app.command("samples")(samples.samples)
 app.add_typer(weights.app, name="weights")
 train.app.command("classify")(train_classify.classify)
 train.app.command("detect")(train_detect.detect)
+train.app.command("segment")(train_segment.segment)
 app.add_typer(train.app, name="train")
 app.add_typer(evaluate.app, name="evaluate")
 app.command("export")(export.export)

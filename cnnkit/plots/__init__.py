@@ -12,6 +12,14 @@ from cnnkit.plots.classification import draw_mistakes, plot_calibration, plot_co
 from cnnkit.plots.detection import class_color, draw_detections, plot_precision_recall
 from cnnkit.plots.filtering import plot_filtering
 from cnnkit.plots.pictures import draw_labels, draw_sheet
+from cnnkit.plots.segmentation import (
+    add_legend,
+    class_palette,
+    color_segments,
+    draw_segments,
+    outline_segments,
+    overlay_segments,
+)
 from cnnkit.plots.training import plot_training
 from cnnkit.plots.units import draw_units
 from cnnkit.plots.units_page import units_page
@@ -20,17 +28,23 @@ from cnnkit.plots.views import color_map, kernel_picture, plot_class_map, plot_u
 
 __all__ = [
     "FacePanel",
+    "add_legend",
     "class_color",
+    "class_palette",
     "color_map",
+    "color_segments",
     "draw_augmented",
     "draw_detections",
     "draw_labels",
     "draw_mistakes",
+    "draw_segments",
     "draw_sheet",
     "draw_tiles",
     "draw_units",
     "encode_figure",
     "kernel_picture",
+    "outline_segments",
+    "overlay_segments",
     "plot_architecture",
     "plot_calibration",
     "plot_class_map",

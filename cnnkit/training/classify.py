@@ -9,7 +9,6 @@ import hashlib
 import json
 import math
 import shutil
-import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -61,6 +60,7 @@ from cnnkit.training._classify_fit import (
     seconds_of,
 )
 from cnnkit.training._distribution import CommonStop, Team
+from cnnkit.training._run_folder import write_model
 from cnnkit.training._runs import (
     BEST_WEIGHTS,
     STATE,
@@ -669,7 +669,7 @@ class _Run:
         # All models here end in a dense layer with a softmax.
         last = self._network.model.layers[-1]
         last.set_weights([value / result.temperature for value in last.get_weights()])
-        _write_model(
+        write_model(
             self._network.model,
             result.model,
             {CLASSES_FILE: names, SETTINGS_FILE: json.dumps(settings).encode()},
@@ -754,25 +754,3 @@ def _channel_statistics(sample: np.ndarray) -> tuple[list[float], list[float]]:
         raise DataError("the training data has values that are no numbers; check it for NaN")
     deviation = np.maximum(flat.std(axis=0), 1e-6)
     return flat.mean(axis=0).tolist(), deviation.tolist()
-
-
-def _write_model(model: keras.Model, path: Path, files: Mapping[str, bytes]) -> None:
-    """A `.keras` file, which is a ZIP archive, with more files in it; all or nothing.
-
-    It is compressed, which Keras leaves out: weights that come from 16 bits shrink to two thirds.
-    """
-    plain = path.with_name(f"plain-{path.name}")
-    temporary = path.with_name(f"new-{path.name}")
-    # Of the same layers, but without the optimizer, which is ours and of no use here.
-    keras.Model(model.inputs[0], model.outputs[0], name=model.name).save(plain)
-    with (
-        zipfile.ZipFile(plain) as saved,
-        zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive,
-    ):
-        for entry in saved.infolist():
-            with saved.open(entry) as source, archive.open(entry.filename, "w") as target:
-                shutil.copyfileobj(source, target)
-        for name, content in files.items():
-            archive.writestr(name, content)
-    plain.unlink()
-    temporary.replace(path)

@@ -1,0 +1,114 @@
+"""The recipe of the shipped segmenter: an FCN-8s for the 21 classes of Pascal VOC.
+
+    python benchmarks/train_segmenter.py --data DIR [-- --time-budget 3600 ...]
+
+DIR holds `images/` (caltech101, imagenet, bsds) and `labels/voc21/`, masks of all of them that a
+larger network made, with `labels/voc21_stats.csv.gz`, which says how sure it was; and `coco/` and
+`pennfudan/` with true masks. What the report of `segment_quality.py` is about is not trained on:
+Caltech's test pictures, BSDS' val, every eighth picture of ImageNet, and PennPed. What comes after
+"--" goes to `cnnkit train segment`.
+"""
+
+import argparse
+import csv
+import gzip
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from _measure import cnnkit
+from PIL import Image
+
+from cnnkit.data.masks import VOC_CLASSES
+
+# Masks that the larger network was less sure of are left out.
+LEAST_SURE = 0.85
+# How often a picture of a folder is in an epoch: scenes are rarer here than single things.
+TIMES = {"caltech101": 1, "imagenet": 2, "bsds": 2, "coco": 4, "pennfudan": 4}
+# Of the pictures to train on, every such one is for validation.
+VALIDATED = 40
+
+# COCO's numbers of VOC's classes; trucks are neither car nor background.
+COCO_TO_VOC = {
+    **{1: 15, 2: 2, 3: 7, 4: 14, 5: 1, 6: 6, 7: 19, 8: 255, 9: 4, 16: 3, 17: 8, 18: 12},
+    **{19: 13, 20: 17, 21: 10, 44: 5, 62: 9, 63: 18, 64: 16, 67: 11, 72: 20, 0: 255},
+}
+
+
+def held_out(data: Path) -> set[str]:
+    """Pictures below DIR that are not trained on."""
+    images = data / "images"
+    names = [f"images/caltech101/{name}" for name in (images / "caltech101/test.txt").open()]
+    names += [f"images/bsds/{name}" for name in (images / "bsds/val.txt").open()]
+    names = [name.strip() for name in names]
+    imagenet = sorted(path.name for path in (images / "imagenet").glob("*.jpg"))
+    return {*names, *(f"images/imagenet/{name}" for name in imagenet[::8])}
+
+
+def sure_pairs(data: Path, least: float = LEAST_SURE) -> Iterator[tuple[str, Path, Path]]:
+    """Name, picture and mask of all that the larger network was sure of."""
+    with gzip.open(data / "labels/voc21_stats.csv.gz", "rt") as file:
+        for row in csv.DictReader(file):
+            name = row["image"]
+            mask = (data / "labels/voc21" / name.removeprefix("images/")).with_suffix(".png")
+            if float(row["mean_max_softmax"]) >= least and mask.is_file():
+                yield name, data / name, mask
+
+
+def true_pairs(data: Path, folder: Path) -> Iterator[tuple[str, Path, Path]]:
+    """The same of pictures with true masks, which are written in VOC's classes."""
+    folder.mkdir(parents=True, exist_ok=True)
+    table = np.zeros(256, np.uint8)
+    for number, index in COCO_TO_VOC.items():
+        table[number] = index
+    people = np.where(np.arange(256) > 0, VOC_CLASSES.index("person"), 0).astype(np.uint8)
+    sources = (
+        ("coco", data / "coco/coco128/images", data / "coco/coco128/semantic", "*", table),
+        ("pennfudan", data / "pennfudan/images", data / "pennfudan/masks", "FudanPed*", people),
+    )
+    for name, pictures, masks, pattern, values in sources:
+        for mask in sorted(masks.glob(f"{pattern}.png")):
+            path = folder / f"{name}-{mask.name}"
+            Image.fromarray(values[np.asarray(Image.open(mask))]).save(path)
+            stem = mask.stem.removesuffix("_mask")
+            yield f"{name}/{stem}", pictures / f"{stem}.jpg", path
+
+
+def write_pairs(data: Path, folder: Path) -> None:
+    """Links to all pairs, as `cnnkit train segment` takes them."""
+    kept_out = held_out(data)
+    pairs = [pair for pair in sure_pairs(data) if pair[0] not in kept_out]
+    pairs += true_pairs(data, folder / "masks")
+    for part in ("train", "val"):
+        for kind in ("images", "labels"):
+            (folder / part / kind).mkdir(parents=True, exist_ok=True)
+    for index, (name, picture, mask) in enumerate(pairs):
+        parts = name.removeprefix("images/").split("/")
+        stem = "-".join([*parts[:-1], Path(parts[-1]).stem])
+        part = "val" if index % VALIDATED == 0 else "train"
+        for time in range(TIMES[parts[0]] if part == "train" else 1):
+            for kind, path in (("images", picture), ("labels", mask)):
+                link = folder / part / kind / f"{stem}-{time}{path.suffix}"
+                link.unlink(missing_ok=True)
+                link.symlink_to(path.resolve())
+    names = "".join(f"{name}\n" for name in VOC_CLASSES)
+    (folder / "classes.txt").write_text(names)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", type=Path, required=True, help="folder of the data")
+    parser.add_argument("--output", type=Path, default=Path("runs/segment"))
+    parser.add_argument("options", nargs="*", help="for cnnkit train segment")
+    arguments = parser.parse_args()
+    pairs = arguments.output.with_name(f"{arguments.output.name}-data")
+    write_pairs(arguments.data, pairs)
+    command = cnnkit("train", "segment", str(pairs), "-o", str(arguments.output))
+    recipe = ["--epochs", "20", "--views", "3", "--scale", "0.5,1.6", "--dice", "0.5"]
+    recipe += ["--mixed-precision", "on", "--val-size", "384", "--time-budget", "1320"]
+    subprocess.run([*command, *recipe, *arguments.options], check=True)
+
+
+if __name__ == "__main__":
+    main()

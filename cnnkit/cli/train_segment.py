@@ -1,0 +1,321 @@
+"""``cnnkit train segment``: from pictures and masks to a network that labels every pixel."""
+
+from dataclasses import asdict, fields, replace
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from cnnkit.cli._options import OUTPUT_PANEL, RUN_PANEL, Device, Json, Quiet, Seed, Threads, Verbose
+from cnnkit.console import Console
+from cnnkit.errors import UsageError
+from cnnkit.options import (
+    FCN_BACKBONES,
+    FCN_VARIANTS,
+    LEARNING_RATE_SCHEDULES,
+    TRAINING_OPTIMIZERS,
+    SegmentTrainOptions,
+)
+
+_DEFAULTS = SegmentTrainOptions()
+_DATA_PANEL = "Data"
+_MODEL_PANEL = "Model"
+_FIT_PANEL = "Fit"
+_CROP_PANEL = "Crops"
+
+
+def _fit(**settings: Any) -> Any:
+    return typer.Option(rich_help_panel=_FIT_PANEL, **settings)
+
+
+def _model(**settings: Any) -> Any:
+    return typer.Option(rich_help_panel=_MODEL_PANEL, **settings)
+
+
+def _crop(**settings: Any) -> Any:
+    return typer.Option(rich_help_panel=_CROP_PANEL, **settings)
+
+
+def segment(
+    context: typer.Context,
+    data: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="DATA",
+            help="A folder with images/ and labels/, or train/ and val/ of those, and classes.txt; "
+            "or a folder like that of Pascal VOC.",
+        ),
+    ] = None,
+    output: Annotated[
+        Path, typer.Option("-o", "--output", help="Run folder.", rich_help_panel=OUTPUT_PANEL)
+    ] = Path("runs/segment"),
+    backbone: Annotated[
+        str, _model(metavar="|".join(FCN_BACKBONES), help="Network below the scores.")
+    ] = _DEFAULTS.backbone,
+    variant: Annotated[
+        str,
+        _model(metavar="|".join(FCN_VARIANTS), help="Pixels between scores: fewer are finer."),
+    ] = _DEFAULTS.variant,
+    staged: Annotated[
+        bool,
+        _model(help="Begin with 32s, and start 16s from it and 8s from that."),
+    ] = _DEFAULTS.staged,
+    transfer: Annotated[
+        str,
+        _model(
+            metavar="head|last:N|all",
+            help="What is trained: all but the backbone, its last N layers too, or everything.",
+        ),
+    ] = _DEFAULTS.transfer,
+    dropout: Annotated[
+        float | None,
+        _model(help="Share of the deepest maps left out.", show_default="0.1, 0.5 for vgg16"),
+    ] = _DEFAULTS.dropout,
+    resume: Annotated[
+        bool,
+        typer.Option(
+            "--resume",
+            help="Go on with the run in -o, with its settings.",
+            rich_help_panel=RUN_PANEL,
+        ),
+    ] = False,
+    val_share: Annotated[
+        float,
+        typer.Option(
+            help="Share kept for validation, where DATA has no such part.",
+            rich_help_panel=_DATA_PANEL,
+        ),
+    ] = _DEFAULTS.val_share,
+    val_size: Annotated[
+        int,
+        typer.Option(
+            help="Long side that larger pictures are validated at, in pixels.",
+            rich_help_panel=_DATA_PANEL,
+        ),
+    ] = _DEFAULTS.val_size,
+    skip_bad: Annotated[
+        bool,
+        typer.Option(
+            "--skip-bad", help="Leave out pairs that cannot be used.", rich_help_panel=_DATA_PANEL
+        ),
+    ] = False,
+    class_weights: Annotated[
+        bool,
+        typer.Option(
+            "--class-weights",
+            help="Let rare classes count more.",
+            rich_help_panel=_DATA_PANEL,
+        ),
+    ] = _DEFAULTS.class_weights,
+    views: Annotated[
+        int,
+        _crop(
+            min=0,
+            help="Of --transfer head: crops of each picture that the backbone sees once, for "
+            "many quick epochs; 0 for fresh crops in each epoch.",
+        ),
+    ] = _DEFAULTS.views,
+    crop: Annotated[
+        int, _crop(help="Side of the squares to train on, in pixels, a multiple of 32.")
+    ] = _DEFAULTS.crop,
+    scale: Annotated[
+        str,
+        _crop(metavar="LEAST,MOST", help="Size of pictures in them, of their own."),
+    ] = f"{_DEFAULTS.least_scale:g},{_DEFAULTS.most_scale:g}",
+    mirror: Annotated[float, _crop(help="Share that is mirrored.")] = _DEFAULTS.mirror,
+    color: Annotated[
+        float, _crop(help="Change of brightness, contrast, saturation, channels.")
+    ] = _DEFAULTS.color,
+    epochs: Annotated[
+        int, _fit(min=1, help="Passes over the data, in all stages together.")
+    ] = _DEFAULTS.epochs,
+    batch: Annotated[int, _fit(min=1, help="Crops in a step.")] = _DEFAULTS.batch_size,
+    optimizer: Annotated[
+        str, _fit(metavar="|".join(TRAINING_OPTIMIZERS), help="Of Keras.")
+    ] = _DEFAULTS.optimizer,
+    learning_rate: Annotated[
+        float | None,
+        _fit(
+            help="At its highest, in each stage.",
+            show_default="0.001, 0.0001 for vgg16; 50 times that for sgd",
+        ),
+    ] = _DEFAULTS.learning_rate,
+    pretrained_rate: Annotated[
+        float, _fit(help="Of the learning rate, for the backbone.")
+    ] = _DEFAULTS.pretrained_rate,
+    schedule: Annotated[
+        str, _fit(metavar="|".join(LEARNING_RATE_SCHEDULES), help="Of the learning rate.")
+    ] = _DEFAULTS.schedule,
+    warmup: Annotated[
+        float, _fit(help="Share of a stage in which the learning rate grows.")
+    ] = _DEFAULTS.warmup,
+    weight_decay: Annotated[
+        float, _fit(help="Decoupled from the gradient.")
+    ] = _DEFAULTS.weight_decay,
+    dice: Annotated[
+        float, _fit(help="Weight of the dice loss beside the cross-entropy.")
+    ] = _DEFAULTS.dice,
+    clip_norm: Annotated[
+        float, _fit(help="Longest gradient of a step; 0 for any.")
+    ] = _DEFAULTS.clip_norm,
+    patience: Annotated[
+        int,
+        _fit(min=0, help="Stop after so many epochs without a better one; 0 for never."),
+    ] = _DEFAULTS.patience,
+    time_budget: Annotated[
+        float | None,
+        _fit(help="Seconds; the learning rate falls in time.", show_default="none"),
+    ] = _DEFAULTS.time_budget,
+    mixed_precision: Annotated[
+        str, _fit(metavar="auto|on|off", help="16 bits: auto is on GPUs.")
+    ] = _DEFAULTS.mixed_precision,
+    seed: Seed = _DEFAULTS.seed,
+    threads: Threads = None,
+    device: Device = "auto",
+    json: Json = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> int:
+    """Train a network that labels every pixel, on your own pictures and masks.
+
+    A mask has the name of its picture and holds class numbers, or colours that classes.txt lists;
+    255 does not count. The run folder gets model.keras (take it with segment and evaluate),
+    curves, samples and the confusion matrix. Ctrl-C keeps the best so far.
+
+    Examples:
+
+      cnnkit train segment camvid/ -o runs/roads
+
+      cnnkit train segment camvid/ --transfer last:5 --epochs 40 -o runs/roads-fine
+
+      cnnkit train segment --resume -o runs/roads
+    """
+    console = Console(quiet=quiet, verbose=verbose)
+    least, most = _scales(scale)
+    options = SegmentTrainOptions(
+        backbone=backbone,
+        variant=variant,
+        staged=staged,
+        transfer=transfer,
+        views=views,
+        crop=crop,
+        least_scale=least,
+        most_scale=most,
+        mirror=mirror,
+        color=color,
+        epochs=epochs,
+        batch_size=batch,
+        optimizer=optimizer,
+        learning_rate=learning_rate,
+        pretrained_rate=pretrained_rate,
+        schedule=schedule,
+        warmup=warmup,
+        weight_decay=weight_decay,
+        dropout=dropout,
+        dice=dice,
+        class_weights=class_weights,
+        clip_norm=clip_norm,
+        patience=patience,
+        time_budget=time_budget,
+        mixed_precision=mixed_precision,
+        val_share=val_share,
+        val_size=val_size,
+        seed=seed,
+    )
+    if data is None and not resume:
+        raise UsageError("no data is given; name a folder with images/ and labels/")
+    if data is not None:
+        from cnnkit.data.masks import read_masks
+
+        read_masks(data, val_share=val_share, seed=seed)
+    from cnnkit.runtime import configure
+
+    configure(threads=threads, verbose=verbose, device=device)
+    result = _train(context, data, output, options, resume, skip_bad, console)
+    if json:
+        console.json({"schema": "cnnkit/1", **asdict(result)})
+        return 0
+    for stage, scores in result.stages.items():
+        console.result(
+            f"{stage:4}  mean IoU {scores['mean_iou']:.1%}, {scores['pixel_accuracy']:.1%} of the "
+            f"pixels right, {scores['seconds']:.0f} s"
+        )
+    console.result(
+        f"{result.model}: {len(result.classes)} classes, epoch {result.best} of {result.epochs} "
+        f"was best, {result.seconds:.0f} s"
+    )
+    return 0
+
+
+def _scales(text: str) -> tuple[float, float]:
+    try:
+        least, most = (float(part) for part in text.split(","))
+    except ValueError:
+        raise UsageError(f"--scale takes two numbers such as 0.5,1.5, not {text!r}") from None
+    return least, most
+
+
+def _train(
+    context: typer.Context,
+    data: Path | None,
+    output: Path,
+    options: SegmentTrainOptions,
+    resume: bool,
+    skip_bad: bool,
+    console: Console,
+) -> Any:
+    """Trains, and shows how it goes."""
+    from cnnkit.training.segment import read_run_options, train_segmenter
+
+    if resume:
+        data, options = _resumed(context, data, options, *read_run_options(output))
+
+    def show(epoch: int, row: dict) -> None:
+        console.note(
+            f"epoch {epoch + 1} of {options.epochs} ({row['stage']}): loss {row['loss']:.3f}, "
+            f"validation mean IoU {row['val_mean_iou']:.1%}, "
+            f"{row['val_pixel_accuracy']:.1%} of the pixels"
+        )
+
+    with console.progress() as bar:
+        tasks: dict[str, Any] = {}
+
+        def show_progress(what: str, done: int, total: int) -> None:
+            if what not in tasks:
+                tasks[what] = bar.add_task(what, total=total, status="")
+            bar.update(tasks[what], completed=done, total=total)
+            if done >= total:
+                bar.remove_task(tasks.pop(what))
+
+        return train_segmenter(
+            data,
+            output,
+            options,
+            resume=resume,
+            skip_bad=skip_bad,
+            on_note=console.note,
+            on_progress=show_progress,
+            on_epoch=show,
+        )
+
+
+def _resumed(
+    context: typer.Context,
+    data: Path | None,
+    options: SegmentTrainOptions,
+    data_before: str,
+    before: SegmentTrainOptions,
+) -> tuple[Path, SegmentTrainOptions]:
+    """The settings of the run that goes on, with what was typed now."""
+    names = {"batch": "batch_size"}
+    typed = {
+        names.get(name, name)
+        for name in context.params
+        if context.get_parameter_source(name).name == "COMMANDLINE"
+    }
+    if "scale" in typed:
+        typed |= {"least_scale", "most_scale"}
+    changed = {
+        field.name: getattr(options, field.name) for field in fields(options) if field.name in typed
+    }
+    return data or Path(data_before), replace(before, **changed)

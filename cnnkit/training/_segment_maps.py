@@ -1,0 +1,149 @@
+"""What the frozen backbone sees of crops, computed once and kept in files."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from cnnkit.data.masks import MaskCoding, MaskPairs
+from cnnkit.images import write_bytes
+from cnnkit.models.fcn import COMPACT_LAYERS, EnlargeBilinearly
+from cnnkit.ops.inference import compile_inference
+from cnnkit.options import SegmentTrainOptions
+from cnnkit.training._batches import CountedEpochs
+from cnnkit.training._segment_batches import MaskBatches
+
+# Every fourth pixel of a mask is kept: scores are 8 apart.
+COARSE = 4
+
+
+def cache_maps(
+    model: keras.Model,
+    pairs: MaskPairs,
+    coding: MaskCoding,
+    options: SegmentTrainOptions,
+    folder: Path,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> tuple[dict[int, np.ndarray], np.ndarray]:
+    """Passes `options.views` crops of each picture through the backbone once.
+
+    Args:
+        model: an 8s on the compact backbone that knows its statistics.
+        pairs: pictures and masks.
+        coding: of the masks.
+        options: of the training.
+        folder: for the files, which are used again when they are there.
+        on_progress: called with the number of crops done, and of all.
+
+    Returns:
+        Stride -> float16 `(N, crop / stride, crop / stride, channels)`, and classes uint8
+        `(N, crop / 4, crop / 4)`, mapped from files.
+    """
+    paths = {str(stride): folder / f"maps-{stride}.npy" for stride in COMPACT_LAYERS}
+    paths["labels"] = folder / "labels.npy"
+    record = folder / "maps.json"
+    batches = MaskBatches(pairs, coding, options)
+    per_batch = len(batches[0][0])
+    per_view = len(batches) * per_batch
+    count = options.views * per_view
+    if not record.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        see = compile_inference(_taps(model), "float32")
+        files: dict[str, np.ndarray] = {}
+        done = 0
+        for view in range(options.views):
+            batches.epoch = view
+            for index in range(len(batches)):
+                x, y = batches[index]
+                coarse = COARSE // 2
+                found = {**see(x), "labels": y[:, coarse::COARSE, coarse::COARSE]}
+                rows = slice(done, done + len(x))
+                for name, values in found.items():
+                    if name not in files:
+                        kind = np.uint8 if name == "labels" else np.float16
+                        shape = (count, *values.shape[1:])
+                        files[name] = np.lib.format.open_memmap(paths[name], "w+", kind, shape)
+                    files[name][rows] = values
+                done += len(x)
+                if on_progress is not None:
+                    on_progress(done, count)
+        for values in files.values():
+            values.flush()
+        # Written last: maps without it are those of a run that was stopped.
+        write_bytes(record, json.dumps({"crops": count}).encode())
+    maps = {stride: np.load(paths[str(stride)], mmap_mode="r") for stride in COMPACT_LAYERS}
+    return maps, np.load(paths["labels"], mmap_mode="r")
+
+
+def _taps(model: keras.Model) -> keras.Model:
+    """Pictures -> what the backbone gives, brought to one scale."""
+    outputs = {
+        str(stride): keras.ops.cast(model.get_layer(f"scale_{stride}").output, "float32")
+        for stride in COMPACT_LAYERS
+    }
+    return keras.Model(model.inputs[0], outputs)
+
+
+def build_head(model: keras.Model, variant: str) -> keras.Model:
+    """What follows the backbone, up to scores four pixels apart; the layers are the model's.
+
+    Args:
+        model: an FCN on the compact backbone.
+        variant: of it.
+
+    Returns:
+        Maps of the strides that the variant has, largest stride first -> scores.
+    """
+    strides = [stride for stride in (16, 8) if stride == 16 or variant == "8s"]
+    inputs = [model.get_layer(f"scale_{stride}").output for stride in strides]
+    last = int(variant[:-1])
+    scores = model.get_layer(f"upscore_{last}_pixels").input
+    enlarged = EnlargeBilinearly(last // COARSE, dtype="float32", name="upscore_coarse")(scores)
+    return keras.Model(inputs, enlarged, name=f"{model.name}-head")
+
+
+class MapBatches(CountedEpochs):
+    """Batches of kept maps and classes; an epoch has as many crops as there are pictures.
+
+    Args:
+        maps: of `cache_maps`.
+        labels: the same.
+        variant: what the batches are for.
+        options: of the training.
+        epoch: to begin with.
+    """
+
+    def __init__(
+        self,
+        maps: dict[int, np.ndarray],
+        labels: np.ndarray,
+        variant: str,
+        options: SegmentTrainOptions,
+        epoch: int = 0,
+    ):
+        super().__init__(epoch)
+        strides = [stride for stride in (16, 8) if stride == 16 or variant == "8s"]
+        self._maps, self._labels = [maps[stride] for stride in strides], labels
+        self._options = options
+        self._order: tuple[int, np.ndarray] | None = None
+
+    def __len__(self) -> int:
+        views, size = self._options.views, self._options.batch_size
+        return max(1, len(self._labels) // views // size)
+
+    def __getitem__(self, index: int) -> tuple[Any, np.ndarray]:
+        views, size = self._options.views, self._options.batch_size
+        with self._lock:
+            # All crops are seen once in as many epochs as there are views.
+            turn, part = divmod(self.epoch, views)
+            if self._order is None or self._order[0] != turn:
+                random = np.random.default_rng([self._options.seed, turn])
+                self._order = turn, random.permutation(len(self._labels))
+            begin = part * (len(self._labels) // views) + index * size
+            rows = np.sort(self._order[1][begin : begin + size])
+        self._took(index)
+        x = [one[rows].astype(np.float32) for one in self._maps]
+        return (x[0] if len(x) == 1 else tuple(x)), self._labels[rows]

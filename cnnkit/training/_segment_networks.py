@@ -1,0 +1,129 @@
+"""FCNs to be trained: what of them trains, and the scale of what the backbone gives."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import keras
+import numpy as np
+
+from cnnkit import weights as weights_table
+from cnnkit.errors import UsageError
+from cnnkit.models.fcn import (
+    COMPACT_LAYERS,
+    PadToStride,
+    build_fcn_compact,
+    build_fcn_vgg,
+    take_dense_weights,
+)
+from cnnkit.models.unrolled import unroll_model
+from cnnkit.models.vgg import (
+    VGG16_CONVOLUTIONS,
+    build_feature_network,
+    build_vgg_classifier,
+    load_imagenet_weights,
+)
+from cnnkit.options import SegmentTrainOptions
+
+_BLOCKS = tuple(f"block{number}" for number in range(1, 6))
+
+
+def build_segmenter(
+    options: SegmentTrainOptions, variant: str, classes: int, policy: str = "float32"
+) -> keras.Model:
+    """An FCN with the trained weights of its backbone.
+
+    Raises:
+        WeightsError: these are not here.
+    """
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(policy)
+    try:
+        inputs = keras.Input((None, None, 3), name="picture")
+        found: dict[str, Any] = {}
+        padded = PadToStride(name="pad_to_stride")(inputs)
+        if options.backbone == "compact":
+            # 32s and 16s do without block4_conv4, which is on the way to block5_conv1.
+            network = build_feature_network("compact", [COMPACT_LAYERS[16]]).model
+            unroll_model(network, [padded], found)
+            maps = {stride: found[layer] for stride, layer in COMPACT_LAYERS.items()}
+            return build_fcn_compact(inputs, maps, variant, classes, dropout=options.head_dropout)
+        network = build_feature_network("vgg16", ["block5_conv3"]).model
+        unroll_model(network, [padded], found)
+        deepest = keras.layers.MaxPooling2D(2, name="block5_pool")(found["block5_conv3"])
+        maps = {32: deepest, 16: found["block4_pool"], 8: found["block3_pool"]}
+        model = build_fcn_vgg(inputs, maps, variant, classes, dropout=options.head_dropout)
+    finally:
+        keras.config.set_dtype_policy(before)
+    if weights_table.is_available("vgg16-classifier"):
+        take_dense_weights(model, load_classifier())
+    return model
+
+
+def load_classifier() -> keras.Model:
+    """VGG-16 whole, whose dense layers are trained too, where the user fetched it."""
+    classifier = build_vgg_classifier(VGG16_CONVOLUTIONS)
+    load_imagenet_weights(classifier)
+    return classifier
+
+
+def backbone_layers(model: keras.Model) -> list[keras.layers.Layer]:
+    """The convolutions that come trained, in their order."""
+    return [
+        layer
+        for layer in model.layers
+        if isinstance(layer, keras.layers.Conv2D) and layer.name[:6] in _BLOCKS
+    ]
+
+
+def freeze_backbone(model: keras.Model, transfer: str) -> None:
+    """Lets train what "head", "last:N" or "all" says of the backbone.
+
+    Raises:
+        UsageError: N is more than there are layers.
+    """
+    layers = backbone_layers(model)
+    trained = {"head": 0, "all": len(layers)}.get(transfer)
+    if trained is None:
+        trained = int(transfer.removeprefix("last:"))
+        if trained > len(layers):
+            raise UsageError(
+                f"{model.name} has {len(layers)} layers with trained weights, "
+                f"fewer than the {trained} of {transfer}"
+            )
+    for index, layer in enumerate(layers):
+        layer.trainable = index >= len(layers) - trained
+
+
+def feature_statistics(
+    model: keras.Model, batches: Iterable[np.ndarray]
+) -> dict[int, tuple[np.ndarray, np.ndarray]]:
+    """Mean and variance of what the compact backbone gives.
+
+    Args:
+        model: as `build_fcn_compact` makes it.
+        batches: pictures `(B, H, W, 3)`.
+
+    Returns:
+        Stride -> mean and variance `(channels,)`.
+    """
+    taps = keras.Model(
+        model.inputs[0],
+        {layer.name: layer.input for layer in model.layers if layer.name.startswith("scale_")},
+    )
+    count: dict[str, int] = {}
+    total: dict[str, np.ndarray] = {}
+    squares: dict[str, np.ndarray] = {}
+    for batch in batches:
+        for name, maps in taps(batch, training=False).items():
+            values = keras.ops.convert_to_numpy(keras.ops.cast(maps, "float32"))
+            flat = values.reshape(-1, values.shape[-1]).astype(np.float64)
+            count[name] = count.get(name, 0) + len(flat)
+            total[name] = total.get(name, 0.0) + flat.sum(axis=0)
+            squares[name] = squares.get(name, 0.0) + (flat**2).sum(axis=0)
+    found = {}
+    for name in count:
+        mean = total[name] / count[name]
+        variance = np.maximum(squares[name] / count[name] - mean**2, 1e-6)
+        stride = int(name.removeprefix("scale_"))
+        found[stride] = mean.astype(np.float32), variance.astype(np.float32)
+    return found

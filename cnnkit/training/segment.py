@@ -1,0 +1,521 @@
+"""Trains a network that labels every pixel: pictures and masks in, a run folder out.
+
+As in the paper the network begins coarse: 32s is trained, 16s starts from it, and 8s from that.
+"""
+
+import json
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from cnnkit import __version__
+from cnnkit.data.masks import (
+    MaskData,
+    MaskPairs,
+    MaskReport,
+    check_masks,
+    data_hash,
+    read_masks,
+    without_bad_pairs,
+)
+from cnnkit.errors import DataError, DivergenceError
+from cnnkit.images import Picture, write_bytes, write_image
+from cnnkit.losses.segmentation import SegmentationLoss
+from cnnkit.metrics.segmentation import pixel_confusion, segmentation_scores
+from cnnkit.models.fcn import set_feature_statistics, start_from
+from cnnkit.ops.inference import compile_inference
+from cnnkit.options import SegmentTrainOptions
+from cnnkit.plots import draw_segments, encode_figure, plot_confusion, plot_training
+from cnnkit.runtime import devices as seen_devices
+from cnnkit.training._batches import CountedEpochs, reading
+from cnnkit.training._classify_fit import Clock, Guard, build_optimizer, build_schedule
+from cnnkit.training._run_folder import open_run, read_run, write_model
+from cnnkit.training._runs import (
+    Backup,
+    finished_epochs,
+    read_results,
+    restore,
+    save_weights,
+    write_results,
+)
+from cnnkit.training._segment_batches import MaskBatches, read_pair
+from cnnkit.training._segment_maps import MapBatches, build_head, cache_maps
+from cnnkit.training._segment_networks import (
+    backbone_layers,
+    build_segmenter,
+    feature_statistics,
+    freeze_backbone,
+)
+from cnnkit.weights.keras_file import CLASSES_FILE, MODEL_FILE, SETTINGS_FILE
+
+# Batches that the scale of the backbone's maps is taken from.
+_SAMPLE = 12
+_SHOWN = 6
+
+
+@dataclass(frozen=True)
+class SegmenterTraining:
+    """What a training gave.
+
+    Attributes:
+        model: the `.keras` file, with the weights of the last stage's best epoch.
+        classes: names of the classes.
+        counts: pairs for training and for validation.
+        epochs: passes over the data, in all stages and runs together.
+        variant: "32s", "16s" or "8s", of `model`.
+        best: the epoch whose weights were kept, from 1.
+        seconds: that the epochs took.
+        weights: number of weights that were trained in the last stage, and of all.
+        stages: variant -> its best `mean_iou` and `pixel_accuracy` on the validation pairs, and
+            its seconds.
+        iou: class -> intersection over union on the validation pairs; None where none occurs.
+        reason: why the training ended: "epochs", "patience", "time budget".
+    """
+
+    model: Path
+    classes: tuple[str, ...]
+    counts: tuple[int, int]
+    epochs: int
+    variant: str
+    best: int
+    seconds: float
+    weights: tuple[int, int]
+    stages: Mapping[str, Mapping[str, float]]
+    iou: Mapping[str, float | None]
+    reason: str
+
+
+def train_segmenter(
+    data: str | Path,
+    output: str | Path,
+    options: SegmentTrainOptions | None = None,
+    *,
+    resume: bool = False,
+    skip_bad: bool = False,
+    on_note: Callable[[str], None] | None = None,
+    on_progress: Callable[[str, int, int], None] | None = None,
+    on_epoch: Callable[[int, dict], None] | None = None,
+) -> SegmenterTraining:
+    """Trains an FCN, or goes on with a training that was stopped.
+
+    Args:
+        data: a folder of pictures and masks; see `data.masks.read_masks`.
+        output: run folder: `model.keras` (the best epoch of the last stage), `args.yaml`,
+            `results.csv`, `curves.png`, `samples.png`, `confusion.png`, `report.json`,
+            `classes.txt`, weights of each stage's best and last epoch, and the state to go on from.
+        options: see `SegmentTrainOptions`. Patience and time budget may change when a run is taken
+            up again.
+        resume: go on with the run in `output`.
+        skip_bad: leave out pairs that cannot be used.
+        on_note: takes a line that the user should know.
+        on_progress: called with what is being done, the number of pairs done, and of all.
+        on_epoch: called with the epoch's index and its row of `results.csv`.
+
+    Returns:
+        What came out. After Ctrl-C the best so far is written and `KeyboardInterrupt` raised.
+
+    Raises:
+        DataError: no pairs, or some that cannot be used.
+        UsageError: `output` holds another run.
+        WeightsError: the backbone's weights are not here.
+        DivergenceError: the loss is no finite number; the best so far is kept.
+    """
+    options = options or SegmentTrainOptions()
+    note = on_note or (lambda text: None)
+    progress = on_progress or (lambda what, done, total: None)
+    folder = Path(output)
+    masks = read_masks(data, val_share=options.val_share, seed=options.seed)
+    if not len(masks.train):
+        raise DataError(f"{data} has nothing to train on; put pairs into train/")
+    open_run(folder, data, options, data_hash(masks), resume, ("time_budget", "patience"))
+    report = check_masks(masks, lambda done, total: progress("check", done, total))
+    for line in report.lines():
+        note(line)
+    if skip_bad:
+        masks = without_bad_pairs(masks, report)
+    elif report.bad:
+        more = f" and {len(report.bad) - 1} more pairs" if len(report.bad) > 1 else ""
+        raise DataError(f"{report.bad[0][1]}{more}; or leave such pairs out with --skip-bad")
+    keras.utils.set_random_seed(options.seed)
+    run = _Run(masks, report, folder, options, note, progress)
+    stopped: BaseException | None = None
+    try:
+        reason = run.fit(on_epoch)
+    except (KeyboardInterrupt, DivergenceError) as error:
+        stopped = error
+        reason = "Ctrl-C" if isinstance(error, KeyboardInterrupt) else "divergence"
+        if not read_results(folder):
+            raise
+    result = run.finish(reason)
+    if isinstance(stopped, KeyboardInterrupt):
+        note(f"stopped; the best so far is in {result.model}; go on with --resume")
+        raise stopped
+    if stopped is not None:
+        raise DivergenceError(f"{stopped}; the best before that is in {result.model}") from None
+    return result
+
+
+def read_run_options(folder: str | Path) -> tuple[str, SegmentTrainOptions]:
+    """The data and the settings that a run was started with.
+
+    Raises:
+        DataError: the folder holds no run.
+    """
+    values = read_run(folder)
+    try:
+        return values["data"], SegmentTrainOptions(**values["options"])
+    except TypeError as error:
+        raise DataError(f"{folder} is no run of train segment: {error}") from None
+
+
+def _best_file(variant: str) -> str:
+    return f"best-{variant}.weights.h5"
+
+
+class _Run:
+    """One training: its stages one after the other, and what is written of them."""
+
+    def __init__(
+        self,
+        data: MaskData,
+        report: MaskReport,
+        folder: Path,
+        options: SegmentTrainOptions,
+        note: Callable[[str], None],
+        progress: Callable[[str, int, int], None],
+    ):
+        self._data, self._report, self._folder = data, report, folder
+        self._options, self._note, self._progress = options, note, progress
+        self._policy = _precision(options)
+        self._classes = len(data.classes)
+        self._variant = ""
+        self._weights = (0, 0)
+
+    def fit(self, on_epoch: Callable[[int, dict], None] | None) -> str:
+        """Trains all stages to the end, from where the run stands; the reason why it ended."""
+        options = self._options
+        reason, begin = "epochs", 0
+        for index, end in enumerate(options.stage_ends):
+            if not self._is_over(index):
+                reason = self._fit_stage(index, begin, end, on_epoch)
+            begin = end
+        return reason
+
+    def _is_over(self, index: int) -> bool:
+        """Whether the stage after this one was begun, or this one came to its end."""
+        stages = self._options.stages
+        later = stages[index + 1 :]
+        done = finished_epochs(self._state(stages[index]))
+        return done >= self._options.stage_ends[index] or any(
+            self._state(variant).exists() for variant in later
+        )
+
+    def _state(self, variant: str) -> Path:
+        return self._folder / f"state-{variant}.npz"
+
+    def _build(self, variant: str, policy: str = "float32") -> keras.Model:
+        model = build_segmenter(self._options, variant, self._classes, policy)
+        freeze_backbone(model, self._options.transfer)
+        return model
+
+    def _fit_stage(
+        self, index: int, begin: int, end: int, on_epoch: Callable[[int, dict], None] | None
+    ) -> str:
+        options, data, folder = self._options, self._data, self._folder
+        variant = options.stages[index]
+        state = self._state(variant)
+        done = max(begin, finished_epochs(state))
+        kept = self._build(variant)
+        trained = kept if self._policy == "float32" else self._build(variant, self._policy)
+        if not state.exists():
+            self._start(index, trained)
+        trainer: keras.Model = trained
+        batches: CountedEpochs
+        if options.views:
+            trainer = build_head(trained, variant)
+            batches = MapBatches(*self._maps(), variant, options, done)
+        else:
+            batches = MaskBatches(data.train, data.coding, options, done)
+        steps = (end - begin) * len(batches)
+        schedule = build_schedule(options, steps)
+        slow = [v for layer in backbone_layers(trained) for v in layer.variables]
+        budget = self._budget(index)
+        rate = schedule if budget is None else options.peak_learning_rate
+        optimizer = build_optimizer(options, rate, trainer.trainable_variables, slow)
+        trainer.compile(
+            optimizer=optimizer,
+            loss=SegmentationLoss(self._class_weights(), options.dice),
+            jit_compile=keras.backend.backend() == "jax",
+        )
+        restore(state, trainer)
+        self._variant = variant
+        self._weights = (
+            sum(math.prod(one.shape) for one in trainer.trainable_variables),
+            trained.count_params(),
+        )
+        self._note(
+            f"{variant}: {self._weights[0]:,} of {self._weights[1]:,} weights train, "
+            f"epochs {begin + 1} to {end}"
+        )
+        guard = Guard()
+        rows = [row for row in read_results(folder) if row["epoch"] < done]
+        spent = sum(row["stage_seconds"] for row in rows if row["stage"] == variant)
+        clock = None
+        callbacks: list[keras.callbacks.Callback] = [guard]
+        if budget is not None:
+            clock = Clock(schedule, steps, budget, spent)
+            callbacks.append(clock)
+
+        def validate() -> np.ndarray:
+            if kept is not trained:
+                kept.set_weights(trained.get_weights())
+            return self._validate(kept)
+
+        record = _Record(folder, variant, rows, kept, validate, guard, options, on_epoch)
+        callbacks += [record, Backup(state, lambda: guard.broken is not None)]
+        if done < end and not (budget is not None and spent >= budget):
+            with reading(batches):
+                trainer.fit(
+                    batches,
+                    epochs=end,
+                    initial_epoch=done,
+                    shuffle=False,
+                    callbacks=callbacks,
+                    verbose=0,
+                )
+        if guard.broken is not None:
+            epoch, step = guard.broken
+            raise DivergenceError(
+                f"the loss is no finite number in epoch {epoch + 1}, step {step + 1}; give a "
+                f"--learning-rate below {options.peak_learning_rate:g}"
+            )
+        if clock is not None and clock.is_over:
+            return "time budget"
+        return "epochs" if record.rows and record.rows[-1]["epoch"] + 1 >= end else "patience"
+
+    def _start(self, index: int, model: keras.Model) -> None:
+        """The weights that a stage begins with."""
+        options = self._options
+        if index:
+            before = options.stages[index - 1]
+            earlier = self._build(before)
+            earlier.load_weights(self._folder / _best_file(before))
+            start_from(model, earlier)
+        if options.backbone == "compact":
+            set_feature_statistics(model, self._statistics())
+
+    def _statistics(self) -> dict[int, tuple[np.ndarray, np.ndarray]]:
+        """Of what the backbone gives at first, of some crops; the same for all stages."""
+        path = self._folder / "statistics.npz"
+        if not path.exists():
+            model = self._build("8s", self._policy)
+            batches = MaskBatches(self._data.train, self._data.coding, self._options)
+            count = min(_SAMPLE, len(batches))
+            found = feature_statistics(model, (batches[step][0] for step in range(count)))
+            np.savez(path, **{str(stride): np.stack(pair) for stride, pair in found.items()})
+        with np.load(path) as file:
+            return {int(stride): tuple(file[stride]) for stride in file.files}
+
+    def _maps(self) -> tuple[dict[int, np.ndarray], np.ndarray]:
+        """What the backbone sees of crops, computed in the first stage."""
+        whole = self._build("8s", self._policy)
+        set_feature_statistics(whole, self._statistics())
+        return cache_maps(
+            whole,
+            self._data.train,
+            self._data.coding,
+            self._options,
+            self._folder / "features",
+            lambda done, total: self._progress("look at the data", done, total),
+        )
+
+    def _budget(self, index: int) -> float | None:
+        """Seconds of a stage: as much of all as it has of the epochs."""
+        options = self._options
+        if options.time_budget is None:
+            return None
+        ends = (0, *options.stage_ends)
+        return options.time_budget * (ends[index + 1] - ends[index]) / options.epochs
+
+    def _class_weights(self) -> list[float] | None:
+        if not self._options.class_weights:
+            return None
+        shares = np.array(self._report.pixels, float)
+        shares = np.maximum(shares / shares.sum(), 1e-4)
+        weights = shares**-0.5
+        # The pixels have the mean weight 1.
+        return (weights / (weights * shares).sum()).tolist()
+
+    def _validate(self, model: keras.Model) -> np.ndarray:
+        """The confusion matrix of the validation pairs."""
+        matrix = np.zeros((self._classes, self._classes), np.int64)
+        run = compile_inference(model, "float32")
+        pairs = self._data.val
+        for done, (pixels, classes) in enumerate(self._read(pairs, range(len(pairs))), 1):
+            matrix += pixel_confusion(classes, _labels(run, pixels), self._classes)
+            self._progress("validate", done, len(pairs))
+        return matrix
+
+    def _read(
+        self, pairs: MaskPairs, rows: Sequence[int]
+    ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        for row in rows:
+            yield read_pair(
+                pairs.pictures[row], pairs.masks[row], self._data.coding, self._options.val_size
+            )
+
+    def finish(self, reason: str) -> SegmenterTraining:
+        """Writes the model with the best weights, and what there is to say about it."""
+        folder, data = self._folder, self._data
+        rows = read_results(folder)
+        variant = rows[-1]["stage"]
+        model = self._build(variant)
+        model.load_weights(folder / _best_file(variant))
+        matrix = self._validate(model)
+        scores = segmentation_scores(matrix)
+        stages = {}
+        for one in dict.fromkeys(row["stage"] for row in rows):
+            own = [row for row in rows if row["stage"] == one]
+            best = max(own, key=lambda row: row["val_mean_iou"])
+            stages[one] = {
+                "mean_iou": best["val_mean_iou"],
+                "pixel_accuracy": best["val_pixel_accuracy"],
+                "seconds": sum(row["stage_seconds"] for row in own),
+            }
+        last = [row for row in rows if row["stage"] == variant]
+        result = SegmenterTraining(
+            model=folder / MODEL_FILE,
+            classes=data.classes,
+            counts=(len(data.train), len(data.val)),
+            epochs=len(rows),
+            variant=variant,
+            best=max(last, key=lambda row: row["val_mean_iou"])["epoch"] + 1,
+            seconds=sum(row["stage_seconds"] for row in rows),
+            weights=self._weights,
+            stages=stages,
+            iou={
+                name: None if math.isnan(value) else float(value)
+                for name, value in zip(data.classes, scores.iou, strict=True)
+            },
+            reason=reason,
+        )
+        self._write(result, model, matrix, rows)
+        return result
+
+    def _write(
+        self,
+        result: SegmenterTraining,
+        model: keras.Model,
+        matrix: np.ndarray,
+        rows: list[dict[str, Any]],
+    ) -> None:
+        folder, data = self._folder, self._data
+        names = "".join(f"{name}\n" for name in data.classes).encode()
+        settings = {
+            "pixels": "unit",
+            "kind": "segments",
+            "variant": result.variant,
+            "cnnkit": __version__,
+        }
+        write_model(
+            model,
+            result.model,
+            {CLASSES_FILE: names, SETTINGS_FILE: json.dumps(settings).encode()},
+        )
+        write_bytes(folder / CLASSES_FILE, names)
+        used = [at for at in range(len(matrix)) if matrix[at].any() or matrix[:, at].any()]
+        figure = plot_confusion(matrix[used][:, used], [data.classes[at] for at in used])
+        write_bytes(folder / "confusion.png", encode_figure(figure))
+        epochs = [row["epoch"] + 1 for row in rows]
+        names_of_curves = ("loss", "val_mean_iou", "val_pixel_accuracy", "learning_rate")
+        curves = {name: [row[name] for row in rows] for name in names_of_curves}
+        write_bytes(folder / "curves.png", encode_figure(plot_training(epochs, curves)))
+        self._write_samples(folder / "samples.png", model)
+        report = {**asdict(result), "model": MODEL_FILE, "options": asdict(self._options)}
+        write_bytes(folder / "report.json", json.dumps(report, indent=1).encode())
+
+    def _write_samples(self, path: Path, model: keras.Model) -> None:
+        """A sheet of pictures for validation: their masks, and what the network says."""
+        run = compile_inference(model, "float32")
+        count = len(self._data.val)
+        shown = sorted({round(at) for at in np.linspace(0, count - 1, min(_SHOWN, count))})
+        rows = [
+            (pixels, classes, _labels(run, pixels))
+            for pixels, classes in self._read(self._data.val, shown)
+        ]
+        sheet = draw_segments(rows, self._data.classes)
+        write_image(path, Picture(sheet.astype(np.float32) / 255.0))
+
+
+def _labels(run: Callable[[np.ndarray], np.ndarray], pixels: np.ndarray) -> np.ndarray:
+    """The class of each pixel of one picture."""
+    scores = run(pixels[None].astype(np.float32) / 255.0)[0]
+    return scores.argmax(axis=-1).astype(np.uint8)
+
+
+class _Record(keras.callbacks.Callback):
+    """After each epoch: validates, appends a row to `results.csv`, keeps the best weights."""
+
+    def __init__(
+        self,
+        folder: Path,
+        variant: str,
+        rows: list[dict[str, Any]],
+        kept: keras.Model,
+        validate: Callable[[], np.ndarray],
+        guard: Guard,
+        options: SegmentTrainOptions,
+        on_epoch: Callable[[int, dict], None] | None,
+    ):
+        super().__init__()
+        self._folder, self._variant, self.rows = folder, variant, rows
+        self._kept, self._validate, self._guard = kept, validate, guard
+        self._options, self._on_epoch = options, on_epoch
+
+    def on_epoch_begin(self, epoch: int, logs=None) -> None:
+        self._begin = time.monotonic()
+
+    def on_epoch_end(self, epoch: int, logs=None) -> None:
+        if self._guard.broken is not None:
+            return
+        scores = segmentation_scores(self._validate())
+        own = [row["val_mean_iou"] for row in self.rows if row["stage"] == self._variant]
+        row = {
+            "epoch": epoch,
+            "stage": self._variant,
+            "stage_seconds": time.monotonic() - self._begin,
+            "learning_rate": float(self.model.optimizer.learning_rate),
+            "loss": float(logs["loss"]),
+            "val_mean_iou": scores.mean_iou,
+            "val_pixel_accuracy": scores.pixel_accuracy,
+            "val_mean_accuracy": scores.mean_accuracy,
+            "val_frequency_weighted_iou": scores.frequency_weighted_iou,
+        }
+        if scores.mean_iou > max(own, default=-1.0):
+            save_weights(self._kept, self._folder / _best_file(self._variant))
+        save_weights(self._kept, self._folder / f"last-{self._variant}.weights.h5")
+        self.rows.append(row)
+        write_results(self._folder, self.rows)
+        if self._on_epoch:
+            self._on_epoch(epoch, row)
+        patience = self._options.patience
+        if patience and self._variant == self._options.stages[-1]:
+            own.append(scores.mean_iou)
+            if len(own) - 1 - int(np.argmax(own)) >= patience:
+                self.model.stop_training = True
+
+
+def _precision(options: SegmentTrainOptions) -> str:
+    """The policy to train with: 16 bits where a GPU is faster with them, or where asked for."""
+    has_gpu = any(not name.lower().startswith("cpu") for name in seen_devices())
+    if options.mixed_precision == "off":
+        return "float32"
+    if has_gpu:
+        return "mixed_float16"
+    return "mixed_bfloat16" if options.mixed_precision == "on" else "float32"
