@@ -57,3 +57,10 @@ def test_numpys_whole_numbers_are_numbers():
 
 def test_two_options_do_not_share_their_layers():
     assert StylizeOptions().style_layers is not StylizeOptions().style_layers
+
+
+def test_standard_begins_at_twice_the_size_from_a_draft():
+    assert StylizeOptions().coarsest_scale == 256
+    assert StylizeOptions(init="content").coarsest_scale == 128
+    assert StylizeOptions(quality="fine").coarsest_scale == 128
+    assert StylizeOptions(smallest_scale=64).coarsest_scale == 64

@@ -338,7 +338,7 @@ class _Job:
         if options.quality == "draft":
             self._check_memory()
             return self._paint_draft()
-        sizes = scale_sizes(self.height, self.width, options.smallest_scale, options.scale_factor)
+        sizes = scale_sizes(self.height, self.width, options.coarsest_scale, options.scale_factor)
         preset = options.steps_by_scale
         plan = plan_scales(sizes, preset, options.steps)
         self._check_memory()
