@@ -24,7 +24,7 @@ QUALITIES = ("draft", "standard", "fine")
 
 FACE_LOSSES = ("triplet", "binary")
 FACE_ENCODERS = ("scratch", "dlib")
-FACE_FORMS = ("absolute", "chi-square")
+FACE_FORMS = ("absolute", "chi-square", "squared")
 MININGS = ("random", "semi-hard", "batch-hard")
 
 # What `cnnkit train classify` builds, besides a `.keras` file.
@@ -357,7 +357,7 @@ class FaceTrainOptions:
         encoder: "scratch", a small network of its own, or "dlib", the shipped one, frozen; None
             for what the loss is for.
         mining: how triplets are chosen: "random", "semi-hard" or "batch-hard".
-        form: what the head compares: "absolute" or "chi-square".
+        form: what the head compares: "absolute", "chi-square" or "squared" differences.
         margin: of the triplet loss.
         people: in a batch, with two pictures or more each.
         pictures: of each person in a batch, at most; people with one picture fill the rest.

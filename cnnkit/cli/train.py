@@ -240,7 +240,7 @@ def faces(
         str,
         typer.Option(
             metavar="|".join(FACE_FORMS),
-            help="What a binary head weighs: |f - g| or (f - g)^2 / (f + g).",
+            help="What a binary head weighs: |f - g|, (f - g)^2 / (f + g), or (f - g)^2.",
             rich_help_panel=MODEL_PANEL,
         ),
     ] = _FACES.form,

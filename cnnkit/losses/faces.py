@@ -201,8 +201,9 @@ def pair_features(first: Tensor, second: Tensor, form: str) -> Tensor:
     - "absolute": `|f - g|`.
     - "chi-square": `(f - g)^2 / (f + g)` (Taigman et al. 2014), of embeddings that are not
       negative.
+    - "squared": `(f - g)^2`, with equal weights the square of the Euclidean distance.
 
-    Both are symmetric, and zero for equal embeddings.
+    All are symmetric, and zero for equal embeddings.
 
     Args:
         first: `(..., D)`.
@@ -227,4 +228,5 @@ def pair_features(first: Tensor, second: Tensor, form: str) -> Tensor:
     first, second = ops.convert_to_tensor(first), ops.convert_to_tensor(second)
     if form == "absolute":
         return ops.abs(first - second)
-    return ops.square(first - second) / (first + second + _EPSILON)
+    squared = ops.square(first - second)
+    return squared if form == "squared" else squared / (first + second + _EPSILON)

@@ -94,7 +94,7 @@ class PairDistance:
     differences of the logarithm of the odds.
 
     Attributes:
-        form: of the features, "absolute" or "chi-square".
+        form: of the features, see `pair_features`.
         low: `(D,)`, least value of each dimension in training, which becomes 0.
         high: `(D,)`, largest value, which becomes 1.
         weights: `(D,)`, not negative.

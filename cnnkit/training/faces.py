@@ -235,6 +235,10 @@ class _PairRecipe:
     def __init__(self, options: FaceTrainOptions, training: LabelledFaces):
         self._options = options
         self._low, self._high = training.values.min(axis=0), training.values.max(axis=0)
+        if options.form == "squared":
+            # One scale for all dimensions: the head starts as the Euclidean distance.
+            self._low = np.full_like(self._low, self._low.min())
+            self._high = np.full_like(self._high, self._high.max())
         scaled = scale_to_range(training.values, self._low, self._high)
         self.training = LabelledFaces(scaled, training.people)
         random = np.random.default_rng(options.seed)

@@ -14,7 +14,7 @@ from cnnkit.losses.faces import (
     triplet_loss,
 )
 from cnnkit.ops.gradients import value_and_gradient
-from cnnkit.options import MININGS
+from cnnkit.options import FACE_FORMS, MININGS
 
 LABELS = np.array([0, 0, 0, 1, 1, 2, 3, 3])
 
@@ -226,7 +226,15 @@ def test_chi_square_by_hand():
     np.testing.assert_allclose(features, [[1.0, 2.0, 0.0]], rtol=1e-5)
 
 
-@pytest.mark.parametrize("form", ["absolute", "chi-square"])
+def test_squared_differences_sum_to_the_squared_distance():
+    first, second = random(9, 4, 6), random(10, 4, 6)
+    features = to_numpy(pair_features(first, second, "squared"))
+    np.testing.assert_allclose(
+        features.sum(axis=1), np.linalg.norm(first - second, axis=1) ** 2, rtol=1e-5
+    )
+
+
+@pytest.mark.parametrize("form", FACE_FORMS)
 def test_pair_features_are_symmetric_not_negative_and_zero_for_equal_faces(form):
     first, second = abs(random(7, 5, 6)), abs(random(8, 5, 6))
     features = to_numpy(pair_features(first, second, form))

@@ -18,6 +18,7 @@ from cnnkit.models.face_similarity import (
     save_face_similarity,
     scale_to_range,
 )
+from cnnkit.options import FACE_FORMS
 from cnnkit.weights import entry
 
 CALIBRATION = {"threshold": 0.9, "pairs": 20}
@@ -91,7 +92,7 @@ def test_the_distance_of_a_head_by_hand():
     np.testing.assert_allclose(chi_square.distance(first, second), [1 / 3 + 0.75], rtol=1e-5)
 
 
-@pytest.mark.parametrize("form", ["absolute", "chi-square"])
+@pytest.mark.parametrize("form", FACE_FORMS)
 def test_the_distance_of_a_head_is_symmetric_and_zero_for_one_face(form):
     similarity = pair_similarity(make_head(), form, np.full(128, -0.3), np.full(128, 0.3), "h")
     first, second = embeddings(0), embeddings(1)

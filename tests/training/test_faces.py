@@ -11,7 +11,7 @@ from cnnkit.data.pairs import Pair
 from cnnkit.data.people import find_people
 from cnnkit.errors import CnnkitError, DataError, DivergenceError
 from cnnkit.models.face_similarity import load_face_similarity
-from cnnkit.options import FaceTrainOptions
+from cnnkit.options import FACE_FORMS, FaceTrainOptions
 from cnnkit.training import _face_data, faces
 from cnnkit.training._face_data import (
     LabelledFaces,
@@ -270,7 +270,7 @@ def test_triplets_give_an_encoder_that_can_be_loaded(people, tmp_path, tiny_trun
     assert sum(result.people) == 15
 
 
-@pytest.mark.parametrize("form", ["absolute", "chi-square"])
+@pytest.mark.parametrize("form", FACE_FORMS)
 def test_a_head_learns_what_tells_people_apart(people, tmp_path, form):
     options = FaceTrainOptions(**{**BINARY.__dict__, "form": form})
     result = train(people, tmp_path, options)
