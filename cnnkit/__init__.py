@@ -9,13 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from cnnkit.data.gallery import Gallery
-    from cnnkit.options import FaceOptions, StylizeOptions
+    from cnnkit.options import DetectOptions, FaceOptions, StylizeOptions
     from cnnkit.pipelines.classify import classify
+    from cnnkit.pipelines.detect import detect
     from cnnkit.pipelines.faces import FaceBook
     from cnnkit.pipelines.stylize import Stylizer, stylize
     from cnnkit.pipelines.verify import Verifier, verify
     from cnnkit.results import (
         Classification,
+        Detection,
         IdentifiedFace,
         StylizeProgress,
         StylizeResult,
@@ -26,6 +28,8 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "Classification": "cnnkit.results",
+    "DetectOptions": "cnnkit.options",
+    "Detection": "cnnkit.results",
     "FaceBook": "cnnkit.pipelines.faces",
     "FaceOptions": "cnnkit.options",
     "Gallery": "cnnkit.data.gallery",
@@ -37,12 +41,15 @@ _HOMES = {
     "Verifier": "cnnkit.pipelines.verify",
     "VerifyResult": "cnnkit.results",
     "classify": "cnnkit.pipelines.classify",
+    "detect": "cnnkit.pipelines.detect",
     "stylize": "cnnkit.pipelines.stylize",
     "verify": "cnnkit.pipelines.verify",
 }
 
 __all__ = [
     "Classification",
+    "DetectOptions",
+    "Detection",
     "FaceBook",
     "FaceOptions",
     "Gallery",
@@ -54,6 +61,7 @@ __all__ = [
     "Verifier",
     "VerifyResult",
     "classify",
+    "detect",
     "stylize",
     "verify",
 ]

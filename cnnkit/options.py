@@ -50,6 +50,8 @@ DEFAULT_CLASSIFIER = "caltech101"
 
 # What `cnnkit train detect` builds, besides a `.keras` file.
 TRAINABLE_DETECTORS = ("compact",)
+# How boxes that mean the same object are told: see `ops.boxes.select_detections`.
+BOX_SUPPRESSIONS = ("class", "agnostic", "soft")
 
 # Steps at each scale, coarsest first. Fine scales cost four times as much as the one before and
 # have only detail left to add, so they get fewer.
@@ -626,6 +628,43 @@ class ClassifyTrainOptions:
         if self.dropout is not None:
             return self.dropout
         return 0.5 if self.is_pretrained else 0.2
+
+
+@dataclass(frozen=True)
+class DetectOptions:
+    """Settings of `cnnkit.detect`.
+
+    Attributes:
+        conf: least score of what is shown, in [0, 1].
+        iou: largest overlap of two boxes that are both kept.
+        max_det: objects in a picture at most, the best.
+        classes: names of the classes that are looked for; None for all.
+        size: long side that the network sees pictures at, in pixels; None for the model's own.
+        suppression: "class": of boxes of one class that overlap the best is kept; "agnostic": of
+            all classes; "soft": the scores of the others fall instead.
+    """
+
+    conf: float = 0.25
+    iou: float = 0.5
+    max_det: int = 100
+    classes: tuple[str, ...] | None = None
+    size: int | None = None
+    suppression: str = "class"
+
+    def __post_init__(self):
+        for name in ("conf", "iou"):
+            value = getattr(self, name)
+            if not 0.0 <= value <= 1.0:
+                raise UsageError(f"{name} must be between 0 and 1, not {value}")
+        if not _is_count(self.max_det):
+            raise UsageError(f"max-det must be a whole number from 1, not {self.max_det!r}")
+        if self.size is not None and not _is_count(self.size, 32):
+            raise UsageError(f"size must be at least 32 pixels, not {self.size!r}")
+        if self.suppression not in BOX_SUPPRESSIONS:
+            raise UsageError(
+                f"suppression must be one of {', '.join(BOX_SUPPRESSIONS)}, "
+                f"not {self.suppression!r}"
+            )
 
 
 @dataclass(frozen=True)

@@ -581,6 +581,69 @@ class ClassEvaluation:
 
 
 @dataclass(frozen=True)
+class DetectedObject:
+    """An object in a picture.
+
+    Attributes:
+        label: name of its class.
+        class_id: number of its class.
+        score: in [0, 1].
+        box_xyxy: left, top, right and bottom in pixels of the upright picture.
+    """
+
+    label: str
+    class_id: int
+    score: float
+    box_xyxy: tuple[float, float, float, float]
+
+
+@dataclass(frozen=True, eq=False)
+class Detection:
+    """What was found in a picture.
+
+    Attributes:
+        source: path, or "-".
+        objects: the best first.
+        size: height and width of the upright picture.
+        model: name of the detector.
+        ms: time spent.
+        pixels: uint8 `(height, width, 3)` of the upright picture, where it was asked for.
+    """
+
+    source: str
+    objects: tuple[DetectedObject, ...]
+    size: tuple[int, int]
+    model: str
+    ms: Milliseconds
+    pixels: Any = None
+
+
+@dataclass(frozen=True, eq=False)
+class DetectEvaluation:
+    """How good a detector is on pictures with boxes.
+
+    Attributes:
+        pictures: number of those that could be read.
+        failed: number of those that could not; they count nowhere.
+        names: of the data's classes.
+        split: the part of the data, such as "test".
+        model: name of the detector.
+        coco: `metrics.detection.CocoScores`.
+        voc_11: `(classes,)`, average precision by the 11-point rule at an overlap of 0.5.
+        voc_all: `(classes,)`, the area below the curve, at the same overlap.
+    """
+
+    pictures: int
+    failed: int
+    names: tuple[str, ...]
+    split: str
+    model: str
+    coco: Any
+    voc_11: Any
+    voc_all: Any
+
+
+@dataclass(frozen=True)
 class ExportedModel:
     """A classifier in another format.
 

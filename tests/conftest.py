@@ -80,3 +80,71 @@ def color_pictures(tmp_path_factory):
             pixels[..., 2 if is_odd else channel] = 150 + 20 * number
             Image.fromarray(pixels).save(folder / name / f"{number}.png")
     return folder
+
+
+@pytest.fixture(scope="session")
+def dot_detector(tmp_path_factory):
+    """The folder of a run whose detector finds red and blue dots of 8x8 pixels in black pictures.
+
+    Each place of 8x8 pixels has a box of 16x16 around its middle; the scores of "red" and "blue"
+    are near 1 where it is all of that colour, and near 0 where it is black.
+    """
+    import json
+    import zipfile
+
+    import keras
+
+    from cnnkit.models.detector import BoxesAtPoints, with_scores
+
+    inputs = keras.Input((None, None, 3))
+    means = keras.layers.AveragePooling2D(8)(inputs)
+    logits = keras.layers.Conv2D(2, 1, name="colors")(means)
+    sides = keras.layers.Conv2D(4, 1, name="sides")(means)
+    parts = [BoxesAtPoints(8)(sides), keras.layers.Reshape((-1, 2))(logits)]
+    predictions = keras.layers.Concatenate(name="predictions")(parts)
+    model = keras.Model(inputs, predictions)
+    red, blue = [8.0, -8.0, -8.0], [-8.0, -8.0, 8.0]
+    kernel = np.array([red, blue]).T[None, None]
+    model.get_layer("colors").set_weights([kernel, np.full(2, -4.0)])
+    # softplus(0.5413) is 1, a stride.
+    model.get_layer("sides").set_weights([np.zeros((1, 1, 3, 4)), np.full(4, np.log(np.e - 1))])
+    folder = tmp_path_factory.mktemp("runs") / "dots"
+    folder.mkdir()
+    with_scores(model).save(folder / "model.keras")
+    with zipfile.ZipFile(folder / "model.keras", "a") as archive:
+        archive.writestr("classes.txt", "red\nblue\n")
+        archive.writestr("settings.json", json.dumps({"kind": "detector", "size": 64}))
+    return str(folder)
+
+
+@pytest.fixture(scope="session")
+def dotted_pictures(tmp_path_factory):
+    """Pictures of 64x64 and 64x32 pixels with dots, and where they are, as a COCO file beside them.
+
+    "two.png" has a red dot at (8, 16) and a blue one at (40, 48), "tall.png", which is as wide as
+    half its height, a blue one at (16, 24), and "none.png" nothing.
+    """
+    import json
+
+    from PIL import Image
+
+    folder = tmp_path_factory.mktemp("dots")
+    dots = {"two": [("red", 8, 16), ("blue", 40, 48)], "tall": [("blue", 16, 24)], "none": []}
+    images, notes = [], []
+    for key, (name, some) in enumerate(dots.items(), 1):
+        width = 32 if name == "tall" else 64
+        pixels = np.zeros((64, width, 3), np.uint8)
+        for color, x, y in some:
+            pixels[y : y + 8, x : x + 8, 0 if color == "red" else 2] = 255
+            box = [x - 4, y - 4, 16, 16]
+            category = ("red", "blue").index(color)
+            notes.append(
+                {"id": len(notes) + 1, "image_id": key, "category_id": category, "bbox": box}
+            )
+        Image.fromarray(pixels).save(folder / f"{name}.png")
+        images.append({"id": key, "file_name": f"{name}.png", "width": width, "height": 64})
+    categories = [{"id": index, "name": name} for index, name in enumerate(("red", "blue"))]
+    (folder / "train.json").write_text(
+        json.dumps({"images": images, "annotations": notes, "categories": categories})
+    )
+    return folder

@@ -9,9 +9,11 @@ import typer.core
 import cnnkit
 from cnnkit.cli import (
     classify,
+    detect,
     doctor,
     embed,
     evaluate,
+    evaluate_detect,
     export,
     faces,
     samples,
@@ -60,6 +62,7 @@ app.command("verify")(verify.verify)
 app.add_typer(faces.app, name="faces")
 app.command("embed")(embed.embed)
 app.command("classify")(classify.classify)
+app.command("detect")(detect.detect)
 visualize.app.command("units")(visualize_units.units)
 visualize.app.command("activations")(visualize_views.activations)
 visualize.app.command("filters")(visualize_views.filters)
@@ -74,6 +77,7 @@ train.app.command("classify")(train_classify.classify)
 train.app.command("detect")(train_detect.detect)
 train.app.command("segment")(train_segment.segment)
 app.add_typer(train.app, name="train")
+evaluate.app.command("detect")(evaluate_detect.detect)
 app.add_typer(evaluate.app, name="evaluate")
 app.command("export")(export.export)
 app.command("doctor", epilog="Example: cnnkit doctor --json")(doctor.doctor)

@@ -60,6 +60,11 @@ class BoxedPictures:
             )
         )
 
+    @classmethod
+    def join(cls, parts: Sequence["BoxedPictures"]) -> "BoxedPictures":
+        """All pictures of several parts."""
+        return cls(*(sum((getattr(part, one.name) for part in parts), ()) for one in fields(cls)))
+
 
 @dataclass(frozen=True, eq=False)
 class BoxedData:

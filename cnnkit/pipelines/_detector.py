@@ -1,0 +1,242 @@
+"""A trained detector, compiled, on files: read ahead by threads, in batches, in order."""
+
+import itertools
+import json
+import time
+import zipfile
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import keras
+import numpy as np
+from PIL import Image
+
+from cnnkit import weights as weights_table
+from cnnkit.errors import CnnkitError, DataError, UsageError
+from cnnkit.images import read_image, read_pixels, to_uint8
+
+# The import lets Keras know the layers of the files.
+from cnnkit.models.detector import STRIDES
+from cnnkit.ops.boxes import Letterbox, select_detections
+from cnnkit.ops.inference import compile_inference, compiles_each_size
+from cnnkit.options import DetectOptions
+from cnnkit.pipelines._detector_files import find_detector_file
+from cnnkit.results import DetectedObject, Detection, Milliseconds
+from cnnkit.weights.keras_file import SETTINGS_FILE, load_keras_file
+
+# Where no picture lies on the canvas, as in training.
+_GREY = 114
+_THREADS = 4
+
+
+@dataclass(frozen=True, eq=False)
+class DetectorModel:
+    """A detector as it was trained.
+
+    Attributes:
+        model: RGB `(B, H, W, 3)` in [0, 1] -> `(B, N, 4 + classes)`, boxes in pixels and scores.
+        names: of the classes.
+        size: side of the pictures that it was trained with.
+        name: for people.
+        hash: SHA-256 of its file.
+    """
+
+    model: keras.Model
+    names: tuple[str, ...]
+    size: int
+    name: str
+    hash: str
+
+
+def load_detector_model(model: str) -> DetectorModel:
+    """Loads a trained detector.
+
+    Args:
+        model: the folder of a run of `cnnkit train detect`, or its `.keras` file.
+
+    Raises:
+        UsageError: it is no detector.
+        WeightsError: there is no such file.
+        DataError: it has not a name for each class.
+    """
+    file = find_detector_file(model)
+    loaded = load_keras_file(file.path, "--model")
+    classes = loaded.outputs[0].shape[-1] - 4
+    if len(file.classes) != classes:
+        raise DataError(
+            f"{file.name} has {classes} classes but there are {len(file.classes)} names"
+        )
+    with zipfile.ZipFile(file.path) as archive:
+        settings = json.loads(archive.read(SETTINGS_FILE))
+    loaded.trainable = False
+    digest = weights_table.fingerprint(file.path)
+    return DetectorModel(loaded, file.classes, int(settings["size"]), file.name, digest)
+
+
+class Detector:
+    """Finds objects with a trained detector, compiled for inference.
+
+    Args:
+        model: see `load_detector_model`.
+        options: what is kept.
+
+    Raises:
+        UsageError: no such detector, or it does not know a class that is asked for.
+        WeightsError: its file is not here.
+        DataError: it has not a name for each class.
+    """
+
+    def __init__(self, model: str, options: DetectOptions | None = None):
+        self.options = options or DetectOptions()
+        self.detector = load_detector_model(model)
+        names = self.detector.names
+        unknown = [name for name in self.options.classes or () if name not in names]
+        if unknown:
+            some = ", ".join(names[:10]) + (", ..." if len(names) > 10 else "")
+            raise UsageError(f"{self.detector.name} knows no {unknown[0]!r}; it knows: {some}")
+        self._wanted = np.array(
+            [self.options.classes is None or name in self.options.classes for name in names]
+        )
+        self._size = self.options.size or self.detector.size
+        # Rounded up, so that every map has whole places.
+        self._size = -(-self._size // STRIDES[-1]) * STRIDES[-1]
+        self._run = compile_inference(self.detector.model, "float32")
+
+    def detect(
+        self,
+        sources: Iterable[str],
+        *,
+        batch: int = 8,
+        stdin: Callable[[], bytes] | None = None,
+        keep_pixels: bool = False,
+    ) -> Iterator[tuple[str, Detection | CnnkitError]]:
+        """What is in files, in their order; one that cannot be read comes with the reason.
+
+        The next batch is read while the network looks at one; no more is in memory.
+
+        Args:
+            sources: paths, or "-".
+            batch: files at a time.
+            stdin: reads what "-" stands for.
+            keep_pixels: give the pictures too.
+        """
+        paths = iter(sources)
+
+        def read(path: str) -> tuple[str, np.ndarray | CnnkitError, float]:
+            begin = time.monotonic()
+            try:
+                if path == "-" and stdin is not None:
+                    pixels = to_uint8(read_image(stdin()).pixels)
+                else:
+                    pixels = read_pixels(path)
+            except CnnkitError as error:
+                return path, error, 0.0
+            return path, pixels, 1e3 * (time.monotonic() - begin)
+
+        with ThreadPoolExecutor(_THREADS) as pool:
+            ahead = [pool.submit(read, path) for path in itertools.islice(paths, batch)]
+            while ahead:
+                now = [future.result() for future in ahead]
+                ahead = [pool.submit(read, path) for path in itertools.islice(paths, batch)]
+                good = [pixels for _, pixels, _ in now if isinstance(pixels, np.ndarray)]
+                found = iter(self.detect_pixels(good))
+                for path, pixels, load in now:
+                    if isinstance(pixels, CnnkitError):
+                        yield path, pixels
+                        continue
+                    objects, pre, net, post = next(found)
+                    yield (
+                        path,
+                        Detection(
+                            path,
+                            objects,
+                            pixels.shape[:2],
+                            self.detector.name,
+                            Milliseconds(*(round(ms, 1) for ms in (load, pre, net, post))),
+                            pixels if keep_pixels else None,
+                        ),
+                    )
+
+    def detect_pixels(
+        self, pictures: Sequence[np.ndarray]
+    ) -> list[tuple[tuple[DetectedObject, ...], float, float, float]]:
+        """What is in pictures that are read already.
+
+        Args:
+            pictures: uint8 `(H, W, 3)` of any sizes.
+
+        Returns:
+            For each the objects, best first, and the milliseconds to prepare it, its share of the
+            network's, and those to choose the boxes.
+        """
+        options, names = self.options, self.detector.names
+        result = []
+        for boxes, scores, frame, pre, net in self.predict(pictures):
+            begin = time.monotonic()
+            found, class_ids, values = select_detections(
+                boxes,
+                np.where(self._wanted, scores, -1.0),
+                conf=options.conf,
+                iou=options.iou,
+                most=options.max_det,
+                suppression=options.suppression,
+            )
+            found = frame.to_picture(found)
+            objects = tuple(
+                DetectedObject(names[class_id], int(class_id), float(value), tuple(map(float, box)))
+                for box, class_id, value in zip(found, class_ids, values, strict=True)
+            )
+            result.append((objects, pre, net, 1e3 * (time.monotonic() - begin)))
+        return result
+
+    def predict(
+        self, pictures: Sequence[np.ndarray]
+    ) -> list[tuple[np.ndarray, np.ndarray, Letterbox, float, float]]:
+        """What the network says of all places.
+
+        Args:
+            pictures: uint8 `(H, W, 3)` of any sizes.
+
+        Returns:
+            For each the boxes `(N, 4)` on its canvas, the scores `(N, classes)`, how the picture
+            lies on the canvas, and milliseconds to prepare it and in the network.
+        """
+        stride = None if compiles_each_size() else STRIDES[-1]
+        prepared = []
+        for pixels in pictures:
+            begin = time.monotonic()
+            frame = Letterbox.fit(*pixels.shape[:2], self._size, stride)
+            prepared.append((frame, fill_canvas(pixels, frame), 1e3 * (time.monotonic() - begin)))
+        result: list = [None] * len(prepared)
+        by_shape: dict[tuple[int, ...], list[int]] = {}
+        for index, (_, canvas, _) in enumerate(prepared):
+            by_shape.setdefault(canvas.shape, []).append(index)
+        for indices in by_shape.values():
+            begin = time.monotonic()
+            canvases = np.stack([prepared[index][1] for index in indices])
+            predictions = self._run(canvases.astype(np.float32) / 255.0)
+            net = 1e3 * (time.monotonic() - begin) / len(indices)
+            for index, one in zip(indices, predictions, strict=True):
+                frame, _, pre = prepared[index]
+                result[index] = (one[:, :4], one[:, 4:], frame, pre, net)
+        return result
+
+
+def fill_canvas(pixels: np.ndarray, frame: Letterbox) -> np.ndarray:
+    """A picture on its canvas, with grey around it.
+
+    Args:
+        pixels: uint8 `(H, W, 3)`.
+        frame: how it lies there.
+
+    Returns:
+        uint8 `(canvas height, canvas width, 3)`.
+    """
+    canvas = np.full((frame.canvas_height, frame.canvas_width, 3), _GREY, np.uint8)
+    image = Image.fromarray(np.ascontiguousarray(pixels)).resize(
+        (frame.scaled_width, frame.scaled_height), Image.Resampling.BILINEAR, reducing_gap=3.0
+    )
+    bottom, right = frame.top + frame.scaled_height, frame.left + frame.scaled_width
+    canvas[frame.top : bottom, frame.left : right] = np.asarray(image)
+    return canvas

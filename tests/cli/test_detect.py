@@ -1,0 +1,130 @@
+"""``cnnkit detect`` as the user meets it."""
+
+import io
+import json
+import sys
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from cnnkit.cli.app import run
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+def detect(dot_detector, *arguments):
+    return run(["detect", "--model", dot_detector, *map(str, arguments)])
+
+
+def test_objects_are_listed_and_drawn(dot_detector, dotted_pictures, capsys):
+    picture = dotted_pictures / "two.png"
+    assert detect(dot_detector, picture) == 0
+    out = capsys.readouterr().out.splitlines()
+    assert out[0] == f"{picture}: 1 red, 1 blue -> two-detect.jpg"
+    assert out[1].split() == ["98.2%", "red", "16x16", "at", "4,12"]
+    with Image.open("two-detect.jpg") as drawn:
+        assert drawn.size == (64, 64)
+
+
+def test_a_record_has_boxes_in_pixels_of_the_picture(dot_detector, dotted_pictures, capsys):
+    assert detect(dot_detector, dotted_pictures / "tall.png", "--json") == 0
+    record = json.loads(capsys.readouterr().out)
+    assert (record["width"], record["height"]) == (32, 64)
+    [item] = record["items"]
+    assert (item["label"], item["class_id"]) == ("blue", 1)
+    assert item["box"] == {"x1": 12.0, "y1": 20.0, "x2": 28.0, "y2": 36.0}
+    assert record["threshold"] == 0.25
+    assert not Path("tall-detect.jpg").exists()
+
+
+def test_a_folder_in_all_forms_at_once(dot_detector, dotted_pictures, capsys):
+    command = ["--jsonl", "--txt", "t", "--coco", "found.json", "--crops", "c", "-o", "drawn"]
+    assert detect(dot_detector, dotted_pictures, *command) == 0
+    records = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [Path(one["source"]).name for one in records] == ["none.png", "tall.png", "two.png"]
+    assert [len(one["items"]) for one in records] == [0, 1, 2]
+    # 16 of 32 and 64 pixels around (20, 28).
+    line = Path("t/tall.txt").read_text().split()
+    assert line[:5] == ["1", "0.625000", "0.437500", "0.500000", "0.250000"]
+    assert Path("t/none.txt").read_text() == ""
+    results = json.loads(Path("found.json").read_text())
+    assert [one["image_id"] for one in results] == [2, 3, 3]
+    assert results[0]["bbox"] == [12.0, 20.0, 16.0, 16.0]
+    with Image.open("c/blue/tall-1.jpg") as crop:
+        assert crop.size == (16, 16)
+    assert sorted(path.name for path in Path("drawn").iterdir()) == [
+        "none.jpg",
+        "tall.jpg",
+        "two.jpg",
+    ]
+
+
+def test_only_some_classes_and_only_sure_ones(dot_detector, dotted_pictures, capsys):
+    picture = dotted_pictures / "two.png"
+    assert detect(dot_detector, picture, "--classes", "blue", "--json") == 0
+    assert [item["label"] for item in json.loads(capsys.readouterr().out)["items"]] == ["blue"]
+    assert detect(dot_detector, picture, "--conf", "0.99", "--json", "--fail-if-empty") == 4
+    capsys.readouterr()
+    assert detect(dot_detector, picture, "--max-det", "1", "--json") == 0
+    assert len(json.loads(capsys.readouterr().out)["items"]) == 1
+
+
+def test_a_broken_picture_is_a_record_and_the_others_go_on(
+    dot_detector, dotted_pictures, tmp_path, capsys
+):
+    broken = tmp_path / "broken.png"
+    broken.write_bytes(b"no picture")
+    assert detect(dot_detector, broken, dotted_pictures / "two.png", "--jsonl") == 3
+    captured = capsys.readouterr()
+    first, second = (json.loads(line) for line in captured.out.splitlines())
+    assert first["error"]["code"] == "ImageError"
+    assert len(second["items"]) == 2
+    assert "broken.png" in captured.err
+
+
+def test_a_picture_from_stdin(dot_detector, dotted_pictures, capsys, monkeypatch):
+    data = (dotted_pictures / "two.png").read_bytes()
+    monkeypatch.setattr(sys, "stdin", type("In", (), {"buffer": io.BytesIO(data)})())
+    assert detect(dot_detector, "-", "--json") == 0
+    assert json.loads(capsys.readouterr().out)["source"] == "-"
+
+
+def test_nothing_is_written_over_unasked(dot_detector, dotted_pictures, capsys):
+    picture = dotted_pictures / "two.png"
+    assert detect(dot_detector, picture, "-o", "here.png") == 0
+    assert detect(dot_detector, picture, "-o", "here.png") == 2
+    assert "here.png exists" in capsys.readouterr().err
+    assert detect(dot_detector, picture, "-o", "here.png", "--skip-existing") == 0
+    assert detect(dot_detector, picture, "-o", "here.png", "--overwrite") == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        ([], 2, "no detector comes with cnnkit yet"),
+        (["--model", "yolo"], 2, "no detector named 'yolo'"),
+        (["--model", "./nowhere"], 5, "nowhere"),
+        (["--conf", "2"], 2, "conf must be between 0 and 1"),
+        (["--json", "--jsonl"], 2, "exclude each other"),
+        (["--suppression", "hard"], 2, "must be one of class, agnostic, soft"),
+    ],
+)
+def test_what_does_not_fit_is_one_line(arguments, code, message, dotted_pictures, capsys):
+    assert run(["detect", str(dotted_pictures / "two.png"), *arguments]) == code
+    err = capsys.readouterr().err
+    assert message in err
+    assert len(err.splitlines()) == 1
+
+
+def test_a_class_that_the_detector_does_not_know(dot_detector, dotted_pictures, capsys):
+    assert detect(dot_detector, dotted_pictures / "two.png", "--classes", "green") == 2
+    assert "knows no 'green'; it knows: red, blue" in capsys.readouterr().err
+
+
+def test_a_classifier_is_no_detector(color_run, dotted_pictures, capsys):
+    assert run(["detect", str(dotted_pictures / "two.png"), "--model", color_run]) == 2
+    assert "colors is no detector" in capsys.readouterr().err

@@ -1,0 +1,41 @@
+"""``cnnkit evaluate detect`` as the user meets it."""
+
+import json
+
+from PIL import Image
+
+from cnnkit.cli.app import run
+
+
+def test_a_detector_that_finds_all_is_perfect(dot_detector, dotted_pictures, tmp_path, capsys):
+    folder = tmp_path / "report"
+    command = ["evaluate", "detect", str(dotted_pictures), "--model", dot_detector, "--split"]
+    assert run([*command, "train", "-o", str(folder), "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert report["pictures"] == 3
+    assert report["coco"]["ap"] > 0.999
+    assert report["coco"]["ap_large"] is None
+    assert report["voc"]["ap_all_points"] > 0.999
+    assert [one["objects"] for one in report["classes"]] == [1, 2]
+    assert json.loads((folder / "report.json").read_text())["coco"] == report["coco"]
+    with Image.open(folder / "precision-recall.png") as image:
+        assert min(image.size) > 200
+
+
+def test_figures_for_people(dot_detector, dotted_pictures, capsys):
+    assert run(["evaluate", "detect", str(dotted_pictures), "--model", dot_detector]) == 0
+    captured = capsys.readouterr()
+    lines = captured.out.splitlines()
+    assert lines[0] == "pictures   3 with 3 objects"
+    assert lines[1] == "AP         100.0%"
+    assert lines[-1].split() == ["blue", "2", "100.0%", "100.0%"]
+
+
+def test_data_with_a_class_that_is_not_known(dot_detector, dotted_pictures, tmp_path, capsys):
+    values = json.loads((dotted_pictures / "train.json").read_text())
+    values["categories"][0]["name"] = "green"
+    for one in values["images"]:
+        one["file_name"] = str(dotted_pictures / one["file_name"])
+    (tmp_path / "train.json").write_text(json.dumps(values))
+    assert run(["evaluate", "detect", str(tmp_path), "--model", dot_detector]) == 3
+    assert "does not know 'green'" in capsys.readouterr().err
