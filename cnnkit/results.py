@@ -643,6 +643,94 @@ class DetectEvaluation:
     voc_all: Any
 
 
+@dataclass(frozen=True, eq=False)
+class Region:
+    """Pixels of one class that hang together.
+
+    Attributes:
+        area: number of pixels.
+        box_xyxy: left, top, right and bottom in pixels; right and bottom lie just outside.
+        mask: bool `(bottom - top, right - left)`, within the box.
+    """
+
+    area: int
+    box_xyxy: tuple[int, int, int, int]
+    mask: Any
+
+
+@dataclass(frozen=True, eq=False)
+class Segment:
+    """One class in a picture.
+
+    Attributes:
+        label: name of the class.
+        class_id: its index.
+        area: number of pixels.
+        share: of the picture's pixels, in [0, 1].
+        score: mean probability of the class over its pixels.
+        box_xyxy: of all its pixels; right and bottom lie just outside.
+        regions: largest first, without specks.
+    """
+
+    label: str
+    class_id: int
+    area: int
+    share: float
+    score: float
+    box_xyxy: tuple[int, int, int, int]
+    regions: tuple[Region, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Segmentation:
+    """The class of every pixel of a picture.
+
+    Attributes:
+        source: path of the picture, or "-".
+        classes: uint8 `(height, width)`, class of each pixel of the upright picture.
+        probabilities: float32 `(h, w, C)`, at the size that the network saw.
+        names: of the C classes; the first one is taken for the background.
+        segments: classes that occur, largest first, without the background.
+        model: name of the network.
+        ms: time spent.
+    """
+
+    source: str
+    classes: Any
+    probabilities: Any
+    names: tuple[str, ...]
+    segments: tuple[Segment, ...]
+    model: str
+    ms: Milliseconds
+
+
+@dataclass(frozen=True, eq=False)
+class SegmentEvaluation:
+    """How well pixels are labelled.
+
+    Attributes:
+        pictures: number of those that could be read.
+        failed: number of those that could not; they count nowhere.
+        scores: `metrics.segmentation.SegmentationScores`.
+        confusion: int64 `(C, C)`, true classes down, predicted ones across.
+        names: of the C classes.
+        split: the part of the data, such as "val".
+        model: name of the network.
+        sources: path of each picture.
+        ious: float64 `(pictures,)`, mean IoU of each picture by itself.
+    """
+
+    pictures: int
+    failed: int
+    scores: Any
+    confusion: Any
+    names: tuple[str, ...]
+    split: str
+    model: str
+    sources: tuple[str, ...]
+    ious: Any
+
+
 @dataclass(frozen=True)
 class ExportedModel:
     """A classifier in another format.

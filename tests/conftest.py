@@ -148,3 +148,44 @@ def dotted_pictures(tmp_path_factory):
         json.dumps({"images": images, "annotations": notes, "categories": categories})
     )
     return folder
+
+
+@pytest.fixture(scope="session")
+def color_segmenter(tmp_path_factory):
+    """The folder of a run whose segmenter tells red and blue pixels from dark ones.
+
+    The scores are 20 * (0.5, red, blue) at each pixel.
+    """
+    import zipfile
+
+    import keras
+
+    inputs = keras.Input((None, None, 3))
+    model = keras.Model(inputs, keras.layers.Conv2D(3, 1)(inputs))
+    kernel = np.zeros((1, 1, 3, 3), np.float32)
+    kernel[0, 0, 0, 1] = kernel[0, 0, 2, 2] = 20.0
+    model.set_weights([kernel, np.array([10.0, 0.0, 0.0])])
+    folder = tmp_path_factory.mktemp("runs") / "paint"
+    folder.mkdir()
+    model.save(folder / "model.keras")
+    with zipfile.ZipFile(folder / "model.keras", "a") as archive:
+        archive.writestr("classes.txt", "background\nred\nblue\n")
+        archive.writestr("settings.json", '{"pixels": "unit", "kind": "segments"}')
+    return str(folder)
+
+
+@pytest.fixture(scope="session")
+def painted(tmp_path_factory):
+    """A dark picture of 60 x 80 pixels with a red square, a red bar and a blue one.
+
+    Red: rows 10 to 30, columns 10 to 40, and rows 40 to 44, columns 10 to 20. Blue: rows 10 to 50,
+    columns 50 to 70.
+    """
+    from PIL import Image
+
+    pixels = np.full((60, 80, 3), 20, np.uint8)
+    pixels[10:30, 10:40, 0] = pixels[40:44, 10:20, 0] = 250
+    pixels[10:50, 50:70, 2] = 250
+    path = tmp_path_factory.mktemp("painted") / "painted.png"
+    Image.fromarray(pixels).save(path)
+    return path

@@ -14,9 +14,11 @@ from cnnkit.cli import (
     embed,
     evaluate,
     evaluate_detect,
+    evaluate_segment,
     export,
     faces,
     samples,
+    segment,
     stylize,
     train,
     train_classify,
@@ -63,6 +65,7 @@ app.add_typer(faces.app, name="faces")
 app.command("embed")(embed.embed)
 app.command("classify")(classify.classify)
 app.command("detect")(detect.detect)
+app.command("segment")(segment.segment)
 visualize.app.command("units")(visualize_units.units)
 visualize.app.command("activations")(visualize_views.activations)
 visualize.app.command("filters")(visualize_views.filters)
@@ -78,6 +81,7 @@ train.app.command("detect")(train_detect.detect)
 train.app.command("segment")(train_segment.segment)
 app.add_typer(train.app, name="train")
 evaluate.app.command("detect")(evaluate_detect.detect)
+evaluate.app.command("segment")(evaluate_segment.segment)
 app.add_typer(evaluate.app, name="evaluate")
 app.command("export")(export.export)
 app.command("doctor", epilog="Example: cnnkit doctor --json")(doctor.doctor)

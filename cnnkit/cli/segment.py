@@ -1,0 +1,390 @@
+"""``cnnkit segment``: the class of every pixel."""
+
+import sys
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from cnnkit.cli._faces import Outcome, check_json
+from cnnkit.cli._options import (
+    OUTPUT_PANEL,
+    RUN_PANEL,
+    Device,
+    Json,
+    JsonLines,
+    Overwrite,
+    Quiet,
+    Recursive,
+    SkipExisting,
+    Threads,
+    Verbose,
+)
+from cnnkit.cli._segmenter import Flip, Model, Scales, Size, read_scales
+from cnnkit.console import Console
+from cnnkit.errors import CnnkitError, UsageError
+from cnnkit.options import DEFAULT_SEGMENTER
+from cnnkit.results import Record
+
+if TYPE_CHECKING:
+    from cnnkit.images import Picture
+    from cnnkit.results import Segmentation
+
+_PICTURE_PANEL = "Picture"
+_SHOWS = ("overlay", "colors", "contours")
+_RLES = ("none", "compressed", "counts")
+_STD = "-"
+
+
+def segment(
+    pictures: Annotated[
+        list[str],
+        typer.Argument(metavar="IMG...", help="Files, folders, globs, @list.txt or - (stdin)."),
+    ],
+    output: Annotated[
+        str | None,
+        typer.Option(
+            "-o",
+            "--output",
+            help="File, folder for several pictures, or - (stdout).",
+            show_default="<name>-segment.png; nothing with --json",
+            rich_help_panel=OUTPUT_PANEL,
+        ),
+    ] = None,
+    show: Annotated[
+        str,
+        typer.Option(
+            metavar="|".join(_SHOWS),
+            help="Colours over the picture, colours alone, or outlines.",
+            rich_help_panel=_PICTURE_PANEL,
+        ),
+    ] = "overlay",
+    legend: Annotated[
+        bool,
+        typer.Option(help="Name the colours below the picture.", rich_help_panel=_PICTURE_PANEL),
+    ] = True,
+    mask: Annotated[
+        bool,
+        typer.Option(
+            "--mask",
+            help="Write a PNG of class numbers instead, of the picture's own size.",
+            rich_help_panel=_PICTURE_PANEL,
+        ),
+    ] = False,
+    cutout: Annotated[
+        str | None,
+        typer.Option(
+            metavar="LABEL,...",
+            help="Write these classes alone, the rest transparent.",
+            rich_help_panel=_PICTURE_PANEL,
+        ),
+    ] = None,
+    background: Annotated[
+        str | None,
+        typer.Option(
+            metavar="blur|white|IMAGE",
+            help="Put what is found, or --cutout, before this.",
+            rich_help_panel=_PICTURE_PANEL,
+        ),
+    ] = None,
+    rle: Annotated[
+        str,
+        typer.Option(
+            metavar="|".join(_RLES),
+            help="Add masks to --json as COCO's runs, as text or as numbers.",
+            rich_help_panel=OUTPUT_PANEL,
+        ),
+    ] = "none",
+    model: Model = DEFAULT_SEGMENTER,
+    size: Size = 512,
+    flip: Flip = False,
+    scales: Scales = "1",
+    recursive: Recursive = False,
+    overwrite: Overwrite = False,
+    skip_existing: SkipExisting = False,
+    fail_if_empty: Annotated[
+        bool,
+        typer.Option(
+            "--fail-if-empty",
+            help="Exit with 4 when nothing but background is found.",
+            rich_help_panel=RUN_PANEL,
+        ),
+    ] = False,
+    threads: Threads = None,
+    device: Device = "auto",
+    json: Json = False,
+    jsonl: JsonLines = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> int:
+    """Tell what every pixel of a picture shows: people, animals, vehicles, furniture.
+
+    Examples:
+
+      cnnkit segment street.jpg
+
+      cnnkit segment ada.jpg --cutout person -o ada.png
+
+      cnnkit segment ada.jpg --cutout person --background blur
+
+      cnnkit segment photos/ -r --jsonl --rle compressed
+    """
+    from cnnkit.data.sources import find_sources
+    from cnnkit.pipelines._segment_model import find_segmenter
+
+    console = Console(quiet=quiet, verbose=verbose)
+    check_json(json, jsonl)
+    wanted = _Wanted(show, legend, mask, cutout, background, rle)
+    wanted.check(output, json or jsonl)
+    sizes = read_scales(scales)
+    file = find_segmenter(model)
+    keep = _kept_classes(cutout, file.classes)
+    sources = find_sources(pictures, recursive)
+    if [source.path for source in sources].count(_STD) and background == _STD:
+        raise UsageError("only one picture can come from stdin (-)")
+    writes = output is not None or not (json or jsonl)
+    jobs = _plan(sources, output, wanted, writes, overwrite, skip_existing, console)
+    behind: Any = background
+    if background is not None and background not in ("blur", "white"):
+        from cnnkit.images import read_image
+
+        behind = read_image(background)
+    from cnnkit.runtime import configure
+
+    configure(threads=threads, verbose=verbose, device=device)
+    from cnnkit.images import read_image
+    from cnnkit.pipelines._segmenter import Segmenter
+
+    outcome = Outcome(console, json, jsonl, len(sources) == 1)
+    segmenter = Segmenter(model, size=size, flip=flip, scales=sizes)
+    with console.progress() as bar:
+        task = bar.add_task("segment", total=len(jobs), status="")
+        for source, path in jobs:
+            begin = time.monotonic()
+            try:
+                picture = read_image(sys.stdin.buffer if source.path == _STD else source.path)
+                load = round(1e3 * (time.monotonic() - begin), 1)
+                found = segmenter.segment(picture)
+                if path is not None:
+                    _write(path, wanted, picture, found, keep, behind)
+            except CnnkitError as error:
+                outcome.fail(source.path, error)
+            else:
+                record = Record(
+                    source.path,
+                    picture.width,
+                    picture.height,
+                    tuple(_item(one, found, rle) for one in found.segments),
+                    model=found.model,
+                    ms=replace(found.ms, load=load),
+                    details={"output": None if path is None else str(path)},
+                )
+                lines = [] if path is not None and str(path) == _STD else _lines(record)
+                outcome.add(record, lines)
+            bar.update(task, advance=1)
+    return outcome.finish(fail_if_empty)
+
+
+@dataclass(frozen=True)
+class _Wanted:
+    """What the user wants to see."""
+
+    show: str
+    legend: bool
+    mask: bool
+    cutout: str | None
+    background: str | None
+    rle: str
+
+    @property
+    def task(self) -> str:
+        if self.mask:
+            return "mask"
+        if self.background is not None:
+            return "background"
+        return "segment" if self.cutout is None else "cutout"
+
+    def check(self, output: str | None, is_json: bool) -> None:
+        if self.show not in _SHOWS:
+            raise UsageError(f"--show must be one of {', '.join(_SHOWS)}, not {self.show}")
+        if self.rle not in _RLES:
+            raise UsageError(f"--rle must be one of {', '.join(_RLES)}, not {self.rle}")
+        if self.rle != "none" and not is_json:
+            raise UsageError("--rle is for --json and --jsonl; give one of them")
+        if self.mask and (self.cutout is not None or self.background is not None):
+            raise UsageError("--mask goes without --cutout and --background")
+        if self.task != "segment" and self.show != "overlay":
+            raise UsageError(f"--show {self.show} goes without --{self.task}")
+        if output == _STD and is_json:
+            raise UsageError("-o - and --json both want stdout; give one of them")
+        if self.task != "segment" and is_json and output is None:
+            raise UsageError(f"--{self.task} writes a picture: name it with -o beside --json")
+
+
+def _kept_classes(cutout: str | None, names: tuple[str, ...]) -> tuple[int, ...]:
+    """Indices of what is cut out, or of all but the background."""
+    if cutout is None:
+        return tuple(range(1, len(names)))
+    import difflib
+
+    found = []
+    for label in (part.strip() for part in cutout.split(",")):
+        if label not in names:
+            nearest = difflib.get_close_matches(label, names, n=1, cutoff=0.0)[0]
+            raise UsageError(
+                f"--cutout: there is no class {label!r}; did you mean {nearest}? "
+                f"There are: {', '.join(names)}"
+            )
+        found.append(names.index(label))
+    return tuple(found)
+
+
+def _plan(
+    sources: list[Any],
+    output: str | None,
+    wanted: _Wanted,
+    writes: bool,
+    overwrite: bool,
+    skip_existing: bool,
+    console: Console,
+) -> list[tuple[Any, Path | None]]:
+    """Each source, and where its picture goes."""
+    from cnnkit.data.sources import plan_outputs
+    from cnnkit.images import check_writable_format
+
+    if not writes:
+        return [(source, None) for source in sources]
+    if output == _STD:
+        if len(sources) > 1:
+            raise UsageError(f"-o - takes one picture, not {len(sources)}")
+        if sys.stdout.isatty():
+            raise UsageError("-o - would write a picture to the terminal; redirect it: > a.png")
+        return [(sources[0], Path(_STD))]
+    jobs: list[tuple[Any, Path | None]] = []
+    for source, path in zip(
+        sources, plan_outputs(sources, output, wanted.task, ".png"), strict=True
+    ):
+        check_writable_format(path)
+        if wanted.mask and path.suffix.lower() != ".png":
+            raise UsageError(f"{path}: --mask writes .png files, which keep class numbers")
+        if path.is_dir():
+            raise UsageError(f"{path} is a folder; give -o a file name")
+        if path.exists() and skip_existing:
+            console.note(f"{path} exists, skipped")
+            continue
+        if path.exists() and not overwrite:
+            raise UsageError(f"{path} exists; use --overwrite, --skip-existing or -o")
+        jobs.append((source, path))
+    return jobs
+
+
+def _write(
+    path: Path,
+    wanted: _Wanted,
+    picture: "Picture",
+    found: "Segmentation",
+    keep: tuple[int, ...],
+    behind: Any,
+) -> None:
+    from cnnkit.images import encode_image, write_bytes
+
+    if wanted.mask:
+        content = _encode_mask(found)
+    else:
+        suffix = ".png" if str(path) == _STD else path.suffix
+        content = encode_image(_picture(wanted, picture, found, keep, behind), suffix)
+    if str(path) == _STD:
+        sys.stdout.buffer.write(content)
+        sys.stdout.buffer.flush()
+    else:
+        write_bytes(path, content)
+
+
+def _encode_mask(found: "Segmentation") -> bytes:
+    """Class numbers as a PNG, with VOC's colours to look at."""
+    import io
+
+    from PIL import Image
+
+    from cnnkit.plots import class_palette
+
+    image = Image.fromarray(found.classes)
+    image.putpalette(class_palette().ravel().tolist())
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG", optimize=True)
+    return buffer.getvalue()
+
+
+def _picture(
+    wanted: _Wanted,
+    picture: "Picture",
+    found: "Segmentation",
+    keep: tuple[int, ...],
+    behind: Any,
+) -> "Picture":
+    """What is drawn of a picture."""
+    import numpy as np
+
+    from cnnkit.images import Picture, to_uint8
+    from cnnkit.pipelines.segment import cut_out, replace_background
+    from cnnkit.plots import add_legend, color_segments, outline_segments, overlay_segments
+
+    if behind is not None:
+        return replace_background(picture, found, keep, behind)
+    if wanted.cutout is not None:
+        return cut_out(picture, found, keep)
+    if wanted.show == "colors":
+        drawn = color_segments(found.classes)
+    else:
+        draw = overlay_segments if wanted.show == "overlay" else outline_segments
+        drawn = draw(to_uint8(picture.pixels), found.classes)
+    if wanted.legend:
+        drawn = add_legend(drawn, [(one.class_id, one.label) for one in found.segments])
+    return Picture(drawn.astype(np.float32) / 255.0)
+
+
+def _item(one: Any, found: "Segmentation", rle: str) -> dict[str, Any]:
+    """A class as an item of a record."""
+    item = {
+        "label": one.label,
+        "class_id": one.class_id,
+        "score": round(one.score, 4),
+        "box": _box(one.box_xyxy),
+        "area": one.area,
+        "share": round(one.share, 6),
+        "regions": [{"area": part.area, "box": _box(part.box_xyxy)} for part in one.regions],
+    }
+    if rle != "none":
+        import numpy as np
+
+        from cnnkit.ops.rle import coco_rle
+
+        compressed = rle == "compressed"
+        item["rle"] = coco_rle(found.classes == one.class_id, compressed=compressed)
+        for part, written in zip(one.regions, item["regions"], strict=True):
+            whole = np.zeros(found.classes.shape, bool)
+            left, top, right, bottom = part.box_xyxy
+            whole[top:bottom, left:right] = part.mask
+            written["rle"] = coco_rle(whole, compressed=compressed)
+    return item
+
+
+def _box(box_xyxy: tuple[int, int, int, int]) -> dict[str, int]:
+    return dict(zip(("x1", "y1", "x2", "y2"), box_xyxy, strict=True))
+
+
+def _lines(record: Record) -> list[str]:
+    """A record for people."""
+    path = record.details["output"]
+    head = record.source if path is None else f"{record.source} -> {path}"
+    if not record.items:
+        return [f"{head}: nothing but background"]
+    width = max(len(item["label"]) for item in record.items)
+    lines = [head]
+    for item in record.items:
+        count = len(item["regions"])
+        parts = f"{count} region" + ("" if count == 1 else "s")
+        lines.append(f"  {item['share']:>6.1%}  {item['label']:<{width}}  {parts}")
+    return lines

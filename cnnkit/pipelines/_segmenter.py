@@ -1,0 +1,246 @@
+"""A trained segmenter, compiled, and what it finds in a picture."""
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import numpy as np
+from PIL import Image
+from scipy import ndimage
+
+from cnnkit.errors import UsageError
+from cnnkit.images import Picture, fit_size, resize
+from cnnkit.models import fcn
+from cnnkit.ops.inference import compile_inference
+from cnnkit.options import DEFAULT_SEGMENTER
+from cnnkit.pipelines._segment_model import find_segmenter
+from cnnkit.results import Milliseconds, Region, Segment, Segmentation
+from cnnkit.weights.keras_file import load_keras_file
+
+DEFAULT_SIZE = 512
+
+_SMALLEST_SIDE = 32
+# Regions with fewer of the picture's pixels are specks.
+_SPECK = 5e-4
+# Loading a model needs its layers to be registered.
+_LAYERS: tuple[Any, ...] = (fcn.PadToStride, fcn.CropToPicture, fcn.EnlargeBilinearly)
+
+
+class Segmenter:
+    """A trained segmenter, compiled.
+
+    Args:
+        model: see `segment`.
+        size: see `segment`.
+        flip: see `segment`.
+        scales: see `segment`.
+
+    Attributes:
+        names: of the classes.
+        name: of the model.
+
+    Raises:
+        UsageError: no such segmenter, or sizes that make no sense.
+        WeightsError: its weights are not here.
+        DataError: what its file says of itself cannot be read.
+    """
+
+    def __init__(
+        self,
+        model: str = DEFAULT_SEGMENTER,
+        *,
+        size: int = DEFAULT_SIZE,
+        flip: bool = False,
+        scales: Sequence[float] = (1.0,),
+    ):
+        if size < _SMALLEST_SIDE:
+            raise UsageError(f"size must be at least {_SMALLEST_SIDE} pixels, not {size}")
+        if not scales or not all(0.1 <= scale <= 4.0 for scale in scales):
+            raise UsageError(f"scales must be from 0.1 to 4, not {list(scales)}")
+        file = find_segmenter(model)
+        network = load_keras_file(file.path, "--model")
+        classes = network.outputs[0].shape[-1]
+        if classes != len(file.classes):
+            raise UsageError(f"{file.path} has {classes} classes but {len(file.classes)} names")
+        self.name, self.names = file.name, file.classes
+        self._size, self._flip, self._scales = size, flip, tuple(scales)
+        self._run = compile_inference(_with_softmax(network), "float32")
+
+    def segment(self, picture: Picture) -> Segmentation:
+        """Labels one picture.
+
+        Args:
+            picture: sRGB.
+
+        Returns:
+            The `Segmentation`.
+        """
+        begin = time.monotonic()
+        small = self._fitted(picture.pixels)
+        seen = time.monotonic()
+        probabilities = self.probabilities(small)
+        known = time.monotonic()
+        height, width = picture.pixels.shape[:2]
+        classes, certain = label_pixels(probabilities, height, width)
+        segments = find_segments(classes, certain, self.names)
+        end = time.monotonic()
+        return Segmentation(
+            source=picture.source,
+            classes=classes,
+            probabilities=probabilities,
+            names=self.names,
+            segments=segments,
+            model=self.name,
+            ms=Milliseconds(
+                pre=round(1e3 * (seen - begin), 1),
+                net=round(1e3 * (known - seen), 1),
+                post=round(1e3 * (end - known), 1),
+            ),
+        )
+
+    def _fitted(self, pixels: np.ndarray) -> np.ndarray:
+        height, width = pixels.shape[:2]
+        size = fit_size(height, width, min(self._size, max(height, width)))
+        return np.clip(resize(pixels, *(max(_SMALLEST_SIDE, side) for side in size)), 0.0, 1.0)
+
+    def probabilities(self, pixels: np.ndarray) -> np.ndarray:
+        """The probability of each class at each pixel, averaged over sizes and mirror images.
+
+        Args:
+            pixels: float32 `(height, width, 3)` in [0, 1].
+
+        Returns:
+            float32 `(height, width, classes)`.
+        """
+        height, width = pixels.shape[:2]
+        total = np.zeros((height, width, len(self.names)), np.float32)
+        for scale in self._scales:
+            sides = [max(_SMALLEST_SIDE, round(side * scale)) for side in (height, width)]
+            scaled = np.clip(resize(pixels, *sides), 0.0, 1.0)
+            found = self._run(scaled[None])[0]
+            if self._flip:
+                found = 0.5 * (found + self._run(scaled[None, :, ::-1])[0][:, ::-1])
+            total += found if found.shape == total.shape else resize_maps(found, height, width)
+        return total / len(self._scales)
+
+
+def _with_softmax(network: keras.Model) -> keras.Model:
+    inputs = network.inputs[0]
+    return keras.Model(inputs, keras.ops.softmax(network.outputs[0]))
+
+
+def resize_maps(maps: np.ndarray, height: int, width: int) -> np.ndarray:
+    """Resizes maps bilinearly.
+
+    Args:
+        maps: float32 `(h, w)` or `(h, w, C)`.
+        height: new height.
+        width: new width.
+
+    Returns:
+        float32 of the new size.
+    """
+    if maps.ndim == 2:
+        image = Image.fromarray(np.ascontiguousarray(maps, np.float32))
+        return np.asarray(image.resize((width, height), Image.Resampling.BILINEAR))
+    planes = [resize_maps(maps[..., index], height, width) for index in range(maps.shape[-1])]
+    return np.stack(planes, axis=-1)
+
+
+def label_pixels(
+    probabilities: np.ndarray, height: int, width: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """The most probable class of each pixel of a picture of another size.
+
+    Classes that are the most probable one nowhere in the maps are left out, so that memory does
+    not grow with their number.
+
+    Args:
+        probabilities: float32 `(h, w, C)`.
+        height: of the picture.
+        width: of the picture.
+
+    Returns:
+        uint8 `(height, width)`, and its probability, float32 of the same shape.
+
+    Example:
+
+    >>> maps = np.zeros((1, 2, 3), np.float32)
+    >>> maps[0, 0, 1] = maps[0, 1, 2] = 1.0
+    >>> label_pixels(maps, 2, 4)[0].tolist()
+    [[1, 1, 2, 2], [1, 1, 2, 2]]
+    """
+    coarse = probabilities.argmax(axis=-1)
+    if coarse.shape == (height, width):
+        certain = np.take_along_axis(probabilities, coarse[..., None], axis=-1)[..., 0]
+        return coarse.astype(np.uint8), certain
+    best = np.full((height, width), -1.0, np.float32)
+    classes = np.zeros((height, width), np.uint8)
+    for index in np.unique(coarse).tolist():
+        plane = resize_maps(probabilities[..., index], height, width)
+        is_better = plane > best
+        best[is_better] = plane[is_better]
+        classes[is_better] = index
+    return classes, best
+
+
+def find_segments(
+    classes: np.ndarray, certain: np.ndarray, names: Sequence[str]
+) -> tuple[Segment, ...]:
+    """The classes of a picture, without the first one, and their connected regions.
+
+    Pixels hang together where they have an edge in common. Regions of less than 0.05 % of the
+    picture are left out, as long as there is a larger one.
+
+    Args:
+        classes: uint8 `(height, width)`.
+        certain: probability of each pixel's class.
+        names: of the classes.
+
+    Returns:
+        Largest first.
+
+    Example:
+
+    >>> classes = np.array([[1, 1, 0, 1]], np.uint8)
+    >>> [one] = find_segments(classes, np.ones((1, 4)), ("background", "cat"))
+    >>> one.label, one.area, one.box_xyxy, [region.area for region in one.regions]
+    ('cat', 3, (0, 0, 4, 1), [2, 1])
+    """
+    found = []
+    for index in np.unique(classes).tolist():
+        if index == 0:
+            continue
+        mask = classes == index
+        marks, _ = ndimage.label(mask)
+        areas = np.bincount(marks.ravel())[1:]
+        regions = []
+        for number, place in enumerate(ndimage.find_objects(marks), start=1):
+            rows, columns = place
+            regions.append(
+                Region(
+                    int(areas[number - 1]),
+                    (columns.start, rows.start, columns.stop, rows.stop),
+                    marks[place] == number,
+                )
+            )
+        regions.sort(key=lambda region: -region.area)
+        large = [region for region in regions if region.area >= _SPECK * classes.size]
+        boxes = np.array([region.box_xyxy for region in regions])
+        area = int(areas.sum())
+        found.append(
+            Segment(
+                label=names[index],
+                class_id=index,
+                area=area,
+                share=area / classes.size,
+                score=float(certain[mask].mean()),
+                box_xyxy=(
+                    *boxes[:, :2].min(axis=0).tolist(),
+                    *boxes[:, 2:].max(axis=0).tolist(),
+                ),
+                regions=tuple(large or regions[:1]),
+            )
+        )
+    return tuple(sorted(found, key=lambda one: -one.area))

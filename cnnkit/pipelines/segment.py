@@ -1,0 +1,135 @@
+"""The class of every pixel of a picture, and what can be made of it."""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+from scipy import ndimage
+
+from cnnkit.images import Picture, read_image, resize
+from cnnkit.options import DEFAULT_SEGMENTER
+from cnnkit.pipelines._segmenter import DEFAULT_SIZE, Segmenter, resize_maps
+from cnnkit.results import Segmentation
+
+# How fast a cutout fades: from nothing to all while a class goes from this much less probable
+# than all others together to this much more.
+_FADE = 0.4
+
+
+def segment(
+    sources: str | Path | Iterable[str | Path],
+    *,
+    model: str | Path = DEFAULT_SEGMENTER,
+    size: int = DEFAULT_SIZE,
+    flip: bool = False,
+    scales: Sequence[float] = (1.0,),
+) -> list[Segmentation]:
+    """Tells the class of every pixel of pictures.
+
+    Args:
+        sources: paths of pictures.
+        model: "voc21" (shipped: the 20 classes of Pascal VOC and the background), the folder of a
+            run of `cnnkit train segment`, or its `.keras` file.
+        size: larger pictures are seen at this long side, in pixels.
+        flip: average with what is seen of the mirror image.
+        scales: average over pictures of these sizes, of that long side.
+
+    Returns:
+        A `Segmentation` for each, in order.
+
+    Raises:
+        UsageError: no such segmenter.
+        WeightsError: its weights are not here.
+        ImageError: a picture cannot be read.
+    """
+    paths = [sources] if isinstance(sources, (str, Path)) else list(sources)
+    segmenter = Segmenter(str(model), size=size, flip=flip, scales=scales)
+    return [segmenter.segment(read_image(path)) for path in paths]
+
+
+def soft_mask(segmentation: Segmentation, class_ids: Sequence[int]) -> np.ndarray:
+    """How much of each pixel belongs to some classes: 0 to 1, with soft edges.
+
+    Where the probability of these classes together is as large as that of all others, it is 1/2.
+
+    Args:
+        segmentation: of the picture.
+        class_ids: of the classes.
+
+    Returns:
+        float32 `(height, width)` of the picture's own size.
+    """
+    height, width = segmentation.classes.shape
+    inside = segmentation.probabilities[..., list(class_ids)].sum(axis=-1)
+    plane = resize_maps(inside, height, width)
+    ramp = np.clip((plane - 0.5) / _FADE + 0.5, 0.0, 1.0)
+    return ramp * ramp * (3.0 - 2.0 * ramp)
+
+
+def cut_out(picture: Picture, segmentation: Segmentation, class_ids: Sequence[int]) -> Picture:
+    """Some classes of a picture alone, the rest transparent.
+
+    Args:
+        picture: that was segmented.
+        segmentation: of it.
+        class_ids: what stays.
+
+    Returns:
+        A `Picture` with alpha; a picture that had some keeps it.
+    """
+    alpha = soft_mask(segmentation, class_ids)
+    if picture.alpha is not None:
+        alpha = alpha * picture.alpha
+    return Picture(picture.pixels, alpha, picture.source)
+
+
+def replace_background(
+    picture: Picture,
+    segmentation: Segmentation,
+    class_ids: Sequence[int],
+    background: "str | Picture",
+) -> Picture:
+    """Some classes of a picture before another background.
+
+    Args:
+        picture: that was segmented.
+        segmentation: of it.
+        class_ids: what stays.
+        background: "blur", "white", or a picture, which is enlarged until it covers all.
+
+    Returns:
+        The `Picture`; alpha is kept.
+    """
+    alpha = soft_mask(segmentation, class_ids)[..., None]
+    pixels = picture.pixels
+    if isinstance(background, Picture):
+        behind = _covering(background.pixels, *pixels.shape[:2])
+    elif background == "white":
+        behind = np.ones_like(pixels)
+    else:
+        behind = _blurred(pixels, 1.0 - alpha)
+    mixed = alpha * pixels + (1.0 - alpha) * behind
+    return Picture(mixed.astype(np.float32), picture.alpha, picture.source)
+
+
+def _blurred(pixels: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """The background blurred without what stands before it, which would shine around itself."""
+    height, width = pixels.shape[:2]
+    scale = min(1.0, 400 / max(height, width))
+    small = max(1, round(height * scale)), max(1, round(width * scale))
+    deviation = 0.025 * max(small)
+    weight = np.maximum(resize_maps(weights[..., 0], *small), 1e-3)[..., None]
+    colors = resize_maps(pixels, *small) * weight
+    sums = ndimage.gaussian_filter(
+        np.concatenate([colors, weight], axis=-1), (deviation,) * 2 + (0,)
+    )
+    return resize_maps(sums[..., :3] / sums[..., 3:], height, width)
+
+
+def _covering(pixels: np.ndarray, height: int, width: int) -> np.ndarray:
+    scale = max(height / pixels.shape[0], width / pixels.shape[1])
+    tall = max(height, round(pixels.shape[0] * scale))
+    wide = max(width, round(pixels.shape[1] * scale))
+    top, left = (tall - height) // 2, (wide - width) // 2
+    resized = np.clip(resize(pixels, tall, wide), 0.0, 1.0)
+    return resized[top : top + height, left : left + width]

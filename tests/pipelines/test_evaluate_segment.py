@@ -1,0 +1,83 @@
+"""A segmenter against true masks."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from cnnkit.data.masks import parse_classes, read_mask
+from cnnkit.errors import DataError, UsageError
+from cnnkit.pipelines._segmenter import Segmenter
+from cnnkit.pipelines.evaluate_segment import (
+    SegmentJudge,
+    coding_for,
+    evaluate_segment,
+    read_pairs,
+)
+
+
+@pytest.fixture
+def data(tmp_path, painted):
+    """The painted picture twice; its masks call the bar void, and a corner wrongly blue."""
+    for kind in ("images", "labels"):
+        (tmp_path / kind).mkdir()
+    mask = np.zeros((60, 80), np.uint8)
+    mask[10:30, 10:40], mask[40:44, 10:20], mask[10:50, 50:70] = 7, 9, 3
+    for name in ("a", "b"):
+        (tmp_path / "images" / f"{name}.png").write_bytes(painted.read_bytes())
+        Image.fromarray(mask).save(tmp_path / "labels" / f"{name}.png")
+        mask[:10, :10] = 3
+    (tmp_path / "classes.txt").write_text("0 background\n3 blue\n7 red\n9 void\n")
+    return tmp_path
+
+
+def test_numbers_by_hand(data, color_segmenter):
+    found = evaluate_segment(data, model=color_segmenter)
+    assert (found.pictures, found.failed, found.split) == (2, 0, "all")
+    assert found.names == ("background", "red", "blue")
+    # 100 pixels of the second picture are called background and not blue.
+    assert found.confusion.tolist() == [[2 * (4800 - 640 - 800) - 100, 0, 0], [0, 1200, 0],
+                                        [100, 0, 1600]]  # fmt: skip
+    assert found.scores.iou[1] == 1.0
+    assert found.scores.iou[2] == pytest.approx(1600 / 1700)
+    assert found.ious[0] == 1.0
+    assert found.ious[1] < 1.0
+
+
+def test_pairs_that_cannot_be_used_are_counted(data, color_segmenter):
+    (data / "images" / "a.png").write_bytes(b"no picture")
+    masks, pairs, part = read_pairs(data)
+    errors, seen = [], []
+    judge = SegmentJudge(
+        Segmenter(color_segmenter),
+        on_error=errors.append,
+        on_progress=lambda done, total: seen.append((done, total)),
+    )
+    found = judge.evaluate(masks, pairs, part)
+    assert (found.pictures, found.failed, len(errors)) == (1, 1, 1)
+    assert seen == [(1, 2), (2, 2)]
+    sheet = judge.draw_worst(found, masks)
+    assert sheet.shape[2] == 3
+
+
+def test_classes_are_told_by_their_names(data):
+    masks, pairs, _ = read_pairs(data)
+    coding = coding_for(masks, ("background", "red", "blue"), "paint")
+    values = read_mask(pairs.masks[0], coding)
+    assert (values[20, 20], values[20, 60], values[41, 15], values[0, 0]) == (1, 2, 255, 0)
+    names, colors = parse_classes(["0 0 0 void", "1 1 1 blue", "2 2 2 background"])
+    other = type(masks)(names, colors, masks.train, masks.val)
+    mapped = coding_for(other, ("background", "red", "blue"), "paint")
+    assert dict(mapped.colors) == {(0, 0, 0): 255, (1, 1, 1): 2, (2, 2, 2): 0}
+
+
+def test_a_class_that_the_segmenter_does_not_know_is_refused(data, color_segmenter):
+    (data / "classes.txt").write_text("0 background\n3 blue\n7 rust\n9 void\n")
+    with pytest.raises(DataError, match="paint knows no class rust"):
+        evaluate_segment(data, model=color_segmenter)
+
+
+def test_parts_that_are_not_there_are_refused(data):
+    with pytest.raises(UsageError, match="--split can be all"):
+        read_pairs(data, "train")
+    with pytest.raises(UsageError, match="--split must be one of"):
+        read_pairs(data, "test")

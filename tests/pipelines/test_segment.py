@@ -1,0 +1,155 @@
+"""The class of every pixel: sizes, regions, cutouts and backgrounds."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from cnnkit.errors import UsageError, WeightsError
+from cnnkit.images import Picture, read_image
+from cnnkit.pipelines._segmenter import Segmenter, find_segments, label_pixels, resize_maps
+from cnnkit.pipelines.segment import cut_out, replace_background, segment, soft_mask
+
+
+@pytest.fixture(scope="module")
+def segmenter(color_segmenter):
+    return Segmenter(color_segmenter)
+
+
+@pytest.fixture(scope="module")
+def found(segmenter, painted):
+    return segmenter.segment(read_image(painted))
+
+
+def test_areas_and_boxes_by_hand(found, painted):
+    assert found.source == str(painted)
+    blue, red = found.segments
+    assert (blue.label, blue.class_id, blue.area) == ("blue", 2, 40 * 20)
+    assert blue.box_xyxy == (50, 10, 70, 50)
+    assert blue.share == 800 / 4800
+    assert (red.label, red.area) == ("red", 20 * 30 + 4 * 10)
+    assert red.box_xyxy == (10, 10, 40, 44)
+    assert [(part.area, part.box_xyxy) for part in red.regions] == [
+        (600, (10, 10, 40, 30)),
+        (40, (10, 40, 20, 44)),
+    ]
+    assert red.regions[0].mask.all()
+    # exp(20 * 250/255) against exp(10) and exp(20 * 20/255)
+    assert red.score == pytest.approx(1 / (1 + np.exp(10 - 19.608)), abs=1e-3)
+
+
+def test_a_large_picture_is_seen_small_and_labelled_at_its_own_size(color_segmenter, painted):
+    large = np.asarray(Image.open(painted).resize((320, 240), Image.Resampling.NEAREST))
+    found = Segmenter(color_segmenter, size=160).segment(Picture(large / np.float32(255)))
+    assert found.probabilities.shape == (120, 160, 3)
+    assert found.classes.shape == (240, 320)
+    true = np.zeros((240, 320), int)
+    true[40:120, 40:160] = true[160:176, 40:80] = 1
+    true[40:200, 200:280] = 2
+    assert (found.classes == true).mean() > 0.99
+
+
+def test_tiny_pictures_have_labels_too(segmenter):
+    pixels = np.zeros((1, 3, 3), np.float32)
+    pixels[..., 0] = 1.0
+    found = segmenter.segment(Picture(pixels))
+    assert found.classes.tolist() == [[1, 1, 1]]
+
+
+def test_mirror_images_and_sizes_are_averaged(color_segmenter, painted):
+    picture = read_image(painted)
+    plain = Segmenter(color_segmenter)
+    flipped = Segmenter(color_segmenter, flip=True)
+    # This network sees each pixel by itself: the mirror image says the same.
+    np.testing.assert_allclose(
+        flipped.probabilities(picture.pixels), plain.probabilities(picture.pixels), atol=1e-6
+    )
+    several = Segmenter(color_segmenter, scales=(1.0, 0.5))
+    half = resize_maps(
+        Segmenter(color_segmenter, scales=(0.5,)).probabilities(picture.pixels), 60, 80
+    )
+    expected = (plain.probabilities(picture.pixels) + half) / 2
+    np.testing.assert_allclose(several.probabilities(picture.pixels), expected, atol=1e-5)
+    assert several.segment(picture).classes[20, 20] == 1
+
+
+def test_labels_of_another_size_are_those_of_all_maps_resized():
+    maps = np.random.default_rng(0).dirichlet(np.ones(5), (6, 7)).astype(np.float32)
+    classes, certain = label_pixels(maps, 20, 30)
+    whole = resize_maps(maps, 20, 30)
+    np.testing.assert_array_equal(classes, whole.argmax(axis=-1))
+    np.testing.assert_allclose(certain, whole.max(axis=-1), atol=1e-6)
+
+
+def test_specks_are_no_regions_unless_there_is_nothing_else():
+    classes = np.zeros((100, 100), np.uint8)
+    classes[:50, :50] = 1
+    classes[80, 80] = 1
+    classes[90, 10] = classes[95, 95] = 2
+    first, second = find_segments(classes, np.ones((100, 100)), ("background", "a", "b"))
+    assert (first.area, len(first.regions)) == (2501, 1)
+    assert (second.area, len(second.regions)) == (2, 1)
+
+
+def test_nothing_but_background_has_no_segments():
+    assert find_segments(np.zeros((4, 4), np.uint8), np.ones((4, 4)), ("background",)) == ()
+
+
+def test_a_cutout_is_opaque_inside_and_clear_outside(found, painted):
+    picture = read_image(painted)
+    cut = cut_out(picture, found, (1,))
+    assert cut.alpha[20, 20] == 1.0
+    assert cut.alpha[30, 60] == 0.0
+    assert cut.alpha[0, 0] == 0.0
+    np.testing.assert_array_equal(cut.pixels, picture.pixels)
+    half = Picture(picture.pixels, np.full((60, 80), 0.5, np.float32))
+    assert cut_out(half, found, (1,)).alpha[20, 20] == 0.5
+
+
+def test_the_edge_of_a_cutout_is_soft(segmenter):
+    # Red grows from left to right: the probability of red passes 1/2 at 0.5.
+    ramp = np.zeros((32, 101, 3), np.float32)
+    ramp[..., 0] = np.linspace(0.4, 0.6, 101)
+    alpha = soft_mask(segmenter.segment(Picture(ramp)), (1,))[10]
+    assert alpha[50] == pytest.approx(0.5, abs=0.02)
+    assert (np.diff(alpha) >= -1e-6).all()
+    assert ((alpha > 0.01) & (alpha < 0.99)).sum() > 3
+
+
+def test_another_background_leaves_what_stays(found, painted):
+    picture = read_image(painted)
+    white = replace_background(picture, found, (1, 2), "white")
+    np.testing.assert_allclose(white.pixels[20, 20], picture.pixels[20, 20])
+    np.testing.assert_allclose(white.pixels[55, 5], 1.0)
+    green = Picture(np.tile(np.float32([0, 1, 0]), (7, 9, 1)))
+    behind = replace_background(picture, found, (1,), green)
+    np.testing.assert_allclose(behind.pixels[30, 60], [0, 1, 0], atol=1e-5)
+    assert behind.pixels.shape == picture.pixels.shape
+
+
+def test_a_blurred_background_has_nothing_of_what_stands_before_it(found, painted):
+    picture = read_image(painted)
+    blurred = replace_background(picture, found, (1, 2), "blur")
+    # All that is not red or blue is dark, also beside them.
+    assert blurred.pixels[25, 45].max() < 0.15
+    np.testing.assert_allclose(blurred.pixels[20, 20], picture.pixels[20, 20], atol=1e-5)
+
+
+def test_the_library_function_takes_one_picture_or_several(color_segmenter, painted):
+    assert len(segment(painted, model=color_segmenter)) == 1
+    assert len(segment([painted, painted], model=color_segmenter)) == 2
+
+
+def test_what_is_no_segmenter_is_refused(tmp_path, color_run):
+    with pytest.raises(UsageError, match="there is no segmenter named 'city'"):
+        Segmenter("city")
+    with pytest.raises(WeightsError, match=r"holds no model\.keras"):
+        Segmenter(str(tmp_path))
+    with pytest.raises(UsageError, match="use cnnkit classify"):
+        Segmenter(color_run)
+
+
+def test_sizes_that_make_no_sense_are_refused(color_segmenter):
+    with pytest.raises(UsageError, match="size must be at least 32"):
+        Segmenter(color_segmenter, size=8)
+    with pytest.raises(UsageError, match="scales must be from"):
+        Segmenter(color_segmenter, scales=(9.0,))
