@@ -6,16 +6,20 @@ DIR holds `images/` (caltech101, imagenet, bsds) and `labels/voc21/`, masks of a
 larger network made, with `labels/voc21_stats.csv.gz`, which says how sure it was; and `coco/` and
 `pennfudan/` with true masks. What the report of `segment_quality.py` is about is not trained on:
 Caltech's test pictures, BSDS' val, every eighth picture of ImageNet, and PennPed. What comes after
-"--" goes to `cnnkit train segment`.
+"--" goes to `cnnkit train segment`. The run folder gets `voc21.keras` too: the same model with its
+weights rounded to 16 bits and packed.
 """
 
 import argparse
 import csv
 import gzip
+import io
 import subprocess
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import h5py
 import numpy as np
 from _measure import cnnkit
 from PIL import Image
@@ -96,6 +100,36 @@ def write_pairs(data: Path, folder: Path) -> None:
     (folder / "classes.txt").write_text(names)
 
 
+def pack(model: Path, packed: Path) -> None:
+    """The model with weights rounded to 16 bits, which HDF5 packs to half of their size."""
+    content = io.BytesIO()
+    with zipfile.ZipFile(model) as archive:
+        weights = io.BytesIO(archive.read("model.weights.h5"))
+        others = {name: archive.read(name) for name in archive.namelist()}
+    with h5py.File(weights) as source, h5py.File(content, "w") as target:
+
+        def copy(name: str, one: h5py.Group | h5py.Dataset) -> None:
+            if isinstance(one, h5py.Group):
+                new = target.require_group(name)
+            else:
+                values = one[()]
+                if values.dtype == np.float32:
+                    values = values.astype(np.float16).astype(np.float32)
+                way = {"compression": "gzip", "compression_opts": 9, "shuffle": True}
+                new = target.create_dataset(name, data=values, **(way if values.ndim else {}))
+            for key, value in one.attrs.items():
+                new.attrs[key] = value
+
+        source.visititems(copy)
+        for key, value in source.attrs.items():
+            target.attrs[key] = value
+    others["model.weights.h5"] = content.getvalue()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, data in others.items():
+            # The same bytes whenever it is made.
+            archive.writestr(zipfile.ZipInfo(name), data, zipfile.ZIP_DEFLATED)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, required=True, help="folder of the data")
@@ -108,6 +142,7 @@ def main() -> None:
     recipe = ["--epochs", "20", "--views", "3", "--scale", "0.5,1.6", "--dice", "0.5"]
     recipe += ["--mixed-precision", "on", "--val-size", "384", "--time-budget", "1320"]
     subprocess.run([*command, *recipe, *arguments.options], check=True)
+    pack(arguments.output / "model.keras", arguments.output / "voc21.keras")
 
 
 if __name__ == "__main__":

@@ -1,0 +1,101 @@
+"""How good the shipped segmenter is: people against true masks, all classes against its teacher.
+
+    python benchmarks/segment_quality.py --data DIR [--model voc21] [--output FOLDER]
+
+DIR is that of `train_segmenter.py`. The pictures here were not trained on: PennPed of Penn-Fudan,
+whose masks people drew, and Caltech's test pictures, BSDS' val and every eighth picture of
+ImageNet, whose masks a larger network made (where it was sure, as in training). What it says of
+those is no truth.
+"""
+
+import argparse
+import time
+from pathlib import Path
+
+import numpy as np
+from _measure import machine
+from PIL import Image
+from train_segmenter import LEAST_SURE, held_out, sure_pairs
+
+from cnnkit.data.masks import VOC_CLASSES
+from cnnkit.images import Picture, read_image, to_uint8, write_image
+from cnnkit.metrics.segmentation import SegmentationScores, pixel_confusion, segmentation_scores
+from cnnkit.pipelines._segmenter import Segmenter
+from cnnkit.plots import draw_segments
+
+PERSON = VOC_CLASSES.index("person")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--model", default="voc21")
+    parser.add_argument("--every", type=int, default=4, help="of the pictures with a teacher")
+    parser.add_argument("--size", type=int, default=512)
+    parser.add_argument("--flip", action="store_true")
+    parser.add_argument("--output", type=Path, help="folder for sheets of pictures")
+    arguments = parser.parse_args()
+    print(machine())
+    segmenter = Segmenter(arguments.model, size=arguments.size, flip=arguments.flip)
+    for name, pattern in (("PennPed", "PennPed*"), ("FudanPed, trained on", "FudanPed*")):
+        people = people_of(segmenter, arguments.data, pattern, arguments.output)
+        print(f"{name}: person IoU {people.iou[1]:.3f}, found {people.accuracy[1]:.3f}")
+    kept_out = held_out(arguments.data)
+    pairs = [pair for pair in sure_pairs(arguments.data, LEAST_SURE) if pair[0] in kept_out]
+    for name in ("caltech101", "imagenet", "bsds", ""):
+        chosen = [pair for pair in pairs if pair[0].startswith(f"images/{name}")]
+        if name == "caltech101":
+            chosen = chosen[:: arguments.every]
+            pairs = [pair for pair in pairs if "caltech101" not in pair[0]] + chosen
+        scores = teacher_scores(segmenter, chosen, arguments.output, name or "all")
+        print(
+            f"{name or 'all'}: {len(chosen)} pictures, mean IoU {scores.mean_iou:.3f}, "
+            f"{scores.pixel_accuracy:.1%} of the pixels"
+        )
+    for label, iou, support in zip(VOC_CLASSES, scores.iou, scores.support, strict=True):
+        print(f"  {label:12} {iou:.3f}  {support:>9,} pixels")
+
+
+def people_of(
+    segmenter: Segmenter, data: Path, pattern: str, output: Path | None
+) -> SegmentationScores:
+    """Person or not, in the pictures of Penn-Fudan."""
+    confusion, rows, seconds = np.zeros((2, 2), np.int64), [], []
+    for path in sorted((data / "pennfudan/images").glob(f"{pattern}.jpg")):
+        picture = read_image(path)
+        begin = time.monotonic()
+        found = segmenter.segment(picture).classes
+        seconds.append(time.monotonic() - begin)
+        true = np.asarray(Image.open(data / "pennfudan/masks" / f"{path.stem}.png")) > 0
+        confusion += pixel_confusion(true.astype(int), (found == PERSON).astype(int), 2)
+        rows.append((to_uint8(picture.pixels), (true * PERSON).astype(np.uint8), found))
+    print(f"{pattern}: {1e3 * np.median(seconds):.0f} ms a picture")
+    if output is not None:
+        write_sheet(output / f"{pattern.rstrip('*')}.png", rows[:: max(1, len(rows) // 8)])
+    return segmentation_scores(confusion)
+
+
+def teacher_scores(
+    segmenter: Segmenter, pairs: list[tuple[str, Path, Path]], output: Path | None, name: str
+) -> SegmentationScores:
+    """Against masks of the larger network."""
+    confusion, rows = np.zeros((len(VOC_CLASSES),) * 2, np.int64), []
+    for index, (_, path, mask) in enumerate(pairs):
+        picture = read_image(path)
+        found = segmenter.segment(picture).classes
+        true = np.asarray(Image.open(mask))
+        confusion += pixel_confusion(true, found, len(VOC_CLASSES))
+        if index % max(1, len(pairs) // 10) == 0:
+            rows.append((to_uint8(picture.pixels), true, found))
+    if output is not None:
+        write_sheet(output / f"{name}.png", rows)
+    return segmentation_scores(confusion)
+
+
+def write_sheet(path: Path, rows: list[tuple[np.ndarray, np.ndarray, np.ndarray]]) -> None:
+    sheet = draw_segments(rows, VOC_CLASSES)
+    write_image(path, Picture(sheet.astype(np.float32) / 255.0))
+
+
+if __name__ == "__main__":
+    main()
