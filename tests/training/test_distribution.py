@@ -131,10 +131,11 @@ def start(folder, output, process_id, port, *more, processes=2, network="normali
     if processes > 1:
         arguments += ["--coordinator", f"127.0.0.1:{port}", "--processes", str(processes)]
         arguments += ["--process-id", str(process_id)]
-    # Each process says which files it reads while it trains.
+    # Each process says which files it reads to train on; `labelled` reads the others.
     code = (
         "import sys, os\n"
         "from cnnkit import images\n"
+        "from cnnkit.data import labelled\n"
         "read = images.read_pixels\n"
         "def noted(path, *more):\n"
         "    with open(os.environ['READ'], 'a') as file: file.write(path + '\\n')\n"
@@ -245,9 +246,9 @@ def test_two_processes_learn_as_one_each_from_its_own_files(folder, tmp_path):
     assert ends[1][1:] == ("", "")
     whole = (tmp_path / "one-read-0.txt").read_text().split()
     parts = [(tmp_path / f"two-read-{k}.txt").read_text().split() for k in (0, 1)]
-    # First each looks once at its half of the 24 files, for the head.
+    # In the first epoch each reads its half of the 24 files.
     assert sorted(parts[0][:12] + parts[1][:12]) == sorted(whole[:24])
-    # Then come the epochs: half of each batch, of which one or two more are read ahead.
+    # Then the others: half of each batch, of which one or two more are read ahead.
     for part in parts:
         assert abs(len(part) - len(whole) / 2) <= 16
 
