@@ -50,6 +50,8 @@ DEFAULT_CLASSIFIER = "caltech101"
 
 # What `cnnkit train detect` builds, besides a `.keras` file.
 TRAINABLE_DETECTORS = ("compact",)
+# Detectors that have a name, and weights in the table.
+DETECTORS = ("yolo-fastest-xl",)
 # How boxes that mean the same object are told: see `ops.boxes.select_detections`.
 BOX_SUPPRESSIONS = ("class", "agnostic", "soft")
 

@@ -24,7 +24,7 @@ from cnnkit.cli._options import (
 )
 from cnnkit.console import Console
 from cnnkit.errors import CnnkitError, UsageError
-from cnnkit.options import BOX_SUPPRESSIONS, DetectOptions
+from cnnkit.options import BOX_SUPPRESSIONS, DETECTORS, DetectOptions
 from cnnkit.results import Record
 
 if TYPE_CHECKING:
@@ -49,8 +49,8 @@ def detect(
     model: Annotated[
         str | None,
         typer.Option(
-            metavar="RUN|FILE.keras",
-            help="Folder of a run of 'cnnkit train detect', or its model.",
+            metavar="NAME|RUN|FILE.keras",
+            help=f"{', '.join(DETECTORS)} (fetched), a run of 'cnnkit train detect', or a file.",
             show_default="none comes with cnnkit yet",
         ),
     ] = None,
@@ -150,7 +150,7 @@ def detect(
     )
     from cnnkit.pipelines._detector_files import find_detector_file
 
-    path = str(find_detector_file(model).path)
+    file = find_detector_file(model)
     sources = find_sources(pictures, recursive)
     draws = output is not None or not (json or jsonl or txt or coco or crops)
     drawn = plan_outputs(sources, output, "detect", ".jpg") if draws else [None] * len(sources)
@@ -175,7 +175,7 @@ def detect(
     from cnnkit.pipelines._detector import Detector
 
     outcome = Outcome(console, json, jsonl, len(sources) == 1)
-    detector = Detector(path, options)
+    detector = Detector(model if file is None else str(file.path), options)
     results: list[dict[str, Any]] = []
     with console.progress() as bar:
         task = bar.add_task("detect", total=len(sources), status="")

@@ -9,6 +9,7 @@ from cnnkit.cli._classifier import Batch
 from cnnkit.cli._options import OUTPUT_PANEL, Device, Json, Overwrite, Quiet, Threads, Verbose
 from cnnkit.console import Console
 from cnnkit.errors import UsageError
+from cnnkit.options import DETECTORS
 from cnnkit.results import SCHEMA
 
 if TYPE_CHECKING:
@@ -36,8 +37,8 @@ def detect(
     model: Annotated[
         str | None,
         typer.Option(
-            metavar="RUN|FILE.keras",
-            help="Folder of a run of 'cnnkit train detect', or its model.",
+            metavar="NAME|RUN|FILE.keras",
+            help=f"{', '.join(DETECTORS)} (fetched), a run of 'cnnkit train detect', or a file.",
             show_default="none comes with cnnkit yet",
         ),
     ] = None,
@@ -90,7 +91,7 @@ def detect(
         raise UsageError(f"{output} has a report already; use --overwrite or another -o")
     from cnnkit.pipelines._detector_files import find_detector_file
 
-    path = find_detector_file(model).path
+    file = find_detector_file(model)
     from cnnkit.runtime import configure
 
     configure(threads=threads, verbose=verbose, device=device)
@@ -104,7 +105,7 @@ def detect(
 
         evaluation = evaluate_detect(
             data,
-            model=path,
+            model=model if file is None else file.path,
             split=split,
             size=size,
             batch=batch,

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from cnnkit.cli._options import Json, Quiet
+from cnnkit.cli._options import Json, Overwrite, Quiet
 from cnnkit.console import Console
 from cnnkit.errors import ExitCode, UsageError
 from cnnkit.results import SCHEMA
@@ -101,16 +101,76 @@ def import_weights(
             help="The file, after the name of the weights where its own name does not tell.",
         ),
     ],
+    cfg: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE.cfg",
+            help="Turn a detector of Darknet, which this file describes, into a .keras file.",
+        ),
+    ] = None,
+    names: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="With --cfg: names of its classes, one a line.",
+            show_default="COCO's for 80 classes, else numbers",
+        ),
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "-o",
+            "--output",
+            metavar="FILE.keras",
+            help="With --cfg: where it goes.",
+            show_default="named after the .weights file, here",
+        ),
+    ] = None,
+    overwrite: Overwrite = False,
     quiet: Quiet = False,
 ) -> None:
-    """Copy a file of weights that you already have into the cache, if its hash is right."""
+    """Copy a file of weights that you already have into the cache, if its hash is right.
+
+    With --cfg: turn a .weights file of Darknet (Tiny-YOLO, Yolo-Fastest) into a .keras file, for
+    'cnnkit detect --model'.
+    """
+    console = Console(quiet=quiet)
+    if cfg is not None:
+        if len(arguments) > 1:
+            raise UsageError("give one file: cnnkit weights import FILE.weights --cfg FILE.cfg")
+        _import_darknet(Path(arguments[0]).expanduser(), cfg, names, output, overwrite, console)
+        return
+    if names is not None or output is not None or overwrite:
+        raise UsageError("--names, --output and --overwrite are for files of Darknet; give --cfg")
     if len(arguments) > 2:
         raise UsageError("give one file: cnnkit weights import [NAME] FILE")
-    *names, file = arguments
-    found = import_file(Path(file).expanduser(), *names)
-    console = Console(quiet=quiet)
+    *chosen, file = arguments
+    found = import_file(Path(file).expanduser(), *chosen)
     console.note(f"imported the {found.entry.name} weights")
     console.result(str(found.path))
+
+
+def _import_darknet(
+    weights: Path,
+    cfg: Path,
+    names: Path | None,
+    output: Path | None,
+    overwrite: bool,
+    console: Console,
+) -> None:
+    path = output or Path(f"{weights.stem}.keras")
+    if path.suffix != ".keras":
+        raise UsageError(f"-o writes a .keras file, not {path}")
+    if path.exists() and not overwrite:
+        raise UsageError(f"{path} exists; use --overwrite or another -o")
+    from cnnkit.runtime import configure
+
+    configure()
+    from cnnkit.pipelines.weights_import import import_darknet
+
+    classes = import_darknet(weights, cfg, path, names)
+    console.note(f"{len(classes)} classes; use it with: cnnkit detect IMG --model {path}")
+    console.result(str(path))
 
 
 @app.command("path", epilog="Example: cnnkit weights path vgg19")

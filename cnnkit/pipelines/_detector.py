@@ -7,6 +7,7 @@ import zipfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -16,13 +17,15 @@ from cnnkit import weights as weights_table
 from cnnkit.errors import CnnkitError, DataError, UsageError
 from cnnkit.images import read_image, read_pixels, to_uint8
 
-# The import lets Keras know the layers of the files.
+# Keras knows the layers of a file by these imports.
+from cnnkit.models.darknet import build_darknet
 from cnnkit.models.detector import STRIDES
 from cnnkit.ops.boxes import Letterbox, select_detections
 from cnnkit.ops.inference import compile_inference, compiles_each_size
 from cnnkit.options import DetectOptions
 from cnnkit.pipelines._detector_files import find_detector_file
 from cnnkit.results import DetectedObject, Detection, Milliseconds
+from cnnkit.weights.darknet_format import FOLDER, DarknetWeights, default_names, read_sections
 from cnnkit.weights.keras_file import SETTINGS_FILE, load_keras_file
 
 # Where no picture lies on the canvas, as in training.
@@ -53,14 +56,21 @@ def load_detector_model(model: str) -> DetectorModel:
     """Loads a trained detector.
 
     Args:
-        model: the folder of a run of `cnnkit train detect`, or its `.keras` file.
+        model: one of `options.DETECTORS`, the folder of a run of `cnnkit train detect`, or a
+            `.keras` file of that or of `cnnkit weights import`.
 
     Raises:
         UsageError: it is no detector.
-        WeightsError: there is no such file.
+        WeightsError: there is no such file, or the weights were not fetched.
         DataError: it has not a name for each class.
     """
     file = find_detector_file(model)
+    if file is None:
+        path = weights_table.locate(model)
+        cfg = FOLDER / f"{path.stem}.cfg"
+        loaded, size = build_from_darknet(path, cfg)
+        names = tuple(default_names(loaded.outputs[0].shape[-1] - 4))
+        return DetectorModel(loaded, names, size, model, weights_table.fingerprint(path))
     loaded = load_keras_file(file.path, "--model")
     classes = loaded.outputs[0].shape[-1] - 4
     if len(file.classes) != classes:
@@ -72,6 +82,18 @@ def load_detector_model(model: str) -> DetectorModel:
     loaded.trainable = False
     digest = weights_table.fingerprint(file.path)
     return DetectorModel(loaded, file.classes, int(settings["size"]), file.name, digest)
+
+
+def build_from_darknet(weights: str | Path, cfg: str | Path) -> tuple[keras.Model, int]:
+    """A Keras model from Darknet's files, and the long side of pictures that it is for.
+
+    Raises:
+        WeightsError: a file cannot be read, has a layer that is not known, or they do not belong
+            together.
+    """
+    sections = read_sections(cfg)
+    model = build_darknet(sections, DarknetWeights(weights), Path(cfg).stem)
+    return model, max(sections[0].integer("width", 416), sections[0].integer("height", 416))
 
 
 class Detector:

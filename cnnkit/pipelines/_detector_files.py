@@ -1,22 +1,30 @@
 """Files of trained detectors, without Keras."""
 
 from cnnkit.errors import UsageError
+from cnnkit.options import DETECTORS
 from cnnkit.pipelines._classifier_files import ClassifierFile, find_classifier_file
+from cnnkit.weights import locate
+
+DETECTOR_KIND = "detector"
 
 
-def find_detector_file(model: str | None) -> ClassifierFile:
-    """The file that a user means by a run folder or a `.keras` file.
+def find_detector_file(model: str | None) -> ClassifierFile | None:
+    """The file that a user means by a run folder or a `.keras` file; None for a known name.
 
     Raises:
-        UsageError: none was named, or it is no folder and no file.
-        WeightsError: there is no such folder or file, or no model in it.
+        UsageError: none was named, or it is no name, folder or file.
+        WeightsError: there is no such folder or file, no model in it, or weights were not fetched.
     """
-    remedy = "give --model the folder of a run of 'cnnkit train detect'"
+    names = ", ".join(DETECTORS)
+    remedy = f"give --model the folder of a run of 'cnnkit train detect', or {names}"
     if model is None:
         raise UsageError(f"no detector comes with cnnkit yet; {remedy}")
+    if model in DETECTORS:
+        locate(model)
+        return None
     file = find_classifier_file(model)
     if file is None:
         raise UsageError(f"there is no detector named {model!r}; {remedy}")
-    if file.kind != "detector":
+    if file.kind != DETECTOR_KIND:
         raise UsageError(f"{file.name} is no detector; {remedy}")
     return file

@@ -1,13 +1,10 @@
-"""The folder of a run: its settings, which must stay the same, and the model that comes out."""
+"""The folder of a run and its settings, which must stay the same."""
 
-import shutil
-import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import keras
 import yaml
 
 from cnnkit import __version__
@@ -91,25 +88,3 @@ def read_run(folder: str | Path) -> dict[str, Any]:
     except (OSError, ValueError, TypeError, yaml.YAMLError) as error:
         raise DataError(f"{path} cannot be read: {str(error).splitlines()[0]}") from None
     return values
-
-
-def write_model(model: keras.Model, path: Path, files: Mapping[str, bytes]) -> None:
-    """A `.keras` file, which is a ZIP archive, with more files in it; all or nothing.
-
-    It is compressed, which Keras leaves out: weights that come from 16 bits shrink to two thirds.
-    """
-    plain = path.with_name(f"plain-{path.name}")
-    temporary = path.with_name(f"new-{path.name}")
-    # Of the same layers, but without the optimizer, which is ours and of no use here.
-    keras.Model(model.inputs[0], model.outputs[0], name=model.name).save(plain)
-    with (
-        zipfile.ZipFile(plain) as saved,
-        zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive,
-    ):
-        for entry in saved.infolist():
-            with saved.open(entry) as source, archive.open(entry.filename, "w") as target:
-                shutil.copyfileobj(source, target)
-        for name, content in files.items():
-            archive.writestr(name, content)
-    plain.unlink()
-    temporary.replace(path)

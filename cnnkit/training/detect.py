@@ -34,7 +34,7 @@ from cnnkit.training._classify_fit import Clock, Guard, build_optimizer, build_s
 from cnnkit.training._detect_batches import SceneBatches, encode_objects
 from cnnkit.training._detect_fit import DetectRecord, Judge, best_epoch
 from cnnkit.training._detectors import build_trainable
-from cnnkit.training._run_folder import open_run, read_run, write_model
+from cnnkit.training._run_folder import open_run, read_run
 from cnnkit.training._runs import (
     BEST_WEIGHTS,
     STATE,
@@ -43,7 +43,12 @@ from cnnkit.training._runs import (
     read_results,
     restore,
 )
-from cnnkit.weights.keras_file import CLASSES_FILE, MODEL_FILE, SETTINGS_FILE
+from cnnkit.weights.keras_file import (
+    CLASSES_FILE,
+    MODEL_FILE,
+    SETTINGS_FILE,
+    write_keras_file,
+)
 
 # Scenes that the statistics of the activations are taken from, objects of a scene at most, and
 # pictures on the sheet of samples.
@@ -291,7 +296,7 @@ class _Run:
         self._model.load_weights(folder / BEST_WEIGHTS)
         names = "".join(f"{name}\n" for name in data.classes).encode("utf-8", "surrogateescape")
         settings = {"kind": "detector", "size": self._options.side, "cnnkit": __version__}
-        write_model(
+        write_keras_file(
             self._scored,
             folder / MODEL_FILE,
             {CLASSES_FILE: names, SETTINGS_FILE: json.dumps(settings).encode()},

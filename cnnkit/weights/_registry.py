@@ -45,6 +45,11 @@ class Entry:
 # (WEIGHTS_PATH, WEIGHTS_PATH_NO_TOP, file_hash); Keras publishes no SHA-256 of them.
 _KERAS_APPLICATIONS = "https://storage.googleapis.com/tensorflow/keras-applications"
 
+_YOLO_FASTEST = (
+    "https://raw.githubusercontent.com/dog-qiuqiu/Yolo-Fastest/"
+    "9c62b1c50e024fb73d29a651133b1d63548e63a1/ModelZoo/yolo-fastest-1.1_coco"
+)
+
 # Sizes and hashes are those of the files in face_recognition_models 0.3.0, the one release that has
 # all of them.
 _FACE_MODELS = "face_recognition_models"
@@ -179,6 +184,19 @@ ENTRIES = (
         card="cards/vgg19-classifier.md",
         url=f"{_KERAS_APPLICATIONS}/vgg19/vgg19_weights_tf_dim_ordering_tf_kernels.h5",
     ),
+    Entry(
+        name="yolo-fastest-xl",
+        file_name="yolo-fastest-1.1-xl.weights",
+        kind="fetchable",
+        size=3_693_964,
+        algorithm="sha256",
+        digest="fac5fb41786c1f38f04972a658443b189f48720d7d117f9a044100e98a35b0c5",
+        architecture="Yolo-Fastest 1.1 XL, a detector of COCO's 80 classes",
+        licence="public domain",
+        source="dog-qiuqiu, Yolo-Fastest",
+        card="cards/yolo-fastest-xl.md",
+        url=f"{_YOLO_FASTEST}/yolo-fastest-1.1-xl.weights",
+    ),
 )
 
 
@@ -186,7 +204,7 @@ def entries() -> tuple[Entry, ...]:
     """All weights that cnnkit knows.
 
     >>> [entry.name for entry in entries() if entry.kind == "fetchable"]
-    ['vgg16', 'vgg19', 'vgg16-classifier', 'vgg19-classifier']
+    ['vgg16', 'vgg19', 'vgg16-classifier', 'vgg19-classifier', 'yolo-fastest-xl']
     """
     return ENTRIES
 
