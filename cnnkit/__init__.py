@@ -13,12 +13,14 @@ if TYPE_CHECKING:
     from cnnkit.pipelines.classify import classify
     from cnnkit.pipelines.detect import detect
     from cnnkit.pipelines.faces import FaceBook
+    from cnnkit.pipelines.segment import segment
     from cnnkit.pipelines.stylize import Stylizer, stylize
     from cnnkit.pipelines.verify import Verifier, verify
     from cnnkit.results import (
         Classification,
         Detection,
         IdentifiedFace,
+        Segmentation,
         StylizeProgress,
         StylizeResult,
         VerifyResult,
@@ -34,6 +36,7 @@ _HOMES = {
     "FaceOptions": "cnnkit.options",
     "Gallery": "cnnkit.data.gallery",
     "IdentifiedFace": "cnnkit.results",
+    "Segmentation": "cnnkit.results",
     "StylizeOptions": "cnnkit.options",
     "StylizeProgress": "cnnkit.results",
     "StylizeResult": "cnnkit.results",
@@ -42,6 +45,7 @@ _HOMES = {
     "VerifyResult": "cnnkit.results",
     "classify": "cnnkit.pipelines.classify",
     "detect": "cnnkit.pipelines.detect",
+    "segment": "cnnkit.pipelines.segment",
     "stylize": "cnnkit.pipelines.stylize",
     "verify": "cnnkit.pipelines.verify",
 }
@@ -54,6 +58,7 @@ __all__ = [
     "FaceOptions",
     "Gallery",
     "IdentifiedFace",
+    "Segmentation",
     "StylizeOptions",
     "StylizeProgress",
     "StylizeResult",
@@ -62,6 +67,7 @@ __all__ = [
     "VerifyResult",
     "classify",
     "detect",
+    "segment",
     "stylize",
     "verify",
 ]
