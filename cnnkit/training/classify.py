@@ -60,7 +60,6 @@ from cnnkit.training._classify_fit import (
     seconds_of,
 )
 from cnnkit.training._distribution import CommonStop, Team
-from cnnkit.training._run_folder import write_model
 from cnnkit.training._runs import (
     BEST_WEIGHTS,
     STATE,
@@ -74,6 +73,7 @@ from cnnkit.weights.keras_file import (
     MODEL_FILE,
     SETTINGS_FILE,
     load_keras_file,
+    write_keras_file,
 )
 
 ARGS_FILE = "args.yaml"
@@ -669,7 +669,7 @@ class _Run:
         # All models here end in a dense layer with a softmax.
         last = self._network.model.layers[-1]
         last.set_weights([value / result.temperature for value in last.get_weights()])
-        write_model(
+        write_keras_file(
             self._network.model,
             result.model,
             {CLASSES_FILE: names, SETTINGS_FILE: json.dumps(settings).encode()},

@@ -35,7 +35,7 @@ from cnnkit.plots import draw_segments, encode_figure, plot_confusion, plot_trai
 from cnnkit.runtime import devices as seen_devices
 from cnnkit.training._batches import CountedEpochs, reading
 from cnnkit.training._classify_fit import Clock, Guard, build_optimizer, build_schedule
-from cnnkit.training._run_folder import open_run, read_run, write_model
+from cnnkit.training._run_folder import open_run, read_run
 from cnnkit.training._runs import (
     Backup,
     finished_epochs,
@@ -52,7 +52,12 @@ from cnnkit.training._segment_networks import (
     feature_statistics,
     freeze_backbone,
 )
-from cnnkit.weights.keras_file import CLASSES_FILE, MODEL_FILE, SETTINGS_FILE
+from cnnkit.weights.keras_file import (
+    CLASSES_FILE,
+    MODEL_FILE,
+    SETTINGS_FILE,
+    write_keras_file,
+)
 
 # Batches that the scale of the backbone's maps is taken from.
 _SAMPLE = 12
@@ -423,7 +428,7 @@ class _Run:
             "variant": result.variant,
             "cnnkit": __version__,
         }
-        write_model(
+        write_keras_file(
             model,
             result.model,
             {CLASSES_FILE: names, SETTINGS_FILE: json.dumps(settings).encode()},
