@@ -49,7 +49,7 @@ CLASSIFIERS = ("caltech101", "vgg16", "vgg19")
 DEFAULT_CLASSIFIER = "caltech101"
 
 # What `cnnkit train detect` builds, besides a `.keras` file.
-TRAINABLE_DETECTORS = ("compact",)
+TRAINABLE_DETECTORS = ("compact", "yolov1")
 # Detectors that have a name, and weights in the table.
 DETECTORS = ("yolo-fastest-xl",)
 # How boxes that mean the same object are told: see `ops.boxes.select_detections`.
@@ -674,10 +674,12 @@ class DetectTrainOptions:
     """Settings of `cnnkit train detect`.
 
     Attributes:
-        model: "compact", a detector on the shipped network, or a `.keras` file of an earlier
-            training, whose weights are taken over.
+        model: "compact", a detector on the shipped network; "yolov1", from random weights; or a
+            `.keras` file of an earlier training of the former, whose weights are taken over.
         freeze: leave the trained network below the detector as it is.
-        size: side of the scenes in pixels, a multiple of 32; None for 320.
+        size: side of the scenes in pixels, a multiple of 32, of 64 for "yolov1"; None for the
+            model's own.
+        width: of "yolov1": filters, as a part of the paper's.
         epochs: passes over the training data.
         batch_size: scenes in a step.
         learning_rate: at its highest.
@@ -701,6 +703,7 @@ class DetectTrainOptions:
     model: str = "compact"
     freeze: bool = True
     size: int | None = None
+    width: float = 1.0
     epochs: int = 60
     batch_size: int = 8
     learning_rate: float = 2e-3
@@ -734,8 +737,13 @@ class DetectTrainOptions:
                 raise UsageError(
                     f"{name} must be one of {', '.join(allowed)}, not {getattr(self, name)!r}"
                 )
-        if self.size is not None and (not _is_count(self.size, 32) or self.size % 32):
-            raise UsageError(f"size must be a multiple of 32, not {self.size!r}")
+        step = 64 if self.model == "yolov1" else 32
+        if self.size is not None and (not _is_count(self.size, step) or self.size % step):
+            raise UsageError(f"size must be a multiple of {step}, not {self.size!r}")
+        if not 0.0 < self.width <= 1.0 or (self.width != 1.0 and self.model != "yolov1"):
+            raise UsageError(
+                f"width must be over 0 and at most 1, and is for yolov1 alone, not {self.width}"
+            )
         for name, least in (("epochs", 1), ("batch_size", 1), ("patience", 0), ("seed", 0)):
             if not _is_count(getattr(self, name), least):
                 raise UsageError(
@@ -761,7 +769,7 @@ class DetectTrainOptions:
     @property
     def side(self) -> int:
         """Of the scenes, in pixels."""
-        return self.size or 320
+        return self.size or (448 if self.model == "yolov1" else 320)
 
     @property
     def peak_learning_rate(self) -> float:

@@ -62,11 +62,17 @@ def detect(
     size: Annotated[
         int | None,
         typer.Option(
-            help="Side of the scenes in pixels, a multiple of 32.",
-            show_default=f"{_DEFAULTS.side}",
+            help="Side of the scenes in pixels, a multiple of 32, of 64 for yolov1.",
+            show_default=f"{_DEFAULTS.side}, {DetectTrainOptions(model='yolov1').side} for yolov1",
             rich_help_panel=_MODEL_PANEL,
         ),
     ] = _DEFAULTS.size,
+    width: Annotated[
+        float,
+        typer.Option(
+            help="Of yolov1: filters, as a part of the paper's.", rich_help_panel=_MODEL_PANEL
+        ),
+    ] = _DEFAULTS.width,
     resume: Annotated[
         bool,
         typer.Option(
@@ -157,6 +163,7 @@ def detect(
         model=model if file is None else str(file.path),
         freeze=freeze,
         size=size,
+        width=width,
         epochs=epochs,
         batch_size=batch,
         learning_rate=learning_rate,

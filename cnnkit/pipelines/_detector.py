@@ -16,10 +16,9 @@ from PIL import Image
 from cnnkit import weights as weights_table
 from cnnkit.errors import CnnkitError, DataError, UsageError
 from cnnkit.images import read_image, read_pixels, to_uint8
-
-# Keras knows the layers of a file by these imports.
-from cnnkit.models.darknet import build_darknet
-from cnnkit.models.detector import STRIDES
+from cnnkit.models.darknet import AnchorBoxes, build_darknet
+from cnnkit.models.detector import STRIDES, BoxesAtPoints
+from cnnkit.models.yolo import CellBoxes
 from cnnkit.ops.boxes import Letterbox, select_detections
 from cnnkit.ops.inference import compile_inference, compiles_each_size
 from cnnkit.options import DetectOptions
@@ -31,6 +30,8 @@ from cnnkit.weights.keras_file import SETTINGS_FILE, load_keras_file
 # Where no picture lies on the canvas, as in training.
 _GREY = 114
 _THREADS = 4
+# What ends a detector; Keras knows them in a file because they are imported.
+_LAST_LAYERS = (AnchorBoxes, BoxesAtPoints, CellBoxes)
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,6 +73,8 @@ def load_detector_model(model: str) -> DetectorModel:
         names = tuple(default_names(loaded.outputs[0].shape[-1] - 4))
         return DetectorModel(loaded, names, size, model, weights_table.fingerprint(path))
     loaded = load_keras_file(file.path, "--model")
+    if not any(isinstance(layer, _LAST_LAYERS) for layer in loaded.layers):
+        raise UsageError(f"{file.name} is no detector; train one with 'cnnkit train detect'")
     classes = loaded.outputs[0].shape[-1] - 4
     if len(file.classes) != classes:
         raise DataError(
@@ -120,9 +123,12 @@ class Detector:
         self._wanted = np.array(
             [self.options.classes is None or name in self.options.classes for name in names]
         )
-        self._size = self.options.size or self.detector.size
+        fixed = self.detector.model.inputs[0].shape[1]
+        self._is_square = fixed is not None or compiles_each_size()
         # Rounded up, so that every map has whole places.
-        self._size = -(-self._size // STRIDES[-1]) * STRIDES[-1]
+        self._size = -(-(self.options.size or self.detector.size) // STRIDES[-1]) * STRIDES[-1]
+        if fixed is not None and self._size != fixed:
+            raise UsageError(f"{self.detector.name} takes pictures of {fixed} pixels; no --size")
         self._run = compile_inference(self.detector.model, "float32")
 
     def detect(
@@ -224,7 +230,7 @@ class Detector:
             For each the boxes `(N, 4)` on its canvas, the scores `(N, classes)`, how the picture
             lies on the canvas, and milliseconds to prepare it and in the network.
         """
-        stride = None if compiles_each_size() else STRIDES[-1]
+        stride = None if self._is_square else STRIDES[-1]
         prepared = []
         for pixels in pictures:
             begin = time.monotonic()

@@ -1,6 +1,6 @@
 """Detectors to be trained: on the shipped network, or taken over from a file."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,9 +8,13 @@ import keras
 import numpy as np
 
 from cnnkit.errors import UsageError
-from cnnkit.models.detector import BoxesAtPoints, build_detector
+from cnnkit.losses.detection import AlignedDetectionLoss, YoloV1Loss, encode_cells
+from cnnkit.models.detector import BoxesAtPoints, build_detector, grid_points, with_scores
 from cnnkit.models.unrolled import unroll_model
 from cnnkit.models.vgg import COMPACT_LAST_LAYER, build_feature_network
+from cnnkit.models.yolo import build_yolov1, with_boxes
+from cnnkit.options import DetectTrainOptions
+from cnnkit.training._detect_batches import encode_objects
 from cnnkit.weights.keras_file import load_keras_file
 
 # The activations that the detector sees, by their stride.
@@ -18,6 +22,8 @@ _MAPS = {8: "block4_conv4", 16: COMPACT_LAST_LAYER}
 _SCALES = ("scale_8", "scale_16")
 # Examples that go through the network at a time for the statistics of its activations.
 _CHUNK = 8
+# Objects of a scene that are learned at most.
+_MOST_OBJECTS = 60
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,12 +31,18 @@ class TrainableDetector:
     """A detector, and which of its layers come trained.
 
     Attributes:
-        model: pictures -> boxes and logits.
+        model: pictures -> what is trained.
+        scored: pictures -> boxes in pixels and scores, on the same layers.
+        loss: of `model`.
+        encode: boxes in pixels `(n, 4)` and `(n, 2)` rows of class and weight -> what `loss` takes.
         backbone: the layers of the network below, in their order.
         is_scaled: whether its activations are centred and scaled already.
     """
 
     model: keras.Model
+    scored: keras.Model
+    loss: keras.losses.Loss
+    encode: Callable[[np.ndarray, np.ndarray], np.ndarray]
     backbone: tuple[keras.layers.Layer, ...]
     is_scaled: bool
 
@@ -57,33 +69,68 @@ class TrainableDetector:
 
 
 def build_trainable(
-    model: str, classes: Sequence[str], known_classes: Sequence[str] = (), freeze: bool = True
+    options: DetectTrainOptions, classes: Sequence[str], known_classes: Sequence[str] = ()
 ) -> TrainableDetector:
-    """A detector with a trained network below it.
+    """A detector as the options say.
 
     Args:
-        model: "compact", or a `.keras` file of `cnnkit train detect`: all weights are taken over,
-            those of the classes where the names are the same.
+        options: of a `.keras` file all weights are taken over, those of the classes where the names
+            are the same.
         classes: names of the classes.
         known_classes: those of the file.
-        freeze: leave the network below as it is.
 
     Raises:
         UsageError: a file that is no such detector.
         WeightsError: the file cannot be loaded.
     """
+    if options.model == "yolov1":
+        return _build_yolov1(options, len(classes))
+    built, backbone = _build_compact(len(classes), options.freeze)
+    if options.model != "compact":
+        _take_over(built, options.model, classes, known_classes)
+    side = options.side
+    return TrainableDetector(
+        built,
+        with_scores(built),
+        AlignedDetectionLoss(grid_points(side, side)),
+        encode_objects(_MOST_OBJECTS),
+        backbone,
+        is_scaled=options.model != "compact",
+    )
+
+
+def _build_yolov1(options: DetectTrainOptions, classes: int) -> TrainableDetector:
+    side = options.side
+    model = build_yolov1(classes, size=side, width=options.width, batch_normalization=True)
+    cells = model.output_shape[1]
+
+    def encode(boxes_xyxy: np.ndarray, more: np.ndarray) -> np.ndarray:
+        return encode_cells(boxes_xyxy, more[:, 0].astype(int), cells, classes, side)
+
+    return TrainableDetector(model, with_boxes(model), YoloV1Loss(), encode, (), is_scaled=True)
+
+
+def _build_compact(
+    classes: int, freeze: bool
+) -> tuple[keras.Model, tuple[keras.layers.Layer, ...]]:
+    """A new detector on the shipped network, and the layers of that."""
     network = build_feature_network("compact", list(_MAPS.values())).model
     inputs = keras.Input((None, None, 3), name="picture")
     found: dict[str, Any] = {}
     unroll_model(network, [inputs], found)
     maps = {stride: found[layer] for stride, layer in _MAPS.items()}
-    built = build_detector(inputs, maps, len(classes))
+    built = build_detector(inputs, maps, classes)
     names = {layer.name for layer in network.layers}
     backbone = tuple(layer for layer in built.layers if layer.name in names and layer.weights)
     for layer in backbone:
         layer.trainable = not freeze
-    if model == "compact":
-        return TrainableDetector(built, backbone, is_scaled=False)
+    return built, backbone
+
+
+def _take_over(
+    built: keras.Model, model: str, classes: Sequence[str], known_classes: Sequence[str]
+) -> None:
+    """Puts the weights of a file into a new detector."""
     loaded = load_keras_file(model, "--model")
     if not any(isinstance(layer, BoxesAtPoints) for layer in getattr(loaded, "layers", ())):
         raise UsageError(f"{model} is no detector of 'cnnkit train detect'; give another --model")
@@ -108,4 +155,3 @@ def build_trainable(
         if [one.shape for one in given] != [one.shape for one in values]:
             raise UsageError(f"{model} has another layer {layer.name!r}; train it anew")
         layer.set_weights(given)
-    return TrainableDetector(built, backbone, is_scaled=True)

@@ -18,9 +18,7 @@ from cnnkit import __version__
 from cnnkit.data.boxes import BoxedData, check_boxed, read_boxed, without_unreadable
 from cnnkit.errors import DataError, DivergenceError
 from cnnkit.images import Picture, read_pixels, write_bytes, write_image
-from cnnkit.losses.detection import AlignedDetectionLoss
 from cnnkit.metrics.detection import CocoScores, FoundBoxes
-from cnnkit.models.detector import grid_points, with_scores
 from cnnkit.options import DetectTrainOptions
 from cnnkit.plots import (
     draw_detections,
@@ -31,7 +29,7 @@ from cnnkit.plots import (
 )
 from cnnkit.training._batches import reading
 from cnnkit.training._classify_fit import Clock, Guard, build_optimizer, build_schedule, seconds_of
-from cnnkit.training._detect_batches import SceneBatches, encode_objects
+from cnnkit.training._detect_batches import SceneBatches
 from cnnkit.training._detect_fit import DetectRecord, Judge, best_epoch
 from cnnkit.training._detectors import build_trainable
 from cnnkit.training._run_folder import open_run, read_run
@@ -50,9 +48,9 @@ from cnnkit.weights.keras_file import (
     write_keras_file,
 )
 
-# Scenes that the statistics of the activations are taken from, objects of a scene at most, and
-# pictures on the sheet of samples.
-_SAMPLE, _MOST_OBJECTS, _SHOWN = 128, 60, 12
+# Scenes that the statistics of the activations are taken from, and pictures on the sheet of
+# samples.
+_SAMPLE, _SHOWN = 128, 12
 _SHOWN_SCORE = 0.25
 
 
@@ -199,18 +197,21 @@ class _Run:
         note: Callable[[str], None],
     ):
         self._data, self._folder, self._options, self._note = data, folder, options, note
-        self._detector = build_trainable(options.model, data.classes, known_classes, options.freeze)
+        self._detector = build_trainable(options, data.classes, known_classes)
         self._model = self._detector.model
         if not self._detector.is_scaled:
             self._set_scales()
-        self._scored = with_scores(self._model)
+        self._scored = self._detector.scored
         self.weights = (
             sum(math.prod(one.shape) for one in self._model.trainable_variables),
             self._model.count_params(),
         )
         trained, total = self.weights
-        state = "frozen" if options.freeze else f"at {options.pretrained_rate:g} of the rate"
-        note(f"{options.model}: {trained:,} of {total:,} weights train; the network below {state}")
+        below = ""
+        if self._detector.backbone:
+            rate = "frozen" if options.freeze else f"at {options.pretrained_rate:g} of the rate"
+            below = f"; the network below {rate}"
+        note(f"{options.model}: {trained:,} of {total:,} weights train{below}")
         self._judges, self._truth = {}, {}
         for split in ("val", "test"):
             pictures = getattr(data, split)
@@ -231,7 +232,7 @@ class _Run:
         return {path: read_pixels(path).shape[:2] for path in paths}
 
     def _batches(self, epoch: int) -> SceneBatches:
-        return SceneBatches(self._data.train, self._options, encode_objects(_MOST_OBJECTS), epoch)
+        return SceneBatches(self._data.train, self._options, self._detector.encode, epoch)
 
     def _validate(self) -> CocoScores | None:
         if "val" not in self._judges:
@@ -251,7 +252,7 @@ class _Run:
         slow = [one for layer in self._detector.backbone for one in layer.variables]
         model.compile(
             optimizer=build_optimizer(options, rate, model.trainable_variables, slow),
-            loss=AlignedDetectionLoss(grid_points(options.side, options.side)),
+            loss=self._detector.loss,
             jit_compile=keras.backend.backend() == "jax",
         )
         restore(folder / STATE, model)

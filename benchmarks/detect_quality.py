@@ -1,0 +1,124 @@
+"""Average precision of detectors on 128 pictures of COCO and on pedestrians.
+
+    python benchmarks/detect_quality.py --data DIR --model NAME|RUN|FILE.keras [--model ...]
+
+DIR is the data pack with `coco/coco128` and `pennfudan`. None of these pictures is trained on by
+`train_detector.py`.
+"""
+
+import argparse
+import json
+import tempfile
+from pathlib import Path
+
+from _measure import machine
+from PIL import Image
+
+from cnnkit.pipelines.evaluate_detect import evaluate_detect
+
+GROUPS = {
+    "person": range(0, 1),
+    "vehicle": range(1, 9),
+    "outdoor": range(9, 14),
+    "animal": range(14, 24),
+    "accessory": range(24, 29),
+    "sports": range(29, 39),
+    "kitchen": range(39, 46),
+    "food": range(46, 56),
+    "furniture": range(56, 62),
+    "electronic": range(62, 68),
+    "appliance": range(68, 73),
+    "indoor": range(73, 80),
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", type=Path, required=True, help="folder of the data pack")
+    parser.add_argument("--model", action="append", required=True, help="see cnnkit detect")
+    parser.add_argument("--size", type=int, help="long side that the network sees pictures at")
+    arguments = parser.parse_args()
+    print(machine())
+    with tempfile.TemporaryDirectory() as folder:
+        coco, people = Path(folder) / "coco.json", Path(folder) / "people.json"
+        coco.write_text(json.dumps(coco128(arguments.data)))
+        people.write_text(json.dumps(pennfudan(arguments.data)))
+        for model in arguments.model:
+            found = evaluate_detect(coco, model=model, size=arguments.size)
+            scores = found.coco
+            print(
+                f"{model} on coco128, {found.pictures} pictures: AP {scores.ap:.3f}, AP50 "
+                f"{scores.ap50:.3f}, AP75 {scores.ap75:.3f}, AR100 {scores.ar100:.3f}"
+            )
+            for name, ids in GROUPS.items():
+                known = [scores.class_ap50[i] for i in ids if scores.objects[i]]
+                objects = int(sum(scores.objects[i] for i in ids))
+                if known:
+                    mean = sum(known) / len(known)
+                    print(f"  {name:10} {mean:.3f} AP50 of {len(known)} classes, {objects} objects")
+            found = evaluate_detect(people, model=model, size=arguments.size)
+            print(
+                f"{model} on Penn-Fudan, {found.pictures} pictures: person AP50 "
+                f"{found.coco.ap50:.3f}, AP {found.coco.ap:.3f}"
+            )
+
+
+def coco128(data: Path) -> dict:
+    """The 128 pictures and their boxes as one COCO file."""
+    names = (data / "coco" / "classes.txt").read_text().splitlines()
+    names = [name.split(maxsplit=1)[1] for name in names if name.strip()]
+    images, annotations = [], []
+    folder = data / "coco" / "coco128"
+    for path in sorted((folder / "images").glob("*.jpg")):
+        with Image.open(path) as image:
+            width, height = image.size
+        key = len(images) + 1
+        images.append(
+            {"id": key, "file_name": str(path.resolve()), "width": width, "height": height}
+        )
+        notes = folder / "boxes" / f"{path.stem}.txt"
+        for line in notes.read_text().splitlines() if notes.exists() else ():
+            class_id, x, y, wide, high = map(float, line.split())
+            annotations.append(
+                {
+                    "id": len(annotations) + 1,
+                    "image_id": key,
+                    "category_id": int(class_id),
+                    "bbox": [
+                        (x - wide / 2) * width,
+                        (y - high / 2) * height,
+                        wide * width,
+                        high * height,
+                    ],
+                }
+            )
+    categories = [{"id": index, "name": name} for index, name in enumerate(names)]
+    return {"images": images, "annotations": annotations, "categories": categories}
+
+
+def pennfudan(data: Path, split: range | None = None) -> dict:
+    """The pedestrians as one COCO file; of the pictures whose place in the order is in `split`."""
+    known = json.loads((data / "pennfudan" / "boxes_xyxy_normalized.json").read_text())
+    images, annotations = [], []
+    for place, (name, boxes) in enumerate(sorted(known.items())):
+        if split is not None and place not in split:
+            continue
+        path = (data / "pennfudan" / name).resolve()
+        with Image.open(path) as image:
+            width, height = image.size
+        key = len(images) + 1
+        images.append({"id": key, "file_name": str(path), "width": width, "height": height})
+        for left, top, right, bottom in boxes:
+            box = [left * width, top * height, (right - left) * width, (bottom - top) * height]
+            annotations.append(
+                {"id": len(annotations) + 1, "image_id": key, "category_id": 0, "bbox": box}
+            )
+    return {
+        "images": images,
+        "annotations": annotations,
+        "categories": [{"id": 0, "name": "person"}],
+    }
+
+
+if __name__ == "__main__":
+    main()

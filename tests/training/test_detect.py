@@ -1,0 +1,169 @@
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from cnnkit.errors import DataError, UsageError
+from cnnkit.options import DetectOptions, DetectTrainOptions
+from cnnkit.pipelines.detect import detect
+from cnnkit.training._detectors import build_trainable
+from cnnkit.training._runs import read_results
+from cnnkit.training.detect import read_run_options, train_detector
+
+FORMS = ("square", "disc")
+
+
+def draw_shapes(folder, count, seed, side=128, split="train"):
+    """Squares and discs of all colours on noise, with their boxes in COCO's form."""
+    random = np.random.default_rng(seed)
+    (folder / "images").mkdir(parents=True, exist_ok=True)
+    images, notes = [], []
+    rows, columns = np.mgrid[:side, :side]
+    for key in range(1, count + 1):
+        pixels = random.integers(0, 60, (side, side, 3)).astype(np.uint8)
+        # One in each half, so that they hide nothing of each other.
+        for half in range(2):
+            size = int(random.integers(side // 5, side * 7 // 16))
+            x = int(random.integers(half * side // 2, (half + 1) * side // 2 - size + 1))
+            y = int(random.integers(0, side - size + 1))
+            form = int(random.integers(2))
+            inside = (columns >= x) & (columns < x + size) & (rows >= y) & (rows < y + size)
+            if form == 1:
+                middle = size / 2 - 0.5
+                inside = (columns - x - middle) ** 2 + (rows - y - middle) ** 2 <= (size / 2) ** 2
+            pixels[inside] = random.integers(120, 256, 3)
+            notes.append(
+                {
+                    "id": len(notes) + 1,
+                    "image_id": key,
+                    "category_id": form,
+                    "bbox": [x, y, size, size],
+                }
+            )
+        name = f"{split}{key}.png"
+        Image.fromarray(pixels).save(folder / "images" / name)
+        images.append({"id": key, "file_name": name, "width": side, "height": side})
+    values = {
+        "images": images,
+        "annotations": notes,
+        "categories": [{"id": index, "name": name} for index, name in enumerate(FORMS)],
+    }
+    (folder / f"{split}.json").write_text(json.dumps(values))
+    return folder
+
+
+TINY = DetectTrainOptions(size=64, epochs=1, batch_size=4, val_share=0.25)
+
+
+@pytest.mark.slow
+def test_a_run_goes_on_where_it_was_stopped(tmp_path):
+    data = draw_shapes(tmp_path / "data", 8, 0, side=64)
+    train_detector(data, tmp_path / "parts", TINY)
+    longer = replace(TINY, epochs=2)
+    parts = train_detector(data, tmp_path / "parts", longer, resume=True)
+    assert parts.epochs == 2
+    for name in ("model.keras", "results.csv", "curves.png", "samples.png", "report.json"):
+        assert (tmp_path / "parts" / name).exists()
+    assert (tmp_path / "parts" / "precision-recall.png").exists()
+    assert [row["epoch"] for row in read_results(tmp_path / "parts")] == [0, 1]
+    _, known = read_run_options(tmp_path / "parts")
+    assert known == longer
+    changed = replace(longer, batch_size=3)
+    with pytest.raises(UsageError, match="another batch_size"):
+        train_detector(data, tmp_path / "parts", changed, resume=True)
+    [found] = detect(data / "images" / "train1.png", model=parts.model)
+    assert found.size == (64, 64)
+
+
+@pytest.mark.slow
+def test_yolov1_learns_shapes_from_scratch(tmp_path):
+    data = draw_shapes(tmp_path / "data", 96, 0)
+    draw_shapes(data, 16, 1, split="val")
+    options = DetectTrainOptions(
+        model="yolov1",
+        width=1 / 16,
+        size=128,
+        epochs=6,
+        batch_size=8,
+        learning_rate=2e-3,
+        mosaic=0.0,
+        scale=0.1,
+        color=0.1,
+    )
+    result = train_detector(data, tmp_path / "run", options)
+    rows = read_results(tmp_path / "run")
+    assert rows[-1]["loss"] < 0.6 * rows[0]["loss"]
+    picture = data / "images" / "val1.png"
+    [found] = detect(picture, model=result.model, options=DetectOptions(conf=0.0))
+    assert found.objects
+
+
+def test_weights_of_classes_of_the_same_name_are_taken_over(tmp_path):
+    options = DetectTrainOptions(size=64)
+    first = build_trainable(options, ("disc", "square"))
+    for layer in first.model.layers:
+        if layer.name == "class8":
+            kernel, bias = layer.get_weights()
+            layer.set_weights([kernel, np.array([3.0, 5.0])])
+    first.scored.save(tmp_path / "first.keras")
+    again = replace(options, model=str(tmp_path / "first.keras"))
+    second = build_trainable(again, ("square", "star"), ("disc", "square"))
+    assert second.is_scaled
+    bias = second.model.get_layer("class8").get_weights()[1]
+    # log(0.01 / 0.99) where a class is new.
+    assert bias.tolist() == pytest.approx([5.0, -4.5951], abs=1e-3)
+    for name in ("stage16_in", "box32", "scale_8"):
+        for one, other in zip(
+            first.model.get_layer(name).get_weights(),
+            second.model.get_layer(name).get_weights(),
+            strict=True,
+        ):
+            np.testing.assert_array_equal(one, other)
+
+
+def test_bad_boxes_stop_a_training_before_it_begins(tmp_path):
+    data = draw_shapes(tmp_path / "data", 4, 0, side=64)
+    values = json.loads((data / "train.json").read_text())
+    values["annotations"][0]["bbox"] = [100, 100, 5, 5]
+    (data / "train.json").write_text(json.dumps(values))
+    notes = []
+    with pytest.raises(DataError, match=r"has a box outside the picture.*--skip-bad"):
+        train_detector(data, tmp_path / "run", TINY, on_note=notes.append)
+    assert any("2 classes (coco)" in line for line in notes)
+    (data / "images" / "train2.png").write_bytes(b"no")
+    with pytest.raises(DataError, match=r"train2.png cannot be used"):
+        train_detector(data, tmp_path / "other", TINY)
+
+
+def test_a_folder_without_a_run_cannot_go_on(tmp_path):
+    data = draw_shapes(tmp_path / "data", 4, 0, side=64)
+    with pytest.raises(DataError, match="holds no training run"):
+        train_detector(data, tmp_path / "run", TINY, resume=True)
+    with pytest.raises(DataError, match="holds no training run"):
+        read_run_options(tmp_path / "run")
+
+
+def test_a_classifier_is_no_detector_to_start_from(tmp_path, color_run):
+    data = draw_shapes(tmp_path / "data", 4, 0, side=64)
+    options = DetectTrainOptions(model=f"{color_run}/model.keras", size=64)
+    with pytest.raises(UsageError, match="is no detector of 'cnnkit train detect'"):
+        train_detector(data, tmp_path / "run", options)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"model": "yolov9"}, "model must be compact, yolov1 or a .keras file"),
+        ({"size": 100}, "size must be a multiple of 32"),
+        ({"model": "yolov1", "size": 96}, "size must be a multiple of 64"),
+        ({"width": 0.5}, "width must be"),
+        ({"mosaic": 2.0}, "mosaic must be between 0 and 1"),
+        ({"epochs": 0}, "epochs must be a whole number from 1"),
+        ({"time_budget": -1.0}, "time-budget must be more than 0"),
+    ],
+)
+def test_settings_that_make_no_sense_are_refused(settings, message):
+    with pytest.raises(UsageError, match=message):
+        DetectTrainOptions(**settings)
