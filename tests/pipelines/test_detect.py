@@ -1,0 +1,67 @@
+import numpy as np
+import pytest
+from PIL import Image
+
+from cnnkit.errors import ImageError, UsageError
+from cnnkit.ops.boxes import Letterbox
+from cnnkit.options import DetectOptions
+from cnnkit.pipelines._detector import Detector, fill_canvas
+from cnnkit.pipelines.detect import detect
+
+
+def test_objects_of_several_pictures_in_their_order(dot_detector, dotted_pictures):
+    paths = [dotted_pictures / f"{name}.png" for name in ("two", "none", "tall")]
+    two, none, tall = detect(paths, model=dot_detector)
+    assert [one.label for one in two.objects] == ["red", "blue"]
+    assert two.objects[0].box_xyxy == pytest.approx((4, 12, 20, 28), abs=1e-3)
+    assert none.objects == ()
+    assert tall.objects[0].box_xyxy == pytest.approx((12, 20, 28, 36), abs=1e-3)
+    assert tall.size == (64, 32)
+
+
+def test_boxes_are_in_pixels_of_the_picture_whatever_its_size(dot_detector, tmp_path):
+    # The dot of 8 pixels in 64 is one of 40 in 320, and its box twice as wide.
+    pixels = np.zeros((320, 160, 3), np.uint8)
+    pixels[120:160, 80:120, 2] = 255
+    Image.fromarray(pixels).save(tmp_path / "large.png")
+    [found] = detect(tmp_path / "large.png", model=dot_detector)
+    best = found.objects[0]
+    assert best.label == "blue"
+    assert best.box_xyxy == pytest.approx((60, 100, 140, 180), abs=1)
+
+
+def test_a_batch_gives_what_single_pictures_give(dot_detector, dotted_pictures):
+    paths = [str(dotted_pictures / f"{name}.png") for name in ("two", "none", "tall")]
+    detector = Detector(dot_detector)
+    boxes = [
+        [[one.box_xyxy for one in found.objects] for _, found in detector.detect(paths, batch=n)]
+        for n in (1, 3)
+    ]
+    assert boxes[0] == boxes[1]
+
+
+def test_a_missing_picture_is_an_error(dot_detector):
+    with pytest.raises(ImageError, match="does not exist"):
+        detect("nowhere.png", model=dot_detector)
+
+
+def test_a_class_that_is_not_known_is_refused(dot_detector):
+    with pytest.raises(UsageError, match="knows no 'green'"):
+        Detector(dot_detector, DetectOptions(classes=("green",)))
+
+
+def test_a_picture_lies_in_the_middle_of_its_canvas():
+    white = np.full((10, 40, 3), 255, np.uint8)
+    canvas = fill_canvas(white, Letterbox.fit(10, 40, 80))
+    # 20 of 80 rows, 30 above.
+    assert (canvas[30:50] == 255).all()
+    assert (canvas[:30] == 114).all()
+    assert (canvas[50:] == 114).all()
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 500), (500, 3), (33, 64)])
+def test_any_shape_can_be_looked_at(dot_detector, shape):
+    detector = Detector(dot_detector)
+    pixels = np.zeros((*shape, 3), np.uint8)
+    [(objects, *_)] = detector.detect_pixels([pixels])
+    assert objects == ()
