@@ -12,6 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from cnnkit.cli._options import OUTPUT_PANEL, RUN_PANEL, Device, Json, Quiet, Seed, Threads, Verbose
+from cnnkit.cli._training import showing_tasks, typed_names, typed_settings
 from cnnkit.console import Console
 from cnnkit.errors import CnnkitError, ExitCode, UsageError
 from cnnkit.options import (
@@ -382,16 +383,7 @@ def _train(
             f"accuracy {row['accuracy']:.1%}{checked}"
         )
 
-    with console.progress() as bar:
-        tasks: dict[str, Any] = {}
-
-        def show_progress(what: str, done: int, total: int) -> None:
-            if what not in tasks:
-                tasks[what] = bar.add_task(what, total=total, status="")
-            bar.update(tasks[what], completed=done, total=total)
-            if done >= total:
-                bar.remove_task(tasks.pop(what))
-
+    with showing_tasks(console) as show_progress:
         return train_classifier(
             data,
             output,
@@ -416,17 +408,9 @@ def _resumed(
 
     What was not typed is as it was; `train_classifier` refuses what must not change.
     """
-    names = {"batch": "batch_size"}
-    typed = {
-        names.get(name, name)
-        for name in context.params
-        if context.get_parameter_source(name).name == "COMMANDLINE"
-    }
-    changed = {
-        field.name: getattr(options, field.name) for field in fields(options) if field.name in typed
-    }
+    changed = typed_settings(context, options)
     augmented = {field.name for field in fields(AugmentOptions)} | {"no_augment"}
-    if typed & augmented:
+    if typed_names(context) & augmented:
         changed["augment"] = options.augment
     return data or Path(data_before), replace(before, **changed)
 

@@ -1,12 +1,13 @@
 """``cnnkit train detect``: from pictures with boxes to a detector."""
 
-from dataclasses import asdict, fields, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from cnnkit.cli._options import OUTPUT_PANEL, RUN_PANEL, Device, Json, Quiet, Seed, Threads, Verbose
+from cnnkit.cli._training import showing_tasks, typed_settings
 from cnnkit.console import Console
 from cnnkit.errors import UsageError
 from cnnkit.options import (
@@ -198,16 +199,7 @@ def detect(
             checked = f", validation AP50 {row['val_ap50']:.1%}, AP {row['val_ap']:.1%}"
         console.note(f"epoch {epoch + 1} of {options.epochs}: loss {row['loss']:.3f}{checked}")
 
-    with console.progress() as bar:
-        tasks: dict[str, Any] = {}
-
-        def show_progress(what: str, done: int, total: int) -> None:
-            if what not in tasks:
-                tasks[what] = bar.add_task(what, total=total, status="")
-            bar.update(tasks[what], completed=done, total=total)
-            if done >= total:
-                bar.remove_task(tasks.pop(what))
-
+    with showing_tasks(console) as show_progress:
         result = train_detector(
             data,
             output,
@@ -247,13 +239,5 @@ def _resumed(
 
     What was not typed is as it was; `train_detector` refuses what must not change.
     """
-    names = {"batch": "batch_size"}
-    typed = {
-        names.get(name, name)
-        for name in context.params
-        if context.get_parameter_source(name).name == "COMMANDLINE"
-    }
-    changed = {
-        field.name: getattr(options, field.name) for field in fields(options) if field.name in typed
-    }
+    changed = typed_settings(context, options)
     return data or Path(data_before), replace(before, **changed)

@@ -1,12 +1,13 @@
 """``cnnkit train segment``: from pictures and masks to a network that labels every pixel."""
 
-from dataclasses import asdict, fields, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from cnnkit.cli._options import OUTPUT_PANEL, RUN_PANEL, Device, Json, Quiet, Seed, Threads, Verbose
+from cnnkit.cli._training import showing_tasks, typed_names, typed_settings
 from cnnkit.console import Console
 from cnnkit.errors import UsageError
 from cnnkit.options import (
@@ -277,16 +278,7 @@ def _train(
             f"{row['val_pixel_accuracy']:.1%} of the pixels"
         )
 
-    with console.progress() as bar:
-        tasks: dict[str, Any] = {}
-
-        def show_progress(what: str, done: int, total: int) -> None:
-            if what not in tasks:
-                tasks[what] = bar.add_task(what, total=total, status="")
-            bar.update(tasks[what], completed=done, total=total)
-            if done >= total:
-                bar.remove_task(tasks.pop(what))
-
+    with showing_tasks(console) as show_progress:
         return train_segmenter(
             data,
             output,
@@ -307,15 +299,7 @@ def _resumed(
     before: SegmentTrainOptions,
 ) -> tuple[Path, SegmentTrainOptions]:
     """The settings of the run that goes on, with what was typed now."""
-    names = {"batch": "batch_size"}
-    typed = {
-        names.get(name, name)
-        for name in context.params
-        if context.get_parameter_source(name).name == "COMMANDLINE"
-    }
-    if "scale" in typed:
-        typed |= {"least_scale", "most_scale"}
-    changed = {
-        field.name: getattr(options, field.name) for field in fields(options) if field.name in typed
-    }
+    changed = typed_settings(context, options)
+    if "scale" in typed_names(context):
+        changed |= {"least_scale": options.least_scale, "most_scale": options.most_scale}
     return data or Path(data_before), replace(before, **changed)
