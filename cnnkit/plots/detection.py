@@ -37,7 +37,8 @@ def draw_detections(
 ) -> np.ndarray:
     """Draws boxes with names and scores into a picture.
 
-    Small boxes lie over large ones, and names where they hide no other name if there is room.
+    Small boxes lie over large ones, and names where they hide no other name and few small boxes. A
+    name that finds no such place is left out; the colour of its box tells the class.
 
     Args:
         pixels: uint8 `(height, width, 3)`; not changed.
@@ -74,12 +75,19 @@ def draw_detections(
     # The best first: they get the best places.
     for index in np.argsort(-np.asarray(scores, float), kind="stable"):
         color = class_color(int(class_ids[index]))
-        text = f"{labels[index]} {scores[index]:.0%}"
-        edges = draw.textbbox((0, 0), text, font=font)
-        wide, high = edges[2] + 2 * line + 2, edges[3] + line + 2
-        x, y = _place(boxes[index], (wide, high), (width, height), taken)
-        taken.append((x, y, x + wide, y + high))
-        draw.rectangle((x, y, x + wide - 1, y + high - 1), fill=color)
+        others = [*taken, *np.delete(boxes, index, axis=0).tolist()]
+        # With its score, without it, or not at all where it would hide another name.
+        for text in (f"{labels[index]} {scores[index]:.0%}", labels[index]):
+            edges = draw.textbbox((0, 0), text, font=font)
+            size = edges[2] + 2 * line + 2, edges[3] + line + 2
+            x, y = _place(boxes[index], size, (width, height), taken, others)
+            place = x, y, x + size[0], y + size[1]
+            if not _hidden(place, taken):
+                break
+        else:
+            continue
+        taken.append(place)
+        draw.rectangle((x, y, place[2] - 1, place[3] - 1), fill=color)
         # Luma, so that letters stand out.
         is_light = 0.299 * color[0] + 0.587 * color[1] + 0.114 * color[2] > 140
         draw.text((x + line + 1, y + 1), text, fill="black" if is_light else "white", font=font)
@@ -90,31 +98,39 @@ def _place(
     box: np.ndarray,
     size: tuple[float, float],
     picture: tuple[int, int],
-    taken: Sequence[tuple[float, float, float, float]],
+    taken: Sequence[Sequence[float]],
+    others: Sequence[Sequence[float]],
 ) -> tuple[int, int]:
-    """Where a name goes: above its box, inside or below it, where it hides least."""
+    """Where a name goes: above its box, inside or below it; no other name, then least, hidden."""
     left, top, right, bottom = box
     wide, high = size
-    best, least = (0, 0), np.inf
-    places = [
-        (x, y)
-        for y in (top - high, top, bottom - high, bottom, (top + bottom - high) / 2)
-        for x in (left, right - wide)
-    ]
-    for x, y in places:
+    places = []
+    for y in (top - high, top, bottom - high, bottom, (top + bottom - high) / 2):
         if y < 0 or y + high > picture[1]:
             y = min(max(0, y), max(0, picture[1] - high))
-        x = min(max(0, x), max(0, picture[0] - wide))
-        hidden = sum(
-            max(0.0, min(x + wide, other[2]) - max(x, other[0]))
-            * max(0.0, min(y + high, other[3]) - max(y, other[1]))
-            for other in taken
-        )
-        if hidden < least:
-            best, least = (round(x), round(y)), hidden
-        if not hidden:
-            break
-    return best
+        for x in (left, right - wide, left - wide, right):
+            x = min(max(0, x), max(0, picture[0] - wide))
+            place = x, y, x + wide, y + high
+            # What is larger than the name is not hidden by it.
+            small = [one for one in others if _area(one) < 3 * wide * high]
+            places.append((_hidden(place, taken), _hidden(place, small), round(x), round(y)))
+    # The first of equals.
+    _, _, x, y = min(places, key=lambda one: one[:2])
+    return x, y
+
+
+def _hidden(place: Sequence[float], others: Sequence[Sequence[float]]) -> float:
+    """Square pixels of others that a place covers."""
+    left, top, right, bottom = place
+    return sum(
+        max(0.0, min(right, other[2]) - max(left, other[0]))
+        * max(0.0, min(bottom, other[3]) - max(top, other[1]))
+        for other in others
+    )
+
+
+def _area(box: Sequence[float]) -> float:
+    return (box[2] - box[0]) * (box[3] - box[1])
 
 
 def plot_precision_recall(
