@@ -65,3 +65,21 @@ def test_any_shape_can_be_looked_at(dot_detector, shape):
     pixels = np.zeros((*shape, 3), np.uint8)
     [(objects, *_)] = detector.detect_pixels([pixels])
     assert objects == ()
+
+
+def test_a_network_of_one_size_sees_squares_of_it(tmp_path, dotted_pictures):
+    import json
+
+    from cnnkit.models.yolo import build_yolov1, with_boxes
+    from cnnkit.weights.keras_file import write_keras_file
+
+    model = with_boxes(build_yolov1(1, size=64, width=1 / 64))
+    settings = json.dumps({"kind": "detector", "size": 64}).encode()
+    path = tmp_path / "yolo.keras"
+    write_keras_file(model, path, {"classes.txt": b"dot", "settings.json": settings})
+    options = DetectOptions(conf=0.0, iou=1.0)
+    [found] = detect(dotted_pictures / "tall.png", model=path, options=options)
+    # One cell of two boxes.
+    assert len(found.objects) == 2
+    with pytest.raises(UsageError, match="takes pictures of 64 pixels"):
+        Detector(str(path), DetectOptions(size=96))
