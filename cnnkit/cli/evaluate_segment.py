@@ -161,6 +161,7 @@ def _write_report(
     import json
 
     from cnnkit.images import Picture, encode_image, write_bytes
+    from cnnkit.metrics.segmentation import confusion_percent
     from cnnkit.plots import encode_figure, plot_confusion
     from cnnkit.results import to_plain
 
@@ -171,10 +172,11 @@ def _write_report(
         writer.writerow([source, f"{iou:.6f}"])
     matrix = evaluation.confusion
     used = [at for at in range(len(matrix)) if matrix[at].any() or matrix[:, at].any()]
-    title = f"{evaluation.model}, {evaluation.pictures:,} pictures: mean IoU "
-    title += f"{evaluation.scores.mean_iou:.1%}"
+    title = f"{evaluation.model}: % of the pixels of each class"
     figure = plot_confusion(
-        matrix[used][:, used], [evaluation.names[at] for at in used], title=title
+        confusion_percent(matrix)[used][:, used],
+        [evaluation.names[at] for at in used],
+        title=title,
     )
     files = {
         "report.json": (json.dumps(to_plain(report), indent=2) + "\n").encode(),

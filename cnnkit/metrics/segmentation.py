@@ -113,6 +113,26 @@ def segmentation_scores(confusion: np.ndarray) -> SegmentationScores:
     )
 
 
+def confusion_percent(confusion: np.ndarray) -> np.ndarray:
+    """Of each true class, how many of a hundred pixels are called what.
+
+    Args:
+        confusion: `(classes, classes)` as `pixel_confusion` counts it.
+
+    Returns:
+        int64 `(classes, classes)`; 0 in the rows of classes without pixels.
+
+    Example:
+
+    >>> confusion_percent(np.array([[300, 100], [0, 0]]))
+    array([[75, 25],
+           [ 0,  0]])
+    """
+    matrix = np.asarray(confusion, np.float64)
+    total = np.maximum(matrix.sum(axis=1, keepdims=True), 1.0)
+    return np.round(100.0 * matrix / total).astype(np.int64)
+
+
 def _mean(values: np.ndarray) -> float:
     known = values[~np.isnan(values)]
     return float(known.mean()) if len(known) else float("nan")

@@ -139,7 +139,7 @@ def add_legend(
 
     if not found:
         return pixels
-    size = max(12, round(max(pixels.shape[:2]) / 45))
+    size = max(12, round(pixels.shape[1] / 48))
     font, box, palette = font_of(size), size, class_palette()
     width = max(pixels.shape[1], least_width)
     places, x, y = [], _PAD, _PAD

@@ -27,9 +27,12 @@ from cnnkit.data.masks import (
 from cnnkit.errors import DataError, DivergenceError
 from cnnkit.images import Picture, write_bytes, write_image
 from cnnkit.losses.segmentation import SegmentationLoss
-from cnnkit.metrics.segmentation import pixel_confusion, segmentation_scores
+from cnnkit.metrics.segmentation import (
+    confusion_percent,
+    pixel_confusion,
+    segmentation_scores,
+)
 from cnnkit.models.fcn import set_feature_statistics, start_from
-from cnnkit.ops.inference import compile_inference
 from cnnkit.options import SegmentTrainOptions
 from cnnkit.plots import draw_segments, encode_figure, plot_confusion, plot_training
 from cnnkit.runtime import devices as seen_devices
@@ -360,10 +363,9 @@ class _Run:
     def _validate(self, model: keras.Model) -> np.ndarray:
         """The confusion matrix of the validation pairs."""
         matrix = np.zeros((self._classes, self._classes), np.int64)
-        run = compile_inference(model, "float32")
         pairs = self._data.val
         for done, (pixels, classes) in enumerate(self._read(pairs, range(len(pairs))), 1):
-            matrix += pixel_confusion(classes, _labels(run, pixels), self._classes)
+            matrix += pixel_confusion(classes, _labels(model, pixels), self._classes)
             self._progress("validate", done, len(pairs))
         return matrix
 
@@ -435,7 +437,9 @@ class _Run:
         )
         write_bytes(folder / CLASSES_FILE, names)
         used = [at for at in range(len(matrix)) if matrix[at].any() or matrix[:, at].any()]
-        figure = plot_confusion(matrix[used][:, used], [data.classes[at] for at in used])
+        shares = confusion_percent(matrix)[used][:, used]
+        title = "% of the pixels of each class"
+        figure = plot_confusion(shares, [data.classes[at] for at in used], title=title)
         write_bytes(folder / "confusion.png", encode_figure(figure))
         epochs = [row["epoch"] + 1 for row in rows]
         names_of_curves = ("loss", "val_mean_iou", "val_pixel_accuracy", "learning_rate")
@@ -447,20 +451,19 @@ class _Run:
 
     def _write_samples(self, path: Path, model: keras.Model) -> None:
         """A sheet of pictures for validation: their masks, and what the network says."""
-        run = compile_inference(model, "float32")
         count = len(self._data.val)
         shown = sorted({round(at) for at in np.linspace(0, count - 1, min(_SHOWN, count))})
         rows = [
-            (pixels, classes, _labels(run, pixels))
+            (pixels, classes, _labels(model, pixels))
             for pixels, classes in self._read(self._data.val, shown)
         ]
         sheet = draw_segments(rows, self._data.classes)
         write_image(path, Picture(sheet.astype(np.float32) / 255.0))
 
 
-def _labels(run: Callable[[np.ndarray], np.ndarray], pixels: np.ndarray) -> np.ndarray:
+def _labels(model: keras.Model, pixels: np.ndarray) -> np.ndarray:
     """The class of each pixel of one picture."""
-    scores = run(pixels[None].astype(np.float32) / 255.0)[0]
+    scores = model.predict_on_batch(pixels[None].astype(np.float32) / 255.0)[0]
     return scores.argmax(axis=-1).astype(np.uint8)
 
 

@@ -112,9 +112,8 @@ def test_the_last_layers_of_the_backbone_train():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("views", [0, 2])
-def test_squares_are_learned_in_three_stages(squares, tmp_path, views):
-    options = replace(OPTIONS, epochs=40, views=views)
+def test_three_stages_learn_one_after_the_other(squares, tmp_path):
+    options = replace(OPTIONS, epochs=8, views=2)
     notes, epochs = [], []
     result = train_segmenter(
         squares,
@@ -123,9 +122,10 @@ def test_squares_are_learned_in_three_stages(squares, tmp_path, views):
         on_note=notes.append,
         on_epoch=lambda epoch, row: epochs.append(row["stage"]),
     )
-    assert epochs == ["32s"] * 10 + ["16s"] * 10 + ["8s"] * 20
+    assert epochs == ["32s"] * 2 + ["16s"] * 2 + ["8s"] * 4
     assert list(result.stages) == ["32s", "16s", "8s"]
-    assert result.stages["8s"]["pixel_accuracy"] > 0.85
+    losses = [row["loss"] for row in read_results(tmp_path / "run")]
+    assert min(losses) < losses[0]
     assert result.reason == "epochs"
     names = {path.name for path in (tmp_path / "run").iterdir()}
     assert names >= {
@@ -152,22 +152,23 @@ class _Stop(Exception):
 
 @pytest.mark.slow
 def test_a_run_that_was_stopped_goes_on_as_if_it_was_not(squares, tmp_path):
-    options = replace(OPTIONS, epochs=6)
+    options = replace(OPTIONS, epochs=4)
     whole = train_segmenter(squares, tmp_path / "whole", options)
 
     def stop(epoch, row):
-        if epoch in (0, 3):
+        if epoch in (0, 2):
             raise _Stop
 
     for resume in (False, True):
         with pytest.raises(_Stop):
             train_segmenter(squares, tmp_path / "run", options, resume=resume, on_epoch=stop)
     result = train_segmenter(squares, tmp_path / "run", options, resume=True)
-    assert result.epochs == whole.epochs == 6
+    assert result.epochs == whole.epochs == 4
     for one, other in zip(
         read_results(tmp_path / "run"), read_results(tmp_path / "whole"), strict=True
     ):
-        for name in ("epoch", "stage", "loss", "val_mean_iou"):
+        assert one["stage"] == other["stage"]
+        for name in ("epoch", "loss", "val_mean_iou"):
             assert one[name] == pytest.approx(other[name], rel=1e-5), (one["epoch"], name)
 
 
