@@ -15,7 +15,6 @@ from pathlib import Path
 
 import keras
 import numpy as np
-import yaml
 
 from cnnkit import __version__
 from cnnkit.data.labelled import (
@@ -39,7 +38,6 @@ from cnnkit.metrics.classification import (
 )
 from cnnkit.options import AugmentOptions, ClassifyTrainOptions
 from cnnkit.plots import draw_mistakes, encode_figure, plot_confusion, plot_training
-from cnnkit.runtime import devices as seen_devices
 from cnnkit.training._batches import CountedEpochs, LabelledBatches, reading
 from cnnkit.training._cached_features import FeatureBatches, cache_features, feature_statistics
 from cnnkit.training._classifiers import (
@@ -58,8 +56,10 @@ from cnnkit.training._classify_fit import (
     build_optimizer,
     build_schedule,
     seconds_of,
+    training_policy,
 )
 from cnnkit.training._distribution import CommonStop, Team
+from cnnkit.training._run_folder import open_run, read_run
 from cnnkit.training._runs import (
     BEST_WEIGHTS,
     STATE,
@@ -76,11 +76,6 @@ from cnnkit.weights.keras_file import (
     write_keras_file,
 )
 
-ARGS_FILE = "args.yaml"
-
-# What may differ when a run is taken up again.
-_EXTENDABLE = ("epochs", "time_budget", "patience")
-_NO_RUN = "{} holds no training run; leave out --resume to start one"
 # Examples that statistics of the training data are taken from.
 _SAMPLE = 256
 _SHOWN_MISTAKES = 30
@@ -179,7 +174,7 @@ def train_classifier(
                 data, val_share=options.val_share, per_class=options.per_class, seed=options.seed
             )
         )
-        team.first(lambda: _open_run(folder, data, options, labelled, resume))
+        team.first(lambda: open_run(folder, data, options, _data_hash(labelled), resume))
         labelled = _checked(labelled, folder, skip_bad, note, progress, team)
         keras.utils.set_random_seed(options.seed)
         run = _Run(labelled, folder, options, note, progress, team)
@@ -216,61 +211,12 @@ def read_run_options(folder: str | Path) -> tuple[str, ClassifyTrainOptions]:
     Raises:
         DataError: the folder holds no run.
     """
-    path = Path(folder) / ARGS_FILE
+    values = read_run(folder)
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-        options = dict(values["options"])
-        options["augment"] = AugmentOptions(**options["augment"])
+        options = {**values["options"], "augment": AugmentOptions(**values["options"]["augment"])}
         return values["data"], ClassifyTrainOptions(**options)
-    except FileNotFoundError:
-        raise DataError(_NO_RUN.format(folder)) from None
-    except (OSError, ValueError, TypeError, KeyError, yaml.YAMLError) as error:
-        reason = str(error).splitlines()[0]
-        raise DataError(f"{path} cannot be read: {reason}") from None
-
-
-def _open_run(
-    folder: Path,
-    data: str | Path,
-    options: ClassifyTrainOptions,
-    labelled: LabelledData,
-    resume: bool,
-) -> None:
-    """Makes the folder of a run, or makes sure that it is the same run."""
-    settings = {
-        "data": str(data),
-        "version": __version__,
-        "data_hash": _data_hash(labelled),
-        "options": asdict(options),
-    }
-    if (folder / ARGS_FILE).exists():
-        if not resume:
-            raise UsageError(f"{folder} holds a run; use --resume to go on, or another -o")
-        _, before = read_run_options(folder)
-        changed = [
-            name
-            for name, value in asdict(before).items()
-            if name not in _EXTENDABLE and value != settings["options"][name]
-        ]
-        if changed:
-            raise UsageError(
-                f"{folder} holds a run with another {', '.join(changed)}; "
-                "leave that out to go on, or give another -o"
-            )
-        stored = yaml.safe_load((folder / ARGS_FILE).read_text(encoding="utf-8"))
-        if stored["data_hash"] != settings["data_hash"]:
-            raise DataError(
-                f"the files of {data} are not those that {folder} was started with; "
-                "give another -o to start anew"
-            )
-    elif resume:
-        raise DataError(_NO_RUN.format(folder))
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise DataError(f"{folder} cannot be made: {error.strerror or error}") from None
-    text = yaml.safe_dump(settings, sort_keys=False, allow_unicode=True)
-    write_bytes(folder / ARGS_FILE, text.encode("utf-8", "surrogateescape"))
+    except (TypeError, KeyError):
+        raise DataError(f"{folder} holds no run of a classifier; give another -o") from None
 
 
 def _data_hash(data: LabelledData) -> str:
@@ -333,7 +279,9 @@ class _Run:
         self._classes = len(data.classes)
         self._shape = _example_shape(data, options)
         self._is_head = options.regime == "head"
-        self._policy = _precision(options)
+        self._policy = "float32"
+        if not self._is_head:
+            self._policy = training_policy(options.mixed_precision)
         self._network = self._build("float32")
         self._features = {}
         if self._is_head:
@@ -735,16 +683,6 @@ def _example_shape(data: LabelledData, options: ClassifyTrainOptions) -> tuple[i
     if None in shape:
         raise UsageError(f"{options.model} takes pictures of any size; say which with --size")
     return shape
-
-
-def _precision(options: ClassifyTrainOptions) -> str:
-    """The policy to train with: 16 bits where a GPU is faster with them, or where asked for."""
-    has_gpu = any(not name.lower().startswith("cpu") for name in seen_devices())
-    if options.regime == "head" or options.mixed_precision == "off":
-        return "float32"
-    if has_gpu:
-        return "mixed_float16"
-    return "mixed_bfloat16" if options.mixed_precision == "on" else "float32"
 
 
 def _channel_statistics(sample: np.ndarray) -> tuple[list[float], list[float]]:

@@ -140,7 +140,7 @@ def test_a_regime_changes_the_layers_that_it_names(pictures, small, tmp_path, re
 def test_a_run_that_was_killed_goes_on_as_if_nothing_had_happened(
     pictures, small, tmp_path, regime, policy, monkeypatch
 ):
-    monkeypatch.setattr(classify, "_precision", lambda options: policy)
+    monkeypatch.setattr(classify, "training_policy", lambda mixed_precision: policy)
     settings = options(**small, transfer=regime, epochs=3, head_epochs=1, seed=3)
     whole = train_classifier(pictures, tmp_path / "whole", settings)
     with pytest.raises(Killed):
