@@ -9,6 +9,7 @@ DIR is the data pack with `coco/coco128` and `pennfudan`. None of these pictures
 import argparse
 import json
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 from _measure import machine
@@ -96,12 +97,12 @@ def coco128(data: Path) -> dict:
     return {"images": images, "annotations": annotations, "categories": categories}
 
 
-def pennfudan(data: Path, split: range | None = None) -> dict:
-    """The pedestrians as one COCO file; of the pictures whose place in the order is in `split`."""
+def pennfudan(data: Path, places: Sequence[int] | None = None) -> dict:
+    """The pedestrians as one COCO file; only of pictures at these places in the order of names."""
     known = json.loads((data / "pennfudan" / "boxes_xyxy_normalized.json").read_text())
     images, annotations = [], []
     for place, (name, boxes) in enumerate(sorted(known.items())):
-        if split is not None and place not in split:
+        if places is not None and place not in places:
             continue
         path = (data / "pennfudan" / name).resolve()
         with Image.open(path) as image:
