@@ -9,6 +9,7 @@ from cnnkit.ops.boxes import (
     intersections,
     non_maximum_suppression,
     per_class_suppression,
+    select_detections,
     soft_suppression,
 )
 
@@ -181,3 +182,38 @@ def test_a_letterbox_cuts_off_what_lies_in_the_bands():
 def test_a_letterbox_of_nothing_is_refused():
     with pytest.raises(ValueError, match="positive"):
         Letterbox.fit(0, 5, 10)
+
+
+PLACES = np.array([[0, 0, 10, 10], [0, 0, 10, 9], [30, 0, 40, 10]], float)
+SCORES = np.array([[0.9, 0.4], [0.3, 0.8], [0.1, 0.05]])
+
+
+def select(**settings):
+    return select_detections(PLACES, SCORES, **{"conf": 0.2, "iou": 0.5, "most": 9, **settings})
+
+
+def test_a_place_has_its_best_class_or_every_class_that_is_likely_enough():
+    boxes, class_ids, scores = select()
+    assert class_ids.tolist() == [0, 1]
+    assert scores.tolist() == [0.9, 0.8]
+    np.testing.assert_array_equal(boxes, PLACES[:2])
+    # Class 0 of the second place and class 1 of the first are dropped for better boxes.
+    assert select(several=True)[2].tolist() == [0.9, 0.8]
+    assert select(several=True, iou=1.0)[2].tolist() == [0.9, 0.8, 0.4, 0.3]
+    assert select(most=1)[1].tolist() == [0]
+
+
+def test_suppression_of_all_classes_and_lowered_scores():
+    assert select(suppression="agnostic")[1].tolist() == [0]
+    scores = select(suppression="soft", several=True, conf=0.01)[2]
+    # The overlap is 0.9 within each class; the third box stands alone.
+    lowered = np.exp(-(0.9**2) / 0.5)
+    expected = sorted([0.9, 0.8, 0.4 * lowered, 0.3 * lowered, 0.1, 0.05], reverse=True)
+    np.testing.assert_allclose(scores, expected)
+    with pytest.raises(ValueError, match="suppression must be one of"):
+        select(suppression="hard")
+
+
+def test_nothing_likely_is_nothing():
+    boxes, class_ids, scores = select(conf=0.95)
+    assert (boxes.shape, class_ids.shape, scores.shape) == ((0, 4), (0,), (0,))
