@@ -94,6 +94,18 @@ ENTRIES = (
         card="embedded/caltech101.md",
     ),
     Entry(
+        name="voc21",
+        file_name="voc21.keras",
+        kind="embedded",
+        size=4_106_777,
+        algorithm="sha256",
+        digest="e20234dffbcac6bffc73cf2c7676f8adc859708cfb2b3f106d601eff2caa497f",
+        architecture="FCN-8s on the compact network, 21 classes of Pascal VOC",
+        licence="MIT",
+        source="trained with `cnnkit train segment`",
+        card="embedded/voc21.md",
+    ),
+    Entry(
         name="face-detector",
         file_name="models/mmod_human_face_detector.dat",
         kind="dependency",
