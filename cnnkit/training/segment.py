@@ -150,7 +150,6 @@ def train_segmenter(
     elif report.bad:
         more = f" and {len(report.bad) - 1} more pairs" if len(report.bad) > 1 else ""
         raise DataError(f"{report.bad[0][1]}{more}; or leave such pairs out with --skip-bad")
-    keras.utils.set_random_seed(options.seed)
     run = _Run(masks, report, folder, options, note, progress)
     stopped: BaseException | None = None
     try:
@@ -239,6 +238,8 @@ class _Run:
         variant = options.stages[index]
         state = self._state(variant)
         done = max(begin, finished_epochs(state))
+        # A run that goes on with this stage begins it with the same draws.
+        keras.utils.set_random_seed(options.seed + index)
         kept = self._build(variant)
         trained = kept if self._policy == "float32" else self._build(variant, self._policy)
         if not state.exists():
