@@ -1,7 +1,13 @@
 """What several rooms of the tests share."""
 
+import os
+
 import numpy as np
 import pytest
+
+# Several processes of tests share a GPU, where there is one.
+os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
+os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
 
 
 @pytest.fixture(scope="session")
