@@ -7,9 +7,9 @@ import difflib
 import math
 import operator
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from cnnkit.errors import UsageError
 
@@ -36,6 +36,7 @@ TRAINABLE = (
 PRETRAINED = ("compact", "vgg16", "vgg19")
 LEARNING_RATE_SCHEDULES = ("cosine", "constant", "exponential")
 TRAINING_OPTIMIZERS = ("adamw", "adam", "sgd", "rmsprop")
+MIXED_PRECISIONS = ("auto", "on", "off")
 
 # Networks that label every pixel, and how coarsely they look: `cnnkit train segment` builds them.
 FCN_BACKBONES = ("compact", "vgg16")
@@ -141,21 +142,17 @@ class StylizeOptions:
     def __post_init__(self):
         if self.size != "original" and not _is_count(self.size):
             raise UsageError(f"size must be a number of pixels or 'original', not {self.size!r}")
-        for name, allowed in (
-            ("quality", QUALITIES),
-            ("style_loss", STYLE_LOSSES),
-            ("init", INITS),
-            ("transform", TRANSFORMS),
-            ("optimizer", OPTIMIZERS),
-            ("parameterization", PARAMETERIZATIONS),
-            ("pooling", POOLINGS),
-            ("preserve_color", COLORS),
-        ):
-            if getattr(self, name) not in allowed:
-                raise UsageError(
-                    f"{name.replace('_', '-')} must be one of {', '.join(allowed)}, "
-                    f"not {getattr(self, name)!r}"
-                )
+        _check_choices(
+            self,
+            quality=QUALITIES,
+            style_loss=STYLE_LOSSES,
+            init=INITS,
+            transform=TRANSFORMS,
+            optimizer=OPTIMIZERS,
+            parameterization=PARAMETERIZATIONS,
+            pooling=POOLINGS,
+            preserve_color=COLORS,
+        )
         if not 0.0 <= self.strength <= 1.0:
             raise UsageError(f"strength must be between 0 and 1, not {self.strength}")
         for name in ("content_weight", "style_weight", "tv_weight"):
@@ -163,16 +160,12 @@ class StylizeOptions:
                 raise UsageError(
                     f"{name.replace('_', '-')} must be 0 or more, not {getattr(self, name)}"
                 )
-        for name in ("budget", "learning_rate", "style_scale"):
-            value = getattr(self, name)
-            if value is not None and not (math.isfinite(value) and value > 0):
-                raise UsageError(f"{name.replace('_', '-')} must be more than 0, not {value}")
+        _check_positive(self, "budget", "learning_rate", "style_scale")
         if self.style_scale > LARGEST_STYLE_SCALE:
             raise UsageError(
                 f"style-scale must be at most {LARGEST_STYLE_SCALE}, not {self.style_scale}"
             )
-        if self.steps is not None and not _is_count(self.steps):
-            raise UsageError(f"steps must be a whole number from 1, not {self.steps!r}")
+        _check_counts(self, steps=1)
         if not 0.0 <= self.ema < 1.0:
             raise UsageError(f"ema must be at least 0 and less than 1, not {self.ema}")
         shares = self.style_layers.values()
@@ -247,6 +240,51 @@ def _is_count(value: object, least: int = 1) -> bool:
         return operator.index(value) >= least
     except TypeError:
         return False
+
+
+def _spell(name: str) -> str:
+    return name.replace("_", "-")
+
+
+def _is_left_out(options: Any, name: str) -> bool:
+    """Whether a setting is None, where None is what it is by default."""
+    default = type(options).__dataclass_fields__[name].default
+    return default is None and getattr(options, name) is None
+
+
+def _check_choices(options: Any, **allowed: Sequence[str]) -> None:
+    for name, words in allowed.items():
+        if not _is_left_out(options, name) and getattr(options, name) not in words:
+            raise UsageError(
+                f"{_spell(name)} must be one of {', '.join(words)}, not {getattr(options, name)!r}"
+            )
+
+
+def _check_counts(options: Any, **least: int) -> None:
+    for name, limit in least.items():
+        value = getattr(options, name)
+        if not _is_left_out(options, name) and not _is_count(value, limit):
+            raise UsageError(f"{_spell(name)} must be a whole number from {limit}, not {value!r}")
+
+
+def _check_positive(options: Any, *names: str) -> None:
+    for name in names:
+        value = getattr(options, name)
+        if not _is_left_out(options, name) and not (math.isfinite(value) and value > 0):
+            raise UsageError(f"{_spell(name)} must be more than 0, not {value}")
+
+
+def _check_ranges(options: Any, **most: float) -> None:
+    """From 0 to the numbers that are given."""
+    for name, limit in most.items():
+        value = getattr(options, name)
+        if not _is_left_out(options, name) and not (math.isfinite(value) and 0.0 <= value <= limit):
+            raise UsageError(f"{_spell(name)} must be between 0 and {limit:g}, not {value}")
+
+
+def _check_val_share(options: Any) -> None:
+    if not 0.0 < options.val_share < 1.0:
+        raise UsageError(f"val-share must be between 0 and 1, not {options.val_share}")
 
 
 @dataclass(frozen=True)
@@ -390,38 +428,19 @@ class FaceTrainOptions:
     seed: int = 0
 
     def __post_init__(self):
-        for name, allowed in (
-            ("loss", FACE_LOSSES),
-            ("encoder", (None, *FACE_ENCODERS)),
-            ("mining", MININGS),
-            ("form", FACE_FORMS),
-        ):
-            if getattr(self, name) not in allowed:
-                words = ", ".join(word for word in allowed if word)
-                raise UsageError(f"{name} must be one of {words}, not {getattr(self, name)!r}")
+        _check_choices(
+            self, loss=FACE_LOSSES, encoder=FACE_ENCODERS, mining=MININGS, form=FACE_FORMS
+        )
         trained = "scratch" if self.loss == "triplet" else "dlib"
         if self.encoder not in (None, trained):
             raise UsageError(
                 f"{self.loss} loss goes with the encoder {trained}, not {self.encoder}: "
                 "triplets train an encoder from scratch, a binary head compares dlib's embeddings"
             )
-        for name in ("margin", "learning_rate"):
-            value = getattr(self, name)
-            if value is not None and not (math.isfinite(value) and value > 0):
-                raise UsageError(f"{name.replace('_', '-')} must be more than 0, not {value}")
-        for name, least in (
-            *(("people", 2), ("pictures", 2), ("steps_per_epoch", 1)),
-            *(("restarts", 0), ("patience", 1), ("seed", 0)),
-        ):
-            value = getattr(self, name)
-            if not _is_count(value, least):
-                raise UsageError(
-                    f"{name.replace('_', '-')} must be a whole number from {least}, not {value!r}"
-                )
-        if self.steps is not None and not _is_count(self.steps):
-            raise UsageError(f"steps must be a whole number from 1, not {self.steps!r}")
-        if not 0.0 < self.val_share < 1.0:
-            raise UsageError(f"val-share must be between 0 and 1, not {self.val_share}")
+        _check_positive(self, "margin", "learning_rate")
+        _check_counts(self, people=2, pictures=2, steps_per_epoch=1, restarts=0, patience=1, seed=0)
+        _check_counts(self, steps=1)
+        _check_val_share(self)
 
     @property
     def total_steps(self) -> int:
@@ -475,12 +494,7 @@ class AugmentOptions:
             **{"rotation": 180.0, "shear": 45.0, "crop": 0.95, "cutout": 0.9},
             **dict.fromkeys(("pca_color", "mixup"), 10.0),
         }
-        for name, limit in most.items():
-            value = getattr(self, name)
-            if not (math.isfinite(value) and 0.0 <= value <= limit):
-                raise UsageError(
-                    f"{name.replace('_', '-')} must be between 0 and {limit:g}, not {value}"
-                )
+        _check_ranges(self, **most)
 
     @classmethod
     def off(cls) -> "AugmentOptions":
@@ -568,40 +582,18 @@ class ClassifyTrainOptions:
                 f"{self.model} has no trained weights to start from; use --transfer scratch, or "
                 f"--model {', '.join(PRETRAINED)} or a .keras file"
             )
-        for name, allowed in (
-            ("optimizer", TRAINING_OPTIMIZERS),
-            ("schedule", LEARNING_RATE_SCHEDULES),
-            ("mixed_precision", ("auto", "on", "off")),
-        ):
-            if getattr(self, name) not in allowed:
-                words = ", ".join(allowed)
-                raise UsageError(
-                    f"{name.replace('_', '-')} must be one of {words}, not {getattr(self, name)!r}"
-                )
-        for name, least in (
-            *(("size", 8), ("epochs", 1), ("batch_size", 1), ("patience", 0), ("per_class", 1)),
-            *(("head_epochs", 0), ("seed", 0)),
-        ):
-            value = getattr(self, name)
-            if value is not None and not _is_count(value, least):
-                raise UsageError(
-                    f"{name.replace('_', '-')} must be a whole number from {least}, not {value!r}"
-                )
-        for name in ("learning_rate", "time_budget"):
-            value = getattr(self, name)
-            if value is not None and not (math.isfinite(value) and value > 0):
-                raise UsageError(f"{name.replace('_', '-')} must be more than 0, not {value}")
-        for name, most in (
-            *(("label_smoothing", 0.9), ("dropout", 0.95), ("ema", 0.99999), ("warmup", 0.9)),
-            *(("pretrained_rate", 1.0), ("weight_decay", 10.0), ("clip_norm", 1e6)),
-        ):
-            value = getattr(self, name)
-            if value is not None and not (math.isfinite(value) and 0.0 <= value <= most):
-                raise UsageError(
-                    f"{name.replace('_', '-')} must be between 0 and {most:g}, not {value}"
-                )
-        if not 0.0 < self.val_share < 1.0:
-            raise UsageError(f"val-share must be between 0 and 1, not {self.val_share}")
+        _check_choices(
+            self,
+            optimizer=TRAINING_OPTIMIZERS,
+            schedule=LEARNING_RATE_SCHEDULES,
+            mixed_precision=MIXED_PRECISIONS,
+        )
+        _check_counts(self, size=8, epochs=1, batch_size=1, patience=0, per_class=1)
+        _check_counts(self, head_epochs=0, seed=0)
+        _check_positive(self, "learning_rate", "time_budget")
+        _check_ranges(self, label_smoothing=0.9, dropout=0.95, ema=0.99999, warmup=0.9)
+        _check_ranges(self, pretrained_rate=1.0, weight_decay=10.0, clip_norm=1e6)
+        _check_val_share(self)
 
     @property
     def is_pretrained(self) -> bool:
@@ -654,19 +646,11 @@ class DetectOptions:
     suppression: str = "class"
 
     def __post_init__(self):
-        for name in ("conf", "iou"):
-            value = getattr(self, name)
-            if not 0.0 <= value <= 1.0:
-                raise UsageError(f"{name} must be between 0 and 1, not {value}")
-        if not _is_count(self.max_det):
-            raise UsageError(f"max-det must be a whole number from 1, not {self.max_det!r}")
+        _check_ranges(self, conf=1.0, iou=1.0)
+        _check_counts(self, max_det=1)
         if self.size is not None and not _is_count(self.size, 32):
             raise UsageError(f"size must be at least 32 pixels, not {self.size!r}")
-        if self.suppression not in BOX_SUPPRESSIONS:
-            raise UsageError(
-                f"suppression must be one of {', '.join(BOX_SUPPRESSIONS)}, "
-                f"not {self.suppression!r}"
-            )
+        _check_choices(self, suppression=BOX_SUPPRESSIONS)
 
 
 @dataclass(frozen=True)
@@ -729,14 +713,7 @@ class DetectTrainOptions:
                 f"model must be {', '.join(TRAINABLE_DETECTORS)} or a .keras file, "
                 f"not {self.model!r}"
             )
-        for name, allowed in (
-            ("optimizer", TRAINING_OPTIMIZERS),
-            ("schedule", LEARNING_RATE_SCHEDULES),
-        ):
-            if getattr(self, name) not in allowed:
-                raise UsageError(
-                    f"{name} must be one of {', '.join(allowed)}, not {getattr(self, name)!r}"
-                )
+        _check_choices(self, optimizer=TRAINING_OPTIMIZERS, schedule=LEARNING_RATE_SCHEDULES)
         step = 64 if self.model == "yolov1" else 32
         if self.size is not None and (not _is_count(self.size, step) or self.size % step):
             raise UsageError(f"size must be a multiple of {step}, not {self.size!r}")
@@ -744,27 +721,11 @@ class DetectTrainOptions:
             raise UsageError(
                 f"width must be over 0 and at most 1, and is for yolov1 alone, not {self.width}"
             )
-        for name, least in (("epochs", 1), ("batch_size", 1), ("patience", 0), ("seed", 0)):
-            if not _is_count(getattr(self, name), least):
-                raise UsageError(
-                    f"{name.replace('_', '-')} must be a whole number from {least}, "
-                    f"not {getattr(self, name)!r}"
-                )
-        for name in ("learning_rate", "time_budget"):
-            value = getattr(self, name)
-            if value is not None and not (math.isfinite(value) and value > 0):
-                raise UsageError(f"{name.replace('_', '-')} must be more than 0, not {value}")
-        for name, most in (
-            *(("ema", 0.99999), ("warmup", 0.9), ("pretrained_rate", 1.0), ("weight_decay", 10.0)),
-            *(("clip_norm", 1e6), ("mosaic", 1.0), ("scale", 2.0), ("mirror", 1.0), ("color", 1.0)),
-        ):
-            value = getattr(self, name)
-            if not (math.isfinite(value) and 0.0 <= value <= most):
-                raise UsageError(
-                    f"{name.replace('_', '-')} must be between 0 and {most:g}, not {value}"
-                )
-        if not 0.0 < self.val_share < 1.0:
-            raise UsageError(f"val-share must be between 0 and 1, not {self.val_share}")
+        _check_counts(self, epochs=1, batch_size=1, patience=0, seed=0)
+        _check_positive(self, "learning_rate", "time_budget")
+        _check_ranges(self, ema=0.99999, warmup=0.9, pretrained_rate=1.0, weight_decay=10.0)
+        _check_ranges(self, clip_norm=1e6, mosaic=1.0, scale=2.0, mirror=1.0, color=1.0)
+        _check_val_share(self)
 
     @property
     def side(self) -> int:
@@ -846,29 +807,18 @@ class SegmentTrainOptions:
     ema: ClassVar[float] = 0.0
 
     def __post_init__(self):
-        for name, allowed in (
-            ("backbone", FCN_BACKBONES),
-            ("variant", FCN_VARIANTS),
-            ("optimizer", TRAINING_OPTIMIZERS),
-            ("schedule", LEARNING_RATE_SCHEDULES),
-            ("mixed_precision", ("auto", "on", "off")),
-        ):
-            if getattr(self, name) not in allowed:
-                words = ", ".join(allowed)
-                raise UsageError(
-                    f"{name.replace('_', '-')} must be one of {words}, not {getattr(self, name)!r}"
-                )
+        _check_choices(
+            self,
+            backbone=FCN_BACKBONES,
+            variant=FCN_VARIANTS,
+            optimizer=TRAINING_OPTIMIZERS,
+            schedule=LEARNING_RATE_SCHEDULES,
+            mixed_precision=MIXED_PRECISIONS,
+        )
         if not re.fullmatch(r"head|all|last:[1-9]\d*", self.transfer):
             raise UsageError(f"transfer must be head, last:N or all, not {self.transfer}")
-        for name, least in (
-            *(("crop", 32), ("epochs", 1), ("batch_size", 1), ("patience", 0), ("val_size", 32)),
-            *(("views", 0), ("seed", 0)),
-        ):
-            value = getattr(self, name)
-            if not _is_count(value, least):
-                raise UsageError(
-                    f"{name.replace('_', '-')} must be a whole number from {least}, not {value!r}"
-                )
+        _check_counts(self, crop=32, epochs=1, batch_size=1, patience=0, val_size=32)
+        _check_counts(self, views=0, seed=0)
         if self.views and (self.transfer != "head" or self.backbone != "compact"):
             raise UsageError(
                 "views are kept of a compact backbone that does not change; leave them out, or use "
@@ -884,21 +834,10 @@ class SegmentTrainOptions:
         low, high = self.least_scale, self.most_scale
         if not 0.05 <= low <= high <= 20.0:
             raise UsageError(f"scale must be LOW,HIGH from 0.05 to 20, not {low:g},{high:g}")
-        for name in ("learning_rate", "time_budget"):
-            value = getattr(self, name)
-            if value is not None and not (math.isfinite(value) and value > 0):
-                raise UsageError(f"{name.replace('_', '-')} must be more than 0, not {value}")
-        for name, most in (
-            *(("mirror", 1.0), ("color", 1.0), ("dropout", 0.95), ("warmup", 0.9), ("dice", 100.0)),
-            *(("pretrained_rate", 1.0), ("weight_decay", 10.0), ("clip_norm", 1e6)),
-        ):
-            value = getattr(self, name)
-            if value is not None and not (math.isfinite(value) and 0.0 <= value <= most):
-                raise UsageError(
-                    f"{name.replace('_', '-')} must be between 0 and {most:g}, not {value}"
-                )
-        if not 0.0 < self.val_share < 1.0:
-            raise UsageError(f"val-share must be between 0 and 1, not {self.val_share}")
+        _check_positive(self, "learning_rate", "time_budget")
+        _check_ranges(self, mirror=1.0, color=1.0, dropout=0.95, warmup=0.9, dice=100.0)
+        _check_ranges(self, pretrained_rate=1.0, weight_decay=10.0, clip_norm=1e6)
+        _check_val_share(self)
 
     @property
     def stages(self) -> tuple[str, ...]:
@@ -975,14 +914,8 @@ class MaximizeOptions:
                 raise UsageError(f"{name} must be {words}, not {getattr(self, name)!r}")
         if self.size is not None and not _is_count(self.size, least=16):
             raise UsageError(f"size must be at least 16 pixels, not {self.size!r}")
-        for name, least in (("steps", 1), ("seed", 0)):
-            if not _is_count(getattr(self, name), least):
-                raise UsageError(
-                    f"{name} must be a whole number from {least}, not {getattr(self, name)!r}"
-                )
-        rate = self.learning_rate
-        if rate is not None and not (math.isfinite(rate) and rate > 0):
-            raise UsageError(f"learning-rate must be more than 0, not {rate}")
+        _check_counts(self, steps=1, seed=0)
+        _check_positive(self, "learning_rate")
         for name in ("blur", "jitter", "rotation"):
             value = getattr(self, name)
             if value is not None and not (math.isfinite(value) and value >= 0):
