@@ -45,7 +45,7 @@ _TIFF_BITS, _TIFF_COMPRESSION, _TIFF_PHOTOMETRIC = 258, 259, 262
 _TIFF_PLANES, _TIFF_SAMPLE_FORMAT = 284, 339
 _TIFF_BEGINNINGS = (b"II*\0", b"MM\0*")
 # What Pillow raises for files that are damaged or cut off.
-_DAMAGED = (OSError, SyntaxError, ValueError, EOFError, struct.error)
+DAMAGED = (OSError, SyntaxError, ValueError, EOFError, struct.error)
 # Formats that are read faster where nothing is special about the picture.
 _PLAIN_FORMATS = ("JPEG", "PNG")
 _EXIF_IMAGE_DESCRIPTION = 0x010E
@@ -127,7 +127,7 @@ def read_image(source: str | os.PathLike | bytes | BinaryIO, name: str | None = 
         raise ResourceError(
             f"{name} does not fit into the memory; make it smaller first, or close other programs"
         ) from None
-    except _DAMAGED as error:
+    except DAMAGED as error:
         raise ImageError(
             f"{name} is damaged or cut off ({error}); copy or download it again"
         ) from None
@@ -168,7 +168,7 @@ def measure_image(content: bytes, name: str) -> tuple[int, int]:
                 image.draft("L", (1, 1))
                 image.load()
                 return height, width
-    except (*_DAMAGED, Image.DecompressionBombError):
+    except (*DAMAGED, Image.DecompressionBombError):
         # `read_image` says what is wrong, or knows the format.
         pass
     picture = read_image(content, name)
@@ -189,7 +189,7 @@ def _read_plain(path: str, least: int | None) -> np.ndarray | None:
             if profile:
                 upright = _convert_embedded_profile(upright, profile)
             return np.asarray(upright.convert("RGB"))
-    except (*_DAMAGED, Image.DecompressionBombError):
+    except (*DAMAGED, Image.DecompressionBombError):
         return None
 
 
@@ -439,7 +439,7 @@ def read_record(path: str | os.PathLike) -> str | None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             text = _decode_record(data)
-    except _DAMAGED as error:
+    except DAMAGED as error:
         raise ImageError(f"{path} cannot be read as a picture ({error})") from None
     if isinstance(text, str):
         # Pillow takes EXIF text for Latin-1, byte for byte.

@@ -38,6 +38,9 @@ LEARNING_RATE_SCHEDULES = ("cosine", "constant", "exponential")
 TRAINING_OPTIMIZERS = ("adamw", "adam", "sgd", "rmsprop")
 MIXED_PRECISIONS = ("auto", "on", "off")
 
+# Label of pixels that do not count, as Pascal VOC has it.
+IGNORE = 255
+
 # Networks that label every pixel, and how coarsely they look: `cnnkit train segment` builds them.
 FCN_BACKBONES = ("compact", "vgg16")
 FCN_VARIANTS = ("32s", "16s", "8s")

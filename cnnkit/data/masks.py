@@ -1,8 +1,6 @@
 """Pictures with a class for every pixel: found, checked and read."""
 
 import json
-import os
-import struct
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
@@ -14,9 +12,9 @@ import numpy as np
 from PIL import Image
 
 from cnnkit.errors import DataError, ImageError, UsageError
-from cnnkit.images import READABLE_SUFFIXES, measure_image
-
-IGNORE = 255
+from cnnkit.images import DAMAGED, READABLE_SUFFIXES, measure_image
+from cnnkit.options import IGNORE
+from cnnkit.runtime import thread_count
 
 VOC_CLASSES = (
     *("background", "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat"),
@@ -31,8 +29,7 @@ _PICTURES = ("images", "image", "imgs", "pictures", "JPEGImages")
 _MASKS = ("labels", "masks", "annotations", "annots", "semantic", "SegmentationClass")
 _SPLITS = {"train": ("train", "training"), "val": ("val", "valid", "validation")}
 _MASK_SUFFIXES = (".png", ".bmp", ".tif", ".tiff", ".gif")
-_THREADS = min(8, os.cpu_count() or 1)
-_DAMAGED = (OSError, SyntaxError, ValueError, EOFError, struct.error)
+_MOST_THREADS = 8
 _SHOWN = 5
 # Of values of masks that are no class.
 _UNKNOWN = 254
@@ -323,7 +320,7 @@ def _decode_mask(path: str | Path, coding: MaskCoding) -> np.ndarray:
         raise
     except FileNotFoundError:
         raise DataError(f"{path} does not exist; add the mask") from None
-    except _DAMAGED as error:
+    except DAMAGED as error:
         raise DataError(f"{path} cannot be read as a mask ({error}); mend it") from None
     if not coding.colors:
         return coding.table[values]
@@ -397,7 +394,7 @@ def check_masks(
             )
         return np.bincount(classes.reshape(-1), minlength=256)
 
-    with ThreadPoolExecutor(_THREADS) as pool:
+    with ThreadPoolExecutor(min(_MOST_THREADS, thread_count())) as pool:
         for done, (pair, found) in enumerate(zip(pairs, pool.map(look, pairs), strict=True), 1):
             if isinstance(found, str):
                 bad.append((pair[0], found))

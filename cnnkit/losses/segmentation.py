@@ -5,7 +5,7 @@ from typing import Any
 
 import keras
 
-IGNORE = 255
+from cnnkit.options import IGNORE
 
 
 @keras.saving.register_keras_serializable(package="cnnkit")

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-IGNORE = 255
+from cnnkit.options import IGNORE
 
 
 @dataclass(frozen=True, eq=False)

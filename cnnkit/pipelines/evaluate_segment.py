@@ -5,11 +5,11 @@ from pathlib import Path
 
 import numpy as np
 
-from cnnkit.data.masks import IGNORE, MaskCoding, MaskData, MaskPairs, read_mask, read_masks
+from cnnkit.data.masks import MaskCoding, MaskData, MaskPairs, read_mask, read_masks
 from cnnkit.errors import CnnkitError, DataError, UsageError
 from cnnkit.images import Picture, read_image, to_uint8
 from cnnkit.metrics.segmentation import pixel_confusion, segmentation_scores
-from cnnkit.options import DEFAULT_SEGMENTER
+from cnnkit.options import DEFAULT_SEGMENTER, IGNORE
 from cnnkit.pipelines._segmenter import DEFAULT_SIZE, Segmenter
 from cnnkit.plots import draw_segments
 from cnnkit.results import SegmentEvaluation

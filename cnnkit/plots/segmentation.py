@@ -5,9 +5,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from cnnkit.options import IGNORE
 from cnnkit.plots._style import INK, font_of
 
-IGNORE = 255
 _GAP, _PAD = 8, 10
 
 

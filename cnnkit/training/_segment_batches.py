@@ -8,10 +8,10 @@ from PIL import Image
 
 from cnnkit.data.augmentation import augment
 from cnnkit.data.labelled import LabelledFiles
-from cnnkit.data.masks import IGNORE, MaskCoding, MaskPairs, read_mask
+from cnnkit.data.masks import MaskCoding, MaskPairs, read_mask
 from cnnkit.errors import DataError, ImageError
 from cnnkit.images import fit_size, read_pixels
-from cnnkit.options import AugmentOptions, SegmentTrainOptions
+from cnnkit.options import IGNORE, AugmentOptions, SegmentTrainOptions
 from cnnkit.training._batches import LabelledBatches
 
 # Where a crop reaches beyond its picture.
