@@ -14,6 +14,20 @@ from cnnkit.images import measure_image
 from cnnkit.ops.boxes import areas
 
 FORMATS = ("yolo", "voc", "coco")
+# In the order of their numbers, 0 to 79.
+COCO_CLASSES = (
+    *("person", "bicycle", "car", "motorcycle", "airplane", "bus", "train", "truck"),
+    *("boat", "traffic light", "fire hydrant", "stop sign", "parking meter", "bench"),
+    *("bird", "cat", "dog", "horse", "sheep", "cow", "elephant", "bear", "zebra"),
+    *("giraffe", "backpack", "umbrella", "handbag", "tie", "suitcase", "frisbee", "skis"),
+    *("snowboard", "sports ball", "kite", "baseball bat", "baseball glove", "skateboard"),
+    *("surfboard", "tennis racket", "bottle", "wine glass", "cup", "fork", "knife"),
+    *("spoon", "bowl", "banana", "apple", "sandwich", "orange", "broccoli", "carrot"),
+    *("hot dog", "pizza", "donut", "cake", "chair", "couch", "potted plant", "bed"),
+    *("dining table", "toilet", "tv", "laptop", "mouse", "remote", "keyboard"),
+    *("cell phone", "microwave", "oven", "toaster", "sink", "refrigerator", "book"),
+    *("clock", "vase", "scissors", "teddy bear", "hair drier", "toothbrush"),
+)
 # Files read at a time, and parts of a picture that a box may reach over the border unnoticed:
 # annotations are rounded.
 _THREADS, _SLACK = 4, 0.005

@@ -6,12 +6,7 @@ from typing import Any
 import keras
 
 from cnnkit.errors import WeightsError
-from cnnkit.weights.darknet_format import (
-    DarknetWeights,
-    Section,
-    anchors_of,
-    iterate_layers,
-)
+from cnnkit.weights.darknet_format import DarknetWeights, Section, anchors_of
 
 _ACTIVATIONS: dict[str, Callable[[Any], Any] | None] = {
     "linear": None,
@@ -124,7 +119,7 @@ def build_darknet(
     """
     inputs = keras.Input((None, None, 3), name="picture")
     builder = _Builder(inputs, weights)
-    for number, section in iterate_layers(sections):
+    for number, section in enumerate(sections[1:]):
         builder.add(number, section)
     weights.finish()
     if not builder.found:

@@ -14,17 +14,20 @@ import numpy as np
 from PIL import Image
 
 from cnnkit import weights as weights_table
+from cnnkit.data.boxes import COCO_CLASSES
 from cnnkit.errors import CnnkitError, DataError, UsageError
 from cnnkit.images import read_image, read_pixels, to_uint8
 from cnnkit.models.darknet import AnchorBoxes, build_darknet
 from cnnkit.models.detector import STRIDES, BoxesAtPoints
 from cnnkit.models.yolo import CellBoxes
+from cnnkit.models.yolo_fastest import SIZE as YOLO_FASTEST_SIZE
+from cnnkit.models.yolo_fastest import yolo_fastest_sections
 from cnnkit.ops.boxes import Letterbox, select_detections
 from cnnkit.ops.inference import compile_inference, compiles_each_size
 from cnnkit.options import DetectOptions
 from cnnkit.pipelines._detector_files import find_detector_file
 from cnnkit.results import DetectedObject, Detection, Milliseconds
-from cnnkit.weights.darknet_format import FOLDER, DarknetWeights, default_names, read_sections
+from cnnkit.weights.darknet_format import DarknetWeights, read_sections
 from cnnkit.weights.keras_file import SETTINGS_FILE, load_keras_file
 
 # Where no picture lies on the canvas, as in training.
@@ -68,10 +71,9 @@ def load_detector_model(model: str) -> DetectorModel:
     file = find_detector_file(model)
     if file is None:
         path = weights_table.locate(model)
-        cfg = FOLDER / f"{path.stem}.cfg"
-        loaded, size = build_from_darknet(path, cfg)
-        names = tuple(default_names(loaded.outputs[0].shape[-1] - 4))
-        return DetectorModel(loaded, names, size, model, weights_table.fingerprint(path))
+        loaded = build_darknet(yolo_fastest_sections(), DarknetWeights(path), model)
+        digest = weights_table.fingerprint(path)
+        return DetectorModel(loaded, COCO_CLASSES, YOLO_FASTEST_SIZE, model, digest)
     loaded = load_keras_file(file.path, "--model")
     if not any(isinstance(layer, _LAST_LAYERS) for layer in loaded.layers):
         raise UsageError(f"{file.name} is no detector; train one with 'cnnkit train detect'")

@@ -1,5 +1,6 @@
 """Files of trained detectors, without Keras."""
 
+from cnnkit.data.boxes import COCO_CLASSES
 from cnnkit.errors import UsageError
 from cnnkit.options import DETECTORS
 from cnnkit.pipelines._classifier_files import ClassifierFile, find_classifier_file
@@ -28,3 +29,14 @@ def find_detector_file(model: str | None) -> ClassifierFile | None:
     if file.kind != DETECTOR_KIND:
         raise UsageError(f"{file.name} is no detector; {remedy}")
     return file
+
+
+def default_names(classes: int) -> tuple[str, ...]:
+    """Names of so many classes: COCO's eighty, or numbers.
+
+    >>> default_names(80)[0], default_names(2)
+    ('person', ('class 0', 'class 1'))
+    """
+    if len(COCO_CLASSES) == classes:
+        return COCO_CLASSES
+    return tuple(f"class {index}" for index in range(classes))

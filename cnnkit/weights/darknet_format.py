@@ -1,16 +1,12 @@
 """Networks of Darknet: the `.cfg` file that describes one, and its numbers in `.weights`."""
 
 import struct
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
 from cnnkit.errors import WeightsError
-
-# Beside the packaged `.cfg` files.
-FOLDER = Path(__file__).parent / "darknet"
 
 # Major, minor and revision, 32 bits each; the pictures seen follow, in 64 bits from version 0.2 on.
 _HEADER, _NEW_VERSION = struct.Struct("<iii"), 2
@@ -194,18 +190,3 @@ def anchors_of(section: Section) -> list[tuple[float, float]]:
     pairs = list(zip(values[::2], values[1::2], strict=True))
     mask = section.numbers("mask")
     return [pairs[int(index)] for index in mask] if mask else pairs
-
-
-def iterate_layers(sections: Sequence[Section]) -> Iterator[tuple[int, Section]]:
-    """The layers of a network with their numbers, from 0, as `[route]` and `[shortcut]` count."""
-    yield from enumerate(sections[1:])
-
-
-def default_names(classes: int) -> list[str]:
-    """Names of so many classes: COCO's eighty, or numbers.
-
-    >>> default_names(80)[0], default_names(2)
-    ('person', ['class 0', 'class 1'])
-    """
-    names = (FOLDER / "coco.names").read_text(encoding="utf-8").splitlines()
-    return names if len(names) == classes else [f"class {index}" for index in range(classes)]

@@ -5,10 +5,8 @@ import pytest
 
 from cnnkit.errors import WeightsError
 from cnnkit.weights.darknet_format import (
-    FOLDER,
     DarknetWeights,
     Section,
-    anchors_of,
     read_sections,
 )
 
@@ -81,12 +79,3 @@ def test_what_is_no_file_of_darknet(tmp_path):
         DarknetWeights(path)
     with pytest.raises(WeightsError, match="cannot be read"):
         DarknetWeights(tmp_path / "nowhere")
-
-
-def test_the_packaged_network_has_two_layers_of_boxes():
-    sections = read_sections(FOLDER / "yolo-fastest-1.1-xl.cfg")
-    found = [anchors_of(section) for section in sections if section.kind == "yolo"]
-    assert found == [
-        [(115.0, 73.0), (119.0, 199.0), (242.0, 238.0)],
-        [(12.0, 18.0), (37.0, 49.0), (52.0, 132.0)],
-    ]
