@@ -12,8 +12,8 @@ from cnnkit.metrics.detection import AREAS, CocoScores, FoundBoxes, TrueBoxes, c
 from cnnkit.ops.boxes import select_detections
 from cnnkit.options import DetectTrainOptions
 from cnnkit.training._batches import reading
-from cnnkit.training._classify_fit import LAST_WEIGHTS, Guard, averaged_weights, seconds_of
 from cnnkit.training._detect_batches import SceneBatches
+from cnnkit.training._fit import LAST_WEIGHTS, Guard, averaged_weights, seconds_of
 from cnnkit.training._runs import BEST_WEIGHTS, read_results, save_weights, write_results
 
 # Validation looks at boxes of lower scores than anybody is shown, as COCO's figures want it.

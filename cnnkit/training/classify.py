@@ -46,7 +46,8 @@ from cnnkit.training._classifiers import (
     build_untrained,
     default_shape,
 )
-from cnnkit.training._classify_fit import (
+from cnnkit.training._distribution import CommonStop, Team
+from cnnkit.training._fit import (
     Clock,
     Follow,
     Guard,
@@ -58,7 +59,6 @@ from cnnkit.training._classify_fit import (
     seconds_of,
     training_policy,
 )
-from cnnkit.training._distribution import CommonStop, Team
 from cnnkit.training._run_folder import open_run, read_run
 from cnnkit.training._runs import (
     BEST_WEIGHTS,

@@ -28,10 +28,10 @@ from cnnkit.plots import (
     plot_training,
 )
 from cnnkit.training._batches import reading
-from cnnkit.training._classify_fit import Clock, Guard, build_optimizer, build_schedule, seconds_of
 from cnnkit.training._detect_batches import SceneBatches
 from cnnkit.training._detect_fit import DetectRecord, Judge, best_epoch
 from cnnkit.training._detectors import build_trainable
+from cnnkit.training._fit import Clock, Guard, build_optimizer, build_schedule, seconds_of
 from cnnkit.training._run_folder import open_run, read_run
 from cnnkit.training._runs import (
     BEST_WEIGHTS,
@@ -43,6 +43,7 @@ from cnnkit.training._runs import (
 )
 from cnnkit.weights.keras_file import (
     CLASSES_FILE,
+    DETECTOR_KIND,
     MODEL_FILE,
     SETTINGS_FILE,
     write_keras_file,
@@ -296,7 +297,7 @@ class _Run:
         rows = read_results(folder)
         self._model.load_weights(folder / BEST_WEIGHTS)
         names = "".join(f"{name}\n" for name in data.classes).encode("utf-8", "surrogateescape")
-        settings = {"kind": "detector", "size": self._options.side, "cnnkit": __version__}
+        settings = {"kind": DETECTOR_KIND, "size": self._options.side, "cnnkit": __version__}
         write_keras_file(
             self._scored,
             folder / MODEL_FILE,

@@ -37,7 +37,7 @@ from cnnkit.options import SegmentTrainOptions
 from cnnkit.plots import draw_segments, encode_figure, plot_confusion, plot_training
 from cnnkit.runtime import devices as seen_devices
 from cnnkit.training._batches import CountedEpochs, reading
-from cnnkit.training._classify_fit import Clock, Guard, build_optimizer, build_schedule
+from cnnkit.training._fit import Clock, Guard, build_optimizer, build_schedule
 from cnnkit.training._run_folder import open_run, read_run
 from cnnkit.training._runs import (
     Backup,
@@ -58,6 +58,7 @@ from cnnkit.training._segment_networks import (
 from cnnkit.weights.keras_file import (
     CLASSES_FILE,
     MODEL_FILE,
+    SEGMENTER_KIND,
     SETTINGS_FILE,
     write_keras_file,
 )
@@ -427,7 +428,7 @@ class _Run:
         names = "".join(f"{name}\n" for name in data.classes).encode()
         settings = {
             "pixels": "unit",
-            "kind": "segments",
+            "kind": SEGMENTER_KIND,
             "variant": result.variant,
             "cnnkit": __version__,
         }

@@ -1,4 +1,4 @@
-"""How a classifier is fitted: learning rates, and what is watched, kept and written meanwhile."""
+"""How networks are fitted: learning rates, and what is watched, kept and written meanwhile."""
 
 import math
 import time
