@@ -9,7 +9,7 @@ from cnnkit.cli._options import RUN_PANEL
 from cnnkit.options import CLASSIFIERS
 
 if TYPE_CHECKING:
-    from cnnkit.pipelines._classifier_files import ClassifierFile
+    from cnnkit.pipelines._model_files import ModelFile
 
 Classifier = Annotated[
     str,
@@ -40,7 +40,7 @@ Batch = Annotated[
 ]
 
 
-def check_classifier(model: str) -> "ClassifierFile | None":
+def check_classifier(model: str) -> "ModelFile | None":
     """Says at once what is wrong with a classifier, before Keras is imported.
 
     Returns:
@@ -51,6 +51,6 @@ def check_classifier(model: str) -> "ClassifierFile | None":
 
         locate(f"{model}-classifier")
         return None
-    from cnnkit.pipelines._classifier_files import find_classifier_file
+    from cnnkit.pipelines._model_files import find_model_file
 
-    return find_classifier_file(model)
+    return find_model_file(model)

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cnnkit.cli._options import RUN_PANEL
+from cnnkit.cli._outcome import Outcome
 from cnnkit.console import Console
-from cnnkit.errors import CnnkitError, ExitCode, UsageError
+from cnnkit.errors import CnnkitError, UsageError
 from cnnkit.options import FaceOptions
-from cnnkit.results import Failure, Milliseconds, Record
+from cnnkit.results import Milliseconds
 
 if TYPE_CHECKING:
     from cnnkit.data.face_pictures import FacePicture
@@ -95,63 +96,6 @@ FailIfEmpty = Annotated[
 ]
 
 
-class Outcome:
-    """Counts what became of the pictures of a command, and prints its records.
-
-    Args:
-        console: where to.
-        json: one document at the end instead of lines.
-        jsonl: one object per picture instead of lines.
-        is_single: whether one picture was named.
-    """
-
-    def __init__(self, console: Console, json: bool, jsonl: bool, is_single: bool = False):
-        self._console = console
-        self._json, self._jsonl, self._is_single = json, jsonl, is_single
-        self._records: list[Record] = []
-        self._failed: CnnkitError | None = None
-        self.load_ms: dict[str, float] = {}
-
-    def add(self, record: Record, lines: Sequence[str] = ()) -> None:
-        """Takes a record, and its lines for people."""
-        self._records.append(record)
-        if self._jsonl:
-            self._console.json_lines([record])
-        elif not self._json:
-            for line in lines:
-                self._console.result(line)
-
-    def fail(self, source: str, error: CnnkitError) -> None:
-        """A picture that gave no result; the others go on."""
-        self._console.error(str(error))
-        self._failed = error
-        self.add(Record(source, error=Failure(type(error).__name__, str(error))))
-
-    def absorb(self, other: "Outcome") -> None:
-        """Takes over what another one counted."""
-        self._records += other._records
-        self._failed = self._failed or other._failed
-
-    def code(self) -> int:
-        """The exit code for what failed, if anything did."""
-        if self._failed is None:
-            return int(ExitCode.DONE)
-        return int(self._failed.exit_code if self._is_single else ExitCode.INPUT_FAILED)
-
-    def finish(self, fail_if_empty: bool = False) -> int:
-        """Prints what is left and returns the exit code."""
-        if self._json:
-            only = self._is_single and len(self._records) == 1
-            self._console.json(self._records[0] if only else self._records)
-        if (
-            self._failed is None
-            and fail_if_empty
-            and not any(record.items for record in self._records)
-        ):
-            return int(ExitCode.NOTHING_FOUND)
-        return self.code()
-
-
 def face_item(face: "Face", **more: Any) -> dict[str, Any]:
     """A face as an item of a record."""
     left, top, right, bottom = (round(edge, 1) for edge in face.box_xyxy)
@@ -224,9 +168,3 @@ def counted(console: Console) -> Iterator[Callable[[int, int], None]]:
             bar.update(task, completed=done, total=total, status=f"{done} of {total} pictures")
 
         yield show
-
-
-def check_json(json: bool, jsonl: bool) -> None:
-    """Refuses both kinds of JSON at once."""
-    if json and jsonl:
-        raise UsageError("--json and --jsonl exclude each other; give one of them")

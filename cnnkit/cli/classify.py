@@ -12,7 +12,6 @@ from cnnkit.cli._classifier import (
     ClassifierPixels,
     check_classifier,
 )
-from cnnkit.cli._faces import Outcome, check_json
 from cnnkit.cli._options import (
     RUN_PANEL,
     Device,
@@ -23,6 +22,7 @@ from cnnkit.cli._options import (
     Threads,
     Verbose,
 )
+from cnnkit.cli._outcome import Outcome, check_json
 from cnnkit.console import Console
 from cnnkit.errors import CnnkitError
 from cnnkit.options import DEFAULT_CLASSIFIER

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cnnkit.cli._classifier import Batch
-from cnnkit.cli._faces import Outcome, check_json
 from cnnkit.cli._options import (
     OUTPUT_PANEL,
     RUN_PANEL,
@@ -22,6 +21,7 @@ from cnnkit.cli._options import (
     Threads,
     Verbose,
 )
+from cnnkit.cli._outcome import Outcome, check_json
 from cnnkit.console import Console
 from cnnkit.errors import CnnkitError, UsageError
 from cnnkit.options import BOX_SUPPRESSIONS, DETECTORS, DetectOptions

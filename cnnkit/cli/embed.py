@@ -10,11 +10,9 @@ from cnnkit.cli._faces import (
     FailIfEmpty,
     MaxSide,
     Model,
-    Outcome,
     Stopwatch,
     Upsample,
     batches,
-    check_json,
     face_item,
     place,
     read_pictures,
@@ -30,6 +28,7 @@ from cnnkit.cli._options import (
     Threads,
     Verbose,
 )
+from cnnkit.cli._outcome import Outcome, check_json
 from cnnkit.console import Console
 from cnnkit.errors import UsageError
 from cnnkit.options import FaceOptions

@@ -58,7 +58,7 @@ def segment(
 
     Example: cnnkit evaluate segment camvid/ --model runs/roads -o report/
     """
-    from cnnkit.pipelines._segment_model import find_segmenter
+    from cnnkit.pipelines._segmenter_files import find_segmenter_file
 
     console = Console(quiet=quiet, verbose=verbose)
     sizes = read_scales(scales)
@@ -66,7 +66,7 @@ def segment(
         raise UsageError(f"{output} has a report already; use --overwrite or another -o")
     if split not in (None, "train", "val", "all"):
         raise UsageError(f"--split must be one of train, val, all, not {split}")
-    find_segmenter(model)
+    find_segmenter_file(model)
     from cnnkit.runtime import configure
 
     configure(threads=threads, verbose=verbose, device=device)

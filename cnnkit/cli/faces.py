@@ -13,12 +13,10 @@ from cnnkit.cli._faces import (
     GalleryPath,
     MaxSide,
     Model,
-    Outcome,
     Stopwatch,
     Threshold,
     Upsample,
     batches,
-    check_json,
     counted,
     face_item,
     place,
@@ -35,6 +33,7 @@ from cnnkit.cli._options import (
     Threads,
     Verbose,
 )
+from cnnkit.cli._outcome import Outcome, check_json
 from cnnkit.console import Console
 from cnnkit.errors import CnnkitError, ExitCode, GalleryError, UsageError
 from cnnkit.options import FaceOptions

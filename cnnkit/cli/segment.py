@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cnnkit.cli._faces import Outcome, check_json
 from cnnkit.cli._options import (
     OUTPUT_PANEL,
     RUN_PANEL,
@@ -22,6 +21,7 @@ from cnnkit.cli._options import (
     Threads,
     Verbose,
 )
+from cnnkit.cli._outcome import Outcome, check_json
 from cnnkit.cli._segmenter import Flip, Model, Scales, Size, read_scales
 from cnnkit.console import Console
 from cnnkit.errors import CnnkitError, UsageError
@@ -132,14 +132,14 @@ def segment(
       cnnkit segment photos/ -r --jsonl --rle compressed
     """
     from cnnkit.data.sources import find_sources
-    from cnnkit.pipelines._segment_model import find_segmenter
+    from cnnkit.pipelines._segmenter_files import find_segmenter_file
 
     console = Console(quiet=quiet, verbose=verbose)
     check_json(json, jsonl)
     wanted = _Wanted(show, legend, mask, cutout, background, rle)
     wanted.check(output, json or jsonl)
     sizes = read_scales(scales)
-    file = find_segmenter(model)
+    file = find_segmenter_file(model)
     keep = _kept_classes(cutout, file.classes)
     sources = find_sources(pictures, recursive)
     if [source.path for source in sources].count(_STD) and background == _STD:

@@ -157,9 +157,9 @@ def detect(
     console = Console(quiet=quiet, verbose=verbose)
     if data is None and not resume:
         raise UsageError("no data is given; name a folder of pictures with boxes, or a .json")
-    from cnnkit.pipelines._classifier_files import find_classifier_file
+    from cnnkit.pipelines._model_files import find_model_file
 
-    file = None if model in TRAINABLE_DETECTORS else find_classifier_file(model)
+    file = None if model in TRAINABLE_DETECTORS else find_model_file(model)
     options = DetectTrainOptions(
         model=model if file is None else str(file.path),
         freeze=freeze,
@@ -191,7 +191,7 @@ def detect(
 
     if resume:
         data, options = _resumed(context, data, options, *read_run_options(output))
-        file = None if options.model in TRAINABLE_DETECTORS else find_classifier_file(options.model)
+        file = None if options.model in TRAINABLE_DETECTORS else find_model_file(options.model)
 
     def show(epoch: int, row: dict) -> None:
         checked = ""

@@ -10,9 +10,9 @@ from cnnkit.errors import DataError, UsageError
 from cnnkit.models.vgg import VGG16_CONVOLUTIONS, VGG19_CONVOLUTIONS, build_vgg_classifier
 from cnnkit.models.vgg import load_imagenet_weights as load_vgg
 from cnnkit.options import CLASSIFIERS, DEFAULT_CLASSIFIER
-from cnnkit.pipelines._classifier_files import (
+from cnnkit.pipelines._model_files import (
     PICTURES,
-    find_classifier_file,
+    find_model_file,
     own_names,
     read_names,
 )
@@ -72,7 +72,7 @@ def load_classifier_model(
         DataError: the names do not fit the network.
     """
     names = read_names(Path(classes)) if classes is not None else ()
-    file = find_classifier_file(model)
+    file = find_model_file(model)
     if file is not None:
         loaded = load_keras_file(file.path, "--model")
         digest, name, kind = weights_table.fingerprint(file.path), file.name, file.kind

@@ -3,13 +3,12 @@
 from cnnkit.data.boxes import COCO_CLASSES
 from cnnkit.errors import UsageError
 from cnnkit.options import DETECTORS
-from cnnkit.pipelines._classifier_files import ClassifierFile, find_classifier_file
+from cnnkit.pipelines._model_files import ModelFile, find_model_file
 from cnnkit.weights import locate
+from cnnkit.weights.keras_file import DETECTOR_KIND
 
-DETECTOR_KIND = "detector"
 
-
-def find_detector_file(model: str | None) -> ClassifierFile | None:
+def find_detector_file(model: str | None) -> ModelFile | None:
     """The file that a user means by a run folder or a `.keras` file; None for a known name.
 
     Raises:
@@ -23,7 +22,7 @@ def find_detector_file(model: str | None) -> ClassifierFile | None:
     if model in DETECTORS:
         locate(model)
         return None
-    file = find_classifier_file(model)
+    file = find_model_file(model)
     if file is None:
         raise UsageError(f"there is no detector named {model!r}; {remedy}")
     if file.kind != DETECTOR_KIND:

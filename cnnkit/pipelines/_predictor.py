@@ -17,8 +17,8 @@ from cnnkit.errors import CnnkitError, DataError, UsageError
 from cnnkit.images import Picture, read_image
 from cnnkit.ops.inference import compile_inference, compiles_each_size
 from cnnkit.options import DEFAULT_CLASSIFIER
-from cnnkit.pipelines._classifier_files import ARRAYS
 from cnnkit.pipelines._classifier_model import ClassifierModel, load_classifier_model
+from cnnkit.pipelines._model_files import ARRAYS
 from cnnkit.pipelines._network_input import fit_picture
 from cnnkit.pipelines._networks import PIXELS
 from cnnkit.results import Milliseconds

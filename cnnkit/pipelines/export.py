@@ -16,9 +16,9 @@ import numpy as np
 from cnnkit.errors import CnnkitError, UsageError
 from cnnkit.images import write_bytes
 from cnnkit.pipelines import _exported_tensorflow as tensorflow_formats
-from cnnkit.pipelines._classifier_files import ARRAYS, find_classifier_file
 from cnnkit.pipelines._classifier_model import ClassifierModel, load_classifier_model
 from cnnkit.pipelines._export_checks import SUFFIXES, check_export
+from cnnkit.pipelines._model_files import ARRAYS, find_model_file
 from cnnkit.pipelines._networks import PIXELS
 from cnnkit.results import ExportedModel
 from cnnkit.runtime import silent_stderr
@@ -135,7 +135,7 @@ def _failures_as_one_line(name: str, format: str) -> Iterator[None]:
 
 
 def _write_keras(classifier: ClassifierModel, model: str, path: Path) -> None:
-    file = find_classifier_file(model)
+    file = find_model_file(model)
     if file is not None:
         # With the names and settings inside.
         shutil.copyfile(file.path, path)

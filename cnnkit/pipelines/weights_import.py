@@ -6,10 +6,15 @@ from pathlib import Path
 
 from cnnkit import __version__
 from cnnkit.errors import DataError
-from cnnkit.pipelines._classifier_files import read_names
 from cnnkit.pipelines._detector import build_from_darknet
-from cnnkit.pipelines._detector_files import DETECTOR_KIND, default_names
-from cnnkit.weights.keras_file import CLASSES_FILE, SETTINGS_FILE, write_keras_file
+from cnnkit.pipelines._detector_files import default_names
+from cnnkit.pipelines._model_files import read_names
+from cnnkit.weights.keras_file import (
+    CLASSES_FILE,
+    DETECTOR_KIND,
+    SETTINGS_FILE,
+    write_keras_file,
+)
 
 
 def import_darknet(

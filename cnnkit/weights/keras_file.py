@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 MODEL_FILE = "model.keras"
 CLASSES_FILE = "classes.txt"
 SETTINGS_FILE = "settings.json"
+# What a model is that is no classifier, as its settings say.
+DETECTOR_KIND, SEGMENTER_KIND = "detector", "segments"
 
 
 def load_keras_file(path: str | Path, option: str) -> "keras.Model":

@@ -26,7 +26,7 @@ def test_a_keras_file_keeps_its_names(color_run, tmp_path):
 
 
 def test_a_classifier_with_a_name_takes_its_names_along(color_run, tmp_path, monkeypatch):
-    monkeypatch.setattr(export_module, "find_classifier_file", lambda model: None)
+    monkeypatch.setattr(export_module, "find_model_file", lambda model: None)
     made = export(color_run, tmp_path / "a.keras", format="keras")
     with zipfile.ZipFile(made.path) as archive:
         assert archive.read("classes.txt") == b"blue\ngreen\nred\n"

@@ -144,7 +144,7 @@ def test_what_is_no_segmenter_is_refused(tmp_path, color_run):
         Segmenter("city")
     with pytest.raises(WeightsError, match=r"holds no model\.keras"):
         Segmenter(str(tmp_path))
-    with pytest.raises(UsageError, match="use cnnkit classify"):
+    with pytest.raises(UsageError, match="is no segmenter; give --model"):
         Segmenter(color_run)
 
 

@@ -1,4 +1,4 @@
-"""Files of trained classifiers, without Keras: where the model is, and what it says of itself."""
+"""Files of trained networks, without Keras: where the model is, and what it says of itself."""
 
 import json
 import zipfile
@@ -13,14 +13,14 @@ PICTURES, ARRAYS = "pictures", "arrays"
 
 
 @dataclass(frozen=True)
-class ClassifierFile:
+class ModelFile:
     """A `.keras` file and what it says of itself.
 
     Attributes:
         path: of the file.
         name: for people; of a run the name of its folder.
         classes: their names; empty where they are not known.
-        kind: "pictures" or "arrays".
+        kind: of classifiers what they take, "pictures" or "arrays"; "detector" or "segments".
         pixels: what it expects of pictures, see `load_viewed_network`; None where it does not say.
     """
 
@@ -31,7 +31,7 @@ class ClassifierFile:
     pixels: str | None
 
 
-def find_classifier_file(model: str) -> ClassifierFile | None:
+def find_model_file(model: str) -> ModelFile | None:
     """The file that a user means by a run folder or a `.keras` file; None for a known name.
 
     Raises:
@@ -56,6 +56,20 @@ def find_classifier_file(model: str) -> ClassifierFile | None:
         return None
     else:
         raise WeightsError(f"{model} does not exist; give --model the folder of a training run")
+    return describe_file(path, name)
+
+
+def describe_file(path: Path, name: str) -> ModelFile:
+    """What a `.keras` file says of itself.
+
+    Args:
+        path: of the file.
+        name: for people.
+
+    Raises:
+        WeightsError: it is no archive.
+        DataError: what it says cannot be read.
+    """
     kind, pixels = PICTURES, None
     for data in _inside(path, SETTINGS_FILE):
         try:
@@ -63,7 +77,7 @@ def find_classifier_file(model: str) -> ClassifierFile | None:
             kind, pixels = settings.get("kind", PICTURES), settings.get("pixels")
         except (ValueError, AttributeError):
             raise DataError(f"{path}/{SETTINGS_FILE} is damaged; train or copy it again") from None
-    return ClassifierFile(path, name, own_names(path), kind, pixels)
+    return ModelFile(path, name, own_names(path), kind, pixels)
 
 
 def own_names(path: Path) -> tuple[str, ...]:
