@@ -5,6 +5,7 @@ transparency are handled in one place.
 """
 
 import io
+import math
 import os
 import struct
 import tempfile
@@ -15,7 +16,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
-from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageCms, ImageOps, UnidentifiedImageError
 from PIL.PngImagePlugin import PngInfo
 
 from cnnkit.errors import ImageError, ResourceError
@@ -152,7 +153,7 @@ def read_pixels(path: str, least: int | None = None) -> np.ndarray:
 
 
 def measure_image(content: bytes, name: str) -> tuple[int, int]:
-    """Height and width, as they are stored, of a picture that can be decoded to its end.
+    """Height and width of a picture, upright, that can be decoded to its end.
 
     Args:
         content: of the file.
@@ -163,16 +164,31 @@ def measure_image(content: bytes, name: str) -> tuple[int, int]:
     """
     try:
         with Image.open(io.BytesIO(content), formats=_PLAIN_FORMATS) as image:
-            width, height = image.size
-            if width * height <= MAX_PIXELS:
+            size = _upright_size(image)
+            if math.prod(size) <= MAX_PIXELS:
                 image.draft("L", (1, 1))
                 image.load()
-                return height, width
+                return size
     except (*DAMAGED, Image.DecompressionBombError):
         # `read_image` says what is wrong, or knows the format.
         pass
     picture = read_image(content, name)
     return picture.height, picture.width
+
+
+def header_size(path: str | Path) -> tuple[int, int] | None:
+    """Height and width of a picture, upright, by its header; None where that cannot be read."""
+    try:
+        with Image.open(path) as image:
+            return _upright_size(image)
+    except (*DAMAGED, Image.DecompressionBombError):
+        return None
+
+
+def _upright_size(image: Image.Image) -> tuple[int, int]:
+    width, height = image.size
+    is_turned = image.getexif().get(ExifTags.Base.Orientation) in (5, 6, 7, 8)
+    return (width, height) if is_turned else (height, width)
 
 
 def _read_plain(path: str, least: int | None) -> np.ndarray | None:

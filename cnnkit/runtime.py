@@ -24,6 +24,7 @@ LOST_PROCESS = (
 )
 # Seconds: without a sign of life a process is given up, and the others end.
 _HEARTBEAT = 20
+_MOST_READERS = 8
 # For all processes to be started, and to end.
 _START, _END = 600, 30
 # As JAX has it: from the number of a job to a port that is not in use.
@@ -211,6 +212,11 @@ def thread_count() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def reader_count() -> int:
+    """Threads that read files at a time: no more than `thread_count`, and at most eight."""
+    return min(_MOST_READERS, thread_count())
 
 
 def _import_keras(cluster: Cluster | None = None) -> None:

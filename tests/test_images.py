@@ -16,6 +16,7 @@ from cnnkit.images import (
     Picture,
     encode_image,
     fit_size,
+    header_size,
     measure_image,
     read_image,
     read_pixels,
@@ -769,3 +770,21 @@ def test_a_damaged_picture_is_neither_read_nor_measured(tmp_path, blocks):
             read_pixels(str(path), 100)
         with pytest.raises(ImageError, match="b is"):
             measure_image(broken, "b")
+
+
+@pytest.mark.parametrize("orientation", [1, 3, 6, 8])
+def test_a_turned_picture_is_measured_as_it_is_shown(tmp_path, blocks, orientation):
+    path = tmp_path / "a.jpg"
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    blocks(40, 30).save(path, exif=exif)
+    shown = read_pixels(str(path)).shape[:2]
+    assert shown == ((40, 30) if orientation > 4 else (30, 40))
+    assert measure_image(path.read_bytes(), "a") == header_size(path) == shown
+
+
+def test_what_is_no_picture_has_no_size(tmp_path):
+    path = tmp_path / "a.png"
+    assert header_size(path) is None
+    path.write_bytes(b"no picture")
+    assert header_size(path) is None

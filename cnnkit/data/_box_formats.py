@@ -11,10 +11,9 @@ from xml.etree import ElementTree
 
 import numpy as np
 import yaml
-from PIL import ExifTags, Image
 
 from cnnkit.errors import DataError
-from cnnkit.images import READABLE_SUFFIXES
+from cnnkit.images import READABLE_SUFFIXES, header_size
 
 _NO_AREA = float("nan")
 _SPLITS = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
@@ -276,13 +275,8 @@ def _names(folder: Path) -> list[str]:
 
 def _size(path: Path) -> tuple[float, float]:
     """Height and width of an upright picture; any of one that cannot be read: the check says so."""
-    try:
-        with Image.open(path) as image:
-            width, height = image.size
-            turned = image.getexif().get(ExifTags.Base.Orientation) in (5, 6, 7, 8)
-    except (OSError, SyntaxError, ValueError, TypeError, KeyError):
-        return 1.0, 1.0
-    return float(width if turned else height), float(height if turned else width)
+    height, width = header_size(path) or (1, 1)
+    return float(height), float(width)
 
 
 def _is_picture(path: Path) -> bool:

@@ -12,6 +12,7 @@ from cnnkit.data._box_formats import RawSplits, read_coco, read_voc, read_yolo
 from cnnkit.errors import DataError, ImageError, UsageError
 from cnnkit.images import measure_image
 from cnnkit.ops.boxes import areas
+from cnnkit.runtime import reader_count
 
 FORMATS = ("yolo", "voc", "coco")
 # In the order of their numbers, 0 to 79.
@@ -28,9 +29,8 @@ COCO_CLASSES = (
     *("cell phone", "microwave", "oven", "toaster", "sink", "refrigerator", "book"),
     *("clock", "vase", "scissors", "teddy bear", "hair drier", "toothbrush"),
 )
-# Files read at a time, and parts of a picture that a box may reach over the border unnoticed:
-# annotations are rounded.
-_THREADS, _SLACK = 4, 0.005
+# Parts of a picture that a box may reach over the border unnoticed: annotations are rounded.
+_SLACK = 0.005
 _SHOWN = 5
 
 
@@ -223,7 +223,7 @@ class BoxReport:
         objects: of each class, in the training pictures.
         unreadable: path and reason of each picture that cannot be used.
         problems: path and reason of each annotation that was left out or cut.
-        sizes: path -> height and width of the pictures that can be read, as they are stored.
+        sizes: path -> height and width of the upright pictures that can be read.
     """
 
     classes: tuple[str, ...]
@@ -287,7 +287,7 @@ def check_boxed(
             return str(error).removeprefix(path).strip()
 
     sizes, unreadable = {}, []
-    with ThreadPoolExecutor(_THREADS) as pool:
+    with ThreadPoolExecutor(reader_count()) as pool:
         for number, (path, found) in enumerate(zip(paths, pool.map(look, paths), strict=True), 1):
             if isinstance(found, str):
                 unreadable.append((path, found))

@@ -19,7 +19,7 @@ from PIL import Image
 from cnnkit.errors import DataError, ImageError, UsageError
 from cnnkit.images import READABLE_SUFFIXES, measure_image, read_pixels
 from cnnkit.ops.color import LUMA
-from cnnkit.runtime import thread_count
+from cnnkit.runtime import reader_count
 
 PICTURES, ARRAYS = "pictures", "arrays"
 ARRAY_SUFFIX = ".npy"
@@ -40,7 +40,6 @@ _SHOWN = 5
 # Pictures larger than this many times what is wanted are reduced by whole pixels first, which is
 # much faster and cannot be told apart.
 _GAP = 3.0
-_MOST_THREADS = 8
 # Paths that wait for the threads of a check at once.
 _CHUNK = 4096
 
@@ -446,7 +445,7 @@ def check_labelled(
             return {**seen, "error": str(error).removeprefix(path).strip()}
 
     found: dict[str, dict[str, Any]] = {}
-    count = threads or min(_MOST_THREADS, thread_count())
+    count = threads or reader_count()
     with warnings.catch_warnings(), ThreadPoolExecutor(count) as pool:
         # Pillow warns of large pictures and odd tags; here, as threads share what is ignored.
         warnings.simplefilter("ignore")

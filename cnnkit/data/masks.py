@@ -14,7 +14,7 @@ from PIL import Image
 from cnnkit.errors import DataError, ImageError, UsageError
 from cnnkit.images import DAMAGED, READABLE_SUFFIXES, measure_image
 from cnnkit.options import IGNORE
-from cnnkit.runtime import thread_count
+from cnnkit.runtime import reader_count
 
 VOC_CLASSES = (
     *("background", "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat"),
@@ -29,7 +29,6 @@ _PICTURES = ("images", "image", "imgs", "pictures", "JPEGImages")
 _MASKS = ("labels", "masks", "annotations", "annots", "semantic", "SegmentationClass")
 _SPLITS = {"train": ("train", "training"), "val": ("val", "valid", "validation")}
 _MASK_SUFFIXES = (".png", ".bmp", ".tif", ".tiff", ".gif")
-_MOST_THREADS = 8
 _SHOWN = 5
 # Of values of masks that are no class.
 _UNKNOWN = 254
@@ -394,7 +393,7 @@ def check_masks(
             )
         return np.bincount(classes.reshape(-1), minlength=256)
 
-    with ThreadPoolExecutor(min(_MOST_THREADS, thread_count())) as pool:
+    with ThreadPoolExecutor(reader_count()) as pool:
         for done, (pair, found) in enumerate(zip(pairs, pool.map(look, pairs), strict=True), 1):
             if isinstance(found, str):
                 bad.append((pair[0], found))

@@ -313,6 +313,11 @@ class Letterbox:
         """Boxes of the picture, `(N, 4)`, as they lie on the canvas; exact, not rounded."""
         return np.asarray(boxes_xyxy, np.float64) * self._scales() + self._offsets()
 
+    def from_parts(self, boxes_xyxy_normalized: np.ndarray) -> np.ndarray:
+        """Boxes `(N, 4)` as parts of the picture's width and height, as they lie on the canvas."""
+        sides = [self.scaled_width, self.scaled_height] * 2
+        return np.asarray(boxes_xyxy_normalized, np.float64) * sides + self._offsets()
+
     def to_picture(self, boxes_xyxy: np.ndarray, clip: bool = True) -> np.ndarray:
         """Boxes on the canvas, `(N, 4)`, as they lie in the picture: the inverse of `to_canvas`.
 

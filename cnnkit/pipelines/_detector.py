@@ -11,10 +11,10 @@ from pathlib import Path
 
 import keras
 import numpy as np
-from PIL import Image
 
 from cnnkit import weights as weights_table
 from cnnkit.data.boxes import COCO_CLASSES
+from cnnkit.data.letterbox import fill_canvas
 from cnnkit.errors import CnnkitError, DataError, UsageError
 from cnnkit.images import read_image, read_pixels, to_uint8
 from cnnkit.models.darknet import AnchorBoxes, build_darknet
@@ -27,12 +27,10 @@ from cnnkit.ops.inference import compile_inference, compiles_each_size
 from cnnkit.options import DetectOptions
 from cnnkit.pipelines._detector_files import find_detector_file
 from cnnkit.results import DetectedObject, Detection, Milliseconds
+from cnnkit.runtime import reader_count
 from cnnkit.weights.darknet_format import DarknetWeights, read_sections
 from cnnkit.weights.keras_file import SETTINGS_FILE, load_keras_file
 
-# Where no picture lies on the canvas, as in training.
-_GREY = 114
-_THREADS = 4
 # What ends a detector; Keras knows them in a file because they are imported.
 _LAST_LAYERS = (AnchorBoxes, BoxesAtPoints, CellBoxes)
 
@@ -164,7 +162,7 @@ class Detector:
                 return path, error, 0.0
             return path, pixels, 1e3 * (time.monotonic() - begin)
 
-        with ThreadPoolExecutor(_THREADS) as pool:
+        with ThreadPoolExecutor(reader_count()) as pool:
             ahead = [pool.submit(read, path) for path in itertools.islice(paths, batch)]
             while ahead:
                 now = [future.result() for future in ahead]
@@ -251,22 +249,3 @@ class Detector:
                 frame, _, pre = prepared[index]
                 result[index] = (one[:, :4], one[:, 4:], frame, pre, net)
         return result
-
-
-def fill_canvas(pixels: np.ndarray, frame: Letterbox) -> np.ndarray:
-    """A picture on its canvas, with grey around it.
-
-    Args:
-        pixels: uint8 `(H, W, 3)`.
-        frame: how it lies there.
-
-    Returns:
-        uint8 `(canvas height, canvas width, 3)`.
-    """
-    canvas = np.full((frame.canvas_height, frame.canvas_width, 3), _GREY, np.uint8)
-    image = Image.fromarray(np.ascontiguousarray(pixels)).resize(
-        (frame.scaled_width, frame.scaled_height), Image.Resampling.BILINEAR, reducing_gap=3.0
-    )
-    bottom, right = frame.top + frame.scaled_height, frame.left + frame.scaled_width
-    canvas[frame.top : bottom, frame.left : right] = np.asarray(image)
-    return canvas

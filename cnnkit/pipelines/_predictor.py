@@ -1,7 +1,6 @@
 """A trained classifier, compiled, on files: read ahead by threads, in batches, in order."""
 
 import itertools
-import struct
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -10,11 +9,10 @@ from pathlib import Path
 
 import keras
 import numpy as np
-from PIL import ExifTags, Image
 
 from cnnkit.data.labelled import read_example
 from cnnkit.errors import CnnkitError, DataError, UsageError
-from cnnkit.images import Picture, read_image
+from cnnkit.images import Picture, header_size, read_image
 from cnnkit.ops.inference import compile_inference, compiles_each_size
 from cnnkit.options import DEFAULT_CLASSIFIER
 from cnnkit.pipelines._classifier_model import ClassifierModel, load_classifier_model
@@ -22,10 +20,10 @@ from cnnkit.pipelines._model_files import ARRAYS
 from cnnkit.pipelines._network_input import fit_picture
 from cnnkit.pipelines._networks import PIXELS
 from cnnkit.results import Milliseconds
+from cnnkit.runtime import reader_count
 
 # Where a network takes any size.
 _LONG_SIDE = 512
-_THREADS = 4
 # Of a sum of probabilities from 1, in half precision too.
 _SLACK = 1e-2
 
@@ -123,7 +121,7 @@ class Predictor:
             taken = 1e3 * (time.monotonic() - begin)
             return path, values, Prediction(path, size=size, ms=Milliseconds(load=round(taken, 1)))
 
-        with ThreadPoolExecutor(_THREADS) as pool:
+        with ThreadPoolExecutor(reader_count()) as pool:
             ahead = [pool.submit(read, path) for path in itertools.islice(paths, batch)]
             while ahead:
                 now = [future.result() for future in ahead]
@@ -184,7 +182,7 @@ class Predictor:
             raise DataError(f"{path} is no picture; {self.classifier.name} takes pictures")
         if data is None and None not in shape:
             # As in training, to the last bit.
-            return read_example(path, shape), _upright_size(path)
+            return read_example(path, shape), header_size(path)
         picture: Picture = read_image(path if data is None else data)
         size = None if None in shape[:2] else shape[:2]
         return fit_picture(picture, size, shape[-1], _LONG_SIDE), (picture.height, picture.width)
@@ -196,15 +194,3 @@ def _scaled(classifier: ClassifierModel) -> keras.Model:
         return classifier.model
     inputs = keras.Input(classifier.input_shape)
     return keras.Model(inputs, classifier.model(inputs * factor + offset))
-
-
-def _upright_size(path: str) -> tuple[int, int] | None:
-    """Height and width of a picture that was read before, from its first bytes."""
-    try:
-        with Image.open(path) as image:
-            width, height = image.size
-            turned = image.getexif().get(ExifTags.Base.Orientation) in (5, 6, 7, 8)
-    except (OSError, SyntaxError, ValueError, TypeError, KeyError, struct.error):
-        # It was read, so it is a picture; only its size stays unknown.
-        return None
-    return (width, height) if turned else (height, width)

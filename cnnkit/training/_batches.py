@@ -19,11 +19,10 @@ from cnnkit.data.labelled import (
 from cnnkit.errors import DataError, ImageError
 from cnnkit.images import read_pixels
 from cnnkit.options import AugmentOptions
-from cnnkit.runtime import thread_count
+from cnnkit.runtime import reader_count
 
 # Batches that are made before they are asked for: one is ready while the next is in the making.
 _AHEAD = 2
-_MOST_WORKERS = 8
 
 _Batch = tuple[np.ndarray, ...]
 
@@ -125,7 +124,7 @@ class LabelledBatches(CountedEpochs):
         self._augment, self._shuffle = augment, shuffle
         self._seed = seed
         self._class_weights = class_weights
-        self._workers_here = workers or min(_MOST_WORKERS, thread_count())
+        self._workers_here = workers or reader_count()
         self._pool: ThreadPoolExecutor | None = None
         self._pending: dict[tuple[int, int], tuple[_Batch, list[Future]]] = {}
         self._orders: dict[int, np.ndarray] = {}

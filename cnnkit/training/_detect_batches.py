@@ -11,10 +11,11 @@ from cnnkit.data.boxes import BoxedPictures
 from cnnkit.errors import DataError, ImageError
 from cnnkit.images import read_pixels
 from cnnkit.options import AugmentOptions, DetectTrainOptions
+from cnnkit.runtime import reader_count
 from cnnkit.training._batches import CountedEpochs
 from cnnkit.training._scenes import Boxed, compose_scene, fit_scene
 
-_AHEAD, _WORKERS = 2, 2
+_AHEAD = 2
 
 
 class SceneBatches(CountedEpochs):
@@ -60,7 +61,7 @@ class SceneBatches(CountedEpochs):
             raise IndexError(f"there are {len(self)} batches, no batch {index}")
         with self._lock:
             if self._pool is None:
-                self._pool = ThreadPoolExecutor(_WORKERS, "cnnkit-scenes")
+                self._pool = ThreadPoolExecutor(reader_count(), "cnnkit-scenes")
             wanted = []
             for ahead in range(_AHEAD + 1):
                 further, at = divmod(index + ahead, len(self))

@@ -1,7 +1,7 @@
 """What is watched, kept and written while a detector is fitted."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import keras
@@ -9,7 +9,7 @@ import numpy as np
 
 from cnnkit.data.boxes import BoxedPictures
 from cnnkit.metrics.detection import AREAS, CocoScores, FoundBoxes, TrueBoxes, coco_scores
-from cnnkit.ops.boxes import select_detections
+from cnnkit.ops.boxes import Letterbox, select_detections
 from cnnkit.options import DetectTrainOptions
 from cnnkit.training._batches import reading
 from cnnkit.training._detect_batches import SceneBatches
@@ -60,7 +60,7 @@ class Judge:
                     found.append(FoundBoxes(boxes, class_ids, scores))
         return found
 
-    def truth(self, sizes: dict[str, tuple[int, int]]) -> list[TrueBoxes]:
+    def truth(self, sizes: Mapping[str, tuple[int, int]]) -> list[TrueBoxes]:
         """The objects of each picture, in pixels of the square.
 
         Args:
@@ -69,14 +69,10 @@ class Judge:
         side = self._options.side
         result = []
         for row, path in enumerate(self._pictures.paths):
-            height, width = sizes[path]
-            scale = side / max(height, width)
-            high, wide = (max(1, round(one * scale)) for one in (height, width))
-            top, left = (side - high) // 2, (side - wide) // 2
-            boxes = self._pictures.boxes_xyxy_normalized[row] * [wide, high, wide, high]
+            frame = Letterbox.fit(*sizes[path], side)
             result.append(
                 TrueBoxes(
-                    boxes + np.array([left, top, left, top]),
+                    frame.from_parts(self._pictures.boxes_xyxy_normalized[row]),
                     self._pictures.class_ids[row],
                     self._pictures.ignored[row],
                 )

@@ -5,10 +5,9 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from PIL import Image
 
-from cnnkit.ops.boxes import areas
+from cnnkit.data.letterbox import GREY, fill_canvas
+from cnnkit.ops.boxes import Letterbox, areas
 
-# Where no picture lies.
-GREY = 114
 # Of an object, what must still be seen, and its shorter side in pixels.
 _LEAST_SEEN, _LEAST_SIDE = 0.35, 4.0
 
@@ -27,14 +26,8 @@ def fit_scene(boxed: Boxed, size: int) -> Boxed:
         The square, the boxes in its pixels, and the same rows of more.
     """
     pixels, boxes, more = boxed
-    height, width = pixels.shape[:2]
-    scale = size / max(height, width)
-    high, wide = (max(1, round(side * scale)) for side in (height, width))
-    canvas = np.full((size, size, 3), GREY, np.uint8)
-    top, left = (size - high) // 2, (size - wide) // 2
-    image = Image.fromarray(pixels).resize((wide, high), Image.Resampling.BILINEAR)
-    canvas[top : top + high, left : left + wide] = np.asarray(image)
-    return canvas, boxes * [wide, high, wide, high] + [left, top, left, top], more
+    frame = Letterbox.fit(*pixels.shape[:2], size)
+    return fill_canvas(pixels, frame), frame.from_parts(boxes), more
 
 
 def compose_scene(

@@ -3,9 +3,8 @@ import pytest
 from PIL import Image
 
 from cnnkit.errors import ImageError, UsageError
-from cnnkit.ops.boxes import Letterbox
 from cnnkit.options import DetectOptions
-from cnnkit.pipelines._detector import Detector, fill_canvas
+from cnnkit.pipelines._detector import Detector
 from cnnkit.pipelines.detect import detect
 
 
@@ -48,15 +47,6 @@ def test_a_missing_picture_is_an_error(dot_detector):
 def test_a_class_that_is_not_known_is_refused(dot_detector):
     with pytest.raises(UsageError, match="knows no 'green'"):
         Detector(dot_detector, DetectOptions(classes=("green",)))
-
-
-def test_a_picture_lies_in_the_middle_of_its_canvas():
-    white = np.full((10, 40, 3), 255, np.uint8)
-    canvas = fill_canvas(white, Letterbox.fit(10, 40, 80))
-    # 20 of 80 rows, 30 above.
-    assert (canvas[30:50] == 255).all()
-    assert (canvas[:30] == 114).all()
-    assert (canvas[50:] == 114).all()
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 500), (500, 3), (33, 64)])

@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from cnnkit.training._scenes import GREY, compose_scene, fit_scene
+from cnnkit.data.letterbox import GREY
+from cnnkit.training._scenes import compose_scene, fit_scene
 
 
 def dotted(height=40, width=60):
