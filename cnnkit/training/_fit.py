@@ -9,6 +9,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from cnnkit.errors import DivergenceError
 from cnnkit.metrics.classification import (
     accuracy,
     confusion_matrix,
@@ -143,6 +144,39 @@ class Guard(keras.callbacks.Callback):
         if not math.isfinite(float((logs or {}).get("loss", 0.0))):
             self.broken = (self._epoch, batch)
             self.model.stop_training = True
+
+    def check(self, options: ClassifyTrainOptions) -> None:
+        """Says what to do where the loss was no finite number.
+
+        Raises:
+            DivergenceError: it was.
+        """
+        if self.broken is not None:
+            epoch, batch = self.broken
+            raise DivergenceError(
+                f"the loss is no finite number in epoch {epoch + 1}, step {batch + 1}; give a "
+                f"--learning-rate below {options.peak_learning_rate:g}, or --clip-norm 1"
+            )
+
+
+def reason_of(stopped: BaseException) -> str:
+    """What a report calls the end of a training that this stopped."""
+    return "Ctrl-C" if isinstance(stopped, KeyboardInterrupt) else "divergence"
+
+
+def conclude(stopped: BaseException | None, model: str, note: Callable[[str], None]) -> None:
+    """After a training was written: raises what stopped it, if anything did.
+
+    Args:
+        stopped: a `KeyboardInterrupt` or `DivergenceError`.
+        model: the file that has the best so far.
+        note: takes a line for people.
+    """
+    if isinstance(stopped, KeyboardInterrupt):
+        note(f"stopped; the best so far is in {model}; go on with --resume")
+        raise stopped
+    if stopped is not None:
+        raise DivergenceError(f"{stopped}; the best before that is in {model}") from None
 
 
 class Clock(keras.callbacks.Callback):

@@ -56,6 +56,8 @@ from cnnkit.training._fit import (
     best_epoch,
     build_optimizer,
     build_schedule,
+    conclude,
+    reason_of,
     seconds_of,
     training_policy,
 )
@@ -178,11 +180,11 @@ def train_classifier(
         labelled = _checked(labelled, folder, skip_bad, note, progress, team)
         keras.utils.set_random_seed(options.seed)
         run = _Run(labelled, folder, options, note, progress, team)
-        interrupted, broken = None, None
+        stopped: BaseException | None = None
         try:
             reason = run.fit(on_epoch)
         except KeyboardInterrupt as error:
-            interrupted, reason = error, "Ctrl-C"
+            stopped, reason = error, reason_of(error)
             if team.processes > 1 and not isinstance(error, CommonStop):
                 raise
             if not team.is_first:
@@ -190,18 +192,15 @@ def train_classifier(
             if not team.is_first or not (folder / BEST_WEIGHTS).exists():
                 raise
         except DivergenceError as error:
-            broken, reason = error, "divergence"
+            stopped, reason = error, reason_of(error)
             if not (folder / BEST_WEIGHTS).exists():
                 raise
         # The other processes wait, or are gone.
-        result = run.finish(reason, is_alone=interrupted is not None)
-        if interrupted is not None:
+        is_alone = isinstance(stopped, KeyboardInterrupt)
+        result = run.finish(reason, is_alone)
+        if is_alone:
             team.part()
-    if interrupted is not None:
-        note(f"stopped; the best so far is in {result.model}; go on with --resume")
-        raise interrupted
-    if broken is not None:
-        raise DivergenceError(f"{broken}; the best before that is in {result.model}") from None
+    conclude(stopped, result.model, note)
     return result
 
 
@@ -546,22 +545,19 @@ class _Run:
                     verbose=0,
                 )
         if guard.broken is not None:
-            raise DivergenceError(self._cause(*guard.broken))
+            self._check_data(*guard.broken)
+        guard.check(self._options)
         if is_over or (clock is not None and clock.is_over):
             return "time budget"
         return "epochs" if len(record.rows) >= options.total_epochs else "patience"
 
-    def _cause(self, epoch: int, batch: int) -> str:
-        """Why a loss was no finite number, as far as can be seen."""
-        x = self._training_batches(epoch)[batch][0]
-        where = f"the loss is no finite number in epoch {epoch + 1}, step {batch + 1}"
-        if not np.isfinite(x).all():
-            return f"{where}: the data has values that are none; check it for NaN and infinities"
-        rate = self._options.peak_learning_rate
-        return (
-            f"{where}: the data is finite, so the steps are too large; give a --learning-rate "
-            f"below {rate:g}, or --clip-norm 1"
-        )
+    def _check_data(self, epoch: int, batch: int) -> None:
+        """Says so where it is the data that made the loss no finite number."""
+        if not np.isfinite(self._training_batches(epoch)[batch][0]).all():
+            raise DivergenceError(
+                f"the loss is no finite number in epoch {epoch + 1}, step {batch + 1}: the data "
+                "has values that are none; check it for NaN and infinities"
+            )
 
     def finish(self, reason: str, is_alone: bool = False) -> ClassifierTraining:
         """Writes the model with the best weights, and what there is to say about it."""

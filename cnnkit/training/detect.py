@@ -17,7 +17,7 @@ import numpy as np
 from cnnkit import __version__
 from cnnkit.data.boxes import BoxedData, check_boxed, read_boxed, without_unreadable
 from cnnkit.errors import DataError, DivergenceError
-from cnnkit.images import Picture, read_pixels, write_bytes, write_image
+from cnnkit.images import Picture, write_bytes, write_image
 from cnnkit.metrics.detection import CocoScores, FoundBoxes
 from cnnkit.options import DetectTrainOptions
 from cnnkit.plots import (
@@ -31,7 +31,15 @@ from cnnkit.training._batches import reading
 from cnnkit.training._detect_batches import SceneBatches
 from cnnkit.training._detect_fit import DetectRecord, Judge, best_epoch
 from cnnkit.training._detectors import build_trainable
-from cnnkit.training._fit import Clock, Guard, build_optimizer, build_schedule, seconds_of
+from cnnkit.training._fit import (
+    Clock,
+    Guard,
+    build_optimizer,
+    build_schedule,
+    conclude,
+    reason_of,
+    seconds_of,
+)
 from cnnkit.training._run_folder import open_run, read_run
 from cnnkit.training._runs import (
     BEST_WEIGHTS,
@@ -140,24 +148,16 @@ def train_detector(
     if not boxed.train.objects:
         raise DataError(f"{data} has no object to train on")
     keras.utils.set_random_seed(options.seed)
-    run = _Run(boxed, folder, options, known_classes, note)
-    interrupted = broken = None
+    run = _Run(boxed, report.sizes, folder, options, known_classes, note)
+    stopped: BaseException | None = None
     try:
         reason = run.fit(on_epoch)
-    except KeyboardInterrupt as error:
-        interrupted, reason = error, "Ctrl-C"
-        if not (folder / BEST_WEIGHTS).exists():
-            raise
-    except DivergenceError as error:
-        broken, reason = error, "divergence"
+    except (KeyboardInterrupt, DivergenceError) as error:
+        stopped, reason = error, reason_of(error)
         if not (folder / BEST_WEIGHTS).exists():
             raise
     result = run.finish(reason)
-    if interrupted is not None:
-        note(f"stopped; the best so far is in {result.model}; go on with --resume")
-        raise interrupted
-    if broken is not None:
-        raise DivergenceError(f"{broken}; the best before that is in {result.model}") from None
+    conclude(stopped, result.model, note)
     return result
 
 
@@ -192,6 +192,7 @@ class _Run:
     def __init__(
         self,
         data: BoxedData,
+        sizes: Mapping[str, tuple[int, int]],
         folder: Path,
         options: DetectTrainOptions,
         known_classes: tuple[str, ...],
@@ -219,18 +220,13 @@ class _Run:
             if pictures is not None and len(pictures):
                 judge = Judge(self._scored, pictures, options, len(data.classes))
                 self._judges[split] = judge
-                self._truth[split] = judge.truth(self._sizes(split))
+                self._truth[split] = judge.truth(sizes)
 
     def _set_scales(self) -> None:
         batches = self._batches(0)
         count = min(len(batches), math.ceil(_SAMPLE / self._options.batch_size))
         with reading(batches):
             self._detector.set_scales(np.concatenate([batches[i][0] for i in range(count)]))
-
-    def _sizes(self, split: str) -> dict[str, tuple[int, int]]:
-        """Heights and widths of the upright pictures of a split."""
-        paths = getattr(self._data, split).paths
-        return {path: read_pixels(path).shape[:2] for path in paths}
 
     def _batches(self, epoch: int) -> SceneBatches:
         return SceneBatches(self._data.train, self._options, self._detector.encode, epoch)
@@ -281,12 +277,7 @@ class _Run:
                     callbacks=callbacks,
                     verbose=0,
                 )
-        if guard.broken is not None:
-            epoch, batch = guard.broken
-            raise DivergenceError(
-                f"the loss is no finite number in epoch {epoch + 1}, step {batch + 1}; give a "
-                f"--learning-rate below {options.peak_learning_rate:g}"
-            )
+        guard.check(options)
         if is_over or (clock is not None and clock.is_over):
             return "time budget"
         return "epochs" if len(record.rows) >= options.epochs else "patience"

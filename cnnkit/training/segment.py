@@ -37,7 +37,14 @@ from cnnkit.options import SegmentTrainOptions
 from cnnkit.plots import draw_segments, encode_figure, plot_confusion, plot_training
 from cnnkit.runtime import devices as seen_devices
 from cnnkit.training._batches import CountedEpochs, reading
-from cnnkit.training._fit import Clock, Guard, build_optimizer, build_schedule
+from cnnkit.training._fit import (
+    Clock,
+    Guard,
+    build_optimizer,
+    build_schedule,
+    conclude,
+    reason_of,
+)
 from cnnkit.training._run_folder import open_run, read_run
 from cnnkit.training._runs import (
     Backup,
@@ -156,16 +163,11 @@ def train_segmenter(
     try:
         reason = run.fit(on_epoch)
     except (KeyboardInterrupt, DivergenceError) as error:
-        stopped = error
-        reason = "Ctrl-C" if isinstance(error, KeyboardInterrupt) else "divergence"
+        stopped, reason = error, reason_of(error)
         if not read_results(folder):
             raise
     result = run.finish(reason)
-    if isinstance(stopped, KeyboardInterrupt):
-        note(f"stopped; the best so far is in {result.model}; go on with --resume")
-        raise stopped
-    if stopped is not None:
-        raise DivergenceError(f"{stopped}; the best before that is in {result.model}") from None
+    conclude(stopped, result.model, note)
     return result
 
 
@@ -299,12 +301,7 @@ class _Run:
                     callbacks=callbacks,
                     verbose=0,
                 )
-        if guard.broken is not None:
-            epoch, step = guard.broken
-            raise DivergenceError(
-                f"the loss is no finite number in epoch {epoch + 1}, step {step + 1}; give a "
-                f"--learning-rate below {options.peak_learning_rate:g}"
-            )
+        guard.check(options)
         if clock is not None and clock.is_over:
             return "time budget"
         return "epochs" if record.rows and record.rows[-1]["epoch"] + 1 >= end else "patience"
