@@ -44,6 +44,11 @@ IGNORE = 255
 # Networks that label every pixel, and how coarsely they look: `cnnkit train segment` builds them.
 FCN_BACKBONES = ("compact", "vgg16")
 FCN_VARIANTS = ("32s", "16s", "8s")
+# Parts of labelled data that can be evaluated; "all" is every picture.
+SPLITS = ("train", "val", "test", "all")
+MASK_SPLITS = ("train", "val", "all")
+# Longest side in pixels at which a segmenter looks at a picture.
+SEGMENT_SIZE = 512
 SEGMENTERS = ("voc21",)
 DEFAULT_SEGMENTER = "voc21"
 
@@ -253,6 +258,16 @@ def _is_left_out(options: Any, name: str) -> bool:
     """Whether a setting is None, where None is what it is by default."""
     default = type(options).__dataclass_fields__[name].default
     return default is None and getattr(options, name) is None
+
+
+def check_split(split: str | None, splits: tuple[str, ...] = SPLITS) -> None:
+    """Refuses a part of the data that there cannot be.
+
+    Raises:
+        UsageError: `split` is neither None nor one of `splits`.
+    """
+    if split is not None and split not in splits:
+        raise UsageError(f"--split must be one of {', '.join(splits)}, not {split}")
 
 
 def _check_choices(options: Any, **allowed: Sequence[str]) -> None:

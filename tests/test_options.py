@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from cnnkit.errors import UsageError
-from cnnkit.options import StylizeOptions
+from cnnkit.ops.boxes import SUPPRESSIONS
+from cnnkit.options import BOX_SUPPRESSIONS, StylizeOptions
 
 
 @pytest.mark.parametrize(
@@ -64,3 +65,8 @@ def test_standard_begins_at_twice_the_size_from_a_draft():
     assert StylizeOptions(init="content").coarsest_scale == 128
     assert StylizeOptions(quality="fine").coarsest_scale == 128
     assert StylizeOptions(smallest_scale=64).coarsest_scale == 64
+
+
+def test_the_options_know_the_ways_to_suppress_boxes():
+    # Two rooms that may not import each other.
+    assert BOX_SUPPRESSIONS == SUPPRESSIONS

@@ -25,7 +25,7 @@ from cnnkit.cli._faces import (
 from cnnkit.cli._options import OUTPUT_PANEL, Device, Json, Overwrite, Quiet, Threads, Verbose
 from cnnkit.console import Console
 from cnnkit.errors import ExitCode, UsageError
-from cnnkit.options import DEFAULT_CLASSIFIER, FaceOptions
+from cnnkit.options import DEFAULT_CLASSIFIER, FaceOptions, check_split
 from cnnkit.results import SCHEMA
 
 if TYPE_CHECKING:
@@ -240,6 +240,7 @@ def classify(
     console = Console(quiet=quiet, verbose=verbose)
     if output is not None and (output / "report.json").exists() and not overwrite:
         raise UsageError(f"{output} has a report already; use --overwrite or another -o")
+    check_split(split)
     check_classifier(model)
     from cnnkit.runtime import configure
 

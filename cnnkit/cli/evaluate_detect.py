@@ -8,8 +8,8 @@ import typer
 from cnnkit.cli._classifier import Batch
 from cnnkit.cli._options import OUTPUT_PANEL, Device, Json, Overwrite, Quiet, Threads, Verbose
 from cnnkit.console import Console
-from cnnkit.errors import UsageError
-from cnnkit.options import DETECTORS
+from cnnkit.errors import ExitCode, UsageError
+from cnnkit.options import DETECTORS, check_split
 from cnnkit.results import SCHEMA
 
 if TYPE_CHECKING:
@@ -87,6 +87,7 @@ def detect(
     Example: cnnkit evaluate detect people/ --model runs/people -o report/
     """
     console = Console(quiet=quiet, verbose=verbose)
+    check_split(split)
     if output is not None and (output / "report.json").exists() and not overwrite:
         raise UsageError(f"{output} has a report already; use --overwrite or another -o")
     from cnnkit.pipelines._detector_files import find_detector_file
@@ -126,7 +127,7 @@ def detect(
     else:
         for line in _lines(evaluation, all_classes):
             console.result(line)
-    return 0
+    return int(ExitCode.INPUT_FAILED if evaluation.failed else ExitCode.DONE)
 
 
 def _report(evaluation: "DetectEvaluation") -> dict[str, Any]:

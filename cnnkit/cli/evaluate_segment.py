@@ -9,7 +9,7 @@ from cnnkit.cli._options import OUTPUT_PANEL, Device, Json, Overwrite, Quiet, Th
 from cnnkit.cli._segmenter import Flip, Model, Scales, Size, read_scales
 from cnnkit.console import Console
 from cnnkit.errors import ExitCode, UsageError
-from cnnkit.options import DEFAULT_SEGMENTER
+from cnnkit.options import DEFAULT_SEGMENTER, MASK_SPLITS, SEGMENT_SIZE, check_split
 from cnnkit.results import SCHEMA
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def segment(
         ),
     ] = None,
     model: Model = DEFAULT_SEGMENTER,
-    size: Size = 512,
+    size: Size = SEGMENT_SIZE,
     flip: Flip = False,
     scales: Scales = "1",
     overwrite: Overwrite = False,
@@ -64,8 +64,7 @@ def segment(
     sizes = read_scales(scales)
     if output is not None and (output / "report.json").exists() and not overwrite:
         raise UsageError(f"{output} has a report already; use --overwrite or another -o")
-    if split not in (None, "train", "val", "all"):
-        raise UsageError(f"--split must be one of train, val, all, not {split}")
+    check_split(split, MASK_SPLITS)
     find_segmenter_file(model)
     from cnnkit.runtime import configure
 

@@ -25,7 +25,7 @@ from cnnkit.cli._outcome import Outcome, check_json
 from cnnkit.cli._segmenter import Flip, Model, Scales, Size, read_scales
 from cnnkit.console import Console
 from cnnkit.errors import CnnkitError, UsageError
-from cnnkit.options import DEFAULT_SEGMENTER
+from cnnkit.options import DEFAULT_SEGMENTER, SEGMENT_SIZE
 from cnnkit.results import Record
 
 if TYPE_CHECKING:
@@ -98,7 +98,7 @@ def segment(
         ),
     ] = "none",
     model: Model = DEFAULT_SEGMENTER,
-    size: Size = 512,
+    size: Size = SEGMENT_SIZE,
     flip: Flip = False,
     scales: Scales = "1",
     recursive: Recursive = False,

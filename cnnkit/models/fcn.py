@@ -19,8 +19,8 @@ import keras
 import numpy as np
 
 from cnnkit.models._arguments import check_choice, check_classes
+from cnnkit.options import FCN_VARIANTS
 
-VARIANTS = ("32s", "16s", "8s")
 STRIDE = 32
 
 # What is taken from the compact network, by the pixels from one place to the next.
@@ -231,7 +231,7 @@ def build_fcn_vgg(
     >>> build_fcn_vgg(inputs, maps, "8s", 4, hidden=2)(np.zeros((1, 37, 50, 3), np.float32)).shape
     TensorShape([1, 37, 50, 4])
     """
-    check_choice("variant", variant, VARIANTS)
+    check_choice("variant", variant, FCN_VARIANTS)
     check_classes(classes)
     layers, x = keras.layers, maps[32]
     for dense, kernel in (("fc6", 7), ("fc7", 1)):
@@ -281,7 +281,7 @@ def build_fcn_compact(
     Raises:
         ValueError: an unknown variant, or no class.
     """
-    check_choice("variant", variant, VARIANTS)
+    check_choice("variant", variant, FCN_VARIANTS)
     check_classes(classes)
     layers = keras.layers
     wanted = [stride for stride in (16, 8) if stride >= int(variant[:-1])]

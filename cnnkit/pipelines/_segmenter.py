@@ -13,12 +13,10 @@ from cnnkit.errors import UsageError
 from cnnkit.images import Picture, fit_size, resize
 from cnnkit.models import fcn
 from cnnkit.ops.inference import compile_inference
-from cnnkit.options import DEFAULT_SEGMENTER
+from cnnkit.options import DEFAULT_SEGMENTER, SEGMENT_SIZE
 from cnnkit.pipelines._segmenter_files import find_segmenter_file
 from cnnkit.results import Milliseconds, Region, Segment, Segmentation
 from cnnkit.weights.keras_file import load_keras_file
-
-DEFAULT_SIZE = 512
 
 _SMALLEST_SIDE = 32
 # Regions with fewer of the picture's pixels are specks.
@@ -50,7 +48,7 @@ class Segmenter:
         self,
         model: str = DEFAULT_SEGMENTER,
         *,
-        size: int = DEFAULT_SIZE,
+        size: int = SEGMENT_SIZE,
         flip: bool = False,
         scales: Sequence[float] = (1.0,),
     ):

@@ -21,12 +21,11 @@ from cnnkit.metrics.classification import (
     worst_mistakes,
 )
 from cnnkit.metrics.verification import wilson_interval
-from cnnkit.options import DEFAULT_CLASSIFIER
+from cnnkit.options import DEFAULT_CLASSIFIER, check_split
 from cnnkit.pipelines._predictor import Predictor
 from cnnkit.plots import draw_mistakes
 from cnnkit.results import ClassEvaluation
 
-SPLITS = ("train", "val", "test", "all")
 # On the sheet of mistakes, and pixels that a side of each needs.
 _MISTAKES, _TILE = 24, 144
 
@@ -70,8 +69,7 @@ def read_split(
     Returns:
         All of the data, the files of the part, and its name.
     """
-    if split is not None and split not in SPLITS:
-        raise UsageError(f"--split must be one of {', '.join(SPLITS)}, not {split}")
+    check_split(split)
     labelled = read_labelled(data, val_share=0.0)
     splits = {name: files for name, files in labelled.splits.items() if len(files)}
     name = split or next((name for name in ("test", "val") if name in splits), "all")

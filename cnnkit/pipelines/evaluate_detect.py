@@ -10,11 +10,10 @@ from cnnkit.errors import CnnkitError, DataError, UsageError
 from cnnkit.images import read_pixels
 from cnnkit.metrics.detection import FoundBoxes, TrueBoxes, coco_scores, voc_average_precision
 from cnnkit.ops.boxes import select_detections
-from cnnkit.options import DetectOptions
+from cnnkit.options import DetectOptions, check_split
 from cnnkit.pipelines._detector import Detector
 from cnnkit.results import DetectEvaluation
 
-SPLITS = ("train", "val", "test", "all")
 # As COCO's figures want it: boxes of nearly any score, a hundred of each picture and class.
 LEAST_SCORE, OVERLAP, MOST = 0.001, 0.6, 300
 
@@ -103,8 +102,7 @@ def read_split(data: str | Path, split: str | None) -> tuple[BoxedData, BoxedPic
     Returns:
         All of the data, the pictures of the part, and its name.
     """
-    if split is not None and split not in SPLITS:
-        raise UsageError(f"--split must be one of {', '.join(SPLITS)}, not {split}")
+    check_split(split)
     boxed = read_boxed(data, val_share=0.0)
     splits = {name: pictures for name, pictures in boxed.splits.items() if len(pictures)}
     name = split or next((name for name in ("test", "val") if name in splits), "all")

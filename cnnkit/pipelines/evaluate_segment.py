@@ -9,12 +9,11 @@ from cnnkit.data.masks import MaskCoding, MaskData, MaskPairs, read_mask, read_m
 from cnnkit.errors import CnnkitError, DataError, UsageError
 from cnnkit.images import Picture, read_image, to_uint8
 from cnnkit.metrics.segmentation import pixel_confusion, segmentation_scores
-from cnnkit.options import DEFAULT_SEGMENTER, IGNORE
-from cnnkit.pipelines._segmenter import DEFAULT_SIZE, Segmenter
+from cnnkit.options import DEFAULT_SEGMENTER, IGNORE, MASK_SPLITS, SEGMENT_SIZE, check_split
+from cnnkit.pipelines._segmenter import Segmenter
 from cnnkit.plots import draw_segments
 from cnnkit.results import SegmentEvaluation
 
-SPLITS = ("train", "val", "all")
 # Pictures on the sheet of the worst.
 _SHOWN = 8
 
@@ -24,7 +23,7 @@ def evaluate_segment(
     *,
     model: str | Path = DEFAULT_SEGMENTER,
     split: str | None = None,
-    size: int = DEFAULT_SIZE,
+    size: int = SEGMENT_SIZE,
     flip: bool = False,
     scales: Sequence[float] = (1.0,),
 ) -> SegmentEvaluation:
@@ -59,8 +58,7 @@ def read_pairs(data: str | Path, split: str | None = None) -> tuple[MaskData, Ma
     Returns:
         All of the data, the pairs of the part, and its name.
     """
-    if split is not None and split not in SPLITS:
-        raise UsageError(f"--split must be one of {', '.join(SPLITS)}, not {split}")
+    check_split(split, MASK_SPLITS)
     masks = read_masks(data, val_share=0.0)
     has_parts = len(masks.train) > 0
     name = split or ("val" if has_parts else "all")

@@ -7,8 +7,8 @@ import numpy as np
 from scipy import ndimage
 
 from cnnkit.images import Picture, read_image, resize
-from cnnkit.options import DEFAULT_SEGMENTER
-from cnnkit.pipelines._segmenter import DEFAULT_SIZE, Segmenter, resize_maps
+from cnnkit.options import DEFAULT_SEGMENTER, SEGMENT_SIZE
+from cnnkit.pipelines._segmenter import Segmenter, resize_maps
 from cnnkit.results import Segmentation
 
 # How fast a cutout fades: from nothing to all while a class goes from this much less probable
@@ -20,7 +20,7 @@ def segment(
     sources: str | Path | Iterable[str | Path],
     *,
     model: str | Path = DEFAULT_SEGMENTER,
-    size: int = DEFAULT_SIZE,
+    size: int = SEGMENT_SIZE,
     flip: bool = False,
     scales: Sequence[float] = (1.0,),
 ) -> list[Segmentation]:

@@ -39,3 +39,22 @@ def test_data_with_a_class_that_is_not_known(dot_detector, dotted_pictures, tmp_
     (tmp_path / "train.json").write_text(json.dumps(values))
     assert run(["evaluate", "detect", str(tmp_path), "--model", dot_detector]) == 3
     assert "does not know 'green'" in capsys.readouterr().err
+
+
+def test_a_picture_that_cannot_be_read_is_counted(dot_detector, dotted_pictures, tmp_path, capsys):
+    values = json.loads((dotted_pictures / "train.json").read_text())
+    for one in values["images"]:
+        one["file_name"] = str(dotted_pictures / one["file_name"])
+    broken = tmp_path / "broken.png"
+    broken.write_bytes(b"no picture")
+    values["images"][0]["file_name"] = str(broken)
+    (tmp_path / "train.json").write_text(json.dumps(values))
+    assert run(["evaluate", "detect", str(tmp_path), "--model", dot_detector]) == 3
+    captured = capsys.readouterr()
+    assert f"{broken} is not a picture" in captured.err
+    assert "1 cannot be read" in captured.out
+
+
+def test_a_part_that_there_cannot_be_is_refused_at_once(tmp_path, capsys):
+    assert run(["evaluate", "detect", str(tmp_path), "--split", "tests", "--model", "none"]) == 2
+    assert "--split must be one of train, val, test, all" in capsys.readouterr().err
