@@ -1,0 +1,399 @@
+"""Pictures with sentences about them: found, parted, checked, and their words cleaned."""
+
+import csv
+import json
+import re
+import unicodedata
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from cnnkit.data.text import split_text
+from cnnkit.errors import DataError, ImageError, UsageError
+from cnnkit.images import measure_image
+from cnnkit.runtime import reader_count
+
+_FILE_COLUMNS = ("file", "path", "filename", "image")
+_SENTENCE_COLUMNS = ("sentence", "caption", "text")
+# Names that a split goes by, in the column of a CSV and in the names of COCO's files.
+_SPLITS = {
+    **{"train": "train", "training": "train"},
+    **{"val": "val", "valid": "val", "validation": "val", "test": "val"},
+}
+_SHOWN = 5
+
+
+@dataclass(frozen=True)
+class CaptionedPictures:
+    """Pictures, each with sentences.
+
+    Attributes:
+        paths: of N pictures.
+        sentences: N tuples of sentences as they were written, one at least in each.
+    """
+
+    paths: tuple[str, ...]
+    sentences: tuple[tuple[str, ...], ...]
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+
+@dataclass(frozen=True)
+class CaptionData:
+    """What a captioner is trained on and validated with; no picture is in both.
+
+    Attributes:
+        train: to train on.
+        val: to validate with.
+    """
+
+    train: CaptionedPictures
+    val: CaptionedPictures
+
+
+def clean_words(sentence: str) -> list[str]:
+    """The words of a sentence as they are learnt: lower case, without punctuation.
+
+    >>> clean_words("A man's dog, on the Beach.")
+    ['a', "man's", 'dog', 'on', 'the', 'beach']
+    """
+    return split_text(sentence)
+
+
+def mirrored_words(words: Sequence[str]) -> list[str]:
+    """The words that are true of the mirror image: left is right there, and right is left.
+
+    >>> mirrored_words(["a", "dog", "left", "of", "a", "cat"])
+    ['a', 'dog', 'right', 'of', 'a', 'cat']
+    """
+    other = {"left": "right", "right": "left"}
+    return [other.get(word, word) for word in words]
+
+
+def read_captions(
+    data: str | Path,
+    images: str | Path | None = None,
+    *,
+    val_share: float = 0.15,
+    seed: int = 0,
+    skip_bad: bool = False,
+) -> CaptionData:
+    """Finds pictures and their sentences, and keeps some pictures for validation.
+
+    - A CSV has a heading with `file` (or `path`, `filename`, `image`), `sentence` (or `caption`,
+      `text`) and perhaps `split` of train or val (or test). A picture with several sentences has a
+      line for each.
+    - A JSON file is COCO's, with `images` and `annotations`, or maps names of pictures to lists of
+      sentences.
+    - A folder holds several of COCO's, such as `captions_train2017.json` and
+      `captions_val2017.json`, in itself or in `annotations/`.
+
+    Pictures with the same sentences to choose from stay whole: a picture is in one part only. No
+    picture is opened.
+
+    Args:
+        data: the file or folder.
+        images: folder of the pictures; by default that of the file, or where COCO has them.
+        val_share: of the pictures, kept for validation where the data have no such part. The draw
+            goes by a hash of `seed` and the name: files that are added later move hardly any of
+            the others.
+        seed: of the draw.
+        skip_bad: leave out pictures that are not there and sentences without a word.
+
+    Returns:
+        The `CaptionData`.
+
+    Raises:
+        DataError: it cannot be read, pictures are missing, sentences have no words, a picture is
+            in two parts, or nothing is left.
+        UsageError: `val_share` makes no sense.
+    """
+    if not 0.0 <= val_share < 1.0:
+        raise UsageError(f"val-share must be from 0 to below 1, not {val_share}")
+    path = Path(data)
+    root = None if images is None else Path(images)
+    if root is not None and not root.is_dir():
+        raise DataError(f"{root} is no folder; give --images the folder of the pictures")
+    if path.is_dir():
+        found = _read_coco_folder(path, root)
+    elif path.suffix.lower() == ".json":
+        found = _read_json(path, root)
+    elif path.suffix.lower() == ".csv":
+        found = _read_csv(path, root, skip_bad)
+    else:
+        raise DataError(f"{path} is neither a .csv, a .json nor a folder; give one of them")
+    pictures = _cleaned(path, found, skip_bad)
+    if not pictures["train"] and not pictures["val"]:
+        raise DataError(f"{path} has no picture with a sentence")
+    if not pictures["val"]:
+        pictures = _part(pictures["train"], val_share, seed)
+    return CaptionData(_captioned(pictures["train"]), _captioned(pictures["val"]))
+
+
+# split -> name of a picture -> path to open, and sentences with where they stand.
+_Found = dict[str, dict[str, tuple[Path, list[tuple[str, str]]]]]
+
+
+def _add(found: _Found, split: str, name: str, path: Path, sentence: str, where: str) -> None:
+    of_split = found.setdefault(split, {})
+    of_split.setdefault(name, (path, []))[1].append((sentence, where))
+
+
+def _cleaned(data: Path, found: _Found, skip_bad: bool) -> dict[str, dict[str, Any]]:
+    """Name -> path and sentences of each split, without what is bad, or an error that says it."""
+    kept: dict[str, dict[str, Any]] = {"train": {}, "val": {}}
+    missing = []
+    for split, of_split in found.items():
+        for name, (path, sentences) in of_split.items():
+            good = []
+            for sentence, where in sentences:
+                if clean_words(sentence):
+                    good.append(" ".join(sentence.split()))
+                elif not skip_bad:
+                    raise DataError(
+                        f"{where}: the sentence about {name} has no words; write it, or leave it "
+                        "out with --skip-bad"
+                    )
+            if not path.is_file():
+                missing.append(path)
+            elif good:
+                kept[split][name] = str(path), tuple(dict.fromkeys(good))
+    if missing and not skip_bad:
+        more = f" and {len(missing) - 1} more pictures" if len(missing) > 1 else ""
+        raise DataError(
+            f"{missing[0]}{more} of {data.name} are not there; "
+            "give --images their folder, or use --skip-bad"
+            if more
+            else f"{missing[0]} of {data.name} is not there; "
+            "give --images the folder of the pictures, or use --skip-bad"
+        )
+    both = sorted(kept["train"].keys() & kept["val"].keys())
+    if both:
+        raise DataError(f"{data}: {both[0]} is both in train and in val; take it out of one")
+    return kept
+
+
+def _part(pictures: dict[str, Any], share: float, seed: int) -> dict[str, dict[str, Any]]:
+    """Some pictures for validation, drawn by their names."""
+
+    def draw(name: str) -> bytes:
+        text = unicodedata.normalize("NFC", name)
+        return sha256(f"{seed}/{text}".encode("utf-8", "surrogateescape")).digest()
+
+    if not share:
+        return {"train": pictures, "val": {}}
+    count = min(len(pictures) - 1, max(1, round(share * len(pictures))))
+    chosen = set(sorted(pictures, key=draw)[:count])
+    return {
+        "train": {name: one for name, one in pictures.items() if name not in chosen},
+        "val": {name: one for name, one in pictures.items() if name in chosen},
+    }
+
+
+def _captioned(pictures: dict[str, Any]) -> CaptionedPictures:
+    values = [pictures[name] for name in sorted(pictures)]
+    return CaptionedPictures(tuple(path for path, _ in values), tuple(said for _, said in values))
+
+
+def _read_csv(path: Path, root: Path | None, skip_bad: bool) -> _Found:
+    try:
+        # "-sig": spreadsheets begin their files with a byte order mark.
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            heading = file.readline()
+            # Spreadsheets of many countries part by semicolons.
+            delimiter = max(",;\t", key=heading.count)
+            names = [
+                name.strip().lower() for name in next(csv.reader([heading], delimiter=delimiter))
+            ]
+            columns = [
+                next((names.index(name) for name in wanted if name in names), None)
+                for wanted in (_FILE_COLUMNS, _SENTENCE_COLUMNS, ("split",))
+            ]
+            if columns[0] is None or columns[1] is None:
+                raise DataError(
+                    f"{path}: its first line must name the columns 'file' and 'sentence', "
+                    f"not '{heading.strip()}'"
+                )
+            rows = csv.reader(file, delimiter=delimiter)
+            return _read_rows(path, root or path.parent, rows, columns, skip_bad)
+    except UnicodeDecodeError:
+        raise DataError(f"{path} is not a UTF-8 text file; save it as CSV in UTF-8") from None
+    except (csv.Error, StopIteration) as error:
+        raise DataError(f"{path} is not a CSV that can be read ({error})") from None
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror or error}") from None
+
+
+def _read_rows(
+    path: Path, root: Path, rows: Any, columns: Sequence[int | None], skip_bad: bool
+) -> _Found:
+    found: _Found = {}
+    for row in rows:
+        if not any(cell.strip() for cell in row):
+            continue
+        # The heading was read apart.
+        where = f"{path}, line {rows.line_num + 1}"
+        name, sentence, split = (
+            row[column].strip() if column is not None and column < len(row) else ""
+            for column in columns
+        )
+        split = split.lower() or "train"
+        if not name:
+            if skip_bad:
+                continue
+            raise DataError(f"{where}: the file is missing")
+        if split not in _SPLITS:
+            raise DataError(f"{where}: the split must be train or val, not '{split}'")
+        _add(found, _SPLITS[split], name, root / name, sentence, where)
+    return found
+
+
+def _read_coco_folder(folder: Path, root: Path | None) -> _Found:
+    files = sorted([*folder.glob("*captions*.json"), *folder.glob("annotations/*captions*.json")])
+    if not files:
+        raise DataError(f"{folder} holds no captions*.json; give the .json or .csv file itself")
+    found: _Found = {}
+    for path in files:
+        for pictures in _read_json(path, root).values():
+            found.setdefault(_split_of(path), {}).update(pictures)
+    return found
+
+
+def _split_of(path: Path) -> str:
+    """The part that a COCO file is of, by its name.
+
+    >>> _split_of(Path("captions_val2017.json")), _split_of(Path("captions.json"))
+    ('val', 'train')
+    """
+    words = re.findall(r"[a-z]+", path.stem.lower())
+    return next((_SPLITS[word] for word in words if word in _SPLITS), "train")
+
+
+def _read_json(path: Path, root: Path | None) -> _Found:
+    try:
+        values = json.loads(path.read_text(encoding="utf-8-sig"))
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror or error}") from None
+    except ValueError as error:
+        raise DataError(f"{path} is no JSON file ({error}); mend it") from None
+    try:
+        pairs = list(_coco_pairs(values))
+    except (KeyError, TypeError, AttributeError) as error:
+        raise DataError(
+            f"{path} holds no captions ({error!r}): it must be COCO's, with images and "
+            "annotations, or map names of pictures to lists of sentences"
+        ) from None
+    found: _Found = {}
+    folders = [root] if root is not None else _coco_folders(path)
+    for number, (name, sentence) in enumerate(pairs, start=1):
+        place = next((one / name for one in folders if (one / name).is_file()), folders[0] / name)
+        _add(found, "train", name, place, sentence, f"{path}, caption {number}")
+    return found
+
+
+def _coco_pairs(values: Any) -> Iterable[tuple[str, str]]:
+    """Name and sentence of each caption."""
+    if "annotations" in values:
+        names = {one["id"]: one["file_name"] for one in values["images"]}
+        for note in values["annotations"]:
+            yield names[note["image_id"]], note["caption"].strip()
+        return
+    for name, sentences in values.items():
+        for sentence in [sentences] if isinstance(sentences, str) else sentences:
+            yield name, sentence.strip()
+
+
+def _coco_folders(path: Path) -> list[Path]:
+    """Where the pictures of a COCO file may lie."""
+    top = path.parent.parent if path.parent.name == "annotations" else path.parent
+    part = path.stem.split("_")[-1]
+    return [path.parent, top, top / "images", top / part, top / "images" / part]
+
+
+@dataclass(frozen=True)
+class CaptionReport:
+    """What a check of pictures and sentences found.
+
+    Attributes:
+        unreadable: path and reason of each picture that cannot be read.
+        sentences: to train on.
+        words: in them, on average.
+        distinct: sentences to train on that differ.
+    """
+
+    unreadable: tuple[tuple[str, str], ...]
+    sentences: int
+    words: float
+    distinct: int
+
+    def lines(self) -> list[str]:
+        """What the user should know, a line each."""
+        lines = [reason for _, reason in self.unreadable[:_SHOWN]]
+        if len(self.unreadable) > _SHOWN:
+            lines.append(f"and {len(self.unreadable) - _SHOWN} more that cannot be read")
+        if self.distinct < 2:
+            lines.append("all sentences to train on are the same: there is nothing to learn")
+        return lines
+
+
+def check_captions(
+    data: CaptionData, on_progress: Callable[[int, int], None] | None = None
+) -> CaptionReport:
+    """Looks whether all pictures can be read, and counts words.
+
+    Args:
+        data: the pictures.
+        on_progress: called with the number of pictures that were looked at, and of all.
+
+    Returns:
+        A `CaptionReport`.
+    """
+    paths = [*data.train.paths, *data.val.paths]
+
+    def look(path: str) -> str | None:
+        try:
+            measure_image(Path(path).read_bytes(), path)
+        except OSError as error:
+            return f"{path} cannot be read: {error.strerror or error}"
+        except ImageError as error:
+            return str(error)
+        return None
+
+    bad = []
+    with ThreadPoolExecutor(reader_count()) as pool:
+        for done, (path, reason) in enumerate(zip(paths, pool.map(look, paths), strict=True), 1):
+            if reason is not None:
+                bad.append((path, reason))
+            if on_progress:
+                on_progress(done, len(paths))
+    sentences = [tuple(clean_words(one)) for said in data.train.sentences for one in said]
+    words = sum(map(len, sentences)) / max(1, len(sentences))
+    return CaptionReport(tuple(bad), len(sentences), words, len(set(sentences)))
+
+
+def without_unreadable(data: CaptionData, report: CaptionReport) -> CaptionData:
+    """The data without the pictures that cannot be read."""
+    bad = {path for path, _ in report.unreadable}
+
+    def kept(part: CaptionedPictures) -> CaptionedPictures:
+        rows = [at for at, path in enumerate(part.paths) if path not in bad]
+        return CaptionedPictures(
+            tuple(part.paths[at] for at in rows), tuple(part.sentences[at] for at in rows)
+        )
+
+    return CaptionData(kept(data.train), kept(data.val))
+
+
+def data_hash(data: CaptionData) -> str:
+    """SHA-256 of the names of all pictures and of their sentences; the folder may be moved."""
+    lines = []
+    for part in (data.train, data.val):
+        for path, sentences in zip(part.paths, part.sentences, strict=True):
+            lines.append([*Path(path).parts[-2:], *sentences])
+        lines.append([])
+    text = json.dumps(lines)
+    return sha256(text.encode("utf-8", "surrogateescape")).hexdigest()
