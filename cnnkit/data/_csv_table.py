@@ -1,0 +1,124 @@
+"""CSV files as a heading and rows of cells."""
+
+import csv
+import difflib
+import unicodedata
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+from cnnkit.errors import DataError
+
+
+@dataclass(frozen=True, eq=False)
+class CsvTable:
+    """The cells of a CSV file.
+
+    Attributes:
+        path: of the file.
+        columns: their names, all different.
+        rows: cells without the space around them, as many as columns in each row.
+        lines: the line of the file at which each row ends.
+    """
+
+    path: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    lines: tuple[int, ...]
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def column(self, name: str) -> tuple[str, ...]:
+        """The cells of a column.
+
+        Args:
+            name: of the column; where none is written so, one that differs in case alone.
+
+        Raises:
+            DataError: there is no such column.
+        """
+        place = self._place(name)
+        return tuple(row[place] for row in self.rows)
+
+    def where(self, row: int) -> str:
+        """The file and the line of a row, for messages."""
+        return f"{self.path}, line {self.lines[row]}"
+
+    def _place(self, name: str) -> int:
+        if name in self.columns:
+            return self.columns.index(name)
+        folded = [column.casefold() for column in self.columns]
+        if folded.count(name.casefold()) == 1:
+            return folded.index(name.casefold())
+        nearest = difflib.get_close_matches(name, self.columns, n=1, cutoff=0.6)
+        meant = f"did you mean '{nearest[0]}'?" if nearest else f"it has {_listed(self.columns)}"
+        raise DataError(f"{self.path} has no column '{name}'; {meant}")
+
+
+def read_csv_table(path: str | Path) -> CsvTable:
+    """Reads a CSV file whose first line names the columns.
+
+    Cells are parted by commas, semicolons or tabs, whichever the heading has most of. Empty lines
+    are passed over.
+
+    Args:
+        path: of the file, in UTF-8.
+
+    Raises:
+        DataError: it cannot be read, is empty, has no rows, names a column twice, or has a row
+            with more or fewer cells than columns.
+    """
+    try:
+        # "-sig": spreadsheets begin their files with a byte order mark.
+        with Path(path).open(encoding="utf-8-sig", newline="") as file:
+            heading = file.readline()
+            delimiter = max(",;\t", key=heading.count)
+            file.seek(0)
+            reader = csv.reader(file, delimiter=delimiter, strict=True)
+            columns = tuple(_clean(cell) for cell in next(reader, ()))
+            _check_columns(path, columns)
+            rows, lines = [], []
+            for row in reader:
+                if not any(cell.strip() for cell in row):
+                    continue
+                if len(row) != len(columns):
+                    raise DataError(
+                        f"{path}, line {reader.line_num}: {len(row)} cells, but the heading has "
+                        f"{len(columns)}; put cells with '{_shown(delimiter)}' into quotes"
+                    )
+                rows.append(tuple(_clean(cell) for cell in row))
+                lines.append(reader.line_num)
+    except UnicodeDecodeError:
+        raise DataError(f"{path} is not a UTF-8 text file; save it as CSV in UTF-8") from None
+    except csv.Error as error:
+        raise DataError(
+            f"{path}, line {reader.line_num}: this is not CSV that can be read ({error})"
+        ) from None
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror or error}") from None
+    if not rows:
+        raise DataError(f"{path} has a heading, but no rows; add some")
+    return CsvTable(str(path), columns, tuple(rows), tuple(lines))
+
+
+def _check_columns(path: str | Path, columns: tuple[str, ...]) -> None:
+    if not any(columns):
+        raise DataError(f"{path} is empty; its first line must name the columns")
+    name, count = Counter(columns).most_common(1)[0]
+    if count > 1:
+        raise DataError(f"{path} names the column '{name}' {count} times; give each its own name")
+
+
+def _clean(cell: str) -> str:
+    # Systems write the same accented letter in two ways.
+    return unicodedata.normalize("NFC", cell).strip()
+
+
+def _shown(delimiter: str) -> str:
+    return "tab" if delimiter == "\t" else delimiter
+
+
+def _listed(columns: tuple[str, ...], most: int = 12) -> str:
+    more = f" and {len(columns) - most} more" if len(columns) > most else ""
+    return ", ".join(f"'{name}'" for name in columns[:most]) + more
