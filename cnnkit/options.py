@@ -57,6 +57,11 @@ DEFAULT_SEGMENTER = "voc21"
 CLASSIFIERS = ("caltech101", "vgg16", "vgg19")
 DEFAULT_CLASSIFIER = "caltech101"
 
+# Networks that write sentences about pictures, and what their decoders are made of.
+CAPTIONERS = ("captions",)
+DEFAULT_CAPTIONER = "captions"
+CAPTION_CELLS = ("lstm", "gru", "rnn")
+
 # What `cnnkit train detect` builds, besides a `.keras` file.
 TRAINABLE_DETECTORS = ("compact", "yolov1")
 # Detectors that have a name, and weights in the table.
@@ -985,3 +990,116 @@ class UnitsOptions:
             self.units and all(_is_count(unit, least=0) for unit in self.units)
         ):
             raise UsageError(f"units must be whole numbers from 0, not {self.units!r}")
+
+
+@dataclass(frozen=True)
+class CaptionOptions:
+    """Settings of `cnnkit caption`.
+
+    Attributes:
+        beams: sentences that are followed at a time; 1 takes the most probable word each time.
+        max_words: of a sentence.
+        candidates: sentences for each picture, at most.
+        length_penalty: 0 prefers the most probable sentences, which are short; 1 those whose words
+            are the most probable on average.
+    """
+
+    beams: int = 4
+    max_words: int = 20
+    candidates: int = 1
+    length_penalty: float = 1.0
+
+    def __post_init__(self):
+        _check_counts(self, beams=1, max_words=1, candidates=1)
+        _check_ranges(self, length_penalty=2.0)
+        if self.candidates > self.beams:
+            raise UsageError(
+                f"{self.candidates} candidates need as many beams, not {self.beams}; "
+                f"use --beams {self.candidates}"
+            )
+
+
+@dataclass(frozen=True)
+class CaptionTrainOptions:
+    """Settings of `cnnkit train caption`.
+
+    Attributes:
+        cell: one of `CAPTION_CELLS`.
+        attention: look at places of the picture for each word.
+        units: of the decoder's state.
+        embedding: numbers that stand for a word.
+        transfer: what is trained: "head", the decoder alone, on what the compact network sees of
+            each picture once; "last:N", the network's last N layers too; or "all".
+        size: side that pictures are stretched to, in pixels.
+        vocabulary: words and signs at most; the rarest are left out.
+        min_count: words that occur less often in the sentences to train on are left out.
+        max_words: longer sentences lose their end.
+        mirror: train on mirror images too, for which "left" and "right" change places.
+        epochs: passes over the sentences.
+        batch_size: sentences in a step.
+        optimizer: one of `TRAINING_OPTIMIZERS`.
+        learning_rate: at its highest; None for the regime's own.
+        pretrained_rate: of it, for the layers of the compact network.
+        schedule: one of `LEARNING_RATE_SCHEDULES`, over the whole run.
+        warmup: share of the run in which the learning rate grows from 0.
+        weight_decay: decoupled, a step of the learning rate times this.
+        label_smoothing: share of the target that goes to all words alike.
+        dropout: share of what is seen, and of what words are told from, that is left out.
+        clip_norm: longest gradient of a step; 0 for any.
+        patience: epochs without a better validation after which to stop; 0 for never.
+        time_budget: seconds after which to stop; the learning rate then falls in time.
+        val_share: of the pictures, kept for validation where the data have no such part.
+        beams: of the search for the sentences that the training ends with.
+        seed: of everything random.
+    """
+
+    cell: str = "lstm"
+    attention: bool = True
+    units: int = 192
+    embedding: int = 96
+    transfer: str = "head"
+    size: int = 160
+    vocabulary: int = 5000
+    min_count: int = 2
+    max_words: int = 20
+    mirror: bool = True
+    epochs: int = 20
+    batch_size: int = 64
+    optimizer: str = "adamw"
+    learning_rate: float | None = None
+    pretrained_rate: float = 0.03
+    schedule: str = "cosine"
+    warmup: float = 0.05
+    weight_decay: float = 0.05
+    label_smoothing: float = 0.0
+    dropout: float = 0.4
+    clip_norm: float = 5.0
+    patience: int = 5
+    time_budget: float | None = None
+    val_share: float = 0.15
+    beams: int = 4
+    seed: int = 0
+    # What optimizers of other trainings may have.
+    ema: ClassVar[float] = 0.0
+
+    def __post_init__(self):
+        _check_choices(
+            self,
+            cell=CAPTION_CELLS,
+            optimizer=TRAINING_OPTIMIZERS,
+            schedule=LEARNING_RATE_SCHEDULES,
+        )
+        if not re.fullmatch(r"head|all|last:[1-9]\d*", self.transfer):
+            raise UsageError(f"transfer must be head, last:N or all, not {self.transfer}")
+        _check_counts(self, units=1, embedding=1, size=32, vocabulary=5, min_count=1, max_words=1)
+        _check_counts(self, epochs=1, batch_size=1, patience=0, beams=1, seed=0)
+        _check_positive(self, "learning_rate", "time_budget")
+        _check_ranges(self, warmup=0.9, pretrained_rate=1.0, weight_decay=10.0, dropout=0.9)
+        _check_ranges(self, label_smoothing=0.9, clip_norm=1e6)
+        _check_val_share(self)
+
+    @property
+    def peak_learning_rate(self) -> float:
+        """The learning rate at its highest."""
+        default = 2e-3 if self.transfer == "head" else 1e-3
+        return self.learning_rate or default * (50 if self.optimizer == "sgd" else 1)
