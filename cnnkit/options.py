@@ -62,6 +62,10 @@ CAPTIONERS = ("captions",)
 DEFAULT_CAPTIONER = "captions"
 CAPTION_CELLS = ("lstm", "gru", "rnn")
 
+# What `cnnkit train text` builds: networks over the words of a text, and a bag of these.
+TEXT_NETWORKS = ("lstm", "gru", "rnn", "bag")
+TEXT_SPLITS = ("word", "character")
+
 # What `cnnkit train detect` builds, besides a `.keras` file.
 TRAINABLE_DETECTORS = ("compact", "yolov1")
 # Detectors that have a name, and weights in the table.
@@ -1103,3 +1107,93 @@ class CaptionTrainOptions:
         """The learning rate at its highest."""
         default = 2e-3 if self.transfer == "head" else 1e-3
         return self.learning_rate or default * (50 if self.optimizer == "sgd" else 1)
+
+
+@dataclass(frozen=True)
+class TextTrainOptions:
+    """Settings of `cnnkit train text`.
+
+    Attributes:
+        text_column: name of the column with the texts.
+        label_column: of that with the labels.
+        table_columns: of others that help to tell the label; `NAME:number`, `NAME:yes-no` or
+            `NAME:category` say what one is.
+        network: one of `TEXT_NETWORKS`.
+        by: what texts are split into, one of `TEXT_SPLITS`.
+        vocabulary_size: tokens that are told apart, the most frequent ones; the others are unknown.
+        embedding_size: of the vector that is learned for each token; 0 for one-hots.
+        units: size of the network's state, in each direction.
+        bidirectional: read texts from their end too.
+        max_words: of each text, from its begin; words, or characters where it is split into those.
+        epochs: passes over the training data.
+        batch_size: texts in a step.
+        optimizer: one of `TRAINING_OPTIMIZERS`.
+        learning_rate: at its highest; None for the optimizer's own.
+        schedule: one of `LEARNING_RATE_SCHEDULES`, over the whole run.
+        warmup: share of the run in which the learning rate grows from 0.
+        weight_decay: decoupled, a step of the learning rate times this.
+        label_smoothing: share of the target that goes to all classes alike.
+        dropout: share of the last layer's inputs that is left out.
+        ema: momentum of averaged weights, which are the ones kept; 0 for none.
+        clip_norm: longest gradient of a step, of all weights together; 0 for any. Gradients of
+            long texts explode now and then.
+        patience: epochs without a better score after which to stop; 0 for never.
+        time_budget: seconds after which to stop; the learning rate then falls in time.
+        class_weights: let rare classes count as much as frequent ones.
+        val_share: of each class, kept for validation where the data has none.
+        seed: of everything random.
+    """
+
+    text_column: str = "text"
+    label_column: str = "label"
+    table_columns: tuple[str, ...] = ()
+    network: str = "lstm"
+    by: str = "word"
+    vocabulary_size: int = 10_000
+    embedding_size: int = 32
+    units: int = 64
+    bidirectional: bool = False
+    max_words: int = 200
+    epochs: int = 20
+    batch_size: int = 32
+    optimizer: str = "adam"
+    learning_rate: float | None = None
+    schedule: str = "cosine"
+    warmup: float = 0.05
+    weight_decay: float = 0.0
+    label_smoothing: float = 0.0
+    dropout: float = 0.3
+    ema: float = 0.0
+    clip_norm: float = 1.0
+    patience: int = 0
+    time_budget: float | None = None
+    class_weights: bool = False
+    val_share: float = 0.15
+    seed: int = 0
+
+    def __post_init__(self):
+        _check_choices(
+            self,
+            network=TEXT_NETWORKS,
+            by=TEXT_SPLITS,
+            optimizer=TRAINING_OPTIMIZERS,
+            schedule=LEARNING_RATE_SCHEDULES,
+        )
+        _check_counts(self, vocabulary_size=3, embedding_size=0, units=1, max_words=1)
+        _check_counts(self, epochs=1, batch_size=1, patience=0, seed=0)
+        _check_positive(self, "learning_rate", "time_budget")
+        _check_ranges(self, label_smoothing=0.9, dropout=0.95, ema=0.99999, warmup=0.9)
+        _check_ranges(self, weight_decay=10.0, clip_norm=1e6)
+        _check_val_share(self)
+        for name in (self.label_column, *self.table_columns):
+            if name == self.text_column:
+                raise UsageError(f"the column '{name}' is that of the texts; name another one")
+        if self.label_column in self.table_columns:
+            raise UsageError(
+                f"the column '{self.label_column}' is that of the labels; leave it out"
+            )
+
+    @property
+    def peak_learning_rate(self) -> float:
+        """The learning rate at its highest."""
+        return self.learning_rate or (0.1 if self.optimizer == "sgd" else 2e-3)
