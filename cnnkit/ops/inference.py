@@ -16,19 +16,19 @@ def compiles_each_size() -> bool:
     return keras.backend.backend() == "jax"
 
 
-def compile_inference(model: keras.Model, dtype: str = "uint8") -> Callable[[np.ndarray], Any]:
-    """Compiles a model of one input for inference.
+def compile_inference(model: keras.Model, dtype: str = "uint8") -> Callable[..., Any]:
+    """Compiles a model for inference.
 
     The weights are those of the moment of the first call; the model must not be trained
     afterwards.
 
     Args:
-        model: takes float32 of `model.inputs[0].shape`.
-        dtype: of the arrays that it will be given, "uint8" or "float32".
+        model: takes one array or several, float32 or, where its inputs say so, int32.
+        dtype: of the floats that it will be given, "uint8" or "float32".
 
     Returns:
-        Array of the input's shape -> float32 array, or a dict of them where the model gives one.
-        On TensorFlow it is compiled once for all sizes, on JAX once for each.
+        Arrays of the inputs' shapes -> float32 array, or a dict or list of them where the model
+        gives one. On TensorFlow it is compiled once for all sizes, on JAX once for each.
 
     Raises:
         ValueError: an unknown backend.
@@ -41,14 +41,26 @@ def compile_inference(model: keras.Model, dtype: str = "uint8") -> Callable[[np.
     [7.0]
     """
     backend = keras.backend.backend()
+    is_whole = [one.dtype == "int32" for one in model.inputs]
+
+    def given(arrays: Any) -> Any:
+        return arrays[0] if len(arrays) == 1 else list(arrays)
+
     if backend == "tensorflow":
         import tensorflow as tf
 
-        shape = (None, *model.inputs[0].shape[1:])
+        signature = [
+            tf.TensorSpec((None, *one.shape[1:]), "int32" if whole else dtype)
+            for one, whole in zip(model.inputs, is_whole, strict=True)
+        ]
 
-        @tf.function(input_signature=[tf.TensorSpec(shape, dtype)])
-        def compiled(pixels):
-            return model(tf.cast(pixels, tf.float32), training=False)
+        @tf.function(input_signature=signature)
+        def compiled(*arrays):
+            floats = [
+                one if whole else tf.cast(one, tf.float32)
+                for one, whole in zip(arrays, is_whole, strict=True)
+            ]
+            return model(given(floats), training=False)
 
     elif backend == "jax":
         import jax
@@ -58,27 +70,33 @@ def compile_inference(model: keras.Model, dtype: str = "uint8") -> Callable[[np.
         others = [variable.value for variable in model.non_trainable_variables]
 
         @jax.jit
-        def with_weights(trainable, others, pixels):
-            pixels = pixels.astype("float32")
-            return model.stateless_call(trainable, others, pixels, training=False)[0]
+        def with_weights(trainable, others, *arrays):
+            floats = [
+                one if whole else one.astype("float32")
+                for one, whole in zip(arrays, is_whole, strict=True)
+            ]
+            return model.stateless_call(trainable, others, given(floats), training=False)[0]
 
-        def compiled(pixels):
-            return with_weights(trainable, others, pixels)
+        def compiled(*arrays):
+            return with_weights(trainable, others, *arrays)
 
     elif backend == "torch":
         import torch
 
-        def compiled(pixels):
+        def compiled(*arrays):
             with torch.no_grad():
-                floats = keras.ops.convert_to_tensor(pixels, dtype="float32")
-                return model(floats, training=False)
+                tensors = [
+                    keras.ops.convert_to_tensor(one, dtype="int32" if whole else "float32")
+                    for one, whole in zip(arrays, is_whole, strict=True)
+                ]
+                return model(given(tensors), training=False)
 
     else:
         raise ValueError(f"the backend must be tensorflow, jax or torch. Received: {backend}")
 
-    def run(pixels: np.ndarray) -> Any:
+    def run(*arrays: np.ndarray) -> Any:
         return keras.tree.map_structure(
-            keras.ops.convert_to_numpy, compiled(np.ascontiguousarray(pixels))
+            keras.ops.convert_to_numpy, compiled(*map(np.ascontiguousarray, arrays))
         )
 
     return run
