@@ -1052,6 +1052,7 @@ class CaptionTrainOptions:
         clip_norm: longest gradient of a step; 0 for any.
         patience: epochs without a better validation after which to stop; 0 for never.
         time_budget: seconds after which to stop; the learning rate then falls in time.
+        images: folder of the pictures, where it is not that of the sentences.
         val_share: of the pictures, kept for validation where the data have no such part.
         beams: of the search for the sentences that the training ends with.
         seed: of everything random.
@@ -1080,6 +1081,7 @@ class CaptionTrainOptions:
     clip_norm: float = 5.0
     patience: int = 5
     time_budget: float | None = None
+    images: str | None = None
     val_share: float = 0.15
     beams: int = 4
     seed: int = 0

@@ -21,6 +21,7 @@ from cnnkit.cli import (
     segment,
     stylize,
     train,
+    train_caption,
     train_classify,
     train_detect,
     train_segment,
@@ -77,6 +78,7 @@ app.command("visualize-units", hidden=True)(visualize_units.units)
 app.command("samples")(samples.samples)
 app.add_typer(weights.app, name="weights")
 train.app.command("classify")(train_classify.classify)
+train.app.command("caption")(train_caption.caption)
 train.app.command("detect")(train_detect.detect)
 train.app.command("segment")(train_segment.segment)
 app.add_typer(train.app, name="train")

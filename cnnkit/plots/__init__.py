@@ -8,6 +8,7 @@ from cnnkit.plots._style import encode_figure
 from cnnkit.plots._tiles import draw_tiles
 from cnnkit.plots.architecture import plot_architecture
 from cnnkit.plots.augmentation import draw_augmented
+from cnnkit.plots.captions import draw_captions
 from cnnkit.plots.classification import draw_mistakes, plot_calibration, plot_confusion
 from cnnkit.plots.detection import class_color, draw_detections, plot_precision_recall
 from cnnkit.plots.filtering import plot_filtering
@@ -34,6 +35,7 @@ __all__ = [
     "color_map",
     "color_segments",
     "draw_augmented",
+    "draw_captions",
     "draw_detections",
     "draw_labels",
     "draw_mistakes",

@@ -42,7 +42,7 @@ _USUAL_SHAPE = (224, 224, 3)
 
 # What the classes of the compact network are told by: averages and maxima over the whole picture,
 # and the maxima over its quarters, which say where things are. Found on Caltech-101.
-_WHOLE = {
+WHOLE_LAYERS = {
     "block3_conv4": ("mean", "max"),
     "block4_conv4": ("mean", "max"),
     COMPACT_LAST_LAYER: ("mean",),
@@ -140,9 +140,9 @@ def build_pretrained(
     """
     if model == "compact":
         shape = tuple(input_shape or default_shape(model))
-        _check_compact_shape(shape)
-        network = build_feature_network("compact", [*_WHOLE]).model
-        inputs, features = _compact_features(network, shape)
+        check_compact_shape(shape)
+        network = build_feature_network("compact", [*WHOLE_LAYERS]).model
+        inputs, features, _ = compact_features(network, shape)
         name = "compact"
     else:
         if model.endswith(".keras"):
@@ -228,16 +228,16 @@ def _build_untrained(
         output = keras.layers.Dense(classes, activation="softmax", name="predictions")(features)
         return keras.Model(inputs, output, name=Path(model).stem)
     if model == "compact":
-        _check_compact_shape(shape)
+        check_compact_shape(shape)
         network = build_vgg(
             widths=COMPACT_WIDTHS,
-            outputs=[*_WHOLE],
+            outputs=[*WHOLE_LAYERS],
             preprocessing=unit_preprocessing,
             padding="reflect",
             batch_normalization=True,
             name="compact",
         )
-        inputs, features = _compact_features(network, shape)
+        inputs, features, _ = compact_features(network, shape)
         x = keras.layers.BatchNormalization(name="head_scale")(features)
         x = keras.layers.Dropout(dropout, name="head_dropout")(x)
         x = keras.layers.Dense(classes, activation="softmax", name="predictions")(x)
@@ -266,28 +266,38 @@ def _build_untrained(
     return build(shape, classes)
 
 
-def _compact_features(network: keras.Model, shape: tuple[int, ...]) -> tuple[Any, Any]:
-    """The input and what the classes are told by, of a compact feature network."""
+def compact_features(network: keras.Model, shape: tuple[int, ...]) -> tuple[Any, Any, Any]:
+    """The input, what the classes are told by, and the deepest maps of a compact feature network.
+
+    Args:
+        network: with the layers of `WHOLE_LAYERS`.
+        shape: of the pictures.
+    """
     layers = keras.layers
     inputs = keras.Input(shape, name="picture")
     found: dict[str, Any] = {}
     unroll_model(network, [inputs], found)
     # With batch normalisation the activations are those behind it.
-    maps = {layer: found.get(f"{layer}_relu", found.get(layer)) for layer in _WHOLE}
+    maps = {layer: found.get(f"{layer}_relu", found.get(layer)) for layer in WHOLE_LAYERS}
     pools = {"mean": layers.GlobalAveragePooling2D, "max": layers.GlobalMaxPooling2D}
     parts = [
         pools[kind](name=f"{layer}_{kind}")(maps[layer])
-        for layer, kinds in _WHOLE.items()
+        for layer, kinds in WHOLE_LAYERS.items()
         for kind in kinds
     ]
     deepest = maps[COMPACT_LAST_LAYER]
     quarter = tuple(math.ceil(side / 2) for side in deepest.shape[1:3])
     grid = layers.MaxPooling2D(quarter, padding="same", name="quarters")(deepest)
     parts.append(layers.Flatten(name="quarters_max")(grid))
-    return inputs, layers.Concatenate(name="features")(parts)
+    return inputs, layers.Concatenate(name="features")(parts), deepest
 
 
-def _check_compact_shape(shape: tuple[int, ...]) -> None:
+def check_compact_shape(shape: tuple[int, ...]) -> None:
+    """Refuses shapes that the compact network cannot see.
+
+    Raises:
+        UsageError: it is one.
+    """
     if len(shape) != 3 or shape[-1] != 3 or min(shape[:2]) < 2 * _COMPACT_STRIDE:
         raise UsageError(
             f"compact takes pictures of 3 channels and {2 * _COMPACT_STRIDE} pixels or more a "

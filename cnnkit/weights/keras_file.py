@@ -19,6 +19,10 @@ CLASSES_FILE = "classes.txt"
 SETTINGS_FILE = "settings.json"
 # What a model is that is no classifier, as its settings say.
 DETECTOR_KIND, SEGMENTER_KIND = "detector", "segments"
+CAPTIONER_KIND = "captions"
+TEXT_KIND = "text"
+# Inside and beside a model of texts: what it takes them as.
+VOCABULARY_FILE = "vocabulary.txt"
 
 
 def load_keras_file(path: str | Path, option: str) -> "keras.Model":
@@ -60,7 +64,8 @@ def write_keras_file(model: "keras.Model", path: Path, files: Mapping[str, bytes
 
     plain = path.with_name(f"plain-{path.name}")
     temporary = path.with_name(f"new-{path.name}")
-    keras.Model(model.inputs[0], model.outputs[0], name=model.name).save(plain)
+    inputs = model.inputs if len(model.inputs) > 1 else model.inputs[0]
+    keras.Model(inputs, model.outputs[0], name=model.name).save(plain)
     with (
         zipfile.ZipFile(plain) as saved,
         zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive,

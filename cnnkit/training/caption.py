@@ -1,0 +1,486 @@
+"""Trains a captioner: pictures and sentences in, a run folder with a `.keras` file out.
+
+Teacher forcing: the decoder is given the true words so far and learns to tell the next. Where the
+encoder does not change, each picture and its mirror image go through it once.
+"""
+
+import csv
+import hashlib
+import io
+import json
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from cnnkit import __version__
+from cnnkit.data.captions import (
+    CaptionData,
+    CaptionedPictures,
+    check_captions,
+    clean_words,
+    data_hash,
+    read_captions,
+    without_unreadable,
+)
+from cnnkit.data.labelled import LabelledFiles
+from cnnkit.errors import DataError, DivergenceError
+from cnnkit.images import Picture, read_pixels, write_bytes, write_image
+from cnnkit.losses.captions import WordCrossEntropy, word_losses
+from cnnkit.metrics.captions import corpus_bleu, has_collapsed, perplexity, sentence_variety
+from cnnkit.models.captioner import SentenceWriter, decoder_of, encoder_of
+from cnnkit.options import CaptionOptions, CaptionTrainOptions
+from cnnkit.plots import draw_captions, encode_figure, plot_training
+from cnnkit.training._batches import CountedEpochs, LabelledBatches, reading
+from cnnkit.training._cached_features import cache_features, feature_statistics
+from cnnkit.training._caption_batches import (
+    PictureBatches,
+    SeenBatches,
+    number_sentences,
+    vocabulary_of,
+)
+from cnnkit.training._caption_networks import build_trainable_captioner
+from cnnkit.training._fit import (
+    LAST_WEIGHTS,
+    Clock,
+    Guard,
+    build_optimizer,
+    build_schedule,
+    conclude,
+    reason_of,
+    seconds_of,
+)
+from cnnkit.training._run_folder import open_run, read_run
+from cnnkit.training._runs import (
+    BEST_WEIGHTS,
+    STATE,
+    Backup,
+    finished_epochs,
+    read_results,
+    restore,
+    save_weights,
+    write_results,
+)
+from cnnkit.training._segment_networks import backbone_layers
+from cnnkit.weights.keras_file import (
+    CAPTIONER_KIND,
+    MODEL_FILE,
+    SETTINGS_FILE,
+    VOCABULARY_FILE,
+    write_keras_file,
+)
+
+# What may change when a run is taken up again: the pictures may have been moved.
+_EXTENDABLE = ("epochs", "time_budget", "patience", "images")
+_BATCH = 32
+_SHOWN = 24
+
+
+@dataclass(frozen=True)
+class CaptionerTraining:
+    """What a training gave.
+
+    Attributes:
+        model: the `.keras` file, with the weights of the best epoch.
+        words: number of words that it knows.
+        counts: pictures for training and for validation.
+        sentences: to train on.
+        epochs: passes over the sentences, in all runs together.
+        best: the epoch whose weights were kept, from 1.
+        seconds: that the epochs took.
+        weights: number of weights that were trained, and of all.
+        perplexity: of the sentences about the validation pictures.
+        bleu: BLEU-1 to BLEU-4 of what is said of them.
+        distinct: share of what is said of them that differs.
+        collapsed: whether nearly all of it is one sentence.
+        most_common: what is said most often, and of which share of the pictures.
+        reason: why the training ended: "epochs", "patience" or "time budget".
+    """
+
+    model: Path
+    words: int
+    counts: tuple[int, int]
+    sentences: int
+    epochs: int
+    best: int
+    seconds: float
+    weights: tuple[int, int]
+    perplexity: float
+    bleu: tuple[float, ...]
+    distinct: float
+    collapsed: bool
+    most_common: tuple[str, float]
+    reason: str
+
+
+def train_captioner(
+    data: str | Path,
+    output: str | Path,
+    options: CaptionTrainOptions | None = None,
+    *,
+    resume: bool = False,
+    skip_bad: bool = False,
+    on_note: Callable[[str], None] | None = None,
+    on_progress: Callable[[str, int, int], None] | None = None,
+    on_epoch: Callable[[int, dict], None] | None = None,
+) -> CaptionerTraining:
+    """Trains a captioner, or goes on with a training that was stopped.
+
+    Args:
+        data: a CSV, a JSON file of COCO's, or a folder of such; see `data.captions.read_captions`.
+        output: run folder: `model.keras` (the best epoch), `args.yaml`, `results.csv`,
+            `curves.png`, `samples.png`, `captions.csv` (what is said of the validation pictures),
+            `report.json`, `vocabulary.txt`, weights of the best and the last epoch, and the state
+            to go on from.
+        options: see `CaptionTrainOptions`. Epochs, patience, time budget and the folder of the
+            pictures may change when a run is taken up again.
+        resume: go on with the run in `output`.
+        skip_bad: leave out pictures that are missing or cannot be read, and empty sentences.
+        on_note: takes a line that the user should know.
+        on_progress: called with what is being done, the number of pictures done, and of all.
+        on_epoch: called with the epoch's index and its row of `results.csv`.
+
+    Returns:
+        What came out. After Ctrl-C the best so far is written and `KeyboardInterrupt` raised.
+
+    Raises:
+        DataError: no pictures or sentences, or some that cannot be used.
+        UsageError: `output` holds another run, or the settings do not fit.
+        DivergenceError: the loss is no finite number; the best so far is kept.
+    """
+    options = options or CaptionTrainOptions()
+    note = on_note or (lambda text: None)
+    progress = on_progress or (lambda what, done, total: None)
+    folder = Path(output)
+    found = read_captions(
+        data, options.images, val_share=options.val_share, seed=options.seed, skip_bad=skip_bad
+    )
+    _check_parts(data, found)
+    open_run(folder, data, options, data_hash(found), resume, _EXTENDABLE)
+    report = check_captions(found, lambda done, total: progress("check", done, total))
+    for line in report.lines():
+        note(line)
+    if skip_bad:
+        found = without_unreadable(found, report)
+        _check_parts(data, found)
+    elif report.unreadable:
+        more = f" and {len(report.unreadable) - 1} more" if len(report.unreadable) > 1 else ""
+        raise DataError(f"{report.unreadable[0][1]}{more}; or leave it out with --skip-bad")
+    keras.utils.set_random_seed(options.seed)
+    run = _Run(found, folder, options, note, progress)
+    stopped: BaseException | None = None
+    try:
+        reason = run.fit(on_epoch)
+    except (KeyboardInterrupt, DivergenceError) as error:
+        stopped, reason = error, reason_of(error)
+        if not (folder / BEST_WEIGHTS).exists():
+            raise
+    result = run.finish(reason)
+    conclude(stopped, result.model, note)
+    return result
+
+
+def read_run_options(folder: str | Path) -> tuple[str, CaptionTrainOptions]:
+    """The data and the settings that a run was started with.
+
+    Raises:
+        DataError: the folder holds no run.
+    """
+    values = read_run(folder)
+    try:
+        return values["data"], CaptionTrainOptions(**values["options"])
+    except TypeError:
+        raise DataError(f"{folder} holds no run of a captioner; give another -o") from None
+
+
+def _check_parts(data: str | Path, found: CaptionData) -> None:
+    for part, name in ((found.train, "train on"), (found.val, "validate with")):
+        if not len(part):
+            raise DataError(f"{data} has no pictures to {name}; give more")
+
+
+class _Run:
+    """One training: what is built, fed, fitted and written."""
+
+    def __init__(
+        self,
+        data: CaptionData,
+        folder: Path,
+        options: CaptionTrainOptions,
+        note: Callable[[str], None],
+        progress: Callable[[str, int, int], None],
+    ):
+        self._data, self._folder, self._options = data, folder, options
+        self._note, self._progress = note, progress
+        self._is_head = options.transfer == "head"
+        self._vocabulary = vocabulary_of(
+            data.train, options.vocabulary, options.min_count, mirrored=options.mirror
+        )
+        self._sentences = {
+            name: number_sentences(
+                part,
+                self._vocabulary,
+                options.max_words,
+                mirrored=options.mirror and name == "train",
+            )
+            for name, part in (("train", data.train), ("val", data.val))
+        }
+        self._model = build_trainable_captioner(options, len(self._vocabulary))
+        self._encoder = encoder_of(self._model)
+        self._features: dict[str, np.ndarray] = {}
+        self._see()
+        self._decoder = decoder_of(self._model)
+        self._trainer = self._decoder if self._is_head else self._model
+        self.weights = (
+            sum(math.prod(one.shape) for one in self._trainer.trainable_variables),
+            self._model.count_params(),
+        )
+        self._note(
+            f"{len(self._sentences['train']):,} sentences about {len(data.train):,} pictures, "
+            f"{len(self._vocabulary):,} words; {self.weights[0]:,} of {self.weights[1]:,} weights "
+            "train"
+        )
+
+    def _see(self) -> None:
+        """Keeps what the encoder sees, and tells the decoder the scale of it."""
+        weights = b"".join(np.ascontiguousarray(v).tobytes() for v in self._encoder.get_weights())
+        digest = hashlib.sha256(weights).hexdigest()
+        # Where the encoder changes, only the scale is taken from this.
+        for name in ("train", "val") if self._is_head else ("train",):
+            paths = getattr(self._data, name).paths
+            if not self._is_head:
+                paths = paths[:: max(1, len(paths) // 256)]
+            self._features[name] = cache_features(
+                self._encoder,
+                LabelledFiles(paths, np.zeros(len(paths), np.int64)),
+                self._folder / "features" / f"{name}.npy",
+                mirrored=self._is_head and self._options.mirror and name == "train",
+                fingerprint=digest,
+                on_progress=lambda done, total: self._progress("look at the data", done, total),
+            )
+        mean, variance = feature_statistics(self._features["train"])
+        self._model.get_layer("encoding_scale").set_weights([mean, variance])
+
+    def _batches(self, epoch: int) -> CountedEpochs:
+        options, sentences = self._options, self._sentences["train"]
+        size = min(options.batch_size, len(sentences))
+        if self._is_head:
+            return SeenBatches(
+                self._features["train"], sentences, size, seed=options.seed, epoch=epoch
+            )
+        shape = (options.size, options.size, 3)
+        return PictureBatches(
+            self._data.train.paths, sentences, shape, size, seed=options.seed, epoch=epoch
+        )
+
+    def fit(self, on_epoch: Callable[[int, dict], None] | None) -> str:
+        """Trains to the end, from where the run stands; the reason why it ended."""
+        options, folder = self._options, self._folder
+        state = folder / STATE
+        begin = finished_epochs(state)
+        batches = self._batches(begin)
+        steps = options.epochs * len(batches)
+        schedule = build_schedule(options, steps)
+        is_timed = options.time_budget is not None
+        rate = options.peak_learning_rate if is_timed else schedule
+        slow = [variable for layer in backbone_layers(self._model) for variable in layer.variables]
+        variables = self._trainer.trainable_variables
+        self._trainer.compile(
+            optimizer=build_optimizer(options, rate, variables, slow),
+            loss=WordCrossEntropy(options.label_smoothing),
+            jit_compile=keras.backend.backend() == "jax",
+        )
+        restore(state, self._trainer)
+        guard = Guard()
+        rows = read_results(folder)[:begin]
+        callbacks: list[keras.callbacks.Callback] = [guard]
+        clock = None
+        if is_timed:
+            clock = Clock(schedule, steps, options.time_budget, seconds_of(rows))
+            callbacks.append(clock)
+        record = _Record(folder, rows, self._model, self._validate, guard, options, on_epoch)
+        callbacks += [record, Backup(state, lambda: guard.broken is not None)]
+        is_over = is_timed and rows and seconds_of(rows) >= options.time_budget
+        if begin < options.epochs and not is_over:
+            with reading(batches):
+                self._trainer.fit(
+                    batches,
+                    epochs=options.epochs,
+                    initial_epoch=begin,
+                    shuffle=False,
+                    callbacks=callbacks,
+                    verbose=0,
+                )
+        guard.check(options)
+        if is_over or (clock is not None and clock.is_over):
+            return "time budget"
+        return "epochs" if len(record.rows) >= options.epochs else "patience"
+
+    def _encodings(self) -> np.ndarray:
+        """What the encoder of now sees of the validation pictures, float32 `(N, D)`."""
+        if self._is_head:
+            return np.asarray(self._features["val"][:, 0], np.float32)
+        paths = self._data.val.paths
+        files = LabelledFiles(paths, np.zeros(len(paths), np.int64))
+        shape = (self._options.size, self._options.size, 3)
+        batches = LabelledBatches(files, 1, shape, _BATCH, shuffle=False)
+        with reading(batches):
+            return self._encoder.predict(batches, verbose=0)
+
+    def _validate(self) -> float:
+        """The mean of -log p over all words about the validation pictures."""
+        encodings, sentences = self._encodings(), self._sentences["val"]
+        total = count = 0.0
+        for first in range(0, len(sentences), _BATCH):
+            part = slice(first, first + _BATCH)
+            words = sentences.words[0, part]
+            logits = self._decoder.predict_on_batch(
+                [encodings[sentences.pictures[part]], words[:, :-1]]
+            )
+            losses, counts = word_losses(words[:, 1:], logits)
+            total += float(keras.ops.sum(losses))
+            count += float(keras.ops.sum(counts))
+        return total / max(count, 1.0)
+
+    def finish(self, reason: str) -> CaptionerTraining:
+        """Writes the model with the best weights, and what there is to say about it."""
+        folder, data = self._folder, self._data
+        rows = read_results(folder)
+        self._model.load_weights(folder / BEST_WEIGHTS)
+        loss = self._validate()
+        said, scores = self._write_sentences()
+        variety = sentence_variety(said)
+        true = sentence_variety([one for group in data.val.sentences for one in group])
+        references = [[clean_words(one) for one in group] for group in data.val.sentences]
+        result = CaptionerTraining(
+            model=folder / MODEL_FILE,
+            words=len(self._vocabulary),
+            counts=(len(data.train), len(data.val)),
+            sentences=len(self._sentences["train"]),
+            epochs=len(rows),
+            best=_best(rows) + 1,
+            seconds=seconds_of(rows),
+            weights=self.weights,
+            perplexity=perplexity(loss),
+            bleu=corpus_bleu([one.split() for one in said], references),
+            distinct=variety.distinct_share,
+            collapsed=has_collapsed(variety, true),
+            most_common=(variety.most_common, variety.most_common_share),
+            reason=reason,
+        )
+        self._write(result, rows, said, scores)
+        return result
+
+    def _write_sentences(self) -> tuple[list[str], list[float]]:
+        """What is said of the validation pictures, and its scores."""
+        writer = SentenceWriter(self._model, self._vocabulary)
+        options = CaptionOptions(beams=self._options.beams, max_words=self._options.max_words)
+        encodings = self._encodings()
+        said, scores = [], []
+        for first in range(0, len(encodings), _BATCH):
+            for [best] in writer.write(encodings[first : first + _BATCH], options):
+                said.append(writer.sentence(best))
+                scores.append(best.score)
+            self._progress("write sentences", min(first + _BATCH, len(encodings)), len(encodings))
+        return said, scores
+
+    def _write(
+        self,
+        result: CaptionerTraining,
+        rows: list[dict[str, Any]],
+        said: Sequence[str],
+        scores: Sequence[float],
+    ) -> None:
+        folder, val = self._folder, self._data.val
+        words = self._vocabulary.to_text().encode()
+        settings = {"kind": CAPTIONER_KIND, "cnnkit": __version__}
+        write_keras_file(
+            self._model,
+            result.model,
+            {VOCABULARY_FILE: words, SETTINGS_FILE: json.dumps(settings).encode()},
+        )
+        write_bytes(folder / VOCABULARY_FILE, words)
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(["file", "sentence", "score", "true"])
+        for row in zip(val.paths, said, scores, val.sentences, strict=True):
+            writer.writerow([row[0], row[1], f"{math.exp(row[2]):.4f}", " | ".join(row[3])])
+        write_bytes(folder / "captions.csv", text.getvalue().encode("utf-8", "surrogateescape"))
+        names = ("loss", "val_loss", "val_perplexity", "learning_rate")
+        curves = {name: [row[name] for row in rows] for name in names}
+        figure = plot_training([row["epoch"] + 1 for row in rows], curves)
+        write_bytes(folder / "curves.png", encode_figure(figure))
+        self._write_samples(folder / "samples.png", val, said)
+        report: Mapping[str, Any] = {
+            **asdict(result),
+            "model": MODEL_FILE,
+            "options": asdict(self._options),
+        }
+        write_bytes(folder / "report.json", json.dumps(report, indent=1).encode())
+
+    def _write_samples(self, path: Path, val: CaptionedPictures, said: Sequence[str]) -> None:
+        """A sheet of validation pictures, evenly spread, with what is said of them."""
+        count = len(val)
+        shown = sorted({round(at) for at in np.linspace(0, count - 1, min(_SHOWN, count))})
+        sheet = draw_captions(
+            (read_pixels(val.paths[at], 512) for at in shown),
+            [said[at] for at in shown],
+            title="Pictures for validation",
+            subtitle="not trained on, with what the network says of them",
+        )
+        write_image(path, Picture(sheet.astype(np.float32) / 255.0))
+
+
+def _best(rows: Sequence[Mapping[str, Any]]) -> int:
+    """The index of the epoch with the lowest loss on the validation pictures."""
+    return int(min(rows, key=lambda row: row["val_loss"])["epoch"])
+
+
+class _Record(keras.callbacks.Callback):
+    """After each epoch: validates, appends a row to `results.csv`, keeps the best weights."""
+
+    def __init__(
+        self,
+        folder: Path,
+        rows: list[dict[str, Any]],
+        kept: keras.Model,
+        validate: Callable[[], float],
+        guard: Guard,
+        options: CaptionTrainOptions,
+        on_epoch: Callable[[int, dict], None] | None,
+    ):
+        super().__init__()
+        self._folder, self.rows, self._kept = folder, rows, kept
+        self._validate, self._guard = validate, guard
+        self._options, self._on_epoch = options, on_epoch
+        self._start = time.monotonic() - seconds_of(rows)
+
+    def on_epoch_end(self, epoch: int, logs=None) -> None:
+        if self._guard.broken is not None:
+            return
+        loss = self._validate()
+        loss = loss if math.isfinite(loss) else math.inf
+        is_best = loss < min((row["val_loss"] for row in self.rows), default=math.inf)
+        if is_best or not self.rows:
+            save_weights(self._kept, self._folder / BEST_WEIGHTS)
+        save_weights(self._kept, self._folder / LAST_WEIGHTS)
+        row = {
+            "epoch": epoch,
+            "seconds": time.monotonic() - self._start,
+            "learning_rate": float(self.model.optimizer.learning_rate),
+            "loss": float(logs["loss"]),
+            "val_loss": loss,
+            "val_perplexity": perplexity(loss),
+        }
+        self.rows.append(row)
+        write_results(self._folder, self.rows)
+        if self._on_epoch:
+            self._on_epoch(epoch, row)
+        patience = self._options.patience
+        if patience and epoch - _best(self.rows) >= patience:
+            self.model.stop_training = True
