@@ -846,6 +846,81 @@ class UnitsResult:
     sizes: Mapping[str, tuple[int, int]]
 
 
+@dataclass(frozen=True)
+class CaptionCandidate:
+    """A sentence about a picture.
+
+    Attributes:
+        sentence: in lower case, without a full stop.
+        score: the geometric mean of the probabilities of its words and its end, in (0, 1], where
+            sentences are ranked by that; exp of the score of `ops.beam.beam_search`.
+        log_probability: of the whole sentence, in nats.
+    """
+
+    sentence: str
+    score: float
+    log_probability: float
+
+
+@dataclass(frozen=True)
+class Caption:
+    """What is said of a picture.
+
+    Attributes:
+        source: path, or "-".
+        candidates: sentences, the best first; one at least.
+        size: height and width of the upright picture.
+        model: name of the captioner.
+        ms: time spent.
+    """
+
+    source: str
+    candidates: tuple[CaptionCandidate, ...]
+    size: tuple[int, int]
+    model: str
+    ms: Milliseconds
+
+    @property
+    def sentence(self) -> str:
+        """The best one."""
+        return self.candidates[0].sentence
+
+
+@dataclass(frozen=True)
+class CaptionEvaluation:
+    """How good a captioner is on pictures with sentences.
+
+    Attributes:
+        pictures: number of those that could be read.
+        failed: number of those that could not; they count nowhere.
+        perplexity: of the true sentences; words that the captioner does not know count as unknown.
+        unknown: share of the true words that it does not know.
+        bleu: BLEU-1 to BLEU-4.
+        distinct: number of different sentences that it says.
+        collapsed: whether it says nearly the same of all pictures.
+        most_common: what it says most often.
+        most_common_share: of which share of the pictures.
+        split: the part of the data, such as "val".
+        model: name of the captioner.
+        captions: what it says of each picture.
+        references: the true sentences about each.
+    """
+
+    pictures: int
+    failed: int
+    perplexity: float
+    unknown: float
+    bleu: tuple[float, ...]
+    distinct: int
+    collapsed: bool
+    most_common: str
+    most_common_share: float
+    split: str
+    model: str
+    captions: tuple[Caption, ...]
+    references: tuple[tuple[str, ...], ...]
+
+
 def to_plain(value: Any) -> Any:
     """Dataclasses, tuples, paths and NumPy arrays as what `json.dumps` takes.
 

@@ -71,7 +71,7 @@ def describe_file(path: Path, name: str) -> ModelFile:
         DataError: what it says cannot be read.
     """
     kind, pixels = PICTURES, None
-    for data in _inside(path, SETTINGS_FILE):
+    for data in read_inside(path, SETTINGS_FILE):
         try:
             settings = json.loads(data)
             kind, pixels = settings.get("kind", PICTURES), settings.get("pixels")
@@ -82,7 +82,7 @@ def describe_file(path: Path, name: str) -> ModelFile:
 
 def own_names(path: Path) -> tuple[str, ...]:
     """Names of the classes inside a `.keras` file, or in a file beside it."""
-    for data in _inside(path, CLASSES_FILE):
+    for data in read_inside(path, CLASSES_FILE):
         return _names(data, f"{path}/{CLASSES_FILE}")
     beside = path.parent / CLASSES_FILE
     return read_names(beside) if beside.is_file() else ()
@@ -100,8 +100,12 @@ def read_names(path: Path) -> tuple[str, ...]:
         raise DataError(f"{path} cannot be read: {error.strerror or error}") from None
 
 
-def _inside(path: Path, name: str) -> tuple[bytes, ...]:
-    """A file of a .keras file, which is a ZIP archive; nothing where it has none."""
+def read_inside(path: Path, name: str) -> tuple[bytes, ...]:
+    """A file of a .keras file, which is a ZIP archive; nothing where it has none.
+
+    Raises:
+        WeightsError: it is no archive.
+    """
     try:
         with zipfile.ZipFile(path) as archive:
             return (archive.read(name),) if name in archive.namelist() else ()
