@@ -1,6 +1,5 @@
 """Columns of tables as the numbers that networks take."""
 
-import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,11 +17,15 @@ _YES = ("yes", "true", "y", "t", "on", "1")
 _NO = ("no", "false", "n", "f", "off", "0")
 # A column of names, or of numbers of customers, would make vectors longer than the data.
 _MOST_CATEGORIES = 1000
+# Deviations, and the largest number whose square is one.
+_FARTHEST, _LARGEST = 1e6, 1e150
 
 
 @dataclass(frozen=True)
 class NumberColumn:
     """Numbers, scaled to mean 0 and deviation 1 of the training rows; an empty cell is the mean.
+
+    A number that is more than a million deviations away counts as that.
 
     Attributes:
         name: of the column.
@@ -46,7 +49,8 @@ class NumberColumn:
         number = _number(cell)
         if number is None:
             raise ValueError(f"'{cell}' is no number; mend it, or leave it empty")
-        return ((number - self.mean) / self.deviation,)
+        scaled = (number - self.mean) / self.deviation
+        return (max(-_FARTHEST, min(scaled, _FARTHEST)),)
 
 
 @dataclass(frozen=True)
@@ -244,13 +248,13 @@ def _no_and_yes(table: CsvTable, name: str, folded: Sequence[str]) -> tuple[str,
 
 
 def _number(text: str) -> float | None:
-    """The finite number that is written, if one is.
+    """The number that is written, if one is.
 
-    >>> [_number(text) for text in ("3.5", "-2", "nan", "1,5", "")]
-    [3.5, -2.0, None, None, None]
+    >>> [_number(text) for text in ("3.5", "-2", "nan", "1e300", "1,5", "")]
+    [3.5, -2.0, None, None, None, None]
     """
     try:
         number = float(text)
     except ValueError:
         return None
-    return number if math.isfinite(number) else None
+    return number if abs(number) < _LARGEST else None

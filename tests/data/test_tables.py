@@ -29,11 +29,11 @@ def test_age_sex_and_one_of_197_countries_give_199_numbers(tmp_path):
 
 
 def test_numbers_are_scaled_by_the_rows_that_are_trained_on(tmp_path):
-    people = table(tmp_path, "age\n10\n30\n90\n\n")
+    people = table(tmp_path, "age\n10\n30\n90\n1e40\n")
     encoder = TableEncoder.build(people, ["age"], rows=[0, 1])
     # Mean 20, deviation 10; 90 is 7 deviations away.
     assert encoder.columns == (NumberColumn("age", 20.0, 10.0),)
-    assert encoder.encode(people).ravel().tolist() == [-1.0, 1.0, 7.0]
+    assert encoder.encode(people).ravel().tolist() == [-1.0, 1.0, 7.0, 1e6]
 
 
 def test_an_unknown_category_is_a_row_of_zeros_and_empty_cells_are_in_the_middle(tmp_path):
