@@ -73,6 +73,7 @@ def build_optimizer(
     learning_rate: Any,
     variables: Sequence[keras.Variable],
     slow: Sequence[keras.Variable] = (),
+    clip_whole: bool = False,
 ) -> keras.optimizers.Optimizer:
     """The optimizer of Keras that is asked for; some variables learn more slowly.
 
@@ -81,6 +82,8 @@ def build_optimizer(
         learning_rate: a number, or a schedule.
         variables: that are trained.
         slow: those of them whose learning rate is that times `options.pretrained_rate`.
+        clip_whole: `options.clip_norm` is for the gradient of all weights together (Pascanu et
+            al. 2013), not for that of each layer's weights.
 
     Returns:
         An optimizer, to be built for `variables`.
@@ -103,7 +106,7 @@ def build_optimizer(
 
     settings: dict[str, Any] = {
         "weight_decay": options.weight_decay or None,
-        "clipnorm": options.clip_norm or None,
+        "global_clipnorm" if clip_whole else "clipnorm": options.clip_norm or None,
     }
     if options.optimizer == "sgd":
         settings |= {"momentum": 0.9, "nesterov": True}

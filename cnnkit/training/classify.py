@@ -10,13 +10,12 @@ import json
 import math
 import shutil
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import keras
 import numpy as np
 
-from cnnkit import __version__
 from cnnkit.data.labelled import (
     DataReport,
     LabelledData,
@@ -29,17 +28,21 @@ from cnnkit.data.labelled import (
 from cnnkit.errors import DataError, DivergenceError, UsageError
 from cnnkit.images import Picture, write_bytes, write_image
 from cnnkit.metrics.classification import (
-    accuracy,
-    best_temperature,
-    confusion_matrix,
-    mean_class_accuracy,
-    tempered,
     worst_mistakes,
 )
 from cnnkit.options import AugmentOptions, ClassifyTrainOptions
-from cnnkit.plots import draw_mistakes, encode_figure, plot_confusion, plot_training
+from cnnkit.plots import draw_mistakes
 from cnnkit.training._batches import CountedEpochs, LabelledBatches, reading
 from cnnkit.training._cached_features import FeatureBatches, cache_features, feature_statistics
+from cnnkit.training._classifier_runs import (
+    ClassifierTraining,
+    class_weights_of,
+    compile_classifier,
+    end_of,
+    fit_classifier,
+    summarize_classifier,
+    write_classifier,
+)
 from cnnkit.training._classifiers import (
     TrainableClassifier,
     build_pretrained,
@@ -48,73 +51,25 @@ from cnnkit.training._classifiers import (
 )
 from cnnkit.training._distribution import CommonStop, Team
 from cnnkit.training._fit import (
-    Clock,
-    Follow,
-    Guard,
-    InStep,
-    Record,
-    best_epoch,
     build_optimizer,
     build_schedule,
     conclude,
     reason_of,
-    seconds_of,
     training_policy,
 )
 from cnnkit.training._run_folder import open_run, read_run
 from cnnkit.training._runs import (
     BEST_WEIGHTS,
     STATE,
-    Backup,
     finished_epochs,
-    read_results,
-    restore,
 )
 from cnnkit.weights.keras_file import (
-    CLASSES_FILE,
-    MODEL_FILE,
-    SETTINGS_FILE,
     load_keras_file,
-    write_keras_file,
 )
 
 # Examples that statistics of the training data are taken from.
 _SAMPLE = 256
 _SHOWN_MISTAKES = 30
-# Examples for validation from which on probabilities are calibrated.
-_CALIBRATION_LEAST = 50
-
-
-@dataclass(frozen=True)
-class ClassifierTraining:
-    """What a training gave.
-
-    Attributes:
-        model: the `.keras` file, with the weights of the best epoch.
-        classes: names of the classes.
-        counts: examples for training, validation and test.
-        epochs: passes over the data that were made, in all runs together.
-        best: the epoch whose weights were kept, from 1.
-        seconds: that the epochs took.
-        weights: number of weights that were trained, and of all.
-        scores: "val" and, where there is a test split, "test" -> accuracy and mean accuracy of
-            the classes, in [0, 1].
-        temperature: by which the best weights' logits were divided in `model`, so that its
-            probabilities are right as often as they say on the validation data; 1 where there is
-            too little of that.
-        reason: why the training ended: "epochs", "patience" or "time budget".
-    """
-
-    model: Path
-    classes: tuple[str, ...]
-    counts: tuple[int, int, int]
-    epochs: int
-    best: int
-    seconds: float
-    weights: tuple[int, int]
-    scores: Mapping[str, Mapping[str, float]]
-    temperature: float
-    reason: str
 
 
 def train_classifier(
@@ -385,20 +340,12 @@ class _Run:
         model = self._network.head_model()
         batches = self._feature_batches(0)
         schedule = build_schedule(options, options.head_epochs * len(batches))
-        self._compile(model, build_optimizer(options, schedule, model.trainable_variables))
+        optimizer = build_optimizer(options, schedule, model.trainable_variables)
+        compile_classifier(model, optimizer, options.label_smoothing)
         with reading(batches):
             model.fit(batches, epochs=options.head_epochs, shuffle=False, verbose=0)
         reached = model.history.history["accuracy"][-1]
         self._note(f"the head alone: {options.head_epochs} epochs, accuracy {reached:.1%}")
-
-    def _compile(self, model: keras.Model, optimizer: keras.optimizers.Optimizer) -> None:
-        smoothing = self._options.label_smoothing
-        model.compile(
-            optimizer=optimizer,
-            loss=keras.losses.CategoricalCrossentropy(label_smoothing=smoothing),
-            metrics=["accuracy"],
-            jit_compile=keras.backend.backend() == "jax",
-        )
 
     def _tell_what_trains(self) -> None:
         trained, total = self.weights
@@ -461,8 +408,7 @@ class _Run:
     def _class_weights(self) -> np.ndarray | None:
         if not self._options.class_weights:
             return None
-        counts = np.bincount(self._data.train.labels, minlength=self._classes)
-        return (len(self._data.train) / (self._classes * np.maximum(counts, 1))).astype(np.float32)
+        return class_weights_of(self._data.train.labels, self._classes)
 
     def _probabilities(self, split: str, is_alone: bool = False) -> np.ndarray | None:
         """What is predicted for a split; the processes share the work, unless this one is alone."""
@@ -490,66 +436,24 @@ class _Run:
 
     def fit(self, on_epoch: Callable[[int, dict], None] | None) -> str:
         """Trains to the end, from where the run stands; the reason why it ended."""
-        options, folder, team = self._options, self._folder, self._team
-        state = folder / STATE
-        begin = finished_epochs(state)
-        batches = self._training_batches(begin)
-        steps = options.total_epochs * len(batches)
-        schedule = build_schedule(options, steps)
+        batches = self._training_batches(finished_epochs(self._folder / STATE))
         slow = []
         if not self._is_head:
             slow = [v for layer in self._trained_network.pretrained for v in layer.variables]
-        is_timed = options.time_budget is not None
-        rate = options.peak_learning_rate if is_timed else schedule
-        with team.building():
-            optimizer = build_optimizer(options, rate, self._trainer.trainable_variables, slow)
-            self._compile(self._trainer, optimizer)
-            restore(state, self._trainer)
-        guard = Guard()
-        rows = read_results(folder)[:begin]
-        clock = None
-        callbacks: list[keras.callbacks.Callback] = [guard]
-        if is_timed:
-            clock = Clock(schedule, steps, options.time_budget, seconds_of(rows))
-            callbacks.append(clock)
-        record = Record(
-            folder,
-            self._kept,
-            self._validate,
-            self._data.val.labels,
-            guard,
-            options,
-            begin,
-            team.is_first,
-            on_epoch,
+        return fit_classifier(
+            self._trainer,
+            batches,
+            self._folder,
+            self._options,
+            self._options.total_epochs,
+            kept=self._kept,
+            validate=self._validate,
+            val_labels=self._data.val.labels,
+            team=self._team,
+            slow=slow,
+            check_data=self._check_data,
+            on_epoch=on_epoch,
         )
-        callbacks.append(record)
-        if team.is_first:
-            callbacks += [
-                Backup(state, lambda: guard.broken is not None),
-                keras.callbacks.TensorBoard(folder / "tensorboard", write_graph=False),
-            ]
-        if team.is_several:
-            callbacks += [Follow(batches), InStep(team.meet, team.check_stop)]
-        is_over = is_timed and rows and seconds_of(rows) >= options.time_budget
-        # All have read what process 0 writes anew from now on.
-        team.meet()
-        if begin < options.total_epochs and not is_over:
-            with reading(batches), team.fitting(), team.stoppable():
-                self._trainer.fit(
-                    batches,
-                    epochs=options.total_epochs,
-                    initial_epoch=begin,
-                    shuffle=False,
-                    callbacks=callbacks,
-                    verbose=0,
-                )
-        if guard.broken is not None:
-            self._check_data(*guard.broken)
-        guard.check(self._options)
-        if is_over or (clock is not None and clock.is_over):
-            return "time budget"
-        return "epochs" if len(record.rows) >= options.total_epochs else "patience"
 
     def _check_data(self, epoch: int, batch: int) -> None:
         """Says so where it is the data that made the loss no finite number."""
@@ -564,72 +468,31 @@ class _Run:
         folder, data = self._folder, self._data
         if not is_alone:
             self._team.meet()
-        rows = read_results(folder)
         self._kept.load_weights(folder / BEST_WEIGHTS)
-        scores, predictions = {}, {}
+        found = {}
         for split in ("val", "test"):
             probabilities = self._probabilities(split, is_alone)
-            if probabilities is None:
-                continue
-            files = getattr(data, split)
-            predicted = probabilities.argmax(axis=1)
-            matrix = confusion_matrix(files.labels, predicted, self._classes)
-            scores[split] = {
-                "accuracy": accuracy(files.labels, predicted),
-                "mean_class_accuracy": mean_class_accuracy(matrix),
-            }
-            predictions[split] = probabilities, matrix
-        temperature = 1.0
-        if "val" in predictions and len(data.val) >= _CALIBRATION_LEAST:
-            temperature = best_temperature(predictions["val"][0], data.val.labels)
-        result = ClassifierTraining(
-            model=folder / MODEL_FILE,
-            classes=data.classes,
-            counts=(len(data.train), len(data.val), len(data.test or ())),
-            epochs=len(rows),
-            best=best_epoch(rows) + 1,
-            seconds=seconds_of(rows),
-            weights=self.weights,
-            scores=scores,
-            temperature=temperature,
-            reason=reason,
-        )
+            if probabilities is not None:
+                found[split] = getattr(data, split).labels, probabilities
+        counts = len(data.train), len(data.val), len(data.test or ())
+        result = summarize_classifier(folder, data.classes, counts, self.weights, found, reason)
         if is_alone:
-            self._write(result, rows, predictions)
+            self._write(result, found)
         else:
-            self._team.first(lambda: self._write(result, rows, predictions))
+            self._team.first(lambda: self._write(result, found))
         return result
 
     def _write(
-        self,
-        result: ClassifierTraining,
-        rows: list[dict[str, float]],
-        predictions: Mapping[str, tuple[np.ndarray, np.ndarray]],
+        self, result: ClassifierTraining, found: Mapping[str, tuple[np.ndarray, np.ndarray]]
     ) -> None:
         """Writes the model, and the report with its pictures."""
-        folder, data = self._folder, self._data
-        names = "".join(f"{name}\n" for name in data.classes).encode("utf-8", "surrogateescape")
-        settings = {"pixels": "unit", "kind": data.kind, "cnnkit": __version__}
-        # All models here end in a dense layer with a softmax.
-        last = self._network.model.layers[-1]
-        last.set_weights([value / result.temperature for value in last.get_weights()])
-        write_keras_file(
-            self._network.model,
-            result.model,
-            {CLASSES_FILE: names, SETTINGS_FILE: json.dumps(settings).encode()},
-        )
-        write_bytes(folder / CLASSES_FILE, names)
-        for split, (probabilities, matrix) in predictions.items():
-            probabilities = tempered(probabilities, result.temperature)
-            end = "" if split == "val" else "-test"
-            figure = plot_confusion(matrix, data.classes)
-            write_bytes(folder / f"confusion{end}.png", encode_figure(figure))
-            if data.kind == "pictures":
-                files = getattr(data, split)
-                self._write_mistakes(folder / f"mistakes{end}.png", files, probabilities)
-        self._plot(rows)
-        report = {**asdict(result), "model": MODEL_FILE, "options": asdict(self._options)}
-        write_bytes(folder / "report.json", json.dumps(report, indent=1).encode())
+        settings = {"pixels": "unit", "kind": self._data.kind}
+        options, model = self._options, self._network.model
+        calibrated = write_classifier(model, result, found, options, settings)
+        if self._data.kind == "pictures":
+            for split, probabilities in calibrated.items():
+                path = self._folder / f"mistakes{end_of(split)}.png"
+                self._write_mistakes(path, getattr(self._data, split), probabilities)
 
     def _write_mistakes(self, path: Path, files: LabelledFiles, probabilities: np.ndarray) -> None:
         worst = worst_mistakes(probabilities, files.labels, _SHOWN_MISTAKES)
@@ -645,15 +508,6 @@ class _Run:
             [float(probabilities[i, predicted[i]]) for i in worst],
         )
         write_image(path, Picture(sheet.astype(np.float32) / 255.0))
-
-    def _plot(self, rows: list[dict[str, float]]) -> None:
-        curves = {
-            name: [row[name] for row in rows]
-            for name in rows[0]
-            if name not in ("epoch", "seconds")
-        }
-        figure = plot_training([row["epoch"] + 1 for row in rows], curves)
-        write_bytes(self._folder / "curves.png", encode_figure(figure))
 
 
 def _example_shape(data: LabelledData, options: ClassifyTrainOptions) -> tuple[int, ...]:
