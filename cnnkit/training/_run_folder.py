@@ -41,7 +41,11 @@ def open_run(
         "data": str(data),
         "version": __version__,
         "data_hash": data_hash,
-        "options": asdict(options),
+        # As YAML gives them back.
+        "options": {
+            name: list(value) if isinstance(value, tuple) else value
+            for name, value in asdict(options).items()
+        },
     }
     if (folder / ARGS_FILE).exists():
         if not resume:

@@ -1,0 +1,272 @@
+"""Trains a classifier of texts: a CSV file in, a run folder with a `.keras` file out.
+
+As in the lecture: texts are split, counted and numbered, the numbers become vectors, and a
+recurrent network reads one after the other. The bag of words, which knows no order, is there to
+compare with.
+"""
+
+import csv
+import hashlib
+import io
+import math
+from collections.abc import Callable
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from cnnkit.data.labelled_texts import LabelledTexts, read_labelled_texts
+from cnnkit.data.tables import TableEncoder
+from cnnkit.data.text import UNKNOWN, Vocabulary, split_text
+from cnnkit.errors import DataError, DivergenceError
+from cnnkit.images import write_bytes
+from cnnkit.metrics.classification import worst_mistakes
+from cnnkit.models.recurrent import build_text_classifier
+from cnnkit.options import TextTrainOptions
+from cnnkit.training._classifier_runs import (
+    ClassifierTraining,
+    class_weights_of,
+    end_of,
+    fit_classifier,
+    summarize_classifier,
+    write_classifier,
+)
+from cnnkit.training._distribution import Team
+from cnnkit.training._fit import conclude, reason_of
+from cnnkit.training._run_folder import open_run, read_run
+from cnnkit.training._runs import BEST_WEIGHTS, STATE, finished_epochs
+from cnnkit.training._text_batches import TextBatches
+from cnnkit.weights.keras_file import TEXT_KIND, VOCABULARY_FILE
+
+_SHOWN_MISTAKES = 100
+# Texts that are predicted at a time.
+_PREDICTED = 256
+
+
+def train_text(
+    data: str | Path,
+    output: str | Path,
+    options: TextTrainOptions | None = None,
+    *,
+    resume: bool = False,
+    on_note: Callable[[str], None] | None = None,
+    on_epoch: Callable[[int, dict], None] | None = None,
+) -> ClassifierTraining:
+    """Trains a classifier of texts, or goes on with a training that was stopped.
+
+    Args:
+        data: a CSV with a column of texts and one of labels; see `read_labelled_texts`.
+        output: run folder: `model.keras` (the best epoch), `args.yaml`, `results.csv`,
+            `curves.png`, `confusion.png`, `mistakes.csv`, `report.json`, `classes.txt`,
+            `vocabulary.txt`, weights of the best and the last epoch, TensorBoard's logs, and the
+            state to go on from.
+        options: see `TextTrainOptions`. What is said there of epochs, patience and time budget may
+            change when a run is taken up again.
+        resume: go on with the run in `output`.
+        on_note: takes a line that the user should know.
+        on_epoch: called with the epoch's index and its row of `results.csv`.
+
+    Returns:
+        What came out. After Ctrl-C the best so far is written and `KeyboardInterrupt` raised.
+
+    Raises:
+        DataError: the file cannot be read, or has no such columns, or too few labels.
+        UsageError: `output` holds another run.
+        DivergenceError: the loss is no finite number; the best so far is kept.
+    """
+    options = options or TextTrainOptions()
+    note = on_note or (lambda text: None)
+    folder = Path(output)
+    texts = read_labelled_texts(
+        data,
+        text_column=options.text_column,
+        label_column=options.label_column,
+        val_share=options.val_share,
+        seed=options.seed,
+    )
+    encoder = TableEncoder.build(texts.table, options.table_columns, texts.splits["train"])
+    table = encoder.encode(texts.table) if encoder.columns else None
+    open_run(folder, data, options, _data_hash(texts, table), resume)
+    for line in texts.notes():
+        note(line)
+    keras.utils.set_random_seed(options.seed)
+    run = _Run(texts, encoder, table, folder, options, note)
+    stopped: BaseException | None = None
+    try:
+        reason = run.fit(on_epoch)
+    except (KeyboardInterrupt, DivergenceError) as error:
+        stopped, reason = error, reason_of(error)
+        if not (folder / BEST_WEIGHTS).exists():
+            raise
+    result = run.finish(reason)
+    conclude(stopped, result.model, note)
+    return result
+
+
+def read_run_options(folder: str | Path) -> tuple[str, TextTrainOptions]:
+    """The data and the settings that a run was started with.
+
+    Raises:
+        DataError: the folder holds no run of a classifier of texts.
+    """
+    values = read_run(folder)
+    try:
+        columns = tuple(values["options"]["table_columns"])
+        return values["data"], TextTrainOptions(**{**values["options"], "table_columns": columns})
+    except (TypeError, KeyError):
+        raise DataError(f"{folder} holds no run of train text; give another -o") from None
+
+
+def _data_hash(texts: LabelledTexts, table: np.ndarray | None) -> str:
+    digest = hashlib.sha256("\n".join(texts.classes).encode())
+    for text in texts.texts:
+        digest.update(f"{len(text)} {text}".encode("utf-8", "surrogateescape"))
+    digest.update(texts.labels.tobytes())
+    for name, rows in texts.splits.items():
+        digest.update(name.encode() + rows.tobytes())
+    if table is not None:
+        digest.update(table.tobytes())
+    return digest.hexdigest()
+
+
+class _Run:
+    """One training: what is built, fed, fitted and written."""
+
+    def __init__(
+        self,
+        texts: LabelledTexts,
+        encoder: TableEncoder,
+        table: np.ndarray | None,
+        folder: Path,
+        options: TextTrainOptions,
+        note: Callable[[str], None],
+    ):
+        self._texts, self._encoder, self._table = texts, encoder, table
+        self._folder, self._options, self._note = folder, options, note
+        tokens = [split_text(text, options.by) for text in texts.texts]
+        train = [tokens[row] for row in texts.splits["train"]]
+        self._vocabulary = Vocabulary.build(train, options.vocabulary_size, options.by)
+        longest = max(map(len, train))
+        # No longer than there is something to learn from.
+        self._length = max(1, min(options.max_words, longest))
+        self._tokens = self._vocabulary.encode(tokens, self._length)
+        self._model = build_text_classifier(
+            len(self._vocabulary),
+            len(texts.classes),
+            network=options.network,
+            embedding_size=options.embedding_size,
+            units=options.units,
+            bidirectional=options.bidirectional,
+            dropout=options.dropout,
+            table_size=0 if table is None else table.shape[1],
+        )
+        trained = sum(math.prod(one.shape) for one in self._model.trainable_variables)
+        self._weights = trained, self._model.count_params()
+        self._tell_what_is_read(train)
+
+    def _tell_what_is_read(self, train: list[list[str]]) -> None:
+        unit = f"{self._options.by}s"
+        known, length = len(self._vocabulary) - 2, self._length
+        self._note(
+            f"{self._options.network}: {self._weights[0]:,} weights; {known:,} {unit} are known, "
+            f"texts have up to {length}"
+        )
+        cut = sum(len(tokens) > length for tokens in train)
+        if cut:
+            self._note(
+                f"{cut} of {len(train)} texts are longer than {length} {unit}; their ends are left "
+                "out: --max-words says how much is read"
+            )
+        held_back = self._tokens[self._texts.splits["val"]]
+        unknown = (held_back == UNKNOWN).sum() / max(1, (held_back > 0).sum())
+        if unknown:
+            self._note(f"{unknown:.1%} of the {unit} for validation are unknown")
+
+    def _batches(self, split: str, *, shuffle: bool, size: int, epoch: int = 0) -> TextBatches:
+        rows, labels = self._texts.splits[split], self._texts.labels
+        classes, options = len(self._texts.classes), self._options
+        is_weighted = shuffle and options.class_weights
+        return TextBatches(
+            self._tokens[rows],
+            None if self._table is None else self._table[rows],
+            labels[rows],
+            classes,
+            size,
+            shuffle=shuffle,
+            seed=options.seed,
+            epoch=epoch,
+            class_weights=class_weights_of(labels[rows], classes) if is_weighted else None,
+        )
+
+    def _probabilities(self, split: str) -> np.ndarray | None:
+        if not len(self._texts.splits.get(split, ())):
+            return None
+        batches = self._batches(split, shuffle=False, size=_PREDICTED)
+        return self._model.predict(batches, verbose=0)
+
+    def fit(self, on_epoch: Callable[[int, dict], None] | None) -> str:
+        """Trains to the end, from where the run stands; the reason why it ended."""
+        options = self._options
+        begin = finished_epochs(self._folder / STATE)
+        return fit_classifier(
+            self._model,
+            self._batches("train", shuffle=True, size=options.batch_size, epoch=begin),
+            self._folder,
+            options,
+            options.epochs,
+            kept=self._model,
+            validate=lambda: self._probabilities("val"),
+            val_labels=self._labels("val"),
+            team=Team(devices=1),
+            clip_whole=True,
+            on_epoch=on_epoch,
+        )
+
+    def _labels(self, split: str) -> np.ndarray:
+        return self._texts.labels[self._texts.splits[split]]
+
+    def finish(self, reason: str) -> ClassifierTraining:
+        """Writes the model with the best weights, and what there is to say about it."""
+        texts, options, model = self._texts, self._options, self._model
+        model.load_weights(self._folder / BEST_WEIGHTS)
+        found = {}
+        for split in ("val", "test"):
+            probabilities = self._probabilities(split)
+            if probabilities is not None:
+                found[split] = self._labels(split), probabilities
+        counts = tuple(len(texts.splits.get(split, ())) for split in ("train", "val", "test"))
+        result = summarize_classifier(
+            self._folder, texts.classes, counts, self._weights, found, reason
+        )
+        settings = {
+            "kind": TEXT_KIND,
+            "length": self._length,
+            "text_column": options.text_column,
+            "label_column": options.label_column,
+            "table": self._encoder.to_json(),
+        }
+        vocabulary = {VOCABULARY_FILE: self._vocabulary.to_text().encode()}
+        calibrated = write_classifier(model, result, found, options, settings, vocabulary)
+        for split, probabilities in calibrated.items():
+            path = self._folder / f"mistakes{end_of(split)}.csv"
+            write_bytes(path, self._mistakes(split, probabilities).encode())
+        return result
+
+    def _mistakes(self, split: str, probabilities: np.ndarray) -> str:
+        """The worst mistakes as a CSV, the worst first."""
+        texts, rows = self._texts, self._texts.splits[split]
+        out = io.StringIO()
+        writer = csv.writer(out, lineterminator="\n")
+        writer.writerow(["text", "label", "predicted", "probability", "line"])
+        for index in worst_mistakes(probabilities, self._labels(split), _SHOWN_MISTAKES):
+            row, called = rows[index], int(probabilities[index].argmax())
+            writer.writerow(
+                [
+                    texts.texts[row],
+                    texts.classes[texts.labels[row]],
+                    texts.classes[called],
+                    f"{probabilities[index, called]:.4f}",
+                    texts.table.lines[row],
+                ]
+            )
+        return out.getvalue()
