@@ -1,14 +1,14 @@
 """A pyramid of ever smaller pictures on one canvas, laid out as dlib does.
 
 Each level is 5/6 the size of the one before. The levels stand below one another, and where there
-is room the last ones go up again on the right, with black between them. One pass of a
+is room the last ones go up again on the right, with one colour between them. One pass of a
 convolutional network over the canvas sees all sizes.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from PIL import Image
 
 GAP = 10
 MARGIN = 11
@@ -102,23 +102,31 @@ def plan_tiles(height: int, width: int, least_side: int = 1) -> TilePlan:
     return TilePlan(column + 2 * MARGIN, first_width + 2 * MARGIN, tuple(tiles))
 
 
-def draw_tiles(pixels: np.ndarray, plan: TilePlan, height: int = 0, width: int = 0) -> np.ndarray:
+def draw_tiles(
+    pixels: np.ndarray,
+    plan: TilePlan,
+    height: int = 0,
+    width: int = 0,
+    background: Sequence[float] = (0.0, 0.0, 0.0),
+) -> np.ndarray:
     """Draws the pyramid of a picture onto its canvas.
 
     Args:
         pixels: uint8 `(height, width, 3)`, the picture that the plan was made for.
         plan: from `plan_tiles`.
-        height: at least this high a canvas, black below.
-        width: at least this wide a canvas, black on the right.
+        height: at least this high a canvas, empty below.
+        width: at least this wide a canvas, empty on the right.
+        background: what is where no level lies; dlib has its mean colour there.
 
     Returns:
-        uint8 `(height, width, 3)`.
+        float32 `(height, width, 3)` in 0..255, not rounded: each level is made of the one before.
     """
-    canvas = np.zeros((max(height, plan.height), max(width, plan.width), 3), np.uint8)
-    level = Image.fromarray(np.ascontiguousarray(pixels))
+    canvas = np.empty((max(height, plan.height), max(width, plan.width), 3), np.float32)
+    canvas[:] = np.asarray(background, np.float32)
+    level = np.asarray(pixels, np.float32)
     for index, (left, top, width, height) in enumerate(plan.tiles):
         if index:
-            level = stretch(level, width, height)
+            level = stretch(level, height, width)
         canvas[top : top + height, left : left + width] = level
     return canvas
 
@@ -136,8 +144,9 @@ def enlarge(pixels: np.ndarray) -> np.ndarray:
     (9, 12, 3)
     """
     height, width = pixels.shape[:2]
-    image = Image.fromarray(np.ascontiguousarray(pixels))
-    return np.asarray(stretch(image, 2 * width + 2, 2 * height + 1))
+    larger = stretch(np.asarray(pixels, np.float32), 2 * height + 1, 2 * width + 2)
+    # Rounded down, but not where a sum is a hair below a whole number.
+    return (larger + 1e-3).astype(np.uint8)
 
 
 def to_small(points_xy: np.ndarray) -> np.ndarray:
@@ -149,16 +158,35 @@ def to_small(points_xy: np.ndarray) -> np.ndarray:
     return np.asarray(points_xy, np.float64) / 2.0 - [1.25, 0.75]
 
 
-def stretch(image: Image.Image, width: int, height: int) -> Image.Image:
+def stretch(pixels: np.ndarray, height: int, width: int) -> np.ndarray:
     """Resizes bilinearly without a filter, the corner pixels staying where they are.
 
-    Sample `(x, y)` is taken at `x (w - 1) / (width - 1)` and rounded down, as dlib's
-    `resize_image`; Pillow's affine transform does the same when it is told so.
+    Sample `(x, y)` is taken at `x (w - 1) / (width - 1)`, as dlib's `resize_image` does.
+
+    Args:
+        pixels: float32 `(h, w, C)`.
+        height: new height.
+        width: new width.
+
+    Returns:
+        float32 `(height, width, C)`.
+
+    >>> stretch(np.float32([[[0], [2], [4]]]), 1, 5)[0, :, 0].tolist()
+    [0.0, 1.0, 2.0, 3.0, 4.0]
     """
-    across = (image.width - 1) / max(width - 1, 1)
-    down = (image.height - 1) / max(height - 1, 1)
-    # Pillow counts from the corner of a pixel, half a pixel before its centre.
-    matrix = (across, 0.0, 0.5 - 0.5 * across, 0.0, down, 0.5 - 0.5 * down)
-    return image.transform(
-        (width, height), Image.Transform.AFFINE, matrix, Image.Resampling.BILINEAR
-    )
+    for axis, size in enumerate((height, width)):
+        first, second, part = _samples(pixels.shape[axis], size)
+        before, after = pixels.take(first, axis), pixels.take(second, axis)
+        after -= before
+        after *= part[:, None] if axis else part[:, None, None]
+        after += before
+        pixels = after
+    return pixels
+
+
+def _samples(before: int, size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The two pixels that each new one lies between, and how far it is from the first."""
+    places = np.arange(size) * ((before - 1) / max(size - 1, 1))
+    first = np.minimum(places.astype(int), before - 1)
+    second = np.minimum(first + 1, before - 1)
+    return first, second, (places - first).astype(np.float32)

@@ -27,6 +27,7 @@ from cnnkit.ops.boxes import areas
 from cnnkit.ops.inference import compile_inference, compiles_each_size
 from cnnkit.ops.tiles import draw_tiles, enlarge, plan_tiles, to_small
 from cnnkit.results import Face, FaceQuality
+from cnnkit.weights.dlib_format import FaceDetectorWeights
 
 MAX_UPSAMPLE = 2
 # The network needs 29 pixels; smaller pictures get a wider margin.
@@ -112,7 +113,7 @@ class FaceAnalyzer:
         self.steady = steady
         self.mirror = mirror
         self._encoder = encoder
-        self._window, self._overlap, self._score = _detector()
+        self._detector, self._score = _detector()
         self._predictor = _predictor()
 
     @property
@@ -299,9 +300,12 @@ class FaceAnalyzer:
             pixels,
             plan,
             *(-(-max(side, _LEAST_CANVAS) // step) * step for side in (plan.height, plan.width)),
+            background=self._detector.mean_rgb,
         )
         scores = self._score(canvas[None])[0]
-        return decode_scores(scores, plan, self._window, self._overlap, self.threshold)
+        return decode_scores(
+            scores, plan, self._detector.window, self._detector.overlap, self.threshold
+        )
 
     def _resize(self, pixels: np.ndarray, upsample: int) -> tuple[np.ndarray, int]:
         """The picture to search, and how often it was doubled as dlib does."""
@@ -330,9 +334,9 @@ def _within(found: Detections, height: int, width: int) -> Detections:
 
 # One process needs each network once, however many analyzers it makes.
 @functools.cache
-def _detector() -> tuple[int, float, Callable[[np.ndarray], np.ndarray]]:
+def _detector() -> tuple[FaceDetectorWeights, Callable[[np.ndarray], np.ndarray]]:
     weights = load_face_detector_weights()
-    return weights.window, weights.overlap, compile_inference(build_face_detector(weights))
+    return weights, compile_inference(build_face_detector(weights), "float32")
 
 
 @functools.cache

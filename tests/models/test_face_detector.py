@@ -29,7 +29,7 @@ def detector(weights):
 
 def detect(detector, weights, pixels, threshold=0.0):
     plan = plan_tiles(*pixels.shape[:2])
-    canvas = draw_tiles(pixels, plan).astype(np.float32)
+    canvas = draw_tiles(pixels, plan, background=weights.mean_rgb)
     scores = keras.ops.convert_to_numpy(detector(canvas[None]))[0]
     return decode_scores(scores, plan, weights.window, weights.overlap, threshold)
 
@@ -85,7 +85,7 @@ def test_a_canvas_that_is_larger_than_needed_changes_nothing_inside(detector, we
     plan = plan_tiles(*pixels.shape[:2])
     small, large = (
         keras.ops.convert_to_numpy(
-            detector(draw_tiles(pixels, plan, *size).astype(np.float32)[None])
+            detector(draw_tiles(pixels, plan, *size, weights.mean_rgb)[None])
         )[0]
         for size in ((0, 0), (plan.height + 64, plan.width + 40))
     )
