@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from cnnkit.data.gallery import Gallery
     from cnnkit.options import DetectOptions, FaceOptions, StylizeOptions
+    from cnnkit.pipelines.caption import caption
     from cnnkit.pipelines.classify import classify
     from cnnkit.pipelines.detect import detect
     from cnnkit.pipelines.faces import FaceBook
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from cnnkit.pipelines.stylize import Stylizer, stylize
     from cnnkit.pipelines.verify import Verifier, verify
     from cnnkit.results import (
+        Caption,
         Classification,
         Detection,
         IdentifiedFace,
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
+    "Caption": "cnnkit.results",
     "Classification": "cnnkit.results",
     "DetectOptions": "cnnkit.options",
     "Detection": "cnnkit.results",
@@ -43,6 +46,7 @@ _HOMES = {
     "Stylizer": "cnnkit.pipelines.stylize",
     "Verifier": "cnnkit.pipelines.verify",
     "VerifyResult": "cnnkit.results",
+    "caption": "cnnkit.pipelines.caption",
     "classify": "cnnkit.pipelines.classify",
     "detect": "cnnkit.pipelines.detect",
     "segment": "cnnkit.pipelines.segment",
@@ -51,6 +55,7 @@ _HOMES = {
 }
 
 __all__ = [
+    "Caption",
     "Classification",
     "DetectOptions",
     "Detection",
@@ -65,6 +70,7 @@ __all__ = [
     "Stylizer",
     "Verifier",
     "VerifyResult",
+    "caption",
     "classify",
     "detect",
     "segment",

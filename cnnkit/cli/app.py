@@ -8,11 +8,13 @@ import typer.core
 
 import cnnkit
 from cnnkit.cli import (
+    caption,
     classify,
     detect,
     doctor,
     embed,
     evaluate,
+    evaluate_caption,
     evaluate_detect,
     evaluate_segment,
     export,
@@ -25,6 +27,7 @@ from cnnkit.cli import (
     train_classify,
     train_detect,
     train_segment,
+    train_text,
     verify,
     visualize,
     visualize_units,
@@ -64,6 +67,7 @@ app.command("stylize")(stylize.stylize)
 app.command("verify")(verify.verify)
 app.add_typer(faces.app, name="faces")
 app.command("embed")(embed.embed)
+app.command("caption")(caption.caption)
 app.command("classify")(classify.classify)
 app.command("detect")(detect.detect)
 app.command("segment")(segment.segment)
@@ -81,7 +85,9 @@ train.app.command("classify")(train_classify.classify)
 train.app.command("caption")(train_caption.caption)
 train.app.command("detect")(train_detect.detect)
 train.app.command("segment")(train_segment.segment)
+train.app.command("text")(train_text.text)
 app.add_typer(train.app, name="train")
+evaluate.app.command("caption")(evaluate_caption.caption)
 evaluate.app.command("detect")(evaluate_detect.detect)
 evaluate.app.command("segment")(evaluate_segment.segment)
 app.add_typer(evaluate.app, name="evaluate")

@@ -1,6 +1,7 @@
 """Pictures with sentences about them: found, parted, checked, and their words cleaned."""
 
 import csv
+import io
 import json
 import re
 import unicodedata
@@ -13,7 +14,7 @@ from typing import Any
 
 from cnnkit.data.text import split_text
 from cnnkit.errors import DataError, ImageError, UsageError
-from cnnkit.images import measure_image
+from cnnkit.images import measure_image, write_bytes
 from cnnkit.runtime import reader_count
 
 _FILE_COLUMNS = ("file", "path", "filename", "image")
@@ -397,3 +398,27 @@ def data_hash(data: CaptionData) -> str:
         lines.append([])
     text = json.dumps(lines)
     return sha256(text.encode("utf-8", "surrogateescape")).hexdigest()
+
+
+def write_captions(
+    path: Path,
+    pictures: Sequence[str],
+    said: Sequence[str],
+    scores: Sequence[float],
+    true: Sequence[Sequence[str]],
+) -> None:
+    """Writes a CSV of what a network says of pictures, beside what people wrote.
+
+    Args:
+        path: of the file.
+        pictures: paths.
+        said: a sentence about each.
+        scores: of these, in [0, 1].
+        true: sentences that people wrote.
+    """
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["file", "sentence", "score", "true"])
+    for picture, sentence, score, known in zip(pictures, said, scores, true, strict=True):
+        writer.writerow([picture, sentence, f"{score:.4f}", " | ".join(known)])
+    write_bytes(path, text.getvalue().encode("utf-8", "surrogateescape"))

@@ -14,6 +14,7 @@ import keras
 import numpy as np
 
 from cnnkit.data.text import END, PADDING, START, UNKNOWN, Vocabulary
+from cnnkit.losses.captions import word_losses
 from cnnkit.ops.beam import Hypothesis, beam_search
 from cnnkit.ops.inference import compile_inference
 from cnnkit.options import CaptionOptions
@@ -23,9 +24,10 @@ CELLS = {
     "gru": keras.layers.GRU,
     "rnn": keras.layers.SimpleRNN,
 }
-# Of the layers that a captioner is taken apart by.
+# The layer that a captioner is taken apart at.
 _ENCODING = "encoding"
-_ATTENTION = ("query", "keys", "values", "attention", "attended")
+# Sentences whose words are told at once.
+_SENTENCES = 32
 
 
 def build_captioner(
@@ -194,6 +196,30 @@ def writing_models(model: keras.Model) -> tuple[keras.Model, keras.Model]:
     logits = _tell(parts, state[:, None, :], seen, looked)[:, 0]
     write = keras.Model([word, *kept], [logits, *keras.tree.flatten(after)], name="write")
     return look, write
+
+
+def total_word_loss(
+    decoder: keras.Model, encodings: np.ndarray, pictures: np.ndarray, words: np.ndarray
+) -> tuple[float, int]:
+    """How improbable true sentences are.
+
+    Args:
+        decoder: as `decoder_of` makes it.
+        encodings: float32 `(N, D)`, what the encoder says of N pictures.
+        pictures: `(S,)`, the picture of each sentence.
+        words: int32 `(S, T)`: start, words, end and padding.
+
+    Returns:
+        The sum of -log p over all words and ends, and their number.
+    """
+    total, count = 0.0, 0
+    for first in range(0, len(words), _SENTENCES):
+        part = slice(first, first + _SENTENCES)
+        known, told = words[part, :-1], words[part, 1:]
+        losses, _ = word_losses(told, decoder.predict_on_batch([encodings[pictures[part]], known]))
+        total += float(keras.ops.sum(losses))
+        count += int((told != PADDING).sum())
+    return total, count
 
 
 class SentenceWriter:

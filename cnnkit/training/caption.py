@@ -4,9 +4,7 @@ Teacher forcing: the decoder is given the true words so far and learns to tell t
 encoder does not change, each picture and its mirror image go through it once.
 """
 
-import csv
 import hashlib
-import io
 import json
 import math
 import time
@@ -27,13 +25,14 @@ from cnnkit.data.captions import (
     data_hash,
     read_captions,
     without_unreadable,
+    write_captions,
 )
 from cnnkit.data.labelled import LabelledFiles
 from cnnkit.errors import DataError, DivergenceError
 from cnnkit.images import Picture, read_pixels, write_bytes, write_image
-from cnnkit.losses.captions import WordCrossEntropy, word_losses
+from cnnkit.losses.captions import WordCrossEntropy
 from cnnkit.metrics.captions import corpus_bleu, has_collapsed, perplexity, sentence_variety
-from cnnkit.models.captioner import SentenceWriter, decoder_of, encoder_of
+from cnnkit.models.captioner import SentenceWriter, decoder_of, encoder_of, total_word_loss
 from cnnkit.options import CaptionOptions, CaptionTrainOptions
 from cnnkit.plots import draw_captions, encode_figure, plot_training
 from cnnkit.training._batches import CountedEpochs, LabelledBatches, reading
@@ -334,18 +333,11 @@ class _Run:
 
     def _validate(self) -> float:
         """The mean of -log p over all words about the validation pictures."""
-        encodings, sentences = self._encodings(), self._sentences["val"]
-        total = count = 0.0
-        for first in range(0, len(sentences), _BATCH):
-            part = slice(first, first + _BATCH)
-            words = sentences.words[0, part]
-            logits = self._decoder.predict_on_batch(
-                [encodings[sentences.pictures[part]], words[:, :-1]]
-            )
-            losses, counts = word_losses(words[:, 1:], logits)
-            total += float(keras.ops.sum(losses))
-            count += float(keras.ops.sum(counts))
-        return total / max(count, 1.0)
+        sentences = self._sentences["val"]
+        total, count = total_word_loss(
+            self._decoder, self._encodings(), sentences.pictures, sentences.words[0]
+        )
+        return total / count
 
     def finish(self, reason: str) -> CaptionerTraining:
         """Writes the model with the best weights, and what there is to say about it."""
@@ -405,12 +397,7 @@ class _Run:
             {VOCABULARY_FILE: words, SETTINGS_FILE: json.dumps(settings).encode()},
         )
         write_bytes(folder / VOCABULARY_FILE, words)
-        text = io.StringIO()
-        writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(["file", "sentence", "score", "true"])
-        for row in zip(val.paths, said, scores, val.sentences, strict=True):
-            writer.writerow([row[0], row[1], f"{math.exp(row[2]):.4f}", " | ".join(row[3])])
-        write_bytes(folder / "captions.csv", text.getvalue().encode("utf-8", "surrogateescape"))
+        write_captions(folder / "captions.csv", val.paths, said, np.exp(scores), val.sentences)
         names = ("loss", "val_loss", "val_perplexity", "learning_rate")
         curves = {name: [row[name] for row in rows] for name in names}
         figure = plot_training([row["epoch"] + 1 for row in rows], curves)

@@ -46,3 +46,14 @@ def test_an_unknown_backend_is_named(monkeypatch):
     monkeypatch.setattr(keras.backend, "backend", lambda: "abacus")
     with pytest.raises(ValueError, match=r"tensorflow, jax or torch\. Received: abacus"):
         compile_inference(small_model())
+
+
+def test_a_model_may_take_several_arrays_and_give_several():
+    pixels, words = keras.Input((2,)), keras.Input((), dtype="int32")
+    found = [pixels * 2.0, keras.layers.Embedding(5, 2)(words) + pixels]
+    model = keras.Model([pixels, words], found)
+    run = compile_inference(model, "float32")
+    x, y = np.array([[0.5, 1.0], [2.0, 3.0]], np.float32), np.array([1, 4], np.int32)
+    expected = [keras.ops.convert_to_numpy(one) for one in model([x, y])]
+    for one, other in zip(run(x, y), expected, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-6)

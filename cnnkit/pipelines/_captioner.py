@@ -1,0 +1,185 @@
+"""A trained captioner, compiled, on pictures."""
+
+import math
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from cnnkit.data.captions import clean_words
+from cnnkit.data.labelled import read_example
+from cnnkit.data.text import END, START, UNKNOWN
+from cnnkit.errors import CnnkitError, UsageError
+from cnnkit.images import header_size, read_image
+from cnnkit.models.captioner import SentenceWriter, decoder_of, encoder_of, total_word_loss
+from cnnkit.ops.inference import compile_inference, compiles_each_size
+from cnnkit.options import DEFAULT_CAPTIONER, CaptionOptions
+from cnnkit.pipelines._captioner_files import find_captioner_file, read_vocabulary
+from cnnkit.pipelines._network_input import fit_picture
+from cnnkit.pipelines._read_ahead import read_ahead
+from cnnkit.results import Caption, CaptionCandidate, Milliseconds
+from cnnkit.weights.keras_file import load_keras_file
+
+
+@dataclass(frozen=True, eq=False)
+class _Seen:
+    """A picture that was read, or why it was not."""
+
+    source: str
+    pixels: np.ndarray | None = None
+    size: tuple[int, int] = (0, 0)
+    taken: float = 0.0
+    error: CnnkitError | None = None
+
+
+class Captioner:
+    """A trained captioner.
+
+    Args:
+        model: a name, the folder of a run of `cnnkit train caption`, or its `.keras` file.
+
+    Raises:
+        UsageError: no such captioner.
+        WeightsError: its weights are not here.
+        DataError: what its file says of itself cannot be read.
+    """
+
+    def __init__(self, model: str = DEFAULT_CAPTIONER):
+        file = find_captioner_file(model)
+        self.name, self.vocabulary = file.name, read_vocabulary(file)
+        network = load_keras_file(file.path, "--model")
+        try:
+            self._writer = SentenceWriter(network, self.vocabulary)
+        except ValueError as error:
+            raise UsageError(f"{file.path} is no captioner that can be used: {error}") from None
+        encoder = encoder_of(network)
+        self._shape: tuple[int, ...] = tuple(encoder.inputs[0].shape[1:])
+        self._encode = compile_inference(encoder, "float32")
+        self._network = network
+
+    def caption(
+        self,
+        sources: Iterable[str],
+        options: CaptionOptions | None = None,
+        *,
+        batch: int = 16,
+        stdin: Callable[[], bytes] | None = None,
+    ) -> Iterator[tuple[str, Caption | CnnkitError]]:
+        """What is said of pictures, in their order.
+
+        Args:
+            sources: paths, or "-".
+            options: of the search.
+            batch: pictures at a time.
+            stdin: reads what "-" stands for.
+
+        Yields:
+            Each source with its `Caption`, or why there is none.
+        """
+        for path, found, _ in self.look_and_caption(sources, options, batch=batch, stdin=stdin):
+            yield path, found
+
+    def look_and_caption(
+        self,
+        sources: Iterable[str],
+        options: CaptionOptions | None = None,
+        *,
+        batch: int = 16,
+        stdin: Callable[[], bytes] | None = None,
+    ) -> Iterator[tuple[str, Caption | CnnkitError, np.ndarray | None]]:
+        """`caption`, with what the encoder says of each picture, float32 `(D,)`."""
+
+        def read(path: str) -> _Seen:
+            begin = time.monotonic()
+            try:
+                pixels, size = self._read(path, stdin() if path == "-" and stdin else None)
+            except CnnkitError as error:
+                return _Seen(path, error=error)
+            return _Seen(path, pixels, size, time.monotonic() - begin)
+
+        for now in read_ahead(sources, read, batch):
+            begin = time.monotonic()
+            good = [one.pixels for one in now if one.pixels is not None]
+            encodings = self.encode(good, batch)
+            seen = time.monotonic()
+            said = iter(zip(self.write(encodings, options), encodings, strict=True))
+            end = time.monotonic()
+            count = max(1, len(good))
+            for one in now:
+                if one.error is not None:
+                    yield one.source, one.error, None
+                    continue
+                ms = Milliseconds(
+                    load=round(1e3 * one.taken, 1),
+                    net=round(1e3 * (seen - begin) / count, 1),
+                    post=round(1e3 * (end - seen) / count, 1),
+                )
+                candidates, encoding = next(said)
+                caption = Caption(one.source, candidates, one.size, self.name, ms)
+                yield one.source, caption, encoding
+
+    def _read(self, path: str, data: bytes | None) -> tuple[np.ndarray, tuple[int, int]]:
+        if data is None:
+            # As in training, to the last bit.
+            pixels = read_example(path, self._shape)
+            size = header_size(path)
+            if size is not None:
+                return pixels, size
+        picture = read_image(path if data is None else data)
+        pixels = fit_picture(picture, self._shape[:2], self._shape[-1], max(self._shape[:2]))
+        return pixels, (picture.height, picture.width)
+
+    def encode(self, pictures: Sequence[np.ndarray], batch: int = 16) -> np.ndarray:
+        """What the encoder says of pictures that are read already.
+
+        Args:
+            pictures: float32, each of the network's input shape, in [0, 1].
+            batch: pictures at a time.
+
+        Returns:
+            float32 `(N, D)`.
+        """
+        found = []
+        for first in range(0, len(pictures), batch):
+            values = np.stack(pictures[first : first + batch])
+            count = len(values)
+            if compiles_each_size():
+                values = np.pad(values, [(0, batch - count)] + [(0, 0)] * 3)
+            found.append(self._encode(values)[:count])
+        return np.concatenate(found) if found else np.zeros((0, 1), np.float32)
+
+    def write(
+        self, encodings: np.ndarray, options: CaptionOptions | None = None
+    ) -> list[tuple[CaptionCandidate, ...]]:
+        """Sentences about pictures that were encoded, the best first."""
+        if not len(encodings):
+            return []
+        return [
+            tuple(
+                CaptionCandidate(
+                    self._writer.sentence(one), math.exp(one.score), one.log_probability
+                )
+                for one in hypotheses
+            )
+            for hypotheses in self._writer.write(encodings, options)
+        ]
+
+    def word_losses(
+        self, encodings: np.ndarray, sentences: Sequence[Sequence[str]]
+    ) -> tuple[float, int, int]:
+        """How probable true sentences are.
+
+        Args:
+            encodings: `(N, D)` of N pictures.
+            sentences: about each of them.
+
+        Returns:
+            The sum of -log p over all words and ends, their number, and how many of the words are
+            unknown.
+        """
+        texts = [[START, *clean_words(one), END] for said in sentences for one in said]
+        pictures = np.repeat(np.arange(len(sentences)), [len(said) for said in sentences])
+        words = self.vocabulary.encode(texts, max(map(len, texts)))
+        total, count = total_word_loss(decoder_of(self._network), encodings, pictures, words)
+        return total, count, int((words == UNKNOWN).sum())

@@ -1,0 +1,49 @@
+"""Sentences about pictures."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from cnnkit.errors import CnnkitError
+from cnnkit.options import DEFAULT_CAPTIONER, CaptionOptions
+from cnnkit.pipelines._captioner import Captioner
+from cnnkit.results import Caption
+
+
+def caption(
+    sources: str | Path | Iterable[str | Path],
+    *,
+    model: str | Path = DEFAULT_CAPTIONER,
+    beams: int = CaptionOptions.beams,
+    max_words: int = CaptionOptions.max_words,
+    candidates: int = CaptionOptions.candidates,
+    length_penalty: float = CaptionOptions.length_penalty,
+) -> list[Caption]:
+    """Says in a sentence what pictures show.
+
+    Args:
+        sources: paths of pictures.
+        model: "captions" (shipped), the folder of a run of `cnnkit train caption`, or its `.keras`
+            file.
+        beams: sentences that are followed at a time; 1 takes the most probable word each time.
+        max_words: of a sentence.
+        candidates: sentences for each picture, at most as many as beams.
+        length_penalty: 0 prefers the most probable sentences, which are short; 1 those whose words
+            are the most probable on average.
+
+    Returns:
+        A `Caption` for each, in order.
+
+    Raises:
+        UsageError: no such captioner, or settings that do not fit.
+        WeightsError: its weights are not here.
+        ImageError: a picture cannot be read.
+    """
+    one = isinstance(sources, (str, Path))
+    paths = [str(path) for path in ([sources] if one else sources)]
+    options = CaptionOptions(beams, max_words, candidates, length_penalty)
+    found = []
+    for _, result in Captioner(str(model)).caption(paths, options):
+        if isinstance(result, CnnkitError):
+            raise result
+        found.append(result)
+    return found
