@@ -1,0 +1,691 @@
+"""Sentences about pictures, put together from labels: what is there, how much of it, and where.
+
+The labels are names of folders (Caltech-101, true), groups of ImageNet's classes (true), masks of
+classes (CamVid, true), boxes of people (Penn-Fudan, true), and boxes that a detector found (noisy:
+only sure ones are taken). Colours and backgrounds come from the pixels.
+"""
+
+import colorsys
+import gzip
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from cnnkit.data.captions import clean_words
+
+# Boxes that are as sure as this are believed, in pictures without and with a true name.
+_SURE, _BESIDE = 0.5, 0.6
+
+# Caltech's folders: what is in them, with its article; the detector's classes that mean it, or what
+# the detector takes it for.
+CALTECH = {
+    "Faces": ("a person", ("person",)),
+    "Faces_easy": ("a face of a person", ("person",)),
+    "Leopards": ("a leopard", ("giraffe", "cat", "dog", "bear", "zebra")),
+    "Motorbikes": ("a motorcycle", ("motorcycle",)),
+    "accordion": ("an accordion", ()),
+    "airplanes": ("an airplane", ("airplane",)),
+    "anchor": ("an anchor", ()),
+    "ant": ("an ant", ()),
+    "barrel": ("a barrel", ()),
+    "bass": ("a fish", ()),
+    "beaver": ("a beaver", ("bear", "dog", "cat")),
+    "binocular": ("binoculars", ()),
+    "bonsai": ("a bonsai tree", ("potted plant", "broccoli")),
+    "brain": ("a brain", ()),
+    "brontosaurus": ("a dinosaur with a long neck", ("elephant",)),
+    "buddha": ("a statue of buddha", ("person",)),
+    "butterfly": ("a butterfly", ()),
+    "camera": ("a camera", ()),
+    "cannon": ("a cannon", ()),
+    "car_side": ("a car", ("car", "truck")),
+    "ceiling_fan": ("a ceiling fan", ()),
+    "cellphone": ("a cell phone", ("cell phone", "remote")),
+    "chair": ("a chair", ("chair",)),
+    "chandelier": ("a chandelier", ()),
+    "cougar_body": ("a cougar", ("bear", "cat", "dog")),
+    "cougar_face": ("a face of a cougar", ("dog", "cat", "bear")),
+    "crab": ("a crab", ()),
+    "crayfish": ("a crayfish", ()),
+    "crocodile": ("a crocodile", ()),
+    "crocodile_head": ("a head of a crocodile", ()),
+    "cup": ("a cup", ("cup",)),
+    "dalmatian": ("a dalmatian dog", ("dog", "giraffe", "cow")),
+    "dollar_bill": ("a dollar bill", ()),
+    "dolphin": ("a dolphin", ("bird",)),
+    "dragonfly": ("a dragonfly", ()),
+    "electric_guitar": ("an electric guitar", ()),
+    "elephant": ("an elephant", ("elephant",)),
+    "emu": ("an emu", ("bird", "sheep")),
+    "euphonium": ("a euphonium", ()),
+    "ewer": ("a jug", ("vase",)),
+    "ferry": ("a ferry", ("boat",)),
+    "flamingo": ("a flamingo", ("bird",)),
+    "flamingo_head": ("a head of a flamingo", ("bird",)),
+    "garfield": ("a cartoon of garfield the cat", ()),
+    "gerenuk": ("a gerenuk", ("giraffe", "bird")),
+    "gramophone": ("a gramophone", ()),
+    "grand_piano": ("a grand piano", ()),
+    "hawksbill": ("a sea turtle", ("bird",)),
+    "headphone": ("headphones", ()),
+    "hedgehog": ("a hedgehog", ("bear", "cat")),
+    "helicopter": ("a helicopter", ("airplane",)),
+    "ibis": ("an ibis", ("bird",)),
+    "inline_skate": ("an inline skate", ()),
+    "joshua_tree": ("a joshua tree", ()),
+    "kangaroo": ("a kangaroo", ("giraffe", "dog", "bear")),
+    "ketch": ("a sailing boat", ("boat",)),
+    "lamp": ("a lamp", ()),
+    "laptop": ("a laptop", ("laptop",)),
+    "llama": ("a llama", ("sheep", "horse", "cow")),
+    "lobster": ("a lobster", ()),
+    "lotus": ("a lotus flower", ()),
+    "mandolin": ("a mandolin", ()),
+    "mayfly": ("a mayfly", ()),
+    "menorah": ("a menorah", ()),
+    "metronome": ("a metronome", ()),
+    "minaret": ("a minaret", ()),
+    "nautilus": ("a nautilus shell", ()),
+    "octopus": ("an octopus", ()),
+    "okapi": ("an okapi", ("zebra", "horse", "cow")),
+    "pagoda": ("a pagoda", ()),
+    "panda": ("a panda", ("bear", "teddy bear", "dog")),
+    "pigeon": ("a pigeon", ("bird",)),
+    "pizza": ("a pizza", ("pizza",)),
+    "platypus": ("a platypus", ()),
+    "pyramid": ("a pyramid", ()),
+    "revolver": ("a revolver", ()),
+    "rhino": ("a rhino", ("cow", "elephant", "sheep")),
+    "rooster": ("a rooster", ("bird",)),
+    "saxophone": ("a saxophone", ()),
+    "schooner": ("a sailing ship", ("boat",)),
+    "scissors": ("scissors", ("scissors",)),
+    "scorpion": ("a scorpion", ()),
+    "sea_horse": ("a sea horse", ()),
+    "snoopy": ("a cartoon of snoopy the dog", ()),
+    "soccer_ball": ("a soccer ball", ("sports ball",)),
+    "stapler": ("a stapler", ()),
+    "starfish": ("a starfish", ()),
+    "stegosaurus": ("a dinosaur with plates on its back", ("horse", "bear", "cat", "elephant")),
+    "stop_sign": ("a stop sign", ("stop sign",)),
+    "strawberry": ("a strawberry", ()),
+    "sunflower": ("a sunflower", ()),
+    "tick": ("a tick", ()),
+    "trilobite": ("a fossil trilobite", ()),
+    "umbrella": ("an umbrella", ("umbrella",)),
+    "watch": ("a watch", ("clock",)),
+    "water_lilly": ("a water lily", ()),
+    "wheelchair": ("a wheelchair", ("chair", "bicycle", "motorcycle")),
+    "wild_cat": ("a wild cat", ("cat", "giraffe")),
+    "windsor_chair": ("a wooden chair", ("chair", "bench")),
+    "wrench": ("a wrench", ()),
+    "yin_yang": ("a yin yang symbol", ()),
+}
+
+# What people do with a thing that they are seen with.
+_WITH_PERSON = {
+    **dict.fromkeys(
+        ("accordion", "electric_guitar", "euphonium", "mandolin", "saxophone", "grand_piano"),
+        ("a person playing {}",),
+    ),
+    "Motorbikes": ("a person on {}", "a person with {}"),
+    "motorcycle": ("a person on {}", "a person with {}"),
+    "bicycle": ("a person on {}", "a person with {}"),
+    "horse": ("a person on {}", "a person with {}"),
+    "skateboard": ("a person on {}",),
+    "surfboard": ("a person with {}",),
+    "wheelchair": ("a person in {}",),
+    "tennis racket": ("a person playing tennis",),
+    "umbrella": ("a person under {}", "a person with {}"),
+    "tie": ("a person wearing {}",),
+    "backpack": ("a person with {}",),
+    "handbag": ("a person with {}",),
+}
+_FLYING = (
+    "airplane",
+    "helicopter",
+    "bird",
+    "ibis",
+    "flamingo",
+    "pigeon",
+    "emu",
+    "kite",
+    "butterfly",
+)
+_SWIMMING = ("fish", "turtle", "dolphin", "octopus", "starfish", "horse", "shark", "whale", "boat")
+# Folders whose people are the thing itself.
+_ARE_PEOPLE = ("Faces", "Faces_easy", "buddha")
+
+# Classes of ImageNet by their index, first to last.
+IMAGENET = (
+    *((0, 1, "a fish"), (2, 4, "a shark"), (7, 7, "a rooster"), (8, 8, "a hen")),
+    *((9, 9, "an ostrich"), (10, 24, "a bird"), (25, 29, "a salamander"), (30, 32, "a frog")),
+    *((33, 37, "a turtle"), (38, 48, "a lizard"), (49, 50, "a crocodile")),
+    *((52, 68, "a snake"), (70, 71, "a scorpion"), (72, 77, "a spider")),
+    *((80, 100, "a bird"), (105, 105, "a koala"), (104, 104, "a kangaroo")),
+    *((118, 121, "a crab"), (122, 122, "a lobster"), (127, 146, "a bird")),
+    *((147, 148, "a whale"), (151, 268, "a dog"), (269, 272, "a wolf"), (277, 280, "a fox")),
+    *((281, 285, "a cat"), (286, 286, "a cougar"), (287, 287, "a wild cat")),
+    *((288, 290, "a leopard"), (291, 291, "a lion"), (292, 292, "a tiger")),
+    *((294, 297, "a bear"), (300, 307, "a beetle"), (308, 308, "a fly"), (309, 309, "a bee")),
+    *((310, 310, "an ant"), (319, 320, "a dragonfly"), (321, 326, "a butterfly")),
+    *((327, 327, "a starfish"), (330, 332, "a rabbit"), (333, 333, "a hamster")),
+    *((339, 339, "a horse"), (340, 340, "a zebra"), (341, 343, "a pig")),
+    *((345, 347, "a cow"), (348, 349, "a sheep"), (355, 355, "a llama")),
+    *((365, 382, "a monkey"), (385, 386, "an elephant"), (388, 388, "a panda")),
+    *((389, 397, "a fish"), (404, 404, "an airplane"), (407, 407, "an ambulance")),
+    *((429, 430, "a ball"), (436, 436, "a car"), (468, 468, "a car"), (511, 511, "a car")),
+    *((444, 444, "a bicycle"), (671, 671, "a bicycle"), (670, 670, "a motorcycle")),
+    *((472, 472, "a boat"), (484, 484, "a boat"), (554, 554, "a boat"), (625, 625, "a boat")),
+    *((817, 817, "a car"), (555, 555, "a truck"), (569, 569, "a truck"), (675, 675, "a truck")),
+    *((579, 579, "a grand piano"), (546, 546, "an electric guitar"), (620, 620, "a laptop")),
+    *((779, 779, "a bus"), (874, 874, "a bus"), (874, 874, "a bus"), (654, 654, "a bus")),
+    *((879, 879, "an umbrella"), (805, 805, "a soccer ball"), (963, 963, "a pizza")),
+    *((949, 949, "a strawberry"), (985, 985, "a flower"), (970, 970, "a mountain")),
+    *((978, 978, "a beach"), (979, 979, "a valley"), (980, 980, "a volcano")),
+)
+
+_NUMBERS = ("no", "one", "two", "three", "four", "five")
+_PLURALS = {
+    **{"person": "people", "sheep": "sheep", "bus": "buses", "knife": "knives"},
+    **{"wine glass": "wine glasses", "couch": "couches", "bench": "benches", "mouse": "mice"},
+    **{"sandwich": "sandwiches", "toothbrush": "toothbrushes", "scissors": "scissors"},
+    **{"skis": "skis", "broccoli": "broccoli"},
+}
+_NO_ARTICLE = ("scissors", "skis", "broccoli")
+
+
+# Words of which a sentence may have any without having named a thing.
+_SMALL_WORDS = frozenset(
+    word
+    for line in (
+        "a an the of on in at to with and is are by for from near next over under up down its",
+        "his her their there that some two three several many large small white black red blue",
+        "green sitting standing laying lying holding riding playing walking looking eating",
+        "wearing parked front top side middle left right close picture",
+    )
+    for word in line.split()
+)
+
+
+@dataclass(frozen=True)
+class Described:
+    """A picture and what can be said of it.
+
+    Attributes:
+        path: of the picture.
+        sentences: the first ones are the plainest.
+        main: words of which one must be in a sentence that names the main object.
+        group: where the picture is from.
+    """
+
+    path: Path
+    sentences: tuple[str, ...]
+    main: tuple[str, ...]
+    group: str
+
+
+@dataclass(frozen=True)
+class Box:
+    """A box of a detector: name, score, and left, top, right, bottom as parts of the picture."""
+
+    name: str
+    score: float
+    edges: tuple[float, float, float, float]
+
+    @property
+    def area(self) -> float:
+        left, top, right, bottom = self.edges
+        return max(0.0, right - left) * max(0.0, bottom - top)
+
+
+def read_boxes(data: Path) -> dict[str, list[Box]]:
+    """The detector's boxes of each picture, by its path below `data`."""
+    lines = (data / "labels" / "coco80_classes.txt").read_text().splitlines()
+    names = [line.split(" ", 1)[1].strip() for line in lines if line.strip()]
+    found = {}
+    with gzip.open(data / "labels" / "coco80.jsonl.gz", "rt") as file:
+        for line in file:
+            row = json.loads(line)
+            found[row["image"]] = [
+                Box(names[index], score, tuple(edges))
+                for index, score, edges in zip(
+                    row["classes"], row["scores"], row["boxes_xyxy_normalized"], strict=True
+                )
+            ]
+    return found
+
+
+def with_article(name: str) -> str:
+    """
+    >>> with_article("umbrella"), with_article("dog")
+    ('an umbrella', 'a dog')
+    """
+    if name in _NO_ARTICLE:
+        return name
+    return f"{'an' if name[0] in 'aeiou' else 'a'} {name}"
+
+
+def counted(name: str, count: int) -> str:
+    """
+    >>> counted("person", 2), counted("dog", 7), counted("cat", 1)
+    ('two people', 'several dogs', 'a cat')
+    """
+    if count == 1:
+        return with_article(name)
+    plural = _PLURALS.get(name, f"{name}s")
+    return f"{_NUMBERS[count] if count < len(_NUMBERS) else 'several'} {plural}"
+
+
+def listed(parts: Sequence[str]) -> str:
+    """
+    >>> listed(["a cat"]), listed(["a cat", "a dog", "a bed"])
+    ('a cat', 'a cat, a dog and a bed')
+    """
+    return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
+
+
+def place(edges: tuple[float, float, float, float]) -> str | None:
+    """Where a box is, if that is worth saying."""
+    left, top, right, bottom = edges
+    x, y = (left + right) / 2, (top + bottom) / 2
+    if right - left > 0.7:
+        return None
+    if x < 0.36:
+        return "on the left"
+    if x > 0.64:
+        return "on the right"
+    if bottom - top < 0.45 and y < 0.3:
+        return "at the top"
+    if bottom - top < 0.45 and y > 0.72:
+        return "at the bottom"
+    return None
+
+
+def color_name(red: float, green: float, blue: float) -> str | None:
+    """A plain word for a colour, None for one between others.
+
+    >>> color_name(0.9, 0.1, 0.1), color_name(0.99, 0.98, 0.97), color_name(0.5, 0.3, 0.1)
+    ('red', 'white', 'brown')
+    """
+    hue, saturation, value = colorsys.rgb_to_hsv(red, green, blue)
+    if value < 0.2:
+        return "black"
+    if saturation < 0.12:
+        return "white" if value > 0.88 else "gray" if value < 0.7 else None
+    if saturation < 0.3:
+        return None
+    hue *= 360
+    if hue < 16 or hue > 344:
+        return "red" if value > 0.45 else "brown"
+    if hue < 42:
+        return "orange" if value > 0.8 and saturation > 0.65 else "brown" if value < 0.7 else None
+    for limit, name in ((68, "yellow"), (165, "green"), (255, "blue"), (300, "purple")):
+        if hue < limit:
+            return name
+    return "pink"
+
+
+@dataclass(frozen=True)
+class Scene:
+    """What the pixels say.
+
+    Attributes:
+        behind: colour of a plain background.
+        color: of the thing before it.
+        is_grey: whether there are no colours.
+        is_green: whether plants are around.
+    """
+
+    behind: str | None
+    color: str | None
+    is_grey: bool
+    is_green: bool
+
+
+def look(path: Path) -> Scene:
+    """Background and colours of a picture."""
+    with Image.open(path) as image:
+        pixels = np.asarray(image.convert("RGB").resize((64, 64)), np.float32) / 255.0
+    spread = pixels.max(axis=2) - pixels.min(axis=2)
+    is_grey = bool(spread.mean() < 0.03)
+    ring = np.ones((64, 64), bool)
+    ring[5:-5, 5:-5] = False
+    red, green, blue = np.moveaxis(pixels[ring], -1, 0)
+    is_green = bool(((green > red * 1.05) & (green > blue * 1.2) & (green > 0.15)).mean() > 0.6)
+    median = np.median(pixels[ring], axis=0)
+    near = np.abs(pixels - median).max(axis=2) < 0.12
+    if near[ring].mean() < 0.8:
+        return Scene(None, None, is_grey, is_green)
+    behind = color_name(*median.tolist())
+    thing = pixels[~near]
+    if is_grey or behind is None or not 0.06 < len(thing) / 4096 < 0.8:
+        return Scene(behind, None, is_grey, is_green and behind is None)
+    names = [color_name(*one) for one in thing.tolist()]
+    best = max({*names} - {None}, key=lambda name: (names.count(name), name), default=None)
+    of_thing = best if best and names.count(best) > 0.55 * len(names) else None
+    return Scene(behind, None if of_thing == behind else of_thing, False, False)
+
+
+def sentences_about(
+    main: str,
+    others: Sequence[str],
+    scene: Scene,
+    *,
+    with_person: Sequence[str] = (),
+    where: str | None = None,
+    is_close: bool = False,
+    has_color: bool = True,
+) -> tuple[str, ...]:
+    """Ways to say all that is known.
+
+    Args:
+        main: the main object with its article or number.
+        others: what else there is.
+        scene: what the pixels say.
+        with_person: forms for the main object and what a person does with it.
+        where: in the picture the main object is.
+        is_close: whether it fills the picture.
+        has_color: whether its colour is worth saying.
+    """
+    named = main
+    if has_color and scene.color and main.split()[0] in ("a", "an") and " of " not in main:
+        named = with_article(f"{scene.color} {main.split(' ', 1)[1]}")
+    after = ""
+    if scene.behind:
+        noun = main.split()[-1]
+        if scene.behind == "blue" and noun in _FLYING:
+            after = " in a blue sky"
+        elif scene.behind == "blue" and noun in _SWIMMING:
+            after = " in blue water"
+        else:
+            after = f" on {with_article(scene.behind)} background"
+    elif scene.is_green:
+        after = " among green plants"
+    elif where:
+        after = f" {where} of the picture"
+    picture = "black and white picture" if scene.is_grey else "picture"
+    if with_person:
+        forms = [form.format(named) for form in with_person]
+        found = [*(f"{one}{after}" for one in forms), f"a {picture} of {forms[0]}{after}"]
+    elif others:
+        found = [
+            f"{named} with {listed(others)}{after}",
+            f"{named} and {listed(others)}{after}",
+            f"a {picture} of {named} with {listed(others)}{after}",
+        ]
+    else:
+        verb = "is" if main.split()[0] in ("a", "an") else "are"
+        found = [
+            f"{named}{after}",
+            f"a {picture} of {named}{after}",
+            f"there {verb} {named}{after}",
+        ]
+        if is_close:
+            found = [f"a close up of {named}{after}", f"a {picture} of {named}{after}"]
+    if scene.is_grey:
+        found = [found[0], f"a {picture} of {named}{after}"]
+    return tuple(dict.fromkeys(found))
+
+
+def describe_caltech(data: Path, name: str, boxes: dict[str, list[Box]]) -> Described:
+    """A picture of Caltech-101, `folder/image.jpg`."""
+    folder = name.split("/")[0]
+    main, aliases = CALTECH[folder]
+    path = data / "images" / "caltech101" / name
+    own = boxes.get(f"images/caltech101/{name}", [])
+    of_main = max((b for b in own if b.name in aliases), key=lambda b: b.area, default=None)
+    sure = [b for b in own if b.score >= _BESIDE and b.name not in aliases]
+    people = [b for b in sure if b.name == "person" and b.area > 0.04]
+    with_person: tuple[str, ...] = ()
+    others = []
+    if people and folder not in _ARE_PEOPLE:
+        if len(people) == 1:
+            with_person = _WITH_PERSON.get(folder, ("{} and a person",))
+        else:
+            others.append(counted("person", len(people)))
+    elif folder == "Faces" and any(b.name == "tie" for b in sure):
+        with_person = ("a person wearing a tie",)
+    elif folder == "Faces":
+        with_person = ("{}", "a portrait of {}", "{} looking at the camera")
+    found = sentences_about(
+        main,
+        others,
+        look(path),
+        with_person=with_person,
+        where=place(of_main.edges) if of_main else None,
+        is_close=bool(of_main and of_main.area > 0.75),
+        has_color=folder not in _ARE_PEOPLE,
+    )
+    return Described(path, found, main_words(main), "caltech101")
+
+
+def main_words(main: str) -> tuple[str, ...]:
+    """What a sentence must have one of to have named the object: the last word of its name.
+
+    >>> main_words("a grand piano"), main_words("a face of a cougar"), main_words("two people")
+    (('piano',), ('cougar',), ('people', 'person'))
+    """
+    known = {
+        "a person": ("person", "people", "face"),
+        "a face of a person": ("person", "people", "face"),
+        "two people": ("people", "person"),
+        "a dinosaur with a long neck": ("dinosaur",),
+        "a dinosaur with plates on its back": ("dinosaur",),
+        "a cartoon of garfield the cat": ("garfield",),
+        "a cartoon of snoopy the dog": ("snoopy",),
+        "a yin yang symbol": ("yang",),
+        "a bonsai tree": ("bonsai",),
+        "a lotus flower": ("lotus",),
+        "a nautilus shell": ("nautilus",),
+        "a joshua tree": ("joshua",),
+        "a dalmatian dog": ("dalmatian",),
+        "a ceiling fan": ("fan",),
+        "a cell phone": ("phone",),
+        "a sea horse": ("sea horse",),
+        "a sea turtle": ("turtle",),
+        "a stop sign": ("stop sign",),
+        "a dollar bill": ("dollar",),
+    }
+    return known.get(main, (main.split()[-1],))
+
+
+def describe_boxes(
+    path: Path, own: Sequence[Box], group: str, true_main: str | None = None
+) -> Described | None:
+    """A picture of which there are boxes, and perhaps a true name; None where nothing is sure."""
+    sure = [b for b in own if b.score >= _SURE and b.area > 0.004]
+    scene = look(path)
+    if true_main is not None:
+        largest = max(own, key=lambda b: b.area, default=None)
+        people = [b for b in sure if b.name == "person" and b.area > 0.04]
+        others = [counted("person", len(people))] if people else []
+        found = sentences_about(
+            true_main,
+            others,
+            scene,
+            where=place(largest.edges) if largest and not people else None,
+            is_close=bool(largest and largest.area > 0.75 and not people),
+        )
+        return Described(path, found, main_words(true_main), group)
+    if not sure:
+        return None
+    weight: dict[str, float] = {}
+    for box in sure:
+        weight[box.name] = weight.get(box.name, 0.0) + box.area * box.score
+    order = sorted(weight, key=lambda name: -weight[name])[:3]
+    counts = {name: sum(b.name == name for b in sure) for name in order}
+    main = counted(order[0], counts[order[0]])
+    others = [counted(name, counts[name]) for name in order[1:]]
+    with_person: tuple[str, ...] = ()
+    if set(order[:2]) == {"person", *order[:2]} and counts.get("person") == 1 and len(order) > 1:
+        thing = next(name for name in order if name != "person")
+        forms = _WITH_PERSON.get(thing, ())
+        with_person = tuple(form.format(with_article(thing)) for form in forms)
+    first = max((b for b in sure if b.name == order[0]), key=lambda b: b.area)
+    found = sentences_about(
+        main,
+        others,
+        scene,
+        with_person=with_person,
+        where=place(first.edges) if counts[order[0]] == 1 else None,
+        has_color=len(order) == 1 and order[0] != "person",
+        is_close=len(order) == 1 and first.area > 0.75,
+    )
+    # Who is first named is the largest; people are named whatever their size.
+    words = (order[0], _PLURALS.get(order[0], f"{order[0]}s"))
+    if order[0] == "person":
+        words = (*words, "face", "man", "woman", "boy", "girl", "men", "women")
+    return Described(path, found, words, group)
+
+
+def describe_street(picture: Path, labels: Path) -> Described:
+    """A picture of CamVid, by its mask of 11 classes."""
+    with Image.open(labels) as image:
+        shares = np.bincount(np.asarray(image).reshape(-1), minlength=12)[:12] / (
+            image.width * image.height
+        )
+    things = []
+    for index, least, word in (
+        (8, 0.01, "cars"), (1, 0.08, "buildings"), (5, 0.08, "trees"),
+        (9, 0.006, "people"), (10, 0.006, "a cyclist"),
+    ):  # fmt: skip
+        if shares[index] > least:
+            things.append((shares[index], word))
+    words = [word for _, word in sorted(things, reverse=True)]
+    found = ["a street", "a road in a city", "a picture of a street"]
+    if words:
+        found = [
+            f"a street with {listed(words[:3])}",
+            f"a road with {listed(words[:2])}",
+            f"{listed(words[:2])} on a street",
+            f"a picture of a street with {words[0]}",
+        ]
+    return Described(picture, tuple(found), ("street", "road"), "camvid")
+
+
+def describe_people(picture: Path, count: int) -> Described:
+    """A picture of Penn-Fudan: so many people walk."""
+    main = counted("person", count)
+    found = (
+        f"{main} walking",
+        f"{main} on a street",
+        f"a picture of {main}",
+        f"{main} walking on a street",
+    )
+    return Described(picture, found, ("person", "people"), "pennfudan")
+
+
+def describe_face(picture: Path) -> Described:
+    """A picture of LFW."""
+    found = ("a face of a person", "a portrait of a person", "a person looking at the camera")
+    return Described(picture, found, ("person", "people", "face"), "lfw")
+
+
+def imagenet_main(index: int) -> str | None:
+    """What a class of ImageNet is called, where that is known."""
+    return next((main for first, last, main in IMAGENET if first <= index <= last), None)
+
+
+def draw(seed: int, name: str) -> float:
+    """A number in [0, 1) that hangs on a name alone."""
+    digest = hashlib.sha256(f"{seed}/{name}".encode()).digest()
+    return int.from_bytes(digest[:6], "big") / 2**48
+
+
+def nouns_in(said: Sequence[str]) -> tuple[str, ...]:
+    """What two of the sentences that people wrote have in common, without words that say nothing.
+
+    >>> nouns_in(["A man riding a horse.", "The man is on a brown horse", "a person outside"])
+    ('horse', 'man')
+    """
+    counts = Counter(word for one in said for word in set(clean_words(one)))
+    return tuple(sorted(w for w, times in counts.items() if times > 1 and w not in _SMALL_WORDS))
+
+
+@dataclass(frozen=True)
+class Collection:
+    """All pictures that something is known of.
+
+    Attributes:
+        train: to train on and validate with.
+        held_back: 200 of Caltech's test list, and 100 others; never trained or chosen on.
+    """
+
+    train: tuple[Described, ...]
+    held_back: tuple[Described, ...]
+
+
+def collect(data: Path, seed: int = 0) -> Collection:
+    """Describes all pictures below DIR, and keeps 300 back."""
+    boxes = read_boxes(data)
+    train: list[Described] = []
+    held: list[Described] = []
+    names = {}
+    for split in ("train", "test"):
+        listed_names = (data / "images" / "caltech101" / f"{split}.txt").read_text().split()
+        names[split] = [one for one in listed_names if one.split("/")[0] in CALTECH]
+        if split == "train":
+            background = [one for one in listed_names if one.startswith("BACKGROUND")]
+    train += [describe_caltech(data, name, boxes) for name in names["train"]]
+    test = sorted(names["test"], key=lambda name: draw(seed, name))[:200]
+    held += [describe_caltech(data, name, boxes) for name in sorted(test)]
+
+    others: dict[str, list[Described]] = {}
+    for name in background:
+        path = data / "images" / "caltech101" / name
+        found = describe_boxes(path, boxes.get(f"images/caltech101/{name}", []), "background")
+        if found is not None:
+            train.append(found)
+    for at, path in enumerate(sorted((data / "images" / "imagenet").glob("*.jpg"))):
+        own = boxes.get(f"images/imagenet/{path.name}", [])
+        found = describe_boxes(path, own, "imagenet", imagenet_main(at))
+        if found is not None:
+            others.setdefault("imagenet", []).append(found)
+    for name in (data / "images" / "bsds" / "train.txt").read_text().split():
+        found = describe_boxes(
+            data / "images" / "bsds" / name, boxes.get(f"images/bsds/{name}", []), "bsds"
+        )
+        if found is not None:
+            train.append(found)
+    for name in (data / "images" / "bsds" / "val.txt").read_text().split():
+        found = describe_boxes(
+            data / "images" / "bsds" / name, boxes.get(f"images/bsds/{name}", []), "bsds"
+        )
+        if found is not None:
+            others.setdefault("bsds", []).append(found)
+    for split in ("train", "val"):
+        pictures = sorted((data / "camvid" / split / "images").glob("*.png"))
+        pictures += sorted((data / "camvid" / split / "images").glob("*.jpg"))
+        for path in pictures[:: 3 if split == "train" else 8]:
+            found = describe_street(path, data / "camvid" / split / "labels" / f"{path.stem}.png")
+            if split == "train":
+                train.append(found)
+            else:
+                others.setdefault("camvid", []).append(found)
+    people = json.loads((data / "pennfudan" / "boxes_xyxy_normalized.json").read_text())
+    for name, own in sorted(people.items()):
+        # The other half, PennPed, is what other models are tested on.
+        if Path(name).name.startswith("Fudan"):
+            path = data / "pennfudan" / "images" / Path(name).name
+            train.append(describe_people(path, len(own)))
+    lines = (data / "lfw" / "pairsDevTrain.txt").read_text().splitlines()[1:]
+    trained_people = sorted({line.split("\t")[0] for line in lines})
+    for name in sorted(trained_people, key=lambda one: draw(seed, one))[:120]:
+        train.append(describe_face(sorted((data / "lfw" / name).glob("*.jpg"))[0]))
+    captions = json.loads((data / "coco" / "tiny_coco" / "captions.json").read_text())
+    for name, said in sorted(captions.items()):
+        path = data / "coco" / "tiny_coco" / "images" / name
+        others.setdefault("coco", []).append(Described(path, tuple(said), nouns_in(said), "coco"))
+    for group, count in (("imagenet", 60), ("bsds", 15), ("camvid", 10), ("coco", 15)):
+        found = sorted(others[group], key=lambda one: draw(seed, one.path.name))
+        held += found[:count]
+        # CamVid's validation is a film of its own.
+        train += [] if group == "camvid" else found[count:]
+    return Collection(tuple(train), tuple(held))
