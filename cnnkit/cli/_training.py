@@ -2,12 +2,16 @@
 
 import contextlib
 from collections.abc import Callable, Iterator
-from dataclasses import fields
-from typing import Any
+from dataclasses import asdict, fields
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 from cnnkit.console import Console
+from cnnkit.results import SCHEMA
+
+if TYPE_CHECKING:
+    from cnnkit.training._classifier_runs import ClassifierTraining
 
 # Options that are called otherwise than the settings they stand for.
 _NAMES = {"batch": "batch_size"}
@@ -49,3 +53,33 @@ def showing_tasks(console: Console) -> Iterator[Callable[[str, int, int], None]]
                 bar.remove_task(tasks.pop(what))
 
         yield show
+
+
+def classifier_epoch(epoch: int, row: dict[str, Any], epochs: int) -> str:
+    """A line about an epoch of a classifier.
+
+    >>> classifier_epoch(1, {"loss": 0.5, "accuracy": 0.75, "val_accuracy": 0.7}, 20)
+    'epoch 2 of 20: loss 0.500, accuracy 75.0%, validation 70.0%'
+    """
+    checked = f", validation {row['val_accuracy']:.1%}" if "val_accuracy" in row else ""
+    return (
+        f"epoch {epoch + 1} of {epochs}: loss {row['loss']:.3f}, "
+        f"accuracy {row['accuracy']:.1%}{checked}"
+    )
+
+
+def show_classifier(console: Console, result: "ClassifierTraining", json: bool) -> None:
+    """Prints what the training of a classifier gave."""
+    if json:
+        console.json({"schema": SCHEMA, **asdict(result)})
+        return
+    for split, scores in result.scores.items():
+        name = {"val": "validation", "test": "test"}[split]
+        console.result(
+            f"{name:10}  {scores['accuracy']:.1%} right, "
+            f"{scores['mean_class_accuracy']:.1%} in the mean of the classes"
+        )
+    console.result(
+        f"{result.model}: {len(result.classes)} classes, epoch {result.best} of {result.epochs} "
+        f"was best, {result.seconds:.0f} s"
+    )

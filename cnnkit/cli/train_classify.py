@@ -5,14 +5,20 @@ import os
 import sys
 import traceback
 from collections.abc import Iterator
-from dataclasses import asdict, fields, replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from cnnkit.cli._options import OUTPUT_PANEL, RUN_PANEL, Device, Json, Quiet, Seed, Threads, Verbose
-from cnnkit.cli._training import showing_tasks, typed_names, typed_settings
+from cnnkit.cli._training import (
+    classifier_epoch,
+    show_classifier,
+    showing_tasks,
+    typed_names,
+    typed_settings,
+)
 from cnnkit.console import Console
 from cnnkit.errors import CnnkitError, ExitCode, UsageError
 from cnnkit.options import (
@@ -322,19 +328,7 @@ def classify(
         result = _train(context, data, output, options, resume, skip_bad, devices, console)
     if not is_first:
         return 0
-    if json:
-        console.json({"schema": "cnnkit/1", **asdict(result)})
-        return 0
-    for split, scores in result.scores.items():
-        name = {"val": "validation", "test": "test"}[split]
-        console.result(
-            f"{name:10}  {scores['accuracy']:.1%} right, "
-            f"{scores['mean_class_accuracy']:.1%} in the mean of the classes"
-        )
-    console.result(
-        f"{result.model}: {len(result.classes)} classes, epoch {result.best} of {result.epochs} "
-        f"was best, {result.seconds:.0f} s"
-    )
+    show_classifier(console, result, json)
     return 0
 
 
@@ -377,11 +371,7 @@ def _train(
         data, options = _resumed(context, data, options, *read_run_options(output))
 
     def show(epoch: int, row: dict) -> None:
-        checked = f", validation {row['val_accuracy']:.1%}" if "val_accuracy" in row else ""
-        console.note(
-            f"epoch {epoch + 1} of {options.total_epochs}: loss {row['loss']:.3f}, "
-            f"accuracy {row['accuracy']:.1%}{checked}"
-        )
+        console.note(classifier_epoch(epoch, row, options.total_epochs))
 
     with showing_tasks(console) as show_progress:
         return train_classifier(
