@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from cnnkit.data.captions import clean_words
+from cnnkit.data.text import split_text
 
 # Boxes that are as sure as this are believed, in pictures without and with a true name.
 _SURE, _BESIDE = 0.5, 0.6
@@ -605,7 +605,7 @@ def nouns_in(said: Sequence[str]) -> tuple[str, ...]:
     >>> nouns_in(["A man riding a horse.", "The man is on a brown horse", "a person outside"])
     ('horse', 'man')
     """
-    counts = Counter(word for one in said for word in set(clean_words(one)))
+    counts = Counter(word for one in said for word in set(split_text(one)))
     return tuple(sorted(w for w, times in counts.items() if times > 1 and w not in _SMALL_WORDS))
 
 

@@ -20,7 +20,7 @@ import numpy as np
 from _measure import cnnkit, machine, run_process, sample_folder
 from _sentences import Described, collect, draw
 
-from cnnkit.data.captions import clean_words
+from cnnkit.data.text import split_text
 from cnnkit.images import Picture, read_pixels, write_image
 from cnnkit.metrics.captions import corpus_bleu, sentence_variety
 from cnnkit.options import CaptionOptions
@@ -37,7 +37,7 @@ def names_main(sentence: str, picture: Described) -> bool:
 def bleu_of(said: list[str], pictures: list[Described]) -> tuple[float, ...]:
     return corpus_bleu(
         [one.split() for one in said],
-        [[clean_words(sentence) for sentence in picture.sentences] for picture in pictures],
+        [[split_text(sentence) for sentence in picture.sentences] for picture in pictures],
     )
 
 

@@ -1,4 +1,4 @@
-"""Pictures with sentences about them: found, parted, checked, and their words cleaned."""
+"""Pictures with sentences about them: found, parted, checked, and written."""
 
 import csv
 import io
@@ -12,7 +12,6 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from cnnkit.data.text import split_text
 from cnnkit.errors import DataError, ImageError, UsageError
 from cnnkit.images import measure_image, write_bytes
 from cnnkit.runtime import reader_count
@@ -54,15 +53,6 @@ class CaptionData:
 
     train: CaptionedPictures
     val: CaptionedPictures
-
-
-def clean_words(sentence: str) -> list[str]:
-    """The words of a sentence as they are learnt: lower case, without punctuation.
-
-    >>> clean_words("A man's dog, on the Beach.")
-    ['a', "man's", 'dog', 'on', 'the', 'beach']
-    """
-    return split_text(sentence)
 
 
 def mirrored_words(words: Sequence[str]) -> list[str]:
@@ -152,7 +142,7 @@ def _cleaned(data: Path, found: _Found, skip_bad: bool) -> dict[str, dict[str, A
         for name, (path, sentences) in of_split.items():
             good = []
             for sentence, where in sentences:
-                if clean_words(sentence):
+                if any(character.isalnum() for character in sentence):
                     good.append(" ".join(sentence.split()))
                 elif not skip_bad:
                     raise DataError(
@@ -321,14 +311,10 @@ class CaptionReport:
 
     Attributes:
         unreadable: path and reason of each picture that cannot be read.
-        sentences: to train on.
-        words: in them, on average.
         distinct: sentences to train on that differ.
     """
 
     unreadable: tuple[tuple[str, str], ...]
-    sentences: int
-    words: float
     distinct: int
 
     def lines(self) -> list[str]:
@@ -344,7 +330,7 @@ class CaptionReport:
 def check_captions(
     data: CaptionData, on_progress: Callable[[int, int], None] | None = None
 ) -> CaptionReport:
-    """Looks whether all pictures can be read, and counts words.
+    """Looks whether all pictures can be read, and whether sentences differ.
 
     Args:
         data: the pictures.
@@ -371,9 +357,8 @@ def check_captions(
                 bad.append((path, reason))
             if on_progress:
                 on_progress(done, len(paths))
-    sentences = [tuple(clean_words(one)) for said in data.train.sentences for one in said]
-    words = sum(map(len, sentences)) / max(1, len(sentences))
-    return CaptionReport(tuple(bad), len(sentences), words, len(set(sentences)))
+    distinct = {one.casefold() for said in data.train.sentences for one in said}
+    return CaptionReport(tuple(bad), len(distinct))
 
 
 def without_unreadable(data: CaptionData, report: CaptionReport) -> CaptionData:

@@ -7,9 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cnnkit.data.captions import clean_words
 from cnnkit.data.labelled import read_example
-from cnnkit.data.text import END, START, UNKNOWN
+from cnnkit.data.text import END, START, UNKNOWN, split_text
 from cnnkit.errors import CnnkitError, UsageError
 from cnnkit.images import header_size, read_image
 from cnnkit.models.captioner import SentenceWriter, decoder_of, encoder_of, total_word_loss
@@ -178,7 +177,7 @@ class Captioner:
             The sum of -log p over all words and ends, their number, and how many of the words are
             unknown.
         """
-        texts = [[START, *clean_words(one), END] for said in sentences for one in said]
+        texts = [[START, *split_text(one), END] for said in sentences for one in said]
         pictures = np.repeat(np.arange(len(sentences)), [len(said) for said in sentences])
         words = self.vocabulary.encode(texts, max(map(len, texts)))
         total, count = total_word_loss(decoder_of(self._network), encodings, pictures, words)

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
-from cnnkit.data.captions import CaptionedPictures, clean_words, read_captions
+from cnnkit.data.captions import CaptionedPictures, read_captions
+from cnnkit.data.text import split_text
 from cnnkit.errors import CnnkitError, DataError, UsageError
 from cnnkit.images import read_pixels
 from cnnkit.metrics.captions import corpus_bleu, has_collapsed, perplexity, sentence_variety
@@ -127,8 +128,8 @@ class CaptionJudge:
             perplexity=perplexity(total / count),
             unknown=unknown / count,
             bleu=corpus_bleu(
-                [clean_words(one.sentence) for one in captions],
-                [[clean_words(one) for one in known] for known in references],
+                [split_text(one.sentence) for one in captions],
+                [[split_text(one) for one in known] for known in references],
             ),
             distinct=said.distinct,
             collapsed=has_collapsed(said, true),

@@ -21,13 +21,13 @@ from cnnkit.data.captions import (
     CaptionData,
     CaptionedPictures,
     check_captions,
-    clean_words,
     data_hash,
     read_captions,
     without_unreadable,
     write_captions,
 )
 from cnnkit.data.labelled import LabelledFiles
+from cnnkit.data.text import split_text
 from cnnkit.errors import DataError, DivergenceError
 from cnnkit.images import Picture, read_pixels, write_bytes, write_image
 from cnnkit.losses.captions import WordCrossEntropy
@@ -348,7 +348,7 @@ class _Run:
         said, scores = self._write_sentences()
         variety = sentence_variety(said)
         true = sentence_variety([one for group in data.val.sentences for one in group])
-        references = [[clean_words(one) for one in group] for group in data.val.sentences]
+        references = [[split_text(one) for one in group] for group in data.val.sentences]
         result = CaptionerTraining(
             model=folder / MODEL_FILE,
             words=len(self._vocabulary),
