@@ -1,7 +1,7 @@
 """How well are faces told apart on LFW's View 1: dlib's own way, and ours?
 
 The threshold is the best one on pairsDevTrain, tested on pairsDevTest, whose people are others. In
-pictures of several people the face nearest to the centre counts, or the largest, as it is said.
+pictures of several people the main face counts, large and near to the middle, or the largest.
 
     python benchmarks/faces_accuracy.py --data DIR
 """
@@ -31,7 +31,7 @@ def main() -> None:
     print(machine())
     print("| way | face | threshold | accuracy | at 0.6 | VAL at FAR 0.001 | AUC | EER | missed |")
     print("| --- | --- | --- | --- | --- | --- | --- | --- | --- |")
-    for choose in ("center", "largest"):
+    for choose in ("main", "largest"):
         for name, options in ways.items():
             if choose == "largest" and options:
                 continue

@@ -71,6 +71,8 @@ TRAINABLE_DETECTORS = ("compact", "yolov1")
 # Detectors that have a name, and weights in the table.
 DETECTORS = ("yolo-fastest-xl",)
 # How boxes that mean the same object are told: see `ops.boxes.select_detections`.
+# Which face of a picture counts where there are several.
+FACE_CHOICES = ("main", "largest")
 BOX_SUPPRESSIONS = ("class", "agnostic", "soft")
 
 # Steps at each scale, coarsest first. Fine scales cost four times as much as the one before and

@@ -12,7 +12,7 @@ from cnnkit.cli._options import RUN_PANEL
 from cnnkit.cli._outcome import Outcome
 from cnnkit.console import Console
 from cnnkit.errors import CnnkitError, UsageError
-from cnnkit.options import FaceOptions
+from cnnkit.options import FACE_CHOICES, FaceOptions
 from cnnkit.results import Milliseconds
 
 if TYPE_CHECKING:
@@ -75,8 +75,8 @@ GalleryPath = Annotated[
 
 
 def _check_choice(choose: str) -> str:
-    if choose not in ("center", "largest"):
-        raise UsageError(f"--choose must be center or largest, not {choose}")
+    if choose not in FACE_CHOICES:
+        raise UsageError(f"--choose must be {' or '.join(FACE_CHOICES)}, not {choose}")
     return choose
 
 
@@ -84,7 +84,8 @@ Choose = Annotated[
     str,
     typer.Option(
         callback=_check_choice,
-        help="The face of a picture that counts: center or largest.",
+        help="The face of a picture that counts: a large one near to the middle, or the largest.",
+        metavar="|".join(FACE_CHOICES),
         rich_help_panel=FACE_PANEL,
     ),
 ]

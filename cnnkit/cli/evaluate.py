@@ -25,7 +25,7 @@ from cnnkit.cli._faces import (
 from cnnkit.cli._options import OUTPUT_PANEL, Device, Json, Overwrite, Quiet, Threads, Verbose
 from cnnkit.console import Console
 from cnnkit.errors import ExitCode, UsageError
-from cnnkit.options import DEFAULT_CLASSIFIER, FaceOptions, check_split
+from cnnkit.options import DEFAULT_CLASSIFIER, FACE_CHOICES, FaceOptions, check_split
 from cnnkit.results import SCHEMA
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ def faces(
             rich_help_panel=FACE_PANEL,
         ),
     ] = None,
-    choose: Choose = "center",
+    choose: Choose = FACE_CHOICES[0],
     output: Annotated[
         Path | None,
         typer.Option(

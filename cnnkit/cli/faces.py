@@ -36,7 +36,7 @@ from cnnkit.cli._options import (
 from cnnkit.cli._outcome import Outcome, check_json
 from cnnkit.console import Console
 from cnnkit.errors import CnnkitError, ExitCode, GalleryError, UsageError
-from cnnkit.options import FaceOptions
+from cnnkit.options import FACE_CHOICES, FaceOptions
 from cnnkit.results import Record
 
 if TYPE_CHECKING:
@@ -526,7 +526,7 @@ def calibrate(
             rich_help_panel=FACE_PANEL,
         ),
     ] = None,
-    choose: Choose = "center",
+    choose: Choose = FACE_CHOICES[0],
     note: Annotated[
         str, typer.Option(help="What the pictures are, for those who read the file.")
     ] = "",

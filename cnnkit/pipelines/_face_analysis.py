@@ -321,6 +321,26 @@ class FaceAnalyzer:
         return np.asarray(image), 0
 
 
+def main_face(faces: Sequence[Face], height: int, width: int) -> Face:
+    """The face that a picture is of: a large one, and near the middle.
+
+    Its area less twice the squared distance of its middle from the picture's is the largest: a
+    face beside the middle must be so much larger than the one in it.
+
+    Args:
+        faces: one at least.
+        height: of the picture, in pixels.
+        width: of the same.
+    """
+
+    def score(face: Face) -> float:
+        left, top, right, bottom = face.box_xyxy
+        beside = ((left + right - width) / 2.0) ** 2 + ((top + bottom - height) / 2.0) ** 2
+        return (right - left) * (bottom - top) - 2.0 * beside
+
+    return max(faces, key=score)
+
+
 def _within(found: Detections, height: int, width: int) -> Detections:
     """Boxes in whole pixels, without those of which the picture shows next to nothing.
 

@@ -19,7 +19,8 @@ from cnnkit.metrics.verification import (
     roc_curve,
     validation_rate,
 )
-from cnnkit.options import FaceOptions
+from cnnkit.options import FACE_CHOICES, FaceOptions
+from cnnkit.pipelines._face_analysis import main_face
 from cnnkit.pipelines._face_calibration import FaceCalibration, fit_face_calibration
 from cnnkit.pipelines._face_recognition import FaceRecognizer
 from cnnkit.plots import plot_distances, plot_roc
@@ -28,7 +29,6 @@ from cnnkit.results import Face, FaceEvaluation
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-CHOICES = ("center", "largest")
 _BATCH = 16
 # Pairs of strangers that the false accept rates are counted on: enough for one in a million.
 _MOST_STRANGERS = 20_000_000
@@ -39,8 +39,8 @@ class FaceJudge:
 
     Args:
         options: see `FaceOptions`.
-        choose: which face of a picture counts: the one nearest to the "center", as in lists of
-            people's portraits, or the "largest".
+        choose: which face of a picture counts: the "main" one, large and near to the middle
+            (see `main_face`), or the "largest".
         on_note: takes a line of text that the user may want to know.
         on_progress: called with the number of pictures looked at and of all, as they are.
     """
@@ -49,12 +49,12 @@ class FaceJudge:
         self,
         options: FaceOptions | None = None,
         *,
-        choose: str = "center",
+        choose: str = FACE_CHOICES[0],
         on_note: Callable[[str], None] | None = None,
         on_progress: Callable[[int, int], None] | None = None,
     ):
-        if choose not in CHOICES:
-            raise ValueError(f"choose must be one of {CHOICES}. Received: {choose!r}")
+        if choose not in FACE_CHOICES:
+            raise ValueError(f"choose must be one of {FACE_CHOICES}. Received: {choose!r}")
         self.recognizer = FaceRecognizer(options, on_note)
         self._choose = choose
         self._on_progress = on_progress or (lambda done, total: None)
@@ -97,13 +97,7 @@ class FaceJudge:
             return None
         if self._choose == "largest":
             return faces[0]
-        height, width = picture.pixels.shape[:2]
-
-        def off_center(face: Face) -> float:
-            left, top, right, bottom = face.box_xyxy
-            return math.hypot((left + right - width) / width, (top + bottom - height) / height)
-
-        return min(faces, key=off_center)
+        return main_face(faces, *picture.pixels.shape[:2])
 
     def distances(self, pairs: Sequence[Pair]) -> np.ndarray:
         """Distances of pairs, float64 `(N,)`; NaN where a face was missed or a file unreadable."""

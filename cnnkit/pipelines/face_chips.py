@@ -1,12 +1,9 @@
 """The one face of a picture that it is about, cut out: what training on folders of people needs."""
 
-from collections.abc import Sequence
-
 import numpy as np
 
 from cnnkit.ops.alignment import extract_chip
-from cnnkit.pipelines._face_analysis import FaceAnalyzer
-from cnnkit.results import Face
+from cnnkit.pipelines._face_analysis import FaceAnalyzer, main_face
 
 
 class MainFaces:
@@ -34,23 +31,3 @@ class MainFaces:
     def embed(self, chips: np.ndarray) -> np.ndarray:
         """Embeddings of chips `(N, 150, 150, 3)`."""
         return self._analyzer.embed(chips)
-
-
-def main_face(faces: Sequence[Face], height: int, width: int) -> Face:
-    """The face that a picture is of: a large one, and near the middle.
-
-    Its area less twice the squared distance of its middle from the picture's is the largest: a
-    face beside the middle must be so much larger than the one in it.
-
-    Args:
-        faces: one at least.
-        height: of the picture, in pixels.
-        width: of the same.
-    """
-
-    def score(face: Face) -> float:
-        left, top, right, bottom = face.box_xyxy
-        beside = ((left + right - width) / 2.0) ** 2 + ((top + bottom - height) / 2.0) ** 2
-        return (right - left) * (bottom - top) - 2.0 * beside
-
-    return max(faces, key=score)

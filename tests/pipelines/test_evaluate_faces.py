@@ -75,7 +75,7 @@ def test_pairs_of_one_kind_are_refused(pairs):
         FaceJudge().evaluate(pairs[:1])
 
 
-@pytest.mark.parametrize(("choose", "name"), [("largest", "ada"), ("center", "bob")])
+@pytest.mark.parametrize(("choose", "name"), [("largest", "ada"), ("main", "bob")])
 def test_the_face_that_counts_can_be_chosen(portraits, tmp_path, choose, name):
     from PIL import Image
 
