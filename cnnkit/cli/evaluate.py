@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from cnnkit.cli._class_report import AllClasses, class_lines, class_report, write_classes
 from cnnkit.cli._classifier import (
     Batch,
     Classes,
@@ -29,13 +30,10 @@ from cnnkit.options import DEFAULT_CLASSIFIER, FACE_CHOICES, FaceOptions, check_
 from cnnkit.results import SCHEMA
 
 if TYPE_CHECKING:
-    from cnnkit.pipelines.evaluate_classify import ClassJudge
-    from cnnkit.results import ClassEvaluation, FaceEvaluation
+    from cnnkit.results import FaceEvaluation
 
 app = typer.Typer(help="Measure how good a model is.", no_args_is_help=True)
 _DEFAULTS = FaceOptions()
-# Classes that are shown without --all-classes.
-_WORST = 10
 
 
 @app.callback()
@@ -205,14 +203,7 @@ def classify(
     ] = None,
     classes: Classes = None,
     pixels: ClassifierPixels = "unit",
-    all_classes: Annotated[
-        bool,
-        typer.Option(
-            "--all-classes",
-            help=f"Show all classes, not only the {_WORST} worst.",
-            rich_help_panel=OUTPUT_PANEL,
-        ),
-    ] = False,
+    all_classes: AllClasses = False,
     output: Annotated[
         Path | None,
         typer.Option(
@@ -245,6 +236,7 @@ def classify(
     from cnnkit.runtime import configure
 
     configure(threads=threads, verbose=verbose, device=device)
+    from cnnkit.images import Picture, encode_image
     from cnnkit.pipelines._predictor import Predictor
     from cnnkit.pipelines.evaluate_classify import ClassJudge, read_split
 
@@ -265,142 +257,17 @@ def classify(
             f"{data} has no val and test folders, so these are all of its files: if the model was "
             "trained on some of them, it does worse on others"
         )
-    report = _class_report(evaluation)
+    report = class_report(evaluation)
     if output is not None:
-        names = _write_classes(output, evaluation, report, judge)
+        sheet = judge.draw_mistakes(evaluation)
+        mistakes = {}
+        if sheet is not None:
+            mistakes["mistakes.png"] = encode_image(Picture(sheet / 255.0), ".png")
+        names = write_classes(output, evaluation, report, mistakes)
         console.note(f"{output}: {', '.join(names)}")
     if json:
         console.json({"schema": SCHEMA, **report})
     else:
-        for line in _class_lines(evaluation, all_classes):
+        for line in class_lines(evaluation, all_classes):
             console.result(line)
     return int(ExitCode.INPUT_FAILED if evaluation.failed else ExitCode.DONE)
-
-
-def _class_report(evaluation: "ClassEvaluation") -> dict[str, Any]:
-    scores = evaluation.scores
-    return {
-        "model": evaluation.model,
-        "split": evaluation.split,
-        "examples": evaluation.examples,
-        "failed": evaluation.failed,
-        "accuracy": evaluation.accuracy,
-        "interval": evaluation.interval,
-        "mean_class_accuracy": evaluation.mean_class_accuracy,
-        "top_5_accuracy": evaluation.top_5_accuracy,
-        "log_loss": evaluation.log_loss,
-        "calibration_error": evaluation.calibration.error,
-        "calibration": {
-            name: getattr(evaluation.calibration, name)
-            for name in ("edges", "counts", "confidences", "accuracies")
-        },
-        "classes": [
-            {
-                "label": name,
-                "class_id": index,
-                "examples": int(scores.support[index]),
-                "recall": float(scores.recall[index]),
-                "precision": float(scores.precision[index]),
-                "f1": float(scores.f1[index]),
-            }
-            for index, name in enumerate(evaluation.names)
-        ],
-        "confusion": evaluation.confusion,
-    }
-
-
-def _class_lines(evaluation: "ClassEvaluation", all_classes: bool) -> list[str]:
-    low, high = evaluation.interval
-    count = len(evaluation.names)
-    of_part = "" if evaluation.split == "all" else f" of {evaluation.split}"
-    failed = f", {evaluation.failed} cannot be read" if evaluation.failed else ""
-    lines = [
-        f"examples     {evaluation.examples:,}{of_part}{failed}",
-        f"accuracy     {evaluation.accuracy:.2%} (95 % interval {low:.2%} to {high:.2%})",
-        f"per class    {evaluation.mean_class_accuracy:.2%}, the mean of the classes' own",
-    ]
-    if count > 5:
-        lines.append(f"top 5        {evaluation.top_5_accuracy:.2%}")
-    return [
-        *lines,
-        f"log loss     {evaluation.log_loss:.4f}",
-        f"calibration  {evaluation.calibration.error:.2%} off, on average",
-        "",
-        *_table_of_classes(evaluation, all_classes),
-    ]
-
-
-def _table_of_classes(evaluation: "ClassEvaluation", all_classes: bool) -> list[str]:
-    """The classes that have examples, the worst first, and what each is most often taken for."""
-    scores, names = evaluation.scores, evaluation.names
-    seen = [index for index in range(len(names)) if scores.support[index]]
-    order = sorted(seen, key=lambda index: (scores.recall[index], -scores.support[index]))
-    shown = order if all_classes else order[:_WORST]
-    width = min(24, max(len("class"), *(len(names[index]) for index in shown)))
-    lines = [f"{'class':<{width}}  examples  recall  precision      F1  taken for"]
-    for index in shown:
-        wrong = evaluation.confusion[index].copy()
-        wrong[index] = 0
-        most = int(wrong.argmax())
-        taken = f"{names[most]} ({int(wrong[most])})" if wrong[most] else ""
-        name = names[index] if len(names[index]) <= width else f"{names[index][: width - 1]}…"
-        precision, f1 = (
-            "-" if value != value else f"{value:.1%}"
-            for value in (scores.precision[index], scores.f1[index])
-        )
-        lines.append(
-            f"{name:<{width}}  {int(scores.support[index]):>8,}  {scores.recall[index]:>6.1%}  "
-            f"{precision:>9}  {f1:>6}  {taken}".rstrip()
-        )
-    if len(shown) < len(order):
-        lines.append(f"and {len(order) - len(shown)} better ones; --all-classes shows all")
-    return lines
-
-
-def _write_classes(
-    folder: Path, evaluation: "ClassEvaluation", report: dict[str, Any], judge: "ClassJudge"
-) -> list[str]:
-    import csv
-    import io
-    import json
-
-    from cnnkit.images import Picture, encode_image, write_bytes
-    from cnnkit.plots import encode_figure, plot_calibration, plot_confusion
-    from cnnkit.results import to_plain
-
-    text = io.StringIO()
-    writer = csv.writer(text)
-    writer.writerow(["file", "label", "predicted", "probability", "label_probability", "right"])
-    for source, label, row in zip(
-        evaluation.sources, evaluation.labels, evaluation.probabilities, strict=True
-    ):
-        called = int(row.argmax())
-        writer.writerow(
-            [
-                source,
-                evaluation.names[label],
-                evaluation.names[called],
-                f"{row[called]:.6f}",
-                f"{row[label]:.6f}",
-                int(called == label),
-            ]
-        )
-    matrix = evaluation.confusion
-    used = [index for index in range(len(matrix)) if matrix[index].any() or matrix[:, index].any()]
-    title = f"{evaluation.model} on {evaluation.examples:,} examples: {evaluation.accuracy:.1%}"
-    files = {
-        "report.json": (json.dumps(to_plain(report), indent=2) + "\n").encode(),
-        "predictions.csv": text.getvalue().encode(),
-        "confusion.png": encode_figure(
-            plot_confusion(
-                matrix[used][:, used], [evaluation.names[index] for index in used], title=title
-            )
-        ),
-        "calibration.png": encode_figure(plot_calibration(evaluation.calibration, title=title)),
-    }
-    sheet = judge.draw_mistakes(evaluation)
-    if sheet is not None:
-        files["mistakes.png"] = encode_image(Picture(sheet / 255.0), ".png")
-    for name, content in files.items():
-        write_bytes(folder / name, content)
-    return list(files)

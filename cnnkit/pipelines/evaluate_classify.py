@@ -10,18 +10,9 @@ import numpy as np
 from cnnkit.data.labelled import PICTURES, LabelledData, LabelledFiles, read_labelled
 from cnnkit.errors import CnnkitError, DataError, UsageError
 from cnnkit.images import read_pixels
-from cnnkit.metrics.classification import (
-    accuracy,
-    calibration,
-    confusion_matrix,
-    log_loss,
-    mean_class_accuracy,
-    per_class,
-    top_k_accuracy,
-    worst_mistakes,
-)
-from cnnkit.metrics.verification import wilson_interval
+from cnnkit.metrics.classification import worst_mistakes
 from cnnkit.options import DEFAULT_CLASSIFIER, check_split
+from cnnkit.pipelines._class_evaluation import evaluate_probabilities
 from cnnkit.pipelines._predictor import Predictor
 from cnnkit.plots import draw_mistakes
 from cnnkit.results import ClassEvaluation
@@ -141,26 +132,14 @@ class ClassJudge:
         if not rows:
             raise DataError(f"none of the {len(files)} files could be read; see the errors above")
         probabilities, truth = np.stack(rows), np.array(labels, np.int64)
-        predicted = probabilities.argmax(axis=1)
-        confusion = confusion_matrix(truth, predicted, classifier.classes)
-        right = int(confusion.trace())
-        return ClassEvaluation(
-            examples=len(truth),
-            failed=failed,
-            accuracy=accuracy(truth, predicted),
-            interval=wilson_interval(right, len(truth)),
-            mean_class_accuracy=mean_class_accuracy(confusion),
-            top_5_accuracy=top_k_accuracy(probabilities, truth, 5),
-            log_loss=log_loss(probabilities, truth),
-            calibration=calibration(probabilities, truth),
-            scores=per_class(confusion),
-            confusion=confusion,
-            names=classifier.names,
+        return evaluate_probabilities(
+            probabilities,
+            truth,
+            classifier.names,
+            sources,
             split=split,
             model=classifier.name,
-            sources=tuple(sources),
-            labels=truth,
-            probabilities=probabilities,
+            failed=failed,
         )
 
     def draw_mistakes(self, evaluation: ClassEvaluation) -> np.ndarray | None:
