@@ -132,7 +132,7 @@ def segment(
       cnnkit segment photos/ -r --jsonl --rle compressed
     """
     from cnnkit.data.sources import find_sources
-    from cnnkit.pipelines._segmenter_files import find_segmenter_file
+    from cnnkit.pipelines._segmenter_files import find_classes, find_segmenter_file
 
     console = Console(quiet=quiet, verbose=verbose)
     check_json(json, jsonl)
@@ -140,7 +140,9 @@ def segment(
     wanted.check(output, json or jsonl)
     sizes = read_scales(scales)
     file = find_segmenter_file(model)
-    keep = _kept_classes(cutout, file.classes)
+    keep = tuple(range(1, len(file.classes)))
+    if cutout is not None:
+        keep = find_classes(cutout, file.classes, "--cutout")
     sources = find_sources(pictures, recursive)
     if [source.path for source in sources].count(_STD) and background == _STD:
         raise UsageError("only one picture can come from stdin (-)")
@@ -221,24 +223,6 @@ class _Wanted:
             raise UsageError("-o - and --json both want stdout; give one of them")
         if self.task != "segment" and is_json and output is None:
             raise UsageError(f"--{self.task} writes a picture: name it with -o beside --json")
-
-
-def _kept_classes(cutout: str | None, names: tuple[str, ...]) -> tuple[int, ...]:
-    """Indices of what is cut out, or of all but the background."""
-    if cutout is None:
-        return tuple(range(1, len(names)))
-    import difflib
-
-    found = []
-    for label in (part.strip() for part in cutout.split(",")):
-        if label not in names:
-            nearest = difflib.get_close_matches(label, names, n=1, cutoff=0.0)[0]
-            raise UsageError(
-                f"--cutout: there is no class {label!r}; did you mean {nearest}? "
-                f"There are: {', '.join(names)}"
-            )
-        found.append(names.index(label))
-    return tuple(found)
 
 
 def _plan(

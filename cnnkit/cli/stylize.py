@@ -6,6 +6,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -29,6 +30,7 @@ from cnnkit.console import Console
 from cnnkit.errors import CnnkitError, ExitCode, ImageError, UsageError
 from cnnkit.options import (
     COLORS,
+    DEFAULT_SEGMENTER,
     INITS,
     OPTIMIZERS,
     PARAMETERIZATIONS,
@@ -49,6 +51,9 @@ _LOSS_PANEL = "Losses and network"
 _OPTIMIZER_PANEL = "Optimizer"
 _DEFAULTS = StylizeOptions()
 _STDIN = _STDOUT = "-"
+_SEGMENT = "segment:"
+# What is there reaches this share of a mask somewhere.
+_SURE = 0.5
 
 
 def _choice(values: tuple[str, ...], text: str, panel: str) -> Any:
@@ -127,9 +132,27 @@ def stylize(
     mask: Annotated[
         str | None,
         typer.Option(
-            metavar="FILE", help="White is stylised, black is kept.", rich_help_panel=_LOOK_PANEL
+            metavar="FILE|segment:LABEL,...",
+            help="White is stylised, black is kept; or what is found, such as segment:person.",
+            rich_help_panel=_LOOK_PANEL,
         ),
     ] = None,
+    invert_mask: Annotated[
+        bool,
+        typer.Option(
+            "--invert-mask",
+            help="Keep what the mask would stylise, and stylise the rest.",
+            rich_help_panel=_LOOK_PANEL,
+        ),
+    ] = False,
+    segmenter: Annotated[
+        str,
+        typer.Option(
+            metavar="RUN|FILE.keras|NAME",
+            help="What finds the labels of --mask segment:LABEL.",
+            rich_help_panel=_LOOK_PANEL,
+        ),
+    ] = DEFAULT_SEGMENTER,
     backbone: Annotated[
         str,
         typer.Option(
@@ -271,7 +294,7 @@ def stylize(
         options,
         contents,
         [_parse_style(text) for text in style],
-        mask=mask,
+        mask=_parse_mask(mask, invert_mask, segmenter),
         output=output,
         recursive=recursive,
         overwrite=overwrite,
@@ -293,6 +316,78 @@ def stylize(
     return int(ExitCode.INTERRUPTED if batch.interrupted else batch.exit_code)
 
 
+class _Mask:
+    """Which part of each picture is stylised.
+
+    Args:
+        path: of a picture, white where it is stylised.
+        class_ids: of what is to be found in each picture instead.
+        labels: the names of these classes.
+        segmenter: what finds them.
+        is_inverted: the other part.
+    """
+
+    def __init__(
+        self,
+        path: str | None = None,
+        class_ids: tuple[int, ...] = (),
+        labels: str = "",
+        segmenter: str = "",
+        is_inverted: bool = False,
+    ):
+        self.path = path
+        self._class_ids, self._labels, self._name = class_ids, labels, segmenter
+        self._is_inverted = is_inverted
+        self._picture: Any = None
+        self._segmenter: Any = None
+
+    def read(self) -> None:
+        """Reads the file, if there is one."""
+        if self.path is not None:
+            self._picture = _read(self.path)
+
+    def of(self, content: Any) -> Any:
+        """The mask of a picture that was read; None for all of it.
+
+        Raises:
+            ImageError: what is to be found is not there.
+        """
+        if self._class_ids:
+            return self._found(content)
+        if self._picture is None or not self._is_inverted:
+            return self._picture
+        return replace(self._picture, pixels=1.0 - self._picture.pixels)
+
+    def _found(self, content: Any) -> Any:
+        from cnnkit.pipelines._segmenter import Segmenter
+        from cnnkit.pipelines.segment import soft_mask
+
+        if self._segmenter is None:
+            self._segmenter = Segmenter(self._name)
+        plane = soft_mask(self._segmenter.segment(content), self._class_ids)
+        if plane.max() < _SURE:
+            raise ImageError(
+                f"{content.source or 'the picture'} shows no {self._labels} that could be found; "
+                "give --mask a picture that is white where to stylise"
+            )
+        return 1.0 - plane if self._is_inverted else plane
+
+
+def _parse_mask(mask: str | None, is_inverted: bool, segmenter: str) -> _Mask:
+    if mask is None or not mask.startswith(_SEGMENT):
+        if mask is None and is_inverted:
+            raise UsageError("--invert-mask is for --mask; give both")
+        if segmenter != DEFAULT_SEGMENTER:
+            raise UsageError("--segmenter is for --mask segment:LABEL; give both")
+        return _Mask(mask, is_inverted=is_inverted)
+    from cnnkit.pipelines._segmenter_files import find_classes, find_segmenter_file
+
+    file = find_segmenter_file(segmenter, "--segmenter")
+    labels = mask.removeprefix(_SEGMENT)
+    class_ids = find_classes(labels, file.classes, "--mask")
+    return _Mask(None, class_ids, labels, segmenter, is_inverted)
+
+
 class _Batch:
     """All contents of one command, painted one after the other with one `Stylizer`."""
 
@@ -303,7 +398,7 @@ class _Batch:
         contents: list[str],
         styles: list[tuple[str, float]],
         *,
-        mask: str | None,
+        mask: "_Mask",
         output: str | None,
         recursive: bool,
         overwrite: bool,
@@ -329,7 +424,7 @@ class _Batch:
         self._to_stdout = output == _STDOUT
         sources = find_sources(contents, recursive)
         self.is_single = len(sources) == 1
-        givens = [name for name, _ in styles] + ([] if mask is None else [mask])
+        givens = [name for name, _ in styles] + ([] if mask.path is None else [mask.path])
         if [*(source.path for source in sources), *givens].count(_STDIN) > 1:
             raise UsageError("only one picture can come from stdin (-)")
         if self._to_stdout:
@@ -372,11 +467,11 @@ class _Batch:
         """
         from cnnkit.runtime import configure
 
-        stylizer = mask = None
+        stylizer = None
         if not all(is_done for _, _, is_done in self._jobs):
             # What cannot be read is found out before the heavy imports.
             styles = [(_read(name), weight) for name, weight in self._styles]
-            mask = None if self._mask is None else _read(self._mask)
+            self._mask.read()
         for source, path, is_done in self._jobs:
             if is_done:
                 yield Record(source.path, items=({"output": str(path), "skipped": True},))
@@ -396,6 +491,7 @@ class _Batch:
                 # The first picture's budget counts the start of the program too.
                 begin = self._started
             try:
+                mask = self._mask.of(content)
                 record = self._paint(stylizer, content, mask, source.path, path, load, begin)
             except CnnkitError as error:
                 record = self._failure(source.path, error)

@@ -1,4 +1,7 @@
-"""Files of trained segmenters, without Keras."""
+"""Files of trained segmenters and the names of their classes, without Keras."""
+
+import difflib
+from collections.abc import Sequence
 
 from cnnkit.errors import UsageError
 from cnnkit.options import SEGMENTERS
@@ -7,8 +10,12 @@ from cnnkit.weights import locate
 from cnnkit.weights.keras_file import SEGMENTER_KIND
 
 
-def find_segmenter_file(model: str) -> ModelFile:
+def find_segmenter_file(model: str, option: str = "--model") -> ModelFile:
     """The file that a user means by a name, a run folder or a `.keras` file.
+
+    Args:
+        model: what was given.
+        option: by which; for messages.
 
     Raises:
         UsageError: no such name, or a file of something else.
@@ -16,7 +23,7 @@ def find_segmenter_file(model: str) -> ModelFile:
         DataError: what the file says of itself cannot be read.
     """
     remedy = (
-        f"give --model the folder of a run of 'cnnkit train segment', or {', '.join(SEGMENTERS)}"
+        f"give {option} the folder of a run of 'cnnkit train segment', or {', '.join(SEGMENTERS)}"
     )
     if model in SEGMENTERS:
         return describe_file(locate(model), model)
@@ -26,3 +33,21 @@ def find_segmenter_file(model: str) -> ModelFile:
     if file.kind != SEGMENTER_KIND:
         raise UsageError(f"{file.name} is no segmenter; {remedy}")
     return file
+
+
+def find_classes(labels: str, names: Sequence[str], option: str) -> tuple[int, ...]:
+    """Numbers of the classes that a user names, with commas between them.
+
+    Raises:
+        UsageError: there is no class of that name.
+    """
+    found = []
+    for label in (part.strip() for part in labels.split(",")):
+        if label not in names:
+            nearest = difflib.get_close_matches(label, names, n=1, cutoff=0.0)[0]
+            raise UsageError(
+                f"{option}: there is no class {label!r}; did you mean {nearest}? "
+                f"There are: {', '.join(names)}"
+            )
+        found.append(names.index(label))
+    return tuple(found)

@@ -386,6 +386,64 @@ def test_a_mask_that_does_not_fit_the_only_picture_is_wrong_usage(tiny, capsys):
     assert one_line(capsys.readouterr().err)
 
 
+def halves(height=24, width=32):
+    """Red on the left, dark on the right."""
+    pixels = np.full((height, width, 3), 0.1, "float32")
+    pixels[:, : width // 2, 0] = 1.0
+    return Picture(pixels)
+
+
+@pytest.mark.parametrize("is_inverted", [False, True])
+def test_what_is_found_is_stylised_or_kept(tiny, color_segmenter, is_inverted):
+    write_image("halves.png", halves())
+    arguments = ["halves.png", "style.png", "--mask", "segment:red", "--segmenter", color_segmenter]
+    arguments += ["--invert-mask"] * is_inverted
+    assert run(["stylize", *arguments, "-o", "a.png", "-q", *tiny]) == 0
+    changed = np.abs(read_image("a.png").pixels - halves().pixels).max(axis=(0, 2))
+    # The network looks at no picture smaller than 32 pixels, so that the edge is a little blurred.
+    styled, kept = changed[:13], changed[19:]
+    if is_inverted:
+        styled, kept = kept, styled
+    assert kept.max() < 1 / 255
+    assert styled.min() > 4 / 255
+
+
+def test_a_picture_without_what_is_to_be_found_fails_alone(room, tiny, color_segmenter, capsys):
+    write_image("halves.png", halves())
+    arguments = ["halves.png", "photo.png", "style.png", "--mask", "segment:blue", "-o", "out"]
+    write_image("photo.png", Picture(halves().pixels[..., ::-1]))
+    assert run(["stylize", *arguments, "--segmenter", color_segmenter, "-q", *tiny]) == 3
+    assert capsys.readouterr().err.startswith("error: halves.png shows no blue")
+    assert names(room / "out") == ["photo.png"]
+
+
+def test_a_mask_file_can_be_turned_over(tiny):
+    mask = np.zeros((24, 32, 3), "float32")
+    mask[:, :16] = 1.0
+    write_image("mask.png", Picture(mask))
+    arguments = ["photo.png", "style.png", "--mask", "mask.png", "--invert-mask", "-o", "a.png"]
+    assert run(["stylize", *arguments, "-q", *tiny]) == 0
+    changed = np.abs(read_image("a.png").pixels - read_image("photo.png").pixels).max(axis=(0, 2))
+    assert changed[:16].max() < 1 / 255
+    assert changed[16:].min() > 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--mask", "segment:persn"], "did you mean person"),
+        (["--mask", "segment:person", "--segmenter", "voc12"], "give --segmenter the folder"),
+        (["--invert-mask"], "--invert-mask is for --mask"),
+        (["--mask", "style.png", "--segmenter", "run"], "--segmenter is for --mask segment:LABEL"),
+    ],
+)
+def test_masks_that_make_no_sense(arguments, message, capsys):
+    assert run(["stylize", "photo.png", "style.png", *arguments]) == 2
+    error = capsys.readouterr().err
+    assert one_line(error)
+    assert message in error
+
+
 # Steps, budget, interruption -------------------------------------------------------------------
 
 
