@@ -35,7 +35,6 @@ from cnnkit.metrics.segmentation import (
 from cnnkit.models.fcn import set_feature_statistics, start_from
 from cnnkit.options import SegmentTrainOptions
 from cnnkit.plots import draw_segments, encode_figure, plot_confusion, plot_training
-from cnnkit.runtime import devices as seen_devices
 from cnnkit.training._batches import CountedEpochs, reading
 from cnnkit.training._fit import (
     Clock,
@@ -44,6 +43,7 @@ from cnnkit.training._fit import (
     build_schedule,
     conclude,
     reason_of,
+    training_policy,
 )
 from cnnkit.training._run_folder import open_run, read_run
 from cnnkit.training._runs import (
@@ -202,7 +202,7 @@ class _Run:
     ):
         self._data, self._report, self._folder = data, report, folder
         self._options, self._note, self._progress = options, note, progress
-        self._policy = _precision(options)
+        self._policy = training_policy(options.mixed_precision)
         self._classes = len(data.classes)
         self._variant = ""
         self._weights = (0, 0)
@@ -516,13 +516,3 @@ class _Record(keras.callbacks.Callback):
             own.append(scores.mean_iou)
             if len(own) - 1 - int(np.argmax(own)) >= patience:
                 self.model.stop_training = True
-
-
-def _precision(options: SegmentTrainOptions) -> str:
-    """The policy to train with: 16 bits where a GPU is faster with them, or where asked for."""
-    has_gpu = any(not name.lower().startswith("cpu") for name in seen_devices())
-    if options.mixed_precision == "off":
-        return "float32"
-    if has_gpu:
-        return "mixed_float16"
-    return "mixed_bfloat16" if options.mixed_precision == "on" else "float32"
