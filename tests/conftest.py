@@ -195,3 +195,49 @@ def painted(tmp_path_factory):
     path = tmp_path_factory.mktemp("painted") / "painted.png"
     Image.fromarray(pixels).save(path)
     return path
+
+
+@pytest.fixture(scope="session")
+def color_captioner(tmp_path_factory):
+    """The folder of a run whose captioner says "a red picture", or green or blue, by the means.
+
+    Its decoder knows for each word which may follow; among the colours the picture decides.
+    """
+    import zipfile
+
+    import keras
+
+    from cnnkit.data.text import END, START, Vocabulary
+    from cnnkit.models.captioner import build_captioner
+
+    colors = ("red", "green", "blue")
+    vocabulary = Vocabulary(("", "[UNK]", START, END, "a", *colors, "picture"))
+    size = len(vocabulary)
+    picture = keras.Input((16, 16, 3))
+    means = keras.layers.GlobalAveragePooling2D()(picture)
+    settings = {"cell": "rnn", "units": size, "embedding": size, "attention": False}
+    model = build_captioner(picture, means, None, size, **settings)
+    follows = np.full((size, size), -2.0)
+    for word, after in [(START, "a"), ("a", "red"), ("a", "green"), ("a", "blue"),
+                        *((color, "picture") for color in colors), ("picture", END)]:  # fmt: skip
+        follows[vocabulary.index(word), vocabulary.index(after)] = 0.2
+    seen = np.zeros((3, size))
+    seen[np.arange(3), [vocabulary.index(color) for color in colors]] = 1.0
+    weights = {
+        "summary": [seen, np.zeros(size)],
+        "first_state_0": [np.zeros((size, size)), np.zeros(size)],
+        "embedding": [4 * np.eye(size)],
+        "recurrent": [np.eye(size), np.zeros((size, size)), np.zeros(size)],
+        "state": [follows, np.zeros(size)],
+        "seen": [np.eye(size)],
+        "next_word": [8 * np.eye(size), np.zeros(size)],
+    }
+    for name, values in weights.items():
+        model.get_layer(name).set_weights(values)
+    folder = tmp_path_factory.mktemp("runs") / "colors"
+    folder.mkdir()
+    model.save(folder / "model.keras")
+    with zipfile.ZipFile(folder / "model.keras", "a") as archive:
+        archive.writestr("vocabulary.txt", vocabulary.to_text())
+        archive.writestr("settings.json", '{"kind": "captions"}')
+    return str(folder)

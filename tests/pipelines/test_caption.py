@@ -1,0 +1,120 @@
+import zipfile
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import cnnkit
+from cnnkit.errors import DataError, ImageError, UsageError, WeightsError
+from cnnkit.options import CaptionOptions
+from cnnkit.pipelines._captioner import Captioner
+from cnnkit.pipelines._captioner_files import find_captioner_file, read_vocabulary
+from cnnkit.pipelines.caption import caption
+
+
+@pytest.fixture(scope="module")
+def captioner(color_captioner):
+    return Captioner(color_captioner)
+
+
+def test_pictures_are_told_apart(color_captioner, color_pictures):
+    paths = [color_pictures / name / "2.png" for name in ("green", "red", "blue")]
+    found = caption(paths, model=color_captioner)
+    assert [one.sentence for one in found] == [f"a {c} picture" for c in ("green", "red", "blue")]
+    first = found[0]
+    assert (first.source, first.size, first.model) == (str(paths[0]), (20, 30), "colors")
+    assert cnnkit.caption is caption
+
+
+def test_candidates_are_ranked_and_their_scores_are_means_of_probabilities(
+    captioner, color_pictures
+):
+    path = str(color_pictures / "red" / "2.png")
+    options = CaptionOptions(beams=4, candidates=3)
+    [(_, found)] = captioner.caption([path], options)
+    sentences = [one.sentence for one in found.candidates]
+    assert sentences[0] == "a red picture"
+    assert set(sentences[1:]) == {"a green picture", "a blue picture"}
+    scores = [one.score for one in found.candidates]
+    assert 1 > scores[0] > scores[1] >= scores[2] > 0
+    # Three words and the end.
+    for one in found.candidates:
+        assert one.score == pytest.approx(np.exp(one.log_probability / 4))
+
+
+def test_a_sentence_has_as_many_words_as_are_allowed(captioner, color_pictures):
+    path = str(color_pictures / "red" / "2.png")
+    [(_, found)] = captioner.caption([path], CaptionOptions(max_words=2, length_penalty=0.0))
+    assert len(found.sentence.split()) <= 2
+
+
+def test_what_is_said_does_not_hang_on_the_batch(captioner, color_pictures):
+    paths = sorted(map(str, color_pictures.glob("*/*.png")))
+    together = [one.candidates for _, one in captioner.caption(paths, batch=5)]
+    alone = [one.candidates for _, one in captioner.caption(paths, batch=1)]
+    for first, second in zip(together, alone, strict=True):
+        assert [one.sentence for one in first] == [one.sentence for one in second]
+        assert first[0].score == pytest.approx(second[0].score, abs=1e-5)
+
+
+def test_a_picture_that_cannot_be_read_is_said_so_in_its_place(
+    captioner, color_captioner, color_pictures, tmp_path
+):
+    broken = tmp_path / "broken.png"
+    broken.write_bytes(b"no picture")
+    good = str(color_pictures / "blue" / "0.png")
+    (first, error), (second, found) = captioner.caption([str(broken), good])
+    assert (first, second) == (str(broken), good)
+    assert isinstance(error, ImageError)
+    assert found.sentence == "a blue picture"
+    with pytest.raises(ImageError, match=r"broken\.png"):
+        caption(broken, model=color_captioner)
+
+
+def test_pictures_from_stdin_are_read_like_others(captioner, color_pictures):
+    path = color_pictures / "green" / "1.png"
+    [(_, found)] = captioner.caption(["-"], stdin=path.read_bytes)
+    assert (found.source, found.sentence, found.size) == ("-", "a green picture", (20, 30))
+
+
+def test_the_loss_of_true_sentences(captioner, color_pictures):
+    encodings = captioner.encode([np.full((16, 16, 3), (0.8, 0.2, 0.2), np.float32)])
+    total, count, unknown = captioner.word_losses(encodings, [["A red picture!", "a cat"]])
+    # a, red, picture, end; a, unknown, end.
+    assert (count, unknown) == (7, 1)
+    likely, _, _ = captioner.word_losses(encodings, [["a red picture"]])
+    unlikely, _, _ = captioner.word_losses(encodings, [["a blue picture"]])
+    assert 0 < likely < unlikely < total
+
+
+def test_other_files_are_refused(color_captioner, color_run, tmp_path):
+    with pytest.raises(UsageError, match="there is no captioner named 'none'"):
+        find_captioner_file("none")
+    with pytest.raises(WeightsError, match="does not exist"):
+        find_captioner_file("runs/none")
+    with pytest.raises(UsageError, match="colors is no captioner"):
+        find_captioner_file(color_run)
+    path = tmp_path / "model.keras"
+    for content, message in [
+        (None, "is missing"),
+        (b"\xff", "is damaged"),
+        (b"[word]\n[UNK]\na\n", r"has no \[START\] and \[END\]"),
+    ]:
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr("settings.json", '{"kind": "captions"}')
+            if content is not None:
+                archive.writestr("vocabulary.txt", content)
+        with pytest.raises(DataError, match=message):
+            read_vocabulary(find_captioner_file(str(path)))
+
+
+def test_more_candidates_than_beams_are_refused():
+    with pytest.raises(UsageError, match="use --beams 6"):
+        CaptionOptions(beams=4, candidates=6)
+
+
+def test_grey_pictures_and_alpha_are_read(captioner, tmp_path):
+    path = tmp_path / "clear.png"
+    Image.fromarray(np.full((9, 9, 4), (20, 220, 20, 255), np.uint8)).save(path)
+    [(_, found)] = captioner.caption([str(path)])
+    assert found.sentence == "a green picture"
