@@ -12,6 +12,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+from cnnkit.data._csv_table import read_csv_table
 from cnnkit.errors import DataError, ImageError, UsageError
 from cnnkit.images import measure_image, write_bytes
 from cnnkit.runtime import reader_count
@@ -191,55 +192,31 @@ def _captioned(pictures: dict[str, Any]) -> CaptionedPictures:
 
 
 def _read_csv(path: Path, root: Path | None, skip_bad: bool) -> _Found:
-    try:
-        # "-sig": spreadsheets begin their files with a byte order mark.
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            heading = file.readline()
-            # Spreadsheets of many countries part by semicolons.
-            delimiter = max(",;\t", key=heading.count)
-            names = [
-                name.strip().lower() for name in next(csv.reader([heading], delimiter=delimiter))
-            ]
-            columns = [
-                next((names.index(name) for name in wanted if name in names), None)
-                for wanted in (_FILE_COLUMNS, _SENTENCE_COLUMNS, ("split",))
-            ]
-            if columns[0] is None or columns[1] is None:
-                raise DataError(
-                    f"{path}: its first line must name the columns 'file' and 'sentence', "
-                    f"not '{heading.strip()}'"
-                )
-            rows = csv.reader(file, delimiter=delimiter)
-            return _read_rows(path, root or path.parent, rows, columns, skip_bad)
-    except UnicodeDecodeError:
-        raise DataError(f"{path} is not a UTF-8 text file; save it as CSV in UTF-8") from None
-    except (csv.Error, StopIteration) as error:
-        raise DataError(f"{path} is not a CSV that can be read ({error})") from None
-    except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror or error}") from None
-
-
-def _read_rows(
-    path: Path, root: Path, rows: Any, columns: Sequence[int | None], skip_bad: bool
-) -> _Found:
-    found: _Found = {}
-    for row in rows:
-        if not any(cell.strip() for cell in row):
-            continue
-        # The heading was read apart.
-        where = f"{path}, line {rows.line_num + 1}"
-        name, sentence, split = (
-            row[column].strip() if column is not None and column < len(row) else ""
-            for column in columns
+    table = read_csv_table(path)
+    columns = [name.casefold() for name in table.columns]
+    files, sentences, splits = (
+        next((table.columns[columns.index(name)] for name in known if name in columns), None)
+        for known in (_FILE_COLUMNS, _SENTENCE_COLUMNS, ("split",))
+    )
+    if files is None or sentences is None:
+        raise DataError(
+            f"{path}: its first line must name the columns 'file' and 'sentence', "
+            f"not '{', '.join(table.columns)}'"
         )
-        split = split.lower() or "train"
+    parts = table.column(splits) if splits else ("train",) * len(table)
+    found: _Found = {}
+    for row, (name, sentence, part) in enumerate(
+        zip(table.column(files), table.column(sentences), parts, strict=True)
+    ):
+        split = part.casefold() or "train"
         if not name:
             if skip_bad:
                 continue
-            raise DataError(f"{where}: the file is missing")
+            raise DataError(f"{table.where(row)}: the file is missing")
         if split not in _SPLITS:
-            raise DataError(f"{where}: the split must be train or val, not '{split}'")
-        _add(found, _SPLITS[split], name, root / name, sentence, where)
+            raise DataError(f"{table.where(row)}: the split must be train or val, not '{part}'")
+        place = (root or path.parent) / name
+        _add(found, _SPLITS[split], name, place, sentence, table.where(row))
     return found
 
 

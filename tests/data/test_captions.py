@@ -97,7 +97,8 @@ def test_json_may_map_names_to_sentences(folder):
         (["file,sentence", ",x"], "line 2: the file is missing"),
         (["file,sentence,split", "a.png,x,other"], "the split must be train or val, not 'other'"),
         (["file,sentence,split", "a.png,x,val", "a.png,y,train"], "a.png is both in train and in"),
-        (["file,sentence"], "has no picture with a sentence"),
+        (["file,sentence"], "has a heading, but no rows"),
+        (["file,sentence", "a.png,A dog, on grass"], "3 cells, but the heading has 2"),
     ],
 )
 def test_what_is_amiss_with_a_csv_is_said(folder, lines, message):
