@@ -4,7 +4,8 @@ import csv
 import difflib
 import unicodedata
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from cnnkit.errors import DataError
@@ -40,6 +41,15 @@ class CsvTable:
         """
         place = self._place(name)
         return tuple(row[place] for row in self.rows)
+
+    def select(self, rows: Iterable[int]) -> "CsvTable":
+        """Some of the rows, in the order given."""
+        chosen = list(rows)
+        return replace(
+            self,
+            rows=tuple(self.rows[row] for row in chosen),
+            lines=tuple(self.lines[row] for row in chosen),
+        )
 
     def where(self, row: int) -> str:
         """The file and the line of a row, for messages."""

@@ -1,6 +1,8 @@
 """Texts with labels to train a classifier on, from a CSV file: found, parted and checked."""
 
+import csv
 import hashlib
+import io
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from cnnkit.data._csv_table import CsvTable, read_csv_table
-from cnnkit.errors import DataError
+from cnnkit.errors import DataError, UsageError
 
 SPLIT_COLUMN = "split"
 # Names that a split goes by, as of folders of pictures.
@@ -20,6 +22,7 @@ _SPLITS = {
 }
 # Of the largest class to the smallest, from which on a report speaks of it.
 _UNEVEN = 3.0
+_SHOWN = 12
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,6 +42,48 @@ class LabelledTexts:
     classes: tuple[str, ...]
     labels: np.ndarray
     splits: dict[str, np.ndarray]
+
+    def select(self, split: str | None) -> tuple[str, np.ndarray]:
+        """A part of the texts to evaluate on.
+
+        Args:
+            split: "train", "val", "test" or "all"; None for test where there are some, else val,
+                else all.
+
+        Returns:
+            Its name, and its rows.
+
+        Raises:
+            UsageError: there is no such part.
+        """
+        parts = {name: rows for name, rows in self.splits.items() if len(rows)}
+        name = split or next((name for name in ("test", "val") if name in parts), "all")
+        if name == "all":
+            return name, np.arange(len(self.texts))
+        if name not in parts:
+            raise UsageError(
+                f"{self.table.path} has no part named {name}: --split can be "
+                f"{', '.join([*parts, 'all'])}"
+            )
+        return name, parts[name]
+
+    def mistakes(self, rows: Sequence[int], probabilities: np.ndarray) -> str:
+        """Texts that are called wrong as a CSV for people.
+
+        Args:
+            rows: of N texts.
+            probabilities: `(N, classes)`.
+        """
+        out = io.StringIO()
+        writer = csv.writer(out, lineterminator="\n")
+        writer.writerow(["text", "label", "predicted", "probability", "line"])
+        for row, found in zip(rows, probabilities, strict=True):
+            called = int(found.argmax())
+            label, predicted = self.classes[self.labels[row]], self.classes[called]
+            writer.writerow(
+                [self.texts[row], label, predicted, f"{found[called]:.4f}", self.table.lines[row]]
+            )
+        return out.getvalue()
 
     def notes(self) -> list[str]:
         """What the user should know of the texts, a line each."""
@@ -118,9 +163,11 @@ def read_labelled_texts(
     places = {name: place for place, name in enumerate(classes)}
     for row, name in enumerate(names):
         if name not in places:
+            known = ", ".join(f"'{one}'" for one in classes[:_SHOWN])
+            more = ", ..." if len(classes) > _SHOWN else ""
             raise DataError(
-                f"{table.where(row)}: the label '{name}' is in {parts[row]} but not among those to "
-                "train on; take the row out, or train on it"
+                f"{table.where(row)}: the label '{name}' is none of those that are trained on "
+                f"({known}{more}); mend it, or take the row out"
             )
     labels = np.array([places[name] for name in names], np.int64)
     splits = {

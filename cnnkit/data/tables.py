@@ -180,6 +180,24 @@ class TableEncoder:
             place += width
         return vectors
 
+    def unknown(self, count: int) -> np.ndarray:
+        """The vectors of rows of which nothing is known.
+
+        Args:
+            count: N, of the rows.
+
+        Returns:
+            float32 `(N, D)`.
+
+        Example:
+
+        >>> columns = NumberColumn("age", 40.0, 10.0), YesNoColumn("paid", "no", "yes")
+        >>> TableEncoder(columns).unknown(1).tolist()
+        [[0.0, 0.5]]
+        """
+        row = [number for column in self.columns for number in column.encode("")]
+        return np.tile(np.array(row, np.float32), (count, 1))
+
     def to_json(self) -> list[dict[str, Any]]:
         """The encoder as plain JSON types."""
         kinds = {of_kind: kind for kind, of_kind in _KINDS.items()}

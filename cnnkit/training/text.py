@@ -5,9 +5,7 @@ recurrent network reads one after the other. The bag of words, which knows no or
 compare with.
 """
 
-import csv
 import hashlib
-import io
 import math
 from collections.abc import Callable
 from pathlib import Path
@@ -248,25 +246,7 @@ class _Run:
         vocabulary = {VOCABULARY_FILE: self._vocabulary.to_text().encode()}
         calibrated = write_classifier(model, result, found, options, settings, vocabulary)
         for split, probabilities in calibrated.items():
-            path = self._folder / f"mistakes{end_of(split)}.csv"
-            write_bytes(path, self._mistakes(split, probabilities).encode())
+            worst = worst_mistakes(probabilities, self._labels(split), _SHOWN_MISTAKES)
+            table = texts.mistakes(texts.splits[split][worst], probabilities[worst])
+            write_bytes(self._folder / f"mistakes{end_of(split)}.csv", table.encode())
         return result
-
-    def _mistakes(self, split: str, probabilities: np.ndarray) -> str:
-        """The worst mistakes as a CSV, the worst first."""
-        texts, rows = self._texts, self._texts.splits[split]
-        out = io.StringIO()
-        writer = csv.writer(out, lineterminator="\n")
-        writer.writerow(["text", "label", "predicted", "probability", "line"])
-        for index in worst_mistakes(probabilities, self._labels(split), _SHOWN_MISTAKES):
-            row, called = rows[index], int(probabilities[index].argmax())
-            writer.writerow(
-                [
-                    texts.texts[row],
-                    texts.classes[texts.labels[row]],
-                    texts.classes[called],
-                    f"{probabilities[index, called]:.4f}",
-                    texts.table.lines[row],
-                ]
-            )
-        return out.getvalue()

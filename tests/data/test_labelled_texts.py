@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from cnnkit.data.labelled_texts import read_labelled_texts
-from cnnkit.errors import DataError
+from cnnkit.errors import DataError, UsageError
 
 
 def write(tmp_path, text):
@@ -90,7 +90,10 @@ def test_what_is_odd_with_the_texts_is_noted(tmp_path):
         ("text,label\nx,a\ny,a\n", "only the label 'a' to train on in 'label'"),
         ("text,label,split\nx,a,val\ny,b,test\n", "has no rows to train on"),
         ("text,label\nx,a\ny,\n", "line 3: the label is missing"),
-        ("text,label,split\nx,a,\ny,b,\nz,c,val\n", "line 4: the label 'c' is in val but not"),
+        (
+            "text,label,split\nx,a,\ny,b,\nz,c,val\n",
+            "line 4: the label 'c' is none of those .* \\('a', 'b'\\)",
+        ),
         ("text,label,split\nx,a,dev\n", "line 2: the split must be train, val or test, not 'dev'"),
         ("words,label\nx,a\n", "has no column 'text'; it has 'words', 'label'"),
     ],
@@ -99,3 +102,16 @@ def test_what_is_wrong_is_said_with_file_and_line(content, message, tmp_path):
     with pytest.raises(DataError, match=message) as caught:
         read_labelled_texts(write(tmp_path, content))
     assert "mail.csv" in str(caught.value)
+
+
+def test_a_part_is_chosen_to_evaluate_on(tmp_path):
+    path = write(tmp_path, "text,label,split\nx,a,\ny,b,\nz,a,test\n")
+    data = read_labelled_texts(path, val_share=0)
+    name, rows = data.select(None)
+    assert (name, rows.tolist()) == ("test", [2])
+    assert data.select("all")[1].tolist() == [0, 1, 2]
+    assert data.select("train")[1].tolist() == [0, 1]
+    with pytest.raises(UsageError, match="has no part named val: --split can be train, test, all"):
+        data.select("val")
+    only = read_labelled_texts(write(tmp_path, "text,label\nx,a\ny,b\n"), val_share=0)
+    assert only.select(None)[0] == "all"
