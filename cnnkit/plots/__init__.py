@@ -26,6 +26,7 @@ from cnnkit.plots.units import draw_units
 from cnnkit.plots.units_page import units_page
 from cnnkit.plots.verification import FacePanel, plot_distances, plot_roc, plot_verification
 from cnnkit.plots.views import color_map, kernel_picture, plot_class_map, plot_units
+from cnnkit.plots.words import plot_words
 
 __all__ = [
     "FacePanel",
@@ -58,5 +59,6 @@ __all__ = [
     "plot_training",
     "plot_units",
     "plot_verification",
+    "plot_words",
     "units_page",
 ]
