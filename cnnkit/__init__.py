@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from cnnkit.options import DetectOptions, FaceOptions, StylizeOptions
     from cnnkit.pipelines.caption import caption
     from cnnkit.pipelines.classify import classify
+    from cnnkit.pipelines.classify_text import classify_text
     from cnnkit.pipelines.detect import detect
     from cnnkit.pipelines.faces import FaceBook
     from cnnkit.pipelines.segment import segment
@@ -48,6 +49,7 @@ _HOMES = {
     "VerifyResult": "cnnkit.results",
     "caption": "cnnkit.pipelines.caption",
     "classify": "cnnkit.pipelines.classify",
+    "classify_text": "cnnkit.pipelines.classify_text",
     "detect": "cnnkit.pipelines.detect",
     "segment": "cnnkit.pipelines.segment",
     "stylize": "cnnkit.pipelines.stylize",
@@ -72,6 +74,7 @@ __all__ = [
     "VerifyResult",
     "caption",
     "classify",
+    "classify_text",
     "detect",
     "segment",
     "stylize",

@@ -502,12 +502,12 @@ class ClassScore:
 
 @dataclass(frozen=True)
 class Classification:
-    """What a picture shows.
+    """What a picture shows, or what a text is about.
 
     Attributes:
-        source: path of the picture, or "-".
+        source: path of the picture, or "-"; or the text.
         best: the most probable classes, best first.
-        size: height and width of the upright picture, in pixels; None of an array.
+        size: height and width of the upright picture, in pixels; None of an array or a text.
         model: name of the classifier.
         ms: time spent.
     """
@@ -919,6 +919,36 @@ class CaptionEvaluation:
     model: str
     captions: tuple[Caption, ...]
     references: tuple[tuple[str, ...], ...]
+
+
+@dataclass(frozen=True)
+class NearWord:
+    """A word whose learned vector points where another one's does.
+
+    Attributes:
+        word: the word.
+        similarity: cosine of the angle between both vectors, from -1 to 1.
+    """
+
+    word: str
+    similarity: float
+
+
+@dataclass(frozen=True)
+class WordNeighbours:
+    """A word, and those that are near to it in a learned embedding.
+
+    Attributes:
+        word: as the vocabulary has it.
+        index: in the vocabulary.
+        near: the nearest first.
+        model: name of the classifier that learned it.
+    """
+
+    word: str
+    index: int
+    near: tuple[NearWord, ...]
+    model: str
 
 
 def to_plain(value: Any) -> Any:

@@ -1,0 +1,68 @@
+"""Files of trained classifiers of texts, without Keras."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from cnnkit.data.tables import TableEncoder
+from cnnkit.data.text import Vocabulary
+from cnnkit.errors import DataError, UsageError
+from cnnkit.pipelines._model_files import find_model_file, read_inside
+from cnnkit.weights.keras_file import SETTINGS_FILE, TEXT_KIND, VOCABULARY_FILE
+
+
+@dataclass(frozen=True)
+class TextFile:
+    """A `.keras` file of a classifier of texts, and what it says of itself.
+
+    Attributes:
+        path: of the file.
+        name: for people; of a run the name of its folder.
+        classes: their names.
+        vocabulary: the tokens it knows.
+        length: tokens that it reads of each text.
+        encoder: of the table columns that it takes beside the text.
+        text_column: name of the column that the texts were in.
+        label_column: of that with the labels.
+    """
+
+    path: Path
+    name: str
+    classes: tuple[str, ...]
+    vocabulary: Vocabulary
+    length: int
+    encoder: TableEncoder
+    text_column: str
+    label_column: str
+
+
+def find_text_file(model: str) -> TextFile:
+    """The file that a user means by a run folder or a `.keras` file.
+
+    Raises:
+        UsageError: a file of something else.
+        WeightsError: there is no such folder or file, or no model in it.
+        DataError: what the file says of itself cannot be read.
+    """
+    remedy = "give --model the folder of a run of 'cnnkit train text'"
+    file = find_model_file(model)
+    if file is None:
+        raise UsageError(f"there is no classifier of texts named {model!r}; {remedy}")
+    if file.kind != TEXT_KIND:
+        raise UsageError(f"{file.name} is no classifier of texts; {remedy}")
+    try:
+        (described,) = read_inside(file.path, SETTINGS_FILE)
+        (words,) = read_inside(file.path, VOCABULARY_FILE)
+        settings = json.loads(described)
+        return TextFile(
+            file.path,
+            file.name,
+            file.classes,
+            Vocabulary.from_text(words.decode("utf-8")),
+            int(settings["length"]),
+            TableEncoder.from_json(settings["table"]),
+            settings["text_column"],
+            settings["label_column"],
+        )
+    except (ValueError, KeyError, TypeError) as error:
+        raise DataError(f"{file.path} is damaged ({error}); train or copy it again") from None
