@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cnnkit.cli._options import RUN_PANEL
+from cnnkit.errors import UsageError
 from cnnkit.options import CLASSIFIERS
 
 if TYPE_CHECKING:
@@ -52,5 +53,9 @@ def check_classifier(model: str) -> "ModelFile | None":
         locate(f"{model}-classifier")
         return None
     from cnnkit.pipelines._model_files import find_model_file
+    from cnnkit.weights.keras_file import TEXT_KIND
 
-    return find_model_file(model)
+    file = find_model_file(model)
+    if file is not None and file.kind == TEXT_KIND:
+        raise UsageError(f"{file.name} takes texts; use classify-text or evaluate text")
+    return file

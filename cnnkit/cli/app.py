@@ -10,6 +10,7 @@ import cnnkit
 from cnnkit.cli import (
     caption,
     classify,
+    classify_text,
     detect,
     doctor,
     embed,
@@ -17,6 +18,7 @@ from cnnkit.cli import (
     evaluate_caption,
     evaluate_detect,
     evaluate_segment,
+    evaluate_text,
     export,
     faces,
     samples,
@@ -32,6 +34,7 @@ from cnnkit.cli import (
     visualize,
     visualize_units,
     visualize_views,
+    visualize_words,
     weights,
 )
 from cnnkit.console import Console
@@ -69,6 +72,7 @@ app.add_typer(faces.app, name="faces")
 app.command("embed")(embed.embed)
 app.command("caption")(caption.caption)
 app.command("classify")(classify.classify)
+app.command("classify-text")(classify_text.classify_text)
 app.command("detect")(detect.detect)
 app.command("segment")(segment.segment)
 visualize.app.command("units")(visualize_units.units)
@@ -77,6 +81,7 @@ visualize.app.command("filters")(visualize_views.filters)
 visualize.app.command("maximize")(visualize_views.maximize)
 visualize.app.command("gradcam")(visualize_views.gradcam)
 visualize.app.command("occlusion")(visualize_views.occlusion)
+visualize.app.command("words")(visualize_words.words)
 app.add_typer(visualize.app, name="visualize")
 app.command("visualize-units", hidden=True)(visualize_units.units)
 app.command("samples")(samples.samples)
@@ -90,6 +95,7 @@ app.add_typer(train.app, name="train")
 evaluate.app.command("caption")(evaluate_caption.caption)
 evaluate.app.command("detect")(evaluate_detect.detect)
 evaluate.app.command("segment")(evaluate_segment.segment)
+evaluate.app.command("text")(evaluate_text.text)
 app.add_typer(evaluate.app, name="evaluate")
 app.command("export")(export.export)
 app.command("doctor", epilog="Example: cnnkit doctor --json")(doctor.doctor)

@@ -1,0 +1,87 @@
+"""``cnnkit visualize words``: what a network learned of words."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cnnkit.cli._options import (
+    OUTPUT_PANEL,
+    Device,
+    Json,
+    JsonLines,
+    Overwrite,
+    Quiet,
+    Threads,
+    Verbose,
+)
+from cnnkit.cli._outcome import Outcome, check_json
+from cnnkit.cli._text import TextModel
+from cnnkit.cli._visualize import check_png
+from cnnkit.console import Console
+from cnnkit.errors import DataError, UsageError
+from cnnkit.results import Record
+
+
+def words(
+    model: TextModel,
+    words: Annotated[
+        list[str] | None, typer.Argument(metavar="WORD...", help="Words to look at.")
+    ] = None,
+    near: Annotated[int, typer.Option(min=1, help="Words near to each, at most.")] = 8,
+    plot: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE.png",
+            help="Draw all words in a plane, these and those near to them in colours.",
+            rich_help_panel=OUTPUT_PANEL,
+        ),
+    ] = None,
+    overwrite: Overwrite = False,
+    threads: Threads = None,
+    device: Device = "auto",
+    json: Json = False,
+    jsonl: JsonLines = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> int:
+    """List the nearest words of words in what train text learned, and draw them all.
+
+    Near means a small angle between the vectors that were learned for two words: its cosine is
+    printed, 1 for the same direction.
+
+    Examples:
+
+      cnnkit visualize words cold dirty --model runs/reviews --plot words.png
+    """
+    console = Console(quiet=quiet, verbose=verbose)
+    check_json(json, jsonl)
+    if not words and plot is None:
+        raise UsageError("name words to look at, or give --plot FILE.png for all of them")
+    check_png(plot, "--plot", overwrite)
+    from cnnkit.pipelines._text_files import find_text_file
+    from cnnkit.runtime import configure
+
+    find_text_file(model)
+    configure(threads=threads, verbose=verbose, device=device)
+    from cnnkit.images import write_bytes
+    from cnnkit.pipelines.visualize_words import WordMap
+    from cnnkit.plots import encode_figure
+
+    known = WordMap(model)
+    outcome = Outcome(console, json, jsonl, len(words or ()) == 1)
+    found = []
+    for word in words or ():
+        try:
+            one = known.nearest(word, near)
+        except DataError as error:
+            outcome.fail(word, error)
+            continue
+        found.append(one)
+        items = tuple({"label": other.word, "similarity": other.similarity} for other in one.near)
+        lines = [one.word, *(f"  {other.similarity:>6.3f}  {other.word}" for other in one.near)]
+        outcome.add(Record(word, items=items, model=one.model), lines)
+    if plot is not None:
+        write_bytes(plot, encode_figure(known.plot(found)))
+        console.note(f"{plot} shows the words")
+    return outcome.finish() if words else 0
