@@ -104,7 +104,7 @@ CALTECH = {
     "rhino": ("a rhino", ("cow", "elephant", "sheep")),
     "rooster": ("a rooster", ("bird",)),
     "saxophone": ("a saxophone", ()),
-    "schooner": ("a sailing ship", ("boat",)),
+    "schooner": ("a sailing boat", ("boat",)),
     "scissors": ("scissors", ("scissors",)),
     "scorpion": ("a scorpion", ()),
     "sea_horse": ("a sea horse", ()),
@@ -410,27 +410,20 @@ def sentences_about(
         after = " among green plants"
     elif where:
         after = f" {where} of the picture"
-    picture = "black and white picture" if scene.is_grey else "picture"
     if with_person:
-        forms = [form.format(named) for form in with_person]
-        found = [*(f"{one}{after}" for one in forms), f"a {picture} of {forms[0]}{after}"]
+        whole = [form.format(named) for form in with_person]
     elif others:
-        found = [
-            f"{named} with {listed(others)}{after}",
-            f"{named} and {listed(others)}{after}",
-            f"a {picture} of {named} with {listed(others)}{after}",
-        ]
+        whole = [f"{named} with {listed(others)}", f"{named} and {listed(others)}"]
+    elif is_close:
+        whole = [f"a close up of {named}", named]
     else:
         verb = "is" if main.split()[0] in ("a", "an") else "are"
-        found = [
-            f"{named}{after}",
-            f"a {picture} of {named}{after}",
-            f"there {verb} {named}{after}",
-        ]
-        if is_close:
-            found = [f"a close up of {named}{after}", f"a {picture} of {named}{after}"]
+        whole = [named, f"there {verb} {named}"]
     if scene.is_grey:
-        found = [found[0], f"a {picture} of {named}{after}"]
+        found = [f"a black and white picture of {whole[0]}{after}"]
+        found += [f"{one}{after} in black and white" for one in whole[:1]]
+    else:
+        found = [f"{one}{after}" for one in whole]
     return tuple(dict.fromkeys(found))
 
 
@@ -473,8 +466,8 @@ def main_words(main: str) -> tuple[str, ...]:
     (('piano',), ('cougar',), ('people', 'person'))
     """
     known = {
-        "a person": ("person", "people", "face"),
-        "a face of a person": ("person", "people", "face"),
+        "a person": ("person", "people"),
+        "a face of a person": ("person", "people"),
         "two people": ("people", "person"),
         "a dinosaur with a long neck": ("dinosaur",),
         "a dinosaur with plates on its back": ("dinosaur",),
@@ -541,7 +534,7 @@ def describe_boxes(
     # Who is first named is the largest; people are named whatever their size.
     words = (order[0], _PLURALS.get(order[0], f"{order[0]}s"))
     if order[0] == "person":
-        words = (*words, "face", "man", "woman", "boy", "girl", "men", "women")
+        words = (*words, "man", "woman", "boy", "girl", "men", "women")
     return Described(path, found, words, group)
 
 
@@ -585,7 +578,7 @@ def describe_people(picture: Path, count: int) -> Described:
 def describe_face(picture: Path) -> Described:
     """A picture of LFW."""
     found = ("a face of a person", "a portrait of a person", "a person looking at the camera")
-    return Described(picture, found, ("person", "people", "face"), "lfw")
+    return Described(picture, found, ("person", "people"), "lfw")
 
 
 def imagenet_main(index: int) -> str | None:
@@ -633,9 +626,9 @@ def collect(data: Path, seed: int = 0) -> Collection:
         names[split] = [one for one in listed_names if one.split("/")[0] in CALTECH]
         if split == "train":
             background = [one for one in listed_names if one.startswith("BACKGROUND")]
-    train += [describe_caltech(data, name, boxes) for name in names["train"]]
-    test = sorted(names["test"], key=lambda name: draw(seed, name))[:200]
-    held += [describe_caltech(data, name, boxes) for name in sorted(test)]
+    test = sorted(names["test"], key=lambda name: draw(seed, name))
+    train += [describe_caltech(data, name, boxes) for name in names["train"] + test[200:]]
+    held += [describe_caltech(data, name, boxes) for name in sorted(test[:200])]
 
     others: dict[str, list[Described]] = {}
     for name in background:

@@ -1,0 +1,174 @@
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import zipfile
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from cnnkit.cli.app import run
+from cnnkit.errors import DataError, UsageError
+from cnnkit.options import CaptionTrainOptions
+from cnnkit.training.caption import read_run_options, train_captioner
+
+COLORS = {"red": 0, "green": 1, "blue": 2}
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    """Pictures of 32 x 32 pixels whose one half has a colour, and sentences that say which."""
+    folder = tmp_path_factory.mktemp("halves")
+    random = np.random.default_rng(0)
+    lines = []
+    for number in range(48):
+        name, side = list(COLORS)[number % 3], ("left", "right")[number // 3 % 2]
+        pixels = random.integers(0, 60, (32, 32, 3)).astype(np.uint8)
+        half = slice(0, 16) if side == "left" else slice(16, 32)
+        pixels[:, half, COLORS[name]] += 180
+        path = folder / f"{number:02}.png"
+        Image.fromarray(pixels).save(path)
+        lines.append((path.name, f"A {name} half on the {side}."))
+        lines.append((path.name, f"The {side} half is {name}"))
+    with (folder / "captions.csv").open("w", newline="") as file:
+        csv.writer(file).writerows([("file", "sentence"), *lines])
+    return folder / "captions.csv"
+
+
+def options(**settings):
+    small = {"size": 32, "units": 24, "embedding": 8, "batch_size": 16, "min_count": 1}
+    return CaptionTrainOptions(**{**small, "epochs": 2, "dropout": 0.1, "beams": 2, **settings})
+
+
+@pytest.mark.slow
+def test_a_captioner_learns_colours_and_sides(data, tmp_path):
+    notes, epochs = [], []
+    result = train_captioner(
+        data,
+        tmp_path / "run",
+        options(epochs=20, patience=0, learning_rate=0.01, cell="gru"),
+        on_note=notes.append,
+        on_epoch=lambda epoch, row: epochs.append(row),
+    )
+    assert (result.counts, result.sentences, result.epochs) == ((41, 7), 82, 20)
+    # The sentence is one of two: log 2 over about seven words, and the rest is sure.
+    assert result.perplexity < 1.4
+    assert result.bleu[3] > 0.8
+    assert not result.collapsed
+    assert "82 sentences about 41 pictures" in notes[-1]
+    assert epochs[-1]["val_perplexity"] < epochs[0]["val_perplexity"]
+    folder = tmp_path / "run"
+    names = {"model.keras", "curves.png", "samples.png", "captions.csv", "report.json"}
+    assert names <= {path.name for path in folder.iterdir()}
+    assert json.loads((folder / "report.json").read_text())["bleu"] == list(result.bleu)
+    with zipfile.ZipFile(folder / "model.keras") as archive:
+        words = archive.read("vocabulary.txt").decode().split()
+    assert {"[START]", "[END]", "red", "left", "right"} <= set(words)
+    with (folder / "captions.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    right = [set(row["sentence"].split()) >= {color, side}
+             for row in rows for color in COLORS for side in ("left", "right")
+             if color in row["true"] and side in row["true"]]  # fmt: skip
+    assert np.mean(right) > 0.8
+
+
+@pytest.mark.slow
+def test_a_run_that_was_killed_goes_on_as_if_it_had_not_been(data, tmp_path):
+    settings = ["--epochs", "4", "--size", "32", "--units", "16", "--batch", "16", "--quiet"]
+    command = [sys.executable, "-m", "cnnkit", "train", "caption"]
+    folder = tmp_path / "killed"
+    process = subprocess.Popen([*command, str(data), "-o", str(folder), *settings])
+    deadline = time.monotonic() + 100
+    while not (folder / "state.npz").exists():
+        assert time.monotonic() < deadline
+        assert process.poll() is None
+        time.sleep(0.05)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    subprocess.run([*command, "--resume", "-o", str(folder), "--quiet"], check=True)
+    subprocess.run([*command, str(data), "-o", str(tmp_path / "whole"), *settings], check=True)
+
+    def rows(name):
+        with (tmp_path / name / "results.csv").open() as file:
+            return [[row["epoch"], row["loss"], row["val_loss"]] for row in csv.DictReader(file)]
+
+    killed, whole = rows("killed"), rows("whole")
+    assert [row[0] for row in killed] == [str(epoch) for epoch in range(4)]
+    for first, second in zip(killed, whole, strict=True):
+        assert [float(one) for one in first] == pytest.approx(
+            [float(one) for one in second], rel=1e-4
+        )
+
+
+@pytest.mark.slow
+def test_the_encoder_may_be_trained_too(data, tmp_path):
+    result = train_captioner(data, tmp_path / "run", options(transfer="last:2", epochs=1))
+    head = train_captioner(data, tmp_path / "head", options(epochs=1))
+    assert result.weights[1] == head.weights[1]
+    # Two convolutions: 128 x 128 x 9 + 128, twice.
+    assert result.weights[0] - head.weights[0] == 2 * (128 * 128 * 9 + 128)
+
+
+@pytest.mark.slow
+def test_one_sentence_for_all_is_told(data, tmp_path, capsys):
+    """A learning rate of next to nothing, so that nothing is learnt."""
+    arguments = ["--size", "32", "--epochs", "1", "--learning-rate", "1e-9", "--beams", "1"]
+    output = ["-o", str(tmp_path / "run"), *arguments, "--units", "16"]
+    assert run(["train", "caption", str(data), *output, "--max-words", "3"]) == 0
+    out, err = capsys.readouterr()
+    report = json.loads((tmp_path / "run" / "report.json").read_text())
+    assert report["collapsed"] == ("has not learnt to look" in " ".join(err.split()))
+    assert "BLEU-1 to 4" in out
+    # A run goes on with its own settings, and with no others.
+    assert run(["train", "caption", str(data), *output[:2]]) == 2
+    assert run(["train", "caption", "--resume", *output[:2], "--size", "64"]) == 2
+    assert "holds a run with another size" in capsys.readouterr().err
+    assert read_run_options(tmp_path / "run")[1].max_words == 3
+
+
+def test_data_that_cannot_be_used_is_refused_before_anything_is_built(data, tmp_path):
+    broken = tmp_path / "broken.png"
+    broken.write_bytes(b"no picture")
+    good = data.parent / "00.png"
+    path = tmp_path / "captions.csv"
+    path.write_text(f"file,sentence\n{broken},a cat\n{good},a dog\n{data.parent / '01.png'},x\n")
+    with pytest.raises(DataError, match=r"broken\.png.*--skip-bad"):
+        train_captioner(path, tmp_path / "run", options())
+    path.write_text(f"file,sentence\n{good},a dog\n")
+    with pytest.raises(DataError, match="no pictures to validate with"):
+        train_captioner(path, tmp_path / "one", options())
+    with pytest.raises(DataError, match="holds no training run"):
+        train_captioner(data, tmp_path / "none", options(), resume=True)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"cell": "transformer"}, "cell must be one of lstm, gru, rnn"),
+        ({"transfer": "some"}, "transfer must be head, last:N or all"),
+        ({"dropout": 1.5}, "dropout must be between 0 and 0.9"),
+        ({"max_words": 0}, "max-words must be a whole number from 1"),
+    ],
+)
+def test_settings_that_make_no_sense_are_refused(settings, message):
+    with pytest.raises(UsageError, match=message):
+        CaptionTrainOptions(**settings)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "no data is given"),
+        (["none.csv"], "none.csv cannot be read"),
+        (["none.csv", "--cell", "x"], "cell must be one of"),
+        (["--resume", "-o", "nothing"], "nothing holds no training run"),
+    ],
+)
+def test_bad_usage_answers_with_one_line(arguments, message, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert run(["train", "caption", *arguments]) in (2, 3)
+    assert message in capsys.readouterr().err
