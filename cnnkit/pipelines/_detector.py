@@ -1,11 +1,9 @@
 """A trained detector, compiled, on files: read ahead by threads, in batches, in order."""
 
-import itertools
 import json
 import time
 import zipfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,8 +24,8 @@ from cnnkit.ops.boxes import Letterbox, select_detections
 from cnnkit.ops.inference import compile_inference, compiles_each_size
 from cnnkit.options import DetectOptions
 from cnnkit.pipelines._detector_files import find_detector_file
+from cnnkit.pipelines._read_ahead import read_ahead
 from cnnkit.results import DetectedObject, Detection, Milliseconds
-from cnnkit.runtime import reader_count
 from cnnkit.weights.darknet_format import DarknetWeights, read_sections
 from cnnkit.weights.keras_file import SETTINGS_FILE, load_keras_file
 
@@ -149,7 +147,6 @@ class Detector:
             stdin: reads what "-" stands for.
             keep_pixels: give the pictures too.
         """
-        paths = iter(sources)
 
         def read(path: str) -> tuple[str, np.ndarray | CnnkitError, float]:
             begin = time.monotonic()
@@ -162,29 +159,25 @@ class Detector:
                 return path, error, 0.0
             return path, pixels, 1e3 * (time.monotonic() - begin)
 
-        with ThreadPoolExecutor(reader_count()) as pool:
-            ahead = [pool.submit(read, path) for path in itertools.islice(paths, batch)]
-            while ahead:
-                now = [future.result() for future in ahead]
-                ahead = [pool.submit(read, path) for path in itertools.islice(paths, batch)]
-                good = [pixels for _, pixels, _ in now if isinstance(pixels, np.ndarray)]
-                found = iter(self.detect_pixels(good))
-                for path, pixels, load in now:
-                    if isinstance(pixels, CnnkitError):
-                        yield path, pixels
-                        continue
-                    objects, pre, net, post = next(found)
-                    yield (
+        for now in read_ahead(sources, read, batch):
+            good = [pixels for _, pixels, _ in now if isinstance(pixels, np.ndarray)]
+            found = iter(self.detect_pixels(good))
+            for path, pixels, load in now:
+                if isinstance(pixels, CnnkitError):
+                    yield path, pixels
+                    continue
+                objects, pre, net, post = next(found)
+                yield (
+                    path,
+                    Detection(
                         path,
-                        Detection(
-                            path,
-                            objects,
-                            pixels.shape[:2],
-                            self.detector.name,
-                            Milliseconds(*(round(ms, 1) for ms in (load, pre, net, post))),
-                            pixels if keep_pixels else None,
-                        ),
-                    )
+                        objects,
+                        pixels.shape[:2],
+                        self.detector.name,
+                        Milliseconds(*(round(ms, 1) for ms in (load, pre, net, post))),
+                        pixels if keep_pixels else None,
+                    ),
+                )
 
     def detect_pixels(
         self, pictures: Sequence[np.ndarray]

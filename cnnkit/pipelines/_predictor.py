@@ -1,9 +1,7 @@
 """A trained classifier, compiled, on files: read ahead by threads, in batches, in order."""
 
-import itertools
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -19,8 +17,8 @@ from cnnkit.pipelines._classifier_model import ClassifierModel, load_classifier_
 from cnnkit.pipelines._model_files import ARRAYS
 from cnnkit.pipelines._network_input import fit_picture
 from cnnkit.pipelines._networks import PIXELS
+from cnnkit.pipelines._read_ahead import read_ahead
 from cnnkit.results import Milliseconds
-from cnnkit.runtime import reader_count
 
 # Where a network takes any size.
 _LONG_SIDE = 512
@@ -109,7 +107,6 @@ class Predictor:
         Raises:
             UsageError: the network gives no probabilities.
         """
-        paths = iter(sources)
 
         def read(path: str) -> tuple[str, np.ndarray | None, Prediction]:
             begin = time.monotonic()
@@ -121,21 +118,17 @@ class Predictor:
             taken = 1e3 * (time.monotonic() - begin)
             return path, values, Prediction(path, size=size, ms=Milliseconds(load=round(taken, 1)))
 
-        with ThreadPoolExecutor(reader_count()) as pool:
-            ahead = [pool.submit(read, path) for path in itertools.islice(paths, batch)]
-            while ahead:
-                now = [future.result() for future in ahead]
-                ahead = [pool.submit(read, path) for path in itertools.islice(paths, batch)]
-                begin = time.monotonic()
-                known = iter(self.probabilities([v for _, v, _ in now if v is not None], batch))
-                count = max(1, sum(values is not None for _, values, _ in now))
-                taken = round(1e3 * (time.monotonic() - begin) / count, 1)
-                for path, values, read_one in now:
-                    if values is None:
-                        yield read_one
-                        continue
-                    ms = Milliseconds(load=read_one.ms.load, net=taken)
-                    yield Prediction(path, next(known), read_one.size, ms)
+        for now in read_ahead(sources, read, batch):
+            begin = time.monotonic()
+            known = iter(self.probabilities([v for _, v, _ in now if v is not None], batch))
+            count = max(1, sum(values is not None for _, values, _ in now))
+            taken = round(1e3 * (time.monotonic() - begin) / count, 1)
+            for path, values, read_one in now:
+                if values is None:
+                    yield read_one
+                    continue
+                ms = Milliseconds(load=read_one.ms.load, net=taken)
+                yield Prediction(path, next(known), read_one.size, ms)
 
     def probabilities(self, examples: Sequence[np.ndarray], batch: int = 32) -> np.ndarray:
         """The probabilities of examples that are read already.
