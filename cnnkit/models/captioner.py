@@ -15,15 +15,11 @@ import numpy as np
 
 from cnnkit.data.text import END, PADDING, START, UNKNOWN, Vocabulary
 from cnnkit.losses.captions import word_losses
+from cnnkit.models._arguments import check_choice
 from cnnkit.ops.beam import Hypothesis, beam_search
 from cnnkit.ops.inference import compile_inference
-from cnnkit.options import CaptionOptions
+from cnnkit.options import CAPTION_CELLS, CaptionOptions
 
-CELLS = {
-    "lstm": keras.layers.LSTM,
-    "gru": keras.layers.GRU,
-    "rnn": keras.layers.SimpleRNN,
-}
 # The layer that a captioner is taken apart at.
 _ENCODING = "encoding"
 # Sentences whose words are told at once.
@@ -67,8 +63,7 @@ def build_captioner(
     Raises:
         ValueError: an unknown cell, or sizes below 1.
     """
-    if cell not in CELLS:
-        raise ValueError(f"cell must be one of {', '.join(CELLS)}. Received: {cell!r}")
+    check_choice("cell", cell, CAPTION_CELLS)
     if min(vocabulary_size, units, embedding) < 1:
         raise ValueError(
             "expected vocabulary_size, units and embedding from 1. "
@@ -108,7 +103,8 @@ def build_captioner(
     words = keras.Input((None,), dtype="int32", name="words")
     x = layers.Embedding(vocabulary_size, embedding, mask_zero=True, name="embedding")(words)
     x = layers.Dropout(dropout / 2, name="embedding_dropout")(x)
-    x = CELLS[cell](units, return_sequences=True, name="recurrent")(x, initial_state=states)
+    cells = {"lstm": layers.LSTM, "gru": layers.GRU, "rnn": layers.SimpleRNN}
+    x = cells[cell](units, return_sequences=True, name="recurrent")(x, initial_state=states)
     new = {
         "state": layers.Dense(units, name="state"),
         "seen": layers.Dense(units, use_bias=False, name="seen"),

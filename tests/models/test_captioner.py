@@ -153,7 +153,7 @@ def test_the_loss_of_true_sentences_is_counted_without_padding():
 
 
 def test_other_models_and_vocabularies_are_refused():
-    with pytest.raises(ValueError, match="cell must be one of lstm, gru, rnn"):
+    with pytest.raises(ValueError, match="cell must be one of 'lstm', 'gru', 'rnn'"):
         tiny("lstn")
     inputs = keras.Input((3,))
     with pytest.raises(ValueError, match="expected a captioner"):
