@@ -305,6 +305,8 @@ def place(edges: tuple[float, float, float, float]) -> str | None:
         return "at the top"
     if bottom - top < 0.45 and y > 0.72:
         return "at the bottom"
+    if (right - left) * (bottom - top) < 0.3:
+        return "in the middle"
     return None
 
 
@@ -397,33 +399,33 @@ def sentences_about(
     named = main
     if has_color and scene.color and main.split()[0] in ("a", "an") and " of " not in main:
         named = with_article(f"{scene.color} {main.split(' ', 1)[1]}")
-    after = ""
+    # Ways to say where it is: as long as each other, or the search would prefer the longest.
+    ends = [""]
     if scene.behind:
         noun = main.split()[-1]
         if scene.behind == "blue" and noun in _FLYING:
-            after = " in a blue sky"
+            ends = [" in a blue sky", " in the blue sky"]
         elif scene.behind == "blue" and noun in _SWIMMING:
-            after = " in blue water"
+            ends = [" in blue water"]
         else:
-            after = f" on {with_article(scene.behind)} background"
+            behind = f"{with_article(scene.behind)} background"
+            ends = [f" on {behind}", f" against {behind}"]
     elif scene.is_green:
-        after = " among green plants"
+        ends = [" among green plants", " with green plants"]
     elif where:
-        after = f" {where} of the picture"
+        ends = [f" {where} of the picture"]
     if with_person:
         whole = [form.format(named) for form in with_person]
     elif others:
         whole = [f"{named} with {listed(others)}", f"{named} and {listed(others)}"]
     elif is_close:
-        whole = [f"a close up of {named}", named]
+        whole = [f"a close up of {named}"]
     else:
-        verb = "is" if main.split()[0] in ("a", "an") else "are"
-        whole = [named, f"there {verb} {named}"]
+        whole = [named, main]
     if scene.is_grey:
-        found = [f"a black and white picture of {whole[0]}{after}"]
-        found += [f"{one}{after} in black and white" for one in whole[:1]]
+        found = [f"a black and white picture of {one}{end}" for one in whole[:1] for end in ends]
     else:
-        found = [f"{one}{after}" for one in whole]
+        found = [f"{one}{end}" for one in whole for end in ends]
     return tuple(dict.fromkeys(found))
 
 
