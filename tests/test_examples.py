@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 EXAMPLES = sorted((Path(__file__).parent.parent / "examples").glob("*.py"))
-# They paint several pictures.
-SLOW = ("stylize_many", "stylize_strengths")
+# They paint several pictures, or train several networks.
+SLOW = ("stylize_many", "stylize_strengths", "words_in_order")
 
 
 @pytest.mark.parametrize(
