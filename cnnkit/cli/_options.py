@@ -23,7 +23,7 @@ Json = Annotated[
 JsonLines = Annotated[
     bool,
     typer.Option(
-        "--jsonl", help="Print one JSON object per picture on stdout.", rich_help_panel=OUTPUT_PANEL
+        "--jsonl", help="Print one JSON object per input on stdout.", rich_help_panel=OUTPUT_PANEL
     ),
 ]
 Overwrite = Annotated[

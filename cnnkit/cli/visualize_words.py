@@ -47,10 +47,10 @@ def words(
 ) -> int:
     """List the nearest words of words in what train text learned, and draw them all.
 
-    Near means a small angle between the vectors that were learned for two words: its cosine is
-    printed, 1 for the same direction.
+    Near is a small angle between the vectors of two words: the number is its cosine, 1 for the
+    same direction.
 
-    Examples:
+    Example:
 
       cnnkit visualize words cold dirty --model runs/reviews --plot words.png
     """
