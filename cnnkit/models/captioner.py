@@ -7,7 +7,7 @@ where the next word is told, not as a word of its own. Attention over a grid of 
 Luong, Pham & Manning (2015): it looks with the state behind a word, not with the one before.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
@@ -195,12 +195,16 @@ def writing_models(model: keras.Model) -> tuple[keras.Model, keras.Model]:
 
 
 def total_word_loss(
-    decoder: keras.Model, encodings: np.ndarray, pictures: np.ndarray, words: np.ndarray
+    tell: Callable[[np.ndarray, np.ndarray], Any],
+    encodings: np.ndarray,
+    pictures: np.ndarray,
+    words: np.ndarray,
 ) -> tuple[float, int]:
     """How improbable true sentences are.
 
     Args:
-        decoder: as `decoder_of` makes it.
+        tell: what `decoder_of` makes, on arrays: what the encoder says `(batch, D)` and words
+            `(batch, T)` -> logits.
         encodings: float32 `(N, D)`, what the encoder says of N pictures.
         pictures: `(S,)`, the picture of each sentence.
         words: int32 `(S, T)`: start, words, end and padding.
@@ -212,7 +216,7 @@ def total_word_loss(
     for first in range(0, len(words), _SENTENCES):
         part = slice(first, first + _SENTENCES)
         known, told = words[part, :-1], words[part, 1:]
-        losses, _ = word_losses(told, decoder.predict_on_batch([encodings[pictures[part]], known]))
+        losses, _ = word_losses(told, tell(encodings[pictures[part]], known))
         total += float(keras.ops.sum(losses))
         count += int((told != PADDING).sum())
     return total, count

@@ -180,5 +180,6 @@ class Captioner:
         texts = [[START, *split_text(one), END] for said in sentences for one in said]
         pictures = np.repeat(np.arange(len(sentences)), [len(said) for said in sentences])
         words = self.vocabulary.encode(texts, max(map(len, texts)))
-        total, count = total_word_loss(decoder_of(self._network), encodings, pictures, words)
+        tell = compile_inference(decoder_of(self._network), "float32")
+        total, count = total_word_loss(tell, encodings, pictures, words)
         return total, count, int((words == UNKNOWN).sum())

@@ -334,8 +334,12 @@ class _Run:
     def _validate(self) -> float:
         """The mean of -log p over all words about the validation pictures."""
         sentences = self._sentences["val"]
+
+        def tell(seen: np.ndarray, words: np.ndarray) -> np.ndarray:
+            return self._decoder.predict_on_batch([seen, words])
+
         total, count = total_word_loss(
-            self._decoder, self._encodings(), sentences.pictures, sentences.words[0]
+            tell, self._encodings(), sentences.pictures, sentences.words[0]
         )
         return total / count
 
@@ -370,9 +374,10 @@ class _Run:
 
     def _write_sentences(self) -> tuple[list[str], list[float]]:
         """What is said of the validation pictures, and its scores."""
+        encodings = self._encodings()
+        # Last: on JAX `predict` gives back the memory of the weights that it holds.
         writer = SentenceWriter(self._model, self._vocabulary)
         options = CaptionOptions(beams=self._options.beams, max_words=self._options.max_words)
-        encodings = self._encodings()
         said, scores = [], []
         for first in range(0, len(encodings), _BATCH):
             for [best] in writer.write(encodings[first : first + _BATCH], options):

@@ -144,7 +144,9 @@ def test_the_loss_of_true_sentences_is_counted_without_padding():
     decoder = decoder_of(model)
     encodings = run(encoder_of(model), pictures(2))
     # Two sentences about the second picture, of 3 and 2 words behind the start.
-    total, count = total_word_loss(decoder, encodings, np.array([1, 1]), WORDS)
+    total, count = total_word_loss(
+        lambda seen, words: run(decoder, [seen, words]), encodings, np.array([1, 1]), WORDS
+    )
     logits = run(decoder, [encodings[[1, 1]], WORDS[:, :-1]]).astype(float)
     p = np.exp(logits) / np.exp(logits).sum(axis=-1, keepdims=True)
     places = [(0, 0, 4), (0, 1, 5), (0, 2, 6), (1, 0, 6), (1, 1, 4)]
