@@ -28,6 +28,38 @@ _CONVOLUTIONS = (
 )
 
 
+def window_count(side: int) -> int:
+    """Windows along a side of a canvas.
+
+    >>> [window_count(side) for side in (28, 29, 36, 37)]
+    [0, 1, 1, 2]
+    """
+    for _, kernel, stride in _CONVOLUTIONS:
+        if stride > 1:
+            side = (side - kernel) // stride + 1
+    return side
+
+
+@keras.saving.register_keras_serializable("cnnkit")
+class WithinCanvas(keras.layers.Layer):
+    """Zeros where a canvas has ended, as if the picture ended there: `(x, counts)` -> x.
+
+    So canvases of many sizes can be laid on larger ones of a few sizes, and nothing changes.
+    `counts` `(batch, 2)` has the rows and columns of x that count.
+    """
+
+    def call(self, x, counts):
+        for axis in (1, 2):
+            places = keras.ops.arange(keras.ops.shape(x)[axis], dtype="int32")
+            inside = places[None] < counts[:, axis - 1 : axis]
+            inside = keras.ops.expand_dims(inside, (2, 3) if axis == 1 else (1, 3))
+            x = x * keras.ops.cast(inside, x.dtype)
+        return x
+
+    def compute_output_shape(self, x_shape, counts_shape):
+        return x_shape
+
+
 @dataclass(frozen=True, eq=False)
 class Detections:
     """Faces in a picture, best first.
@@ -61,8 +93,9 @@ def build_face_detector(weights: FaceDetectorWeights | None = None) -> keras.Mod
 
     Returns:
         A frozen `keras.Model`: RGB `(batch, height, width, 3)`, floats in 0..255, at least 29
-        pixels each way -> scores `(batch, rows, columns)` of the windows that `decode_scores`
-        turns into boxes.
+        pixels each way, and int32 `(batch, 2)`, rows and columns of windows that count (see
+        `window_count`) -> scores `(batch, rows, columns)` of the windows that `decode_scores`
+        turns into boxes; those beyond the ones that count mean nothing.
 
     Raises:
         ValueError: the weights are those of another network.
@@ -72,6 +105,7 @@ def build_face_detector(weights: FaceDetectorWeights | None = None) -> keras.Mod
     """
     mean = weights.mean_rgb if weights else (122.782, 117.001, 104.298)
     inputs = keras.Input((None, None, 3), name="rgb")
+    counts = keras.Input((2,), dtype="int32", name="windows")
     x = keras.layers.Rescaling(1.0 / 256.0, [-value / 256.0 for value in mean], name="scale")(
         inputs
     )
@@ -87,8 +121,10 @@ def build_face_detector(weights: FaceDetectorWeights | None = None) -> keras.Mod
             name=f"conv{index}",
         )
         layers.append(layer)
+        if stride == 1:
+            x = WithinCanvas(name=f"within{index}")(x, counts)
         x = layer(x)
-    model = keras.Model(inputs, x[..., 0], name="face_detector")
+    model = keras.Model([inputs, counts], x[..., 0], name="face_detector")
     if weights is not None:
         if len(layers) != len(weights.convolutions):
             raise ValueError(

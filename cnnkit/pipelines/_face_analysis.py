@@ -15,6 +15,7 @@ from cnnkit.models.face_detector import (
     build_face_detector,
     decode_scores,
     load_face_detector_weights,
+    window_count,
 )
 from cnnkit.models.face_encoder import (
     EMBEDDING_SIZE,
@@ -32,8 +33,9 @@ from cnnkit.weights.dlib_format import FaceDetectorWeights
 MAX_UPSAMPLE = 2
 # The network needs 29 pixels; smaller pictures get a wider margin.
 _LEAST_CANVAS = 32
-# Where each size is compiled, canvases grow to multiples of this, so that there are few.
-_CANVAS_STEP = 64
+# Canvases grow to multiples of this, so that there are few sizes: what oneDNN keeps for each size
+# would fill the memory, and JAX compiles each.
+_CANVAS_STEP, _COMPILED_STEP = 32, 64
 _BATCH_STEPS = (1, 4, 16)
 # A picture that may be nothing but a face is searched at this size, within a frame of this width.
 _FRAMED_SIDE, _FRAME = 250, 75
@@ -295,14 +297,18 @@ class FaceAnalyzer:
 
     def _scan(self, pixels: np.ndarray) -> Detections:
         plan = plan_tiles(*pixels.shape[:2])
-        step = _CANVAS_STEP if compiles_each_size() else 1
+        step = _COMPILED_STEP if compiles_each_size() else _CANVAS_STEP
         canvas = draw_tiles(
             pixels,
             plan,
             *(-(-max(side, _LEAST_CANVAS) // step) * step for side in (plan.height, plan.width)),
             background=self._detector.mean_rgb,
         )
-        scores = self._score(canvas[None])[0]
+        rows, columns = (
+            window_count(max(side, _LEAST_CANVAS)) for side in (plan.height, plan.width)
+        )
+        scores = self._score(canvas[None], np.array([[rows, columns]], np.int32))[0]
+        scores = scores[:rows, :columns]
         return decode_scores(
             scores, plan, self._detector.window, self._detector.overlap, self.threshold
         )

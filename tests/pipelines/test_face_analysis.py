@@ -283,9 +283,9 @@ def test_canvases_and_batches_come_in_few_sizes_where_each_is_compiled(monkeypat
     score, encode = analyzer._score, analyzer._encode
 
     def note(run):
-        def noted(pixels):
+        def noted(pixels, *counts):
             sizes.add(pixels.shape)
-            return run(pixels)
+            return run(pixels, *counts)
 
         return noted
 
