@@ -19,7 +19,8 @@ def detect(
 
     Args:
         sources: paths of pictures of any size and shape.
-        model: the folder of a run of `cnnkit train detect`, or its `.keras` file.
+        model: the folder of a run of `cnnkit train detect`, its `.keras` file, or
+            "yolo-fastest-xl" once its weights were fetched.
         options: least score, overlap, classes and size; see `DetectOptions`.
 
     Returns:
