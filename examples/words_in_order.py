@@ -17,14 +17,17 @@ TEXTS = ("the soup was cold but the bed was not bad", "the bed was not bad but t
 
 def main(output: str = "words.png", size: int = 512) -> None:
     """Trains both for a minute or two, and draws what the GRU learned of words."""
-    pairs, epochs = (1500, 10) if size > 100 else (10, 1)
+    pairs, epochs = (1000, 10) if size > 100 else (10, 1)
+    # With few asides order is learned sooner.
+    reviews = generate_reviews(pairs, most_asides=1)
     with tempfile.TemporaryDirectory() as name:
         data = Path(name) / "reviews.csv"
         with data.open("w", newline="") as file:
-            csv.writer(file).writerows([("text", "label"), *generate_reviews(pairs)])
+            csv.writer(file).writerows([("text", "label"), *reviews])
         for network in ("bag", "gru"):
             run = Path(name) / network
-            result = train_text(data, run, TextTrainOptions(network=network, epochs=epochs))
+            options = TextTrainOptions(network=network, epochs=epochs, learning_rate=4e-3)
+            result = train_text(data, run, options)
             print(f"{network}: {result.scores['val']['accuracy']:.1%} right")
         for found in classify_text(TEXTS, model=run, top=1):
             print(f"{found.best[0].label} {found.best[0].score:.0%}: {found.source}")
