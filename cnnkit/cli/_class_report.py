@@ -77,7 +77,7 @@ def class_lines(evaluation: "ClassEvaluation", all_classes: bool) -> list[str]:
         lines.append(f"top 5        {evaluation.top_5_accuracy:.2%}")
     return [
         *lines,
-        f"log loss     {evaluation.log_loss:.4f}",
+        f"log loss     {max(0.0, evaluation.log_loss):.4f}",
         f"calibration  {evaluation.calibration.error:.2%} off, on average",
         "",
         *_table_of_classes(evaluation, all_classes),
