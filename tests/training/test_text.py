@@ -246,7 +246,7 @@ def test_order_is_learned_by_an_lstm_and_never_by_a_bag(network, epochs, least, 
 @pytest.mark.slow
 def test_a_run_that_was_killed_goes_on_to_the_same_weights(tmp_path):
     data = write_reviews(tmp_path / "reviews.csv", 100, 20)
-    command = [sys.executable, "-m", "cnnkit", "train", "text", str(data), "--epochs", "6", "-o"]
+    command = [sys.executable, "-m", "cnnkit", "train", "text", str(data), "--epochs", "4", "-o"]
     whole, run = tmp_path / "whole", tmp_path / "run"
     subprocess.run([*command, str(whole)], check=True, capture_output=True)
     process = subprocess.Popen([*command, str(run)], stderr=subprocess.DEVNULL)
