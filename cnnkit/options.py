@@ -536,10 +536,60 @@ class AugmentOptions:
 
 
 @dataclass(frozen=True)
-class ClassifyTrainOptions:
-    """Settings of `cnnkit train classify`.
+class FitOptions:
+    """What the trainings have in common; each has defaults of its own.
 
     Attributes:
+        batch_size: examples in a step, over all devices.
+        optimizer: one of `TRAINING_OPTIMIZERS`.
+        learning_rate: at its highest; None for what suits the rest.
+        schedule: one of `LEARNING_RATE_SCHEDULES`, over the whole run.
+        warmup: share of the run in which the learning rate grows from 0.
+        weight_decay: decoupled, a step of the learning rate times this.
+        clip_norm: longest gradient of a step; 0 for any.
+        patience: epochs without a better score after which to stop; 0 for never.
+        time_budget: seconds after which to stop; the learning rate then falls in time.
+        val_share: of the examples, kept for validation where the data has no such part.
+        seed: of everything random.
+    """
+
+    batch_size: int = 32
+    optimizer: str = "adamw"
+    learning_rate: float | None = None
+    schedule: str = "cosine"
+    warmup: float = 0.05
+    weight_decay: float = 0.05
+    clip_norm: float = 0.0
+    patience: int = 0
+    time_budget: float | None = None
+    val_share: float = 0.15
+    seed: int = 0
+    # A field of those trainings that can average weights.
+    ema: ClassVar[float] = 0.0
+
+    def __post_init__(self):
+        _check_choices(self, optimizer=TRAINING_OPTIMIZERS, schedule=LEARNING_RATE_SCHEDULES)
+        _check_counts(self, batch_size=1, patience=0, seed=0)
+        _check_positive(self, "learning_rate", "time_budget")
+        _check_ranges(self, warmup=0.9, weight_decay=10.0, clip_norm=1e6, ema=0.99999)
+        _check_val_share(self)
+
+    @property
+    def peak_learning_rate(self) -> float:
+        """The learning rate at its highest, whether given or not."""
+        return self.learning_rate or self.usual_learning_rate
+
+    @property
+    def usual_learning_rate(self) -> float:
+        """What the learning rate is at its highest where none is given."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class ClassifyTrainOptions(FitOptions):
+    """Settings of `cnnkit train classify`.
+
+    Attributes, beside those of `FitOptions`:
         model: one of `TRAINABLE`, or a `.keras` file.
         transfer: what is trained: "head", the classes alone, on activations that are computed once;
             "last:N", that and the last N layers with weights; "all", everything from the trained
@@ -549,25 +599,14 @@ class ClassifyTrainOptions:
         epochs: passes over the training data; None for the regime's own number.
         head_epochs: of "last:N" and "all", passes before them that train the head alone, on
             activations computed once: a random head would spoil the trained weights below it.
-        batch_size: examples in a step, over all devices.
-        optimizer: one of `TRAINING_OPTIMIZERS`.
-        learning_rate: at its highest; None for the regime's own.
         pretrained_rate: of it, for weights that come trained.
-        schedule: one of `LEARNING_RATE_SCHEDULES`, over the whole run.
-        warmup: share of the run in which the learning rate grows from 0.
-        weight_decay: decoupled, a step of the learning rate times this.
         label_smoothing: share of the target that goes to all classes alike.
         dropout: share of the head's inputs that is left out; None for the regime's own.
         ema: momentum of averaged weights, which are the ones kept; 0 for none.
-        clip_norm: longest gradient of a step; 0 for any.
-        patience: epochs without a better score after which to stop; 0 for never.
-        time_budget: seconds after which to stop; the learning rate then falls in time.
         class_weights: let rare classes count as much as frequent ones.
         mixed_precision: compute in 16 bits: "auto" on GPUs, "on" or "off".
-        val_share: of each class, kept for validation where the data has none.
         per_class: training examples of each class at most.
         augment: see `AugmentOptions`; arrays are not augmented.
-        seed: of everything random.
     """
 
     model: str = "compact"
@@ -575,27 +614,17 @@ class ClassifyTrainOptions:
     size: int | None = None
     epochs: int | None = None
     head_epochs: int = 30
-    batch_size: int = 32
-    optimizer: str = "adamw"
-    learning_rate: float | None = None
     pretrained_rate: float = 0.03
-    schedule: str = "cosine"
-    warmup: float = 0.05
-    weight_decay: float = 0.05
     label_smoothing: float = 0.1
     dropout: float | None = None
     ema: float = 0.0
-    clip_norm: float = 0.0
-    patience: int = 0
-    time_budget: float | None = None
     class_weights: bool = False
     mixed_precision: str = "auto"
-    val_share: float = 0.15
     per_class: int | None = None
     augment: AugmentOptions = field(default_factory=AugmentOptions)
-    seed: int = 0
 
     def __post_init__(self):
+        super().__post_init__()
         if self.model not in TRAINABLE and not self.model.endswith(".keras"):
             nearest = difflib.get_close_matches(self.model, TRAINABLE, n=1, cutoff=0.0)[0]
             raise UsageError(
@@ -611,18 +640,9 @@ class ClassifyTrainOptions:
                 f"{self.model} has no trained weights to start from; use --transfer scratch, or "
                 f"--model {', '.join(PRETRAINED)} or a .keras file"
             )
-        _check_choices(
-            self,
-            optimizer=TRAINING_OPTIMIZERS,
-            schedule=LEARNING_RATE_SCHEDULES,
-            mixed_precision=MIXED_PRECISIONS,
-        )
-        _check_counts(self, size=8, epochs=1, batch_size=1, patience=0, per_class=1)
-        _check_counts(self, head_epochs=0, seed=0)
-        _check_positive(self, "learning_rate", "time_budget")
-        _check_ranges(self, label_smoothing=0.9, dropout=0.95, ema=0.99999, warmup=0.9)
-        _check_ranges(self, pretrained_rate=1.0, weight_decay=10.0, clip_norm=1e6)
-        _check_val_share(self)
+        _check_choices(self, mixed_precision=MIXED_PRECISIONS)
+        _check_counts(self, size=8, epochs=1, per_class=1, head_epochs=0)
+        _check_ranges(self, label_smoothing=0.9, dropout=0.95, pretrained_rate=1.0)
 
     @property
     def is_pretrained(self) -> bool:
@@ -640,10 +660,10 @@ class ClassifyTrainOptions:
         return self.epochs or {"head": 60, "scratch": 60}.get(self.regime, 20)
 
     @property
-    def peak_learning_rate(self) -> float:
-        """The learning rate at its highest."""
+    def usual_learning_rate(self) -> float:
+        """What the learning rate is at its highest where none is given."""
         default = 1e-3 if self.regime in ("head", "scratch") else 3e-4
-        return self.learning_rate or default * (50 if self.optimizer == "sgd" else 1)
+        return default * (50 if self.optimizer == "sgd" else 1)
 
     @property
     def head_dropout(self) -> float:
@@ -683,10 +703,10 @@ class DetectOptions:
 
 
 @dataclass(frozen=True)
-class DetectTrainOptions:
+class DetectTrainOptions(FitOptions):
     """Settings of `cnnkit train detect`.
 
-    Attributes:
+    Attributes, beside those of `FitOptions`:
         model: "compact", a detector on the shipped network; "yolov1", from random weights; or a
             `.keras` file of an earlier training of the former, whose weights are taken over.
         freeze: leave the trained network below the detector as it is.
@@ -694,23 +714,12 @@ class DetectTrainOptions:
             model's own.
         width: of "yolov1": filters, as a part of the paper's.
         epochs: passes over the training data.
-        batch_size: scenes in a step.
-        learning_rate: at its highest.
         pretrained_rate: of it, for the network below, where it is trained.
-        optimizer: one of `TRAINING_OPTIMIZERS`.
-        schedule: one of `LEARNING_RATE_SCHEDULES`, over the whole run.
-        warmup: share of the run in which the learning rate grows from 0.
-        weight_decay: decoupled, a step of the learning rate times this.
         ema: momentum of averaged weights, which are the ones kept; 0 for none.
-        clip_norm: longest gradient of a step; 0 for any.
-        patience: epochs without a better score after which to stop; 0 for never.
-        time_budget: seconds after which to stop; the learning rate then falls in time.
-        val_share: of the pictures, kept for validation where the data has no such part.
         mosaic: share of the scenes that are put together from several pictures.
         scale: by how much sizes are changed, as a natural logarithm each way.
         mirror: share of the pictures that are mirrored.
         color: change of brightness, contrast, saturation and of each channel, as a part.
-        seed: of everything random.
     """
 
     model: str = "compact"
@@ -719,30 +728,23 @@ class DetectTrainOptions:
     width: float = 1.0
     epochs: int = 60
     batch_size: int = 8
-    learning_rate: float = 2e-3
     pretrained_rate: float = 0.003
-    optimizer: str = "adamw"
-    schedule: str = "cosine"
     warmup: float = 0.03
     weight_decay: float = 0.02
     ema: float = 0.0
     clip_norm: float = 10.0
-    patience: int = 0
-    time_budget: float | None = None
-    val_share: float = 0.15
     mosaic: float = 0.75
     scale: float = 0.5
     mirror: float = 0.5
     color: float = 0.2
-    seed: int = 0
 
     def __post_init__(self):
+        super().__post_init__()
         if self.model not in TRAINABLE_DETECTORS and not self.model.endswith(".keras"):
             raise UsageError(
                 f"model must be {', '.join(TRAINABLE_DETECTORS)} or a .keras file, "
                 f"not {self.model!r}"
             )
-        _check_choices(self, optimizer=TRAINING_OPTIMIZERS, schedule=LEARNING_RATE_SCHEDULES)
         step = 64 if self.model == "yolov1" else 32
         if self.size is not None and (not _is_count(self.size, step) or self.size % step):
             raise UsageError(f"size must be a multiple of {step}, not {self.size!r}")
@@ -750,11 +752,8 @@ class DetectTrainOptions:
             raise UsageError(
                 f"width must be over 0 and at most 1, and is for yolov1 alone, not {self.width}"
             )
-        _check_counts(self, epochs=1, batch_size=1, patience=0, seed=0)
-        _check_positive(self, "learning_rate", "time_budget")
-        _check_ranges(self, ema=0.99999, warmup=0.9, pretrained_rate=1.0, weight_decay=10.0)
-        _check_ranges(self, clip_norm=1e6, mosaic=1.0, scale=2.0, mirror=1.0, color=1.0)
-        _check_val_share(self)
+        _check_counts(self, epochs=1)
+        _check_ranges(self, pretrained_rate=1.0, mosaic=1.0, scale=2.0, mirror=1.0, color=1.0)
 
     @property
     def side(self) -> int:
@@ -762,16 +761,18 @@ class DetectTrainOptions:
         return self.size or (448 if self.model == "yolov1" else 320)
 
     @property
-    def peak_learning_rate(self) -> float:
-        """The learning rate at its highest."""
-        return self.learning_rate
+    def usual_learning_rate(self) -> float:
+        """What the learning rate is at its highest where none is given."""
+        return 2e-3
 
 
 @dataclass(frozen=True)
-class SegmentTrainOptions:
+class SegmentTrainOptions(FitOptions):
     """Settings of `cnnkit train segment`.
 
-    Attributes:
+    The learning rate grows and falls in each stage; patience counts in the last one.
+
+    Attributes, beside those of `FitOptions`:
         backbone: one of `FCN_BACKBONES`.
         variant: one of `FCN_VARIANTS`: scores 32, 16 or 8 pixels apart.
         staged: begin with 32s, and start 16s from it and 8s from that.
@@ -785,23 +786,12 @@ class SegmentTrainOptions:
         mirror: share of the crops that is mirrored.
         color: most change of brightness, contrast, saturation and channels, as a part.
         epochs: passes over the training data, in all stages together.
-        batch_size: crops in a step.
-        optimizer: one of `TRAINING_OPTIMIZERS`.
-        learning_rate: at its highest, in each stage.
         pretrained_rate: of it, for the layers of the backbone.
-        schedule: one of `LEARNING_RATE_SCHEDULES`, over each stage.
-        warmup: share of each stage in which the learning rate grows from 0.
-        weight_decay: decoupled, a step of the learning rate times this.
         dropout: share of the deepest maps left out; of vgg16 0.5 is the paper's.
         dice: weight of the dice loss beside the cross-entropy.
         class_weights: let rare classes count more, by one over the root of their share of pixels.
-        clip_norm: longest gradient of a step; 0 for any.
-        patience: epochs of the last stage without a better score after which to stop; 0 for never.
-        time_budget: seconds after which to stop; the learning rate then falls in time.
         mixed_precision: compute in 16 bits: "auto" on GPUs, "on" or "off".
-        val_share: of the pairs, kept for validation where the data has no such part.
         val_size: pictures to validate with are seen at this long side at most.
-        seed: of everything random.
     """
 
     backbone: str = "compact"
@@ -816,38 +806,26 @@ class SegmentTrainOptions:
     color: float = 0.3
     epochs: int = 20
     batch_size: int = 16
-    optimizer: str = "adamw"
-    learning_rate: float | None = None
     pretrained_rate: float = 0.01
-    schedule: str = "cosine"
-    warmup: float = 0.05
     weight_decay: float = 0.01
     dropout: float | None = None
     dice: float = 0.0
     class_weights: bool = False
     clip_norm: float = 5.0
-    patience: int = 0
-    time_budget: float | None = None
     mixed_precision: str = "auto"
-    val_share: float = 0.15
     val_size: int = 512
-    seed: int = 0
-    # What optimizers of other trainings may have.
-    ema: ClassVar[float] = 0.0
 
     def __post_init__(self):
+        super().__post_init__()
         _check_choices(
             self,
             backbone=FCN_BACKBONES,
             variant=FCN_VARIANTS,
-            optimizer=TRAINING_OPTIMIZERS,
-            schedule=LEARNING_RATE_SCHEDULES,
             mixed_precision=MIXED_PRECISIONS,
         )
         if not re.fullmatch(r"head|all|last:[1-9]\d*", self.transfer):
             raise UsageError(f"transfer must be head, last:N or all, not {self.transfer}")
-        _check_counts(self, crop=32, epochs=1, batch_size=1, patience=0, val_size=32)
-        _check_counts(self, views=0, seed=0)
+        _check_counts(self, crop=32, epochs=1, val_size=32, views=0)
         if self.views and (self.transfer != "head" or self.backbone != "compact"):
             raise UsageError(
                 "views are kept of a compact backbone that does not change; leave them out, or use "
@@ -863,10 +841,7 @@ class SegmentTrainOptions:
         low, high = self.least_scale, self.most_scale
         if not 0.05 <= low <= high <= 20.0:
             raise UsageError(f"scale must be LOW,HIGH from 0.05 to 20, not {low:g},{high:g}")
-        _check_positive(self, "learning_rate", "time_budget")
-        _check_ranges(self, mirror=1.0, color=1.0, dropout=0.95, warmup=0.9, dice=100.0)
-        _check_ranges(self, pretrained_rate=1.0, weight_decay=10.0, clip_norm=1e6)
-        _check_val_share(self)
+        _check_ranges(self, mirror=1.0, color=1.0, dropout=0.95, dice=100.0, pretrained_rate=1.0)
 
     @property
     def stages(self) -> tuple[str, ...]:
@@ -891,10 +866,10 @@ class SegmentTrainOptions:
         return (*(each * stage for stage in range(1, before + 1)), self.epochs)
 
     @property
-    def peak_learning_rate(self) -> float:
-        """The learning rate at its highest."""
+    def usual_learning_rate(self) -> float:
+        """What the learning rate is at its highest where none is given."""
         default = 1e-3 if self.backbone == "compact" else 1e-4
-        return self.learning_rate or default * (50 if self.optimizer == "sgd" else 1)
+        return default * (50 if self.optimizer == "sgd" else 1)
 
     @property
     def head_dropout(self) -> float:
@@ -1026,10 +1001,10 @@ class CaptionOptions:
 
 
 @dataclass(frozen=True)
-class CaptionTrainOptions:
+class CaptionTrainOptions(FitOptions):
     """Settings of `cnnkit train caption`.
 
-    Attributes:
+    Attributes, beside those of `FitOptions`:
         cell: one of `CAPTION_CELLS`.
         attention: look at places of the picture for each word.
         units: of the decoder's state.
@@ -1042,22 +1017,11 @@ class CaptionTrainOptions:
         max_words: longer sentences lose their end.
         mirror: train on mirror images too, for which "left" and "right" change places.
         epochs: passes over the sentences.
-        batch_size: sentences in a step.
-        optimizer: one of `TRAINING_OPTIMIZERS`.
-        learning_rate: at its highest; None for the regime's own.
         pretrained_rate: of it, for the layers of the compact network.
-        schedule: one of `LEARNING_RATE_SCHEDULES`, over the whole run.
-        warmup: share of the run in which the learning rate grows from 0.
-        weight_decay: decoupled, a step of the learning rate times this.
         label_smoothing: share of the target that goes to all words alike.
         dropout: share of what is seen, and of what words are told from, that is left out.
-        clip_norm: longest gradient of a step; 0 for any.
-        patience: epochs without a better validation after which to stop; 0 for never.
-        time_budget: seconds after which to stop; the learning rate then falls in time.
         images: folder of the pictures, where it is not that of the sentences.
-        val_share: of the pictures, kept for validation where the data have no such part.
         beams: of the search for the sentences that the training ends with.
-        seed: of everything random.
     """
 
     cell: str = "lstm"
@@ -1072,52 +1036,35 @@ class CaptionTrainOptions:
     mirror: bool = True
     epochs: int = 20
     batch_size: int = 64
-    optimizer: str = "adamw"
-    learning_rate: float | None = None
     pretrained_rate: float = 0.03
-    schedule: str = "cosine"
-    warmup: float = 0.05
-    weight_decay: float = 0.05
     label_smoothing: float = 0.0
     dropout: float = 0.4
     clip_norm: float = 5.0
     patience: int = 5
-    time_budget: float | None = None
     images: str | None = None
-    val_share: float = 0.15
     beams: int = 4
-    seed: int = 0
-    # What optimizers of other trainings may have.
-    ema: ClassVar[float] = 0.0
 
     def __post_init__(self):
-        _check_choices(
-            self,
-            cell=CAPTION_CELLS,
-            optimizer=TRAINING_OPTIMIZERS,
-            schedule=LEARNING_RATE_SCHEDULES,
-        )
+        super().__post_init__()
+        _check_choices(self, cell=CAPTION_CELLS)
         if not re.fullmatch(r"head|all|last:[1-9]\d*", self.transfer):
             raise UsageError(f"transfer must be head, last:N or all, not {self.transfer}")
         _check_counts(self, units=1, embedding=1, size=32, vocabulary=5, min_count=1, max_words=1)
-        _check_counts(self, epochs=1, batch_size=1, patience=0, beams=1, seed=0)
-        _check_positive(self, "learning_rate", "time_budget")
-        _check_ranges(self, warmup=0.9, pretrained_rate=1.0, weight_decay=10.0, dropout=0.9)
-        _check_ranges(self, label_smoothing=0.9, clip_norm=1e6)
-        _check_val_share(self)
+        _check_counts(self, epochs=1, beams=1)
+        _check_ranges(self, pretrained_rate=1.0, dropout=0.9, label_smoothing=0.9)
 
     @property
-    def peak_learning_rate(self) -> float:
-        """The learning rate at its highest."""
+    def usual_learning_rate(self) -> float:
+        """What the learning rate is at its highest where none is given."""
         default = 2e-3 if self.transfer == "head" else 1e-3
-        return self.learning_rate or default * (50 if self.optimizer == "sgd" else 1)
+        return default * (50 if self.optimizer == "sgd" else 1)
 
 
 @dataclass(frozen=True)
-class TextTrainOptions:
+class TextTrainOptions(FitOptions):
     """Settings of `cnnkit train text`.
 
-    Attributes:
+    Attributes, beside those of `FitOptions`:
         text_column: name of the column with the texts.
         label_column: of that with the labels.
         table_columns: of others that help to tell the label; `NAME:number`, `NAME:yes-no` or
@@ -1130,22 +1077,12 @@ class TextTrainOptions:
         bidirectional: read texts from their end too.
         max_words: of each text, from its begin; words, or characters where it is split into those.
         epochs: passes over the training data.
-        batch_size: texts in a step.
-        optimizer: one of `TRAINING_OPTIMIZERS`.
-        learning_rate: at its highest; None for the optimizer's own.
-        schedule: one of `LEARNING_RATE_SCHEDULES`, over the whole run.
-        warmup: share of the run in which the learning rate grows from 0.
-        weight_decay: decoupled, a step of the learning rate times this.
         label_smoothing: share of the target that goes to all classes alike.
         dropout: share of the last layer's inputs that is left out.
         ema: momentum of averaged weights, which are the ones kept; 0 for none.
         clip_norm: longest gradient of a step, of all weights together; 0 for any. Gradients of
             long texts explode now and then.
-        patience: epochs without a better score after which to stop; 0 for never.
-        time_budget: seconds after which to stop; the learning rate then falls in time.
         class_weights: let rare classes count as much as frequent ones.
-        val_share: of each class, kept for validation where the data has none.
-        seed: of everything random.
     """
 
     text_column: str = "text"
@@ -1159,36 +1096,24 @@ class TextTrainOptions:
     bidirectional: bool = False
     max_words: int = 200
     epochs: int = 20
-    batch_size: int = 32
     optimizer: str = "adam"
-    learning_rate: float | None = None
-    schedule: str = "cosine"
-    warmup: float = 0.05
     weight_decay: float = 0.0
     label_smoothing: float = 0.0
     dropout: float = 0.3
     ema: float = 0.0
     clip_norm: float = 1.0
-    patience: int = 0
-    time_budget: float | None = None
     class_weights: bool = False
-    val_share: float = 0.15
-    seed: int = 0
 
     def __post_init__(self):
+        super().__post_init__()
         _check_choices(
             self,
             network=TEXT_NETWORKS,
             by=TEXT_SPLITS,
-            optimizer=TRAINING_OPTIMIZERS,
-            schedule=LEARNING_RATE_SCHEDULES,
         )
         _check_counts(self, vocabulary_size=3, embedding_size=0, units=1, max_words=1)
-        _check_counts(self, epochs=1, batch_size=1, patience=0, seed=0)
-        _check_positive(self, "learning_rate", "time_budget")
-        _check_ranges(self, label_smoothing=0.9, dropout=0.95, ema=0.99999, warmup=0.9)
-        _check_ranges(self, weight_decay=10.0, clip_norm=1e6)
-        _check_val_share(self)
+        _check_counts(self, epochs=1)
+        _check_ranges(self, label_smoothing=0.9, dropout=0.95)
         for name in (self.label_column, *self.table_columns):
             if name == self.text_column:
                 raise UsageError(f"the column '{name}' is that of the texts; name another one")
@@ -1198,6 +1123,6 @@ class TextTrainOptions:
             )
 
     @property
-    def peak_learning_rate(self) -> float:
-        """The learning rate at its highest."""
-        return self.learning_rate or (0.1 if self.optimizer == "sgd" else 2e-3)
+    def usual_learning_rate(self) -> float:
+        """What the learning rate is at its highest where none is given."""
+        return 0.1 if self.optimizer == "sgd" else 2e-3

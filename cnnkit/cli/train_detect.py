@@ -102,7 +102,9 @@ def detect(
     optimizer: Annotated[
         str, _fit(metavar="|".join(TRAINING_OPTIMIZERS), help="Of Keras.")
     ] = _DEFAULTS.optimizer,
-    learning_rate: Annotated[float, _fit(help="At its highest.")] = _DEFAULTS.learning_rate,
+    learning_rate: Annotated[
+        float | None, _fit(help="At its highest.", show_default="0.002")
+    ] = _DEFAULTS.learning_rate,
     pretrained_rate: Annotated[
         float, _fit(help="Of the learning rate, for the network below with --no-freeze.")
     ] = _DEFAULTS.pretrained_rate,

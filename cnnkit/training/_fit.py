@@ -16,7 +16,7 @@ from cnnkit.metrics.classification import (
     log_loss,
     mean_class_accuracy,
 )
-from cnnkit.options import ClassifyTrainOptions
+from cnnkit.options import FitOptions
 from cnnkit.runtime import devices
 from cnnkit.training._batches import CountedEpochs
 from cnnkit.training._runs import BEST_WEIGHTS, read_results, save_weights, write_results
@@ -49,10 +49,11 @@ class Warmup(keras.optimizers.schedules.LearningRateSchedule):
 
 
 def build_schedule(
-    options: ClassifyTrainOptions, steps: int
+    options: FitOptions, steps: int
 ) -> keras.optimizers.schedules.LearningRateSchedule:
     """The learning rate over so many steps.
 
+    >>> from cnnkit.options import ClassifyTrainOptions
     >>> schedule = build_schedule(ClassifyTrainOptions(warmup=0.1, learning_rate=1.0), 100)
     >>> [round(float(schedule(step)), 2) for step in (0, 4, 10, 55, 100)]
     [0.1, 0.5, 1.0, 0.5, 0.0]
@@ -69,7 +70,7 @@ def build_schedule(
 
 
 def build_optimizer(
-    options: ClassifyTrainOptions,
+    options: FitOptions,
     learning_rate: Any,
     variables: Sequence[keras.Variable],
     slow: Sequence[keras.Variable] = (),
@@ -148,7 +149,7 @@ class Guard(keras.callbacks.Callback):
             self.broken = (self._epoch, batch)
             self.model.stop_training = True
 
-    def check(self, options: ClassifyTrainOptions) -> None:
+    def check(self, options: FitOptions) -> None:
         """Says what to do where the loss was no finite number.
 
         Raises:
@@ -284,7 +285,7 @@ class Record(keras.callbacks.Callback):
         validate: Callable[[], np.ndarray | None],
         labels: np.ndarray,
         guard: Guard,
-        options: ClassifyTrainOptions,
+        options: FitOptions,
         begin: int,
         writes: bool,
         on_epoch: Callable[[int, dict], None] | None,
