@@ -982,13 +982,14 @@ class CaptionOptions:
         max_words: of a sentence.
         candidates: sentences for each picture, at most.
         length_penalty: 0 prefers the most probable sentences, which are short; 1 those whose words
-            are the most probable on average.
+            are the most probable on average, which are long.
     """
 
     beams: int = 4
     max_words: int = 20
     candidates: int = 1
-    length_penalty: float = 1.0
+    # Of 0, 0.5, 0.7 and 1 the one with the highest BLEU on the shipped model's validation pictures.
+    length_penalty: float = 0.5
 
     def __post_init__(self):
         _check_counts(self, beams=1, max_words=1, candidates=1)

@@ -852,8 +852,9 @@ class CaptionCandidate:
 
     Attributes:
         sentence: in lower case, without a full stop.
-        score: the geometric mean of the probabilities of its words and its end, in (0, 1], where
-            sentences are ranked by that; exp of the score of `ops.beam.beam_search`.
+        score: in (0, 1], by which sentences are ranked: exp(log P / (words + 1)^length_penalty),
+            for a length penalty of 1 the geometric mean of the probabilities of all words and of
+            the end.
         log_probability: of the whole sentence, in nats.
     """
 

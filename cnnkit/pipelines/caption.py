@@ -28,7 +28,7 @@ def caption(
         max_words: of a sentence.
         candidates: sentences for each picture, at most as many as beams.
         length_penalty: 0 prefers the most probable sentences, which are short; 1 those whose words
-            are the most probable on average.
+            are the most probable on average, which are long.
 
     Returns:
         A `Caption` for each, in order.

@@ -117,7 +117,7 @@ def test_the_best_sentence_of_many_beams_is_that_of_all_sentences():
     model = tiny("gru", seed=4)
     writer = SentenceWriter(model, VOCABULARY)
     encodings = run(encoder_of(model), pictures(3))
-    options = CaptionOptions(beams=15, max_words=2, candidates=15)
+    options = CaptionOptions(beams=15, max_words=2, candidates=15, length_penalty=1.0)
     written = writer.write(encodings, options)
     decoder = decoder_of(model)
     allowed = [VOCABULARY.index(word) for word in ("a", "cat", "dog")]

@@ -26,18 +26,16 @@ def test_pictures_are_told_apart(color_captioner, color_pictures):
     assert cnnkit.caption is caption
 
 
-def test_candidates_are_ranked_and_their_scores_are_means_of_probabilities(
-    captioner, color_pictures
-):
+def test_candidates_are_ranked_by_their_scores(captioner, color_pictures):
     path = str(color_pictures / "red" / "2.png")
-    options = CaptionOptions(beams=4, candidates=3)
+    options = CaptionOptions(beams=4, candidates=3, length_penalty=1.0)
     [(_, found)] = captioner.caption([path], options)
     sentences = [one.sentence for one in found.candidates]
     assert sentences[0] == "a red picture"
     assert set(sentences[1:]) == {"a green picture", "a blue picture"}
     scores = [one.score for one in found.candidates]
     assert 1 > scores[0] > scores[1] >= scores[2] > 0
-    # Three words and the end.
+    # The geometric mean of three words and the end.
     for one in found.candidates:
         assert one.score == pytest.approx(np.exp(one.log_probability / 4))
 
