@@ -423,7 +423,9 @@ def sentences_about(
     else:
         whole = [named, main]
     if scene.is_grey:
-        found = [f"a black and white picture of {one}{end}" for one in whole[:1] for end in ends]
+        seen = "close up" if is_close and not with_person and not others else "picture"
+        first = named if seen == "close up" else whole[0]
+        found = [f"a black and white {seen} of {first}{end}" for end in ends]
     else:
         found = [f"{one}{end}" for one in whole for end in ends]
     return tuple(dict.fromkeys(found))
