@@ -57,5 +57,7 @@ def check_classifier(model: str) -> "ModelFile | None":
 
     file = find_model_file(model)
     if file is not None and file.kind == TEXT_KIND:
-        raise UsageError(f"{file.name} takes texts, not pictures; use classify-text or evaluate text")
+        raise UsageError(
+            f"{file.name} takes texts, not pictures; use classify-text or evaluate text"
+        )
     return file

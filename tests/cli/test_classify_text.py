@@ -103,7 +103,7 @@ def test_near_words_are_listed_and_drawn(films, tmp_path, capsys):
         (["classify-text", "x", "--model", "films"], 2, "no classifier of texts named 'films'"),
         (["classify-text", "--file", "no.csv", "--model", "FILMS"], 3, "no.csv cannot be read"),
         (["classify-text", "x", "--model", "FILMS", "--text-column", "y"], 2, "is for --file"),
-        (["classify", "x.png", "--model", "FILMS"], 2, "takes texts, not pictures; use classify-text"),
+        (["classify", "x.png", "--model", "FILMS"], 2, "takes texts, not pictures"),
     ],
 )
 def test_what_does_not_fit_is_one_line(arguments, code, message, films, capsys):
