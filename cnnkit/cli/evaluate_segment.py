@@ -24,7 +24,7 @@ def segment(
         typer.Argument(
             metavar="DATA",
             help="A folder with images/ and labels/ (or val/ of those) and classes.txt, or one "
-            "like that of Pascal VOC.",
+            "like that of Pascal VOC or of COCO's panoptic segments.",
         ),
     ],
     output: Annotated[

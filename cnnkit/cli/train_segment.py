@@ -44,7 +44,7 @@ def segment(
         typer.Argument(
             metavar="DATA",
             help="A folder with images/ and labels/, or train/ and val/ of those, and classes.txt; "
-            "or a folder like that of Pascal VOC.",
+            "or a folder like that of Pascal VOC, or of COCO's panoptic segments.",
         ),
     ] = None,
     output: Annotated[

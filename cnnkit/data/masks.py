@@ -11,6 +11,7 @@ from types import MappingProxyType
 import numpy as np
 from PIL import Image
 
+from cnnkit.data._panoptic import Panoptic, panoptic_files, read_panoptic
 from cnnkit.errors import DataError, ImageError, UsageError
 from cnnkit.images import DAMAGED, READABLE_SUFFIXES, measure_image
 from cnnkit.options import IGNORE
@@ -42,10 +43,13 @@ class MaskCoding:
         table: uint8 `(256,)`, value of an index mask -> class, or 255; values that have no class
             are 254.
         colors: `(red, green, blue)` -> class or 255, for colour masks; empty where there are none.
+        segments: path of a mask -> red + 256 green + 65536 blue -> class or 255, where colours
+            mean something else in each mask (COCO's panoptic ones); empty where they do not.
     """
 
     table: np.ndarray
     colors: Mapping[tuple[int, int, int], int] = field(default_factory=dict)
+    segments: Mapping[str, Mapping[int, int]] = field(default_factory=dict, repr=False)
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,7 +89,9 @@ def read_masks(data: str | Path, *, val_share: float = 0.15, seed: int = 0) -> M
       those, as CamVid has it: a picture and its mask have the same name but for the suffix, and
       `_L` or `_mask` at the end of the mask's;
     - `JPEGImages/`, `SegmentationClass/` and `ImageSets/Segmentation/{train,val}.txt`, as Pascal
-      VOC has it.
+      VOC has it;
+    - `panoptic_*.json`, perhaps in `annotations/`, with folders of masks beside them and pictures
+      in folders of the same names, as COCO's panoptic segments come; these name their classes.
 
     `classes.txt`, in the folder or beside it, has a class a line: a name (the line's number from 0
     is its value), `value name`, or `red green blue name` for colour masks. Classes named void,
@@ -110,6 +116,9 @@ def read_masks(data: str | Path, *, val_share: float = 0.15, seed: int = 0) -> M
     folder = Path(data)
     if not folder.is_dir():
         raise DataError(f"{folder} is no folder; give one with images/ and labels/")
+    lists = panoptic_files(folder)
+    if lists:
+        return _panoptic_data(read_panoptic(folder, lists), val_share, seed)
     is_voc = (folder / "JPEGImages").is_dir() and (folder / "SegmentationClass").is_dir()
     found: dict[str, MaskPairs] = {}
     if is_voc:
@@ -122,10 +131,35 @@ def read_masks(data: str | Path, *, val_share: float = 0.15, seed: int = 0) -> M
     if "train" not in found and "val" not in found:
         found["train"] = _pairs_in(folder)
     classes, coding = _read_classes(folder, is_voc)
+    return _with_validation(classes, coding, found, val_share, seed)
+
+
+def _with_validation(
+    classes: tuple[str, ...],
+    coding: MaskCoding,
+    found: dict[str, MaskPairs],
+    val_share: float,
+    seed: int,
+) -> MaskData:
     if "val" not in found:
         found["train"], found["val"] = _part(found["train"], val_share, seed)
-    empty = MaskPairs((), ())
-    return MaskData(classes, coding, found.get("train", empty), found["val"])
+    return MaskData(classes, coding, found.get("train", MaskPairs((), ())), found["val"])
+
+
+def _panoptic_data(panoptic: Panoptic, val_share: float, seed: int) -> MaskData:
+    found = {
+        split: MaskPairs(*(tuple(column) for column in zip(*pairs, strict=True)))
+        for split, pairs in panoptic.pairs.items()
+    }
+    coding = MaskCoding(_index_table(), segments=panoptic.segments)
+    return _with_validation(panoptic.classes, coding, found, val_share, seed)
+
+
+def _index_table() -> np.ndarray:
+    """Values of masks to classes, before any class is known."""
+    table = np.full(256, _UNKNOWN, np.uint8)
+    table[IGNORE] = IGNORE
+    return table
 
 
 def _read_voc(folder: Path) -> dict[str, MaskPairs]:
@@ -256,8 +290,7 @@ def parse_classes(
         raise DataError(f"{source} must have 2 to 254 classes, not {len(names)}")
     if len(set(names)) < len(names):
         raise DataError(f"{source} has a name twice")
-    table = np.full(256, _UNKNOWN, np.uint8)
-    table[IGNORE] = IGNORE
+    table = _index_table()
     if kind == 3:
         return tuple(names), MaskCoding(table, MappingProxyType(values))
     for (value,), index in values.items():
@@ -295,7 +328,12 @@ def read_mask(path: str | Path, coding: MaskCoding) -> np.ndarray:
         where = np.argwhere(unknown)[0]
         raise DataError(
             f"{path} has {int(unknown.sum()):,} pixels of no class, the first at row {where[0]}, "
-            f"column {where[1]}; add their value to {CLASSES_FILE}, as 'ignore' if need be"
+            f"column {where[1]}; "
+            + (
+                "add their segment to the list of segments"
+                if coding.segments
+                else f"add their value to {CLASSES_FILE}, as 'ignore' if need be"
+            )
         )
     return classes
 
@@ -304,7 +342,7 @@ def _decode_mask(path: str | Path, coding: MaskCoding) -> np.ndarray:
     try:
         with Image.open(path) as image:
             image.load()
-            if coding.colors:
+            if coding.colors or coding.segments:
                 values = np.asarray(image.convert("RGB"))
             elif image.mode in ("P", "L", "1"):
                 values = np.asarray(image).astype(np.uint8)
@@ -321,11 +359,14 @@ def _decode_mask(path: str | Path, coding: MaskCoding) -> np.ndarray:
         raise DataError(f"{path} does not exist; add the mask") from None
     except DAMAGED as error:
         raise DataError(f"{path} cannot be read as a mask ({error}); mend it") from None
-    if not coding.colors:
+    if not (coding.colors or coding.segments):
         return coding.table[values]
-    packed = (values.astype(np.int32) * (1 << 16, 1 << 8, 1)).sum(axis=-1)
+    packed = (values.astype(np.int32) * (1, 1 << 8, 1 << 16)).sum(axis=-1)
     found, inverse = np.unique(packed, return_inverse=True)
-    known = {(r << 16) + (g << 8) + b: index for (r, g, b), index in coding.colors.items()}
+    known = {r + (g << 8) + (b << 16): index for (r, g, b), index in coding.colors.items()}
+    if coding.segments:
+        # What is in no segment is 0.
+        known = {0: IGNORE, **coding.segments[str(path)]}
     table = np.array([known.get(int(value), _UNKNOWN) for value in found], np.uint8)
     return table[inverse.reshape(packed.shape)]
 

@@ -1,5 +1,7 @@
 """Pictures and masks: found in folders of several kinds, checked and read."""
 
+import json
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -162,3 +164,87 @@ def test_pairs_without_names_are_refused(tmp_path):
         save(tmp_path / "labels" / f"{number}.png", np.zeros((4, 6)))
     with pytest.raises(DataError, match=r"has no classes\.txt; write one with a class a line"):
         read_masks(tmp_path)
+
+
+# COCO's panoptic segments --------------------------------------------------------------------
+
+
+@pytest.fixture
+def panoptic(tmp_path):
+    """Two pictures to train on and one to validate with: sky above a road, a crowd in a corner."""
+    for part, count in (("train2017", 2), ("val2017", 1)):
+        images, notes = [], []
+        for number in range(count):
+            picture(tmp_path / part / f"{number}.jpg")
+            mask = np.zeros((4, 6, 3))
+            # 7 + 256 * 2 is the sky of this picture, 65536 its road, 9 a crowd.
+            mask[:2], mask[2:], mask[0, 0], mask[3, 5] = (7, 2, 0), (0, 0, 1), (0, 0, 0), (9, 0, 0)
+            save(tmp_path / "annotations" / f"panoptic_{part}" / f"{number}.png", mask)
+            images.append({"id": number + 50, "file_name": f"{number}.jpg"})
+            parts = [
+                {"id": 7 + 512, "category_id": 187, "iscrowd": 0},
+                {"id": 65536, "category_id": 149},
+                {"id": 9, "category_id": 187, "iscrowd": 1},
+            ]
+            notes.append(
+                {"image_id": number + 50, "file_name": f"{number}.png", "segments_info": parts}
+            )
+        categories = [{"id": 187, "name": "sky"}, {"id": 149, "name": "road"}]
+        values = {"images": images, "annotations": notes, "categories": categories}
+        path = tmp_path / "annotations" / f"panoptic_{part}.json"
+        path.write_text(json.dumps(values))
+    return tmp_path
+
+
+def test_panoptic_segments_are_classes(panoptic):
+    data = read_masks(panoptic)
+    # In the order of their numbers.
+    assert data.classes == ("road", "sky")
+    assert (len(data.train), len(data.val)) == (2, 1)
+    mask = read_mask(data.train.masks[1], data.coding)
+    assert mask[0].tolist() == [255, 1, 1, 1, 1, 1]
+    assert mask[3].tolist() == [0, 0, 0, 0, 0, 255]
+    report = check_masks(data)
+    assert report.bad == ()
+    assert report.pixels == (22, 22)
+
+
+def test_one_list_of_segments_is_parted(panoptic):
+    (panoptic / "annotations" / "panoptic_val2017.json").unlink()
+    data = read_masks(panoptic, val_share=0.5)
+    assert (len(data.train), len(data.val)) == (1, 1)
+
+
+def test_a_segment_that_no_list_names_is_bad(panoptic):
+    path = panoptic / "annotations" / "panoptic_val2017.json"
+    values = json.loads(path.read_text())
+    values["annotations"][0]["segments_info"].pop(1)
+    path.write_text(json.dumps(values))
+    [(_, reason)] = check_masks(read_masks(panoptic)).bad
+    assert "0.png has 11 pixels of no class" in reason
+    assert "add their segment to the list" in reason
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda values: values.pop("images"), "'images' is missing or wrong"),
+        (lambda values: values["annotations"].clear(), "lists no picture"),
+        (lambda values: values["categories"][0].update(name="ski"), "has other categories than"),
+        (lambda values: values["images"][0].update(file_name="x.jpg"), "neither in val2017/ nor"),
+        (
+            lambda values: values["annotations"][0]["segments_info"][0].update(category_id=3),
+            "3 is missing or wrong",
+        ),
+    ],
+)
+def test_lists_of_segments_that_are_wrong(panoptic, change, message):
+    path = panoptic / "annotations" / "panoptic_val2017.json"
+    values = json.loads(path.read_text())
+    change(values)
+    path.write_text(json.dumps(values))
+    with pytest.raises(DataError, match=message):
+        read_masks(panoptic)
+    path.write_text("{")
+    with pytest.raises(DataError, match="cannot be read"):
+        read_masks(panoptic)
