@@ -546,7 +546,7 @@ class FitOptions:
         schedule: one of `LEARNING_RATE_SCHEDULES`, over the whole run.
         warmup: share of the run in which the learning rate grows from 0.
         weight_decay: decoupled, a step of the learning rate times this.
-        clip_norm: longest gradient of a step; 0 for any.
+        clip_norm: longest gradient of each weight array; 0 for any.
         patience: epochs without a better score after which to stop; 0 for never.
         time_budget: seconds after which to stop; the learning rate then falls in time.
         val_share: of the examples, kept for validation where the data has no such part.
@@ -1081,7 +1081,7 @@ class TextTrainOptions(FitOptions):
         label_smoothing: share of the target that goes to all classes alike.
         dropout: share of the last layer's inputs that is left out.
         ema: momentum of averaged weights, which are the ones kept; 0 for none.
-        clip_norm: longest gradient of a step, of all weights together; 0 for any. Gradients of
+        clip_norm: longest gradient of all weights together; 0 for any. Gradients of
             long texts explode now and then.
         class_weights: let rare classes count as much as frequent ones.
     """

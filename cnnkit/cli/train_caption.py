@@ -137,7 +137,7 @@ def caption(
         float, _fit(help="Share of the target that goes to all words.")
     ] = _DEFAULTS.label_smoothing,
     clip_norm: Annotated[
-        float, _fit(help="Longest gradient of a step; 0 for any.")
+        float, _fit(help="Longest gradient of each weight array; 0 for any.")
     ] = _DEFAULTS.clip_norm,
     patience: Annotated[
         int, _fit(min=0, help="Stop after so many epochs without a better one; 0 for never.")

@@ -157,7 +157,7 @@ def segment(
         float, _fit(help="Weight of the dice loss beside the cross-entropy.")
     ] = _DEFAULTS.dice,
     clip_norm: Annotated[
-        float, _fit(help="Longest gradient of a step; 0 for any.")
+        float, _fit(help="Longest gradient of each weight array; 0 for any.")
     ] = _DEFAULTS.clip_norm,
     patience: Annotated[
         int,

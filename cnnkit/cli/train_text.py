@@ -144,7 +144,7 @@ def text(
         float, _fit(help="Momentum of averaged weights, such as 0.999; 0 for none.")
     ] = _DEFAULTS.ema,
     clip_norm: Annotated[
-        float, _fit(help="Longest gradient of a step; 0 for any.")
+        float, _fit(help="Longest gradient of a step, all weights together; 0 for any.")
     ] = _DEFAULTS.clip_norm,
     patience: Annotated[
         int, _fit(min=0, help="Stop after so many epochs without a better one; 0 for never.")
