@@ -3,15 +3,45 @@
 import contextlib
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, fields
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from cnnkit.console import Console
+from cnnkit.options import LEARNING_RATE_SCHEDULES, MIXED_PRECISIONS, TRAINING_OPTIMIZERS
 from cnnkit.results import SCHEMA
 
 if TYPE_CHECKING:
     from cnnkit.training._classifier_runs import ClassifierTraining
+
+FIT_PANEL = "Fit"
+
+
+def fit_option(**settings: Any) -> Any:
+    """An option of how a network is fitted."""
+    return typer.Option(rich_help_panel=FIT_PANEL, **settings)
+
+
+Optimizer = Annotated[str, fit_option(metavar="|".join(TRAINING_OPTIMIZERS), help="Of Keras.")]
+Schedule = Annotated[
+    str, fit_option(metavar="|".join(LEARNING_RATE_SCHEDULES), help="Of the learning rate.")
+]
+Warmup = Annotated[float, fit_option(help="Share of the run in which the learning rate grows.")]
+WeightDecay = Annotated[float, fit_option(help="Decoupled from the gradient.")]
+LabelSmoothing = Annotated[
+    float, fit_option(help="Share of the target that goes to all classes alike.")
+]
+Ema = Annotated[float, fit_option(help="Momentum of averaged weights, such as 0.999; 0 for none.")]
+ClipNorm = Annotated[float, fit_option(help="Longest gradient of each weight array; 0 for any.")]
+Patience = Annotated[
+    int, fit_option(min=0, help="Stop after so many epochs without a better one; 0 for never.")
+]
+TimeBudget = Annotated[
+    float | None, fit_option(help="Seconds; the learning rate falls in time.", show_default="none")
+]
+MixedPrecision = Annotated[
+    str, fit_option(metavar="|".join(MIXED_PRECISIONS), help="16 bits: auto is on GPUs.")
+]
 
 # Options that are called otherwise than the settings they stand for.
 _NAMES = {"batch": "batch_size"}

@@ -7,13 +7,23 @@ from typing import Annotated, Any
 import typer
 
 from cnnkit.cli._options import OUTPUT_PANEL, RUN_PANEL, Device, Json, Quiet, Seed, Threads, Verbose
-from cnnkit.cli._training import showing_tasks, typed_settings
+from cnnkit.cli._training import (
+    ClipNorm,
+    LabelSmoothing,
+    Optimizer,
+    Patience,
+    Schedule,
+    TimeBudget,
+    Warmup,
+    WeightDecay,
+    fit_option,
+    showing_tasks,
+    typed_settings,
+)
 from cnnkit.console import Console
 from cnnkit.errors import UsageError
 from cnnkit.options import (
     CAPTION_CELLS,
-    LEARNING_RATE_SCHEDULES,
-    TRAINING_OPTIMIZERS,
     CaptionTrainOptions,
 )
 from cnnkit.results import SCHEMA
@@ -21,7 +31,6 @@ from cnnkit.results import SCHEMA
 _DEFAULTS = CaptionTrainOptions()
 _DATA_PANEL = "Data"
 _MODEL_PANEL = "Model"
-_FIT_PANEL = "Fit"
 
 
 def _data(**settings: Any) -> Any:
@@ -30,10 +39,6 @@ def _data(**settings: Any) -> Any:
 
 def _model(**settings: Any) -> Any:
     return typer.Option(rich_help_panel=_MODEL_PANEL, **settings)
-
-
-def _fit(**settings: Any) -> Any:
-    return typer.Option(rich_help_panel=_FIT_PANEL, **settings)
 
 
 def caption(
@@ -109,45 +114,28 @@ def caption(
             rich_help_panel=RUN_PANEL,
         ),
     ] = False,
-    epochs: Annotated[int, _fit(min=1, help="Passes over the sentences.")] = _DEFAULTS.epochs,
-    batch: Annotated[int, _fit(min=1, help="Sentences in a step.")] = _DEFAULTS.batch_size,
-    optimizer: Annotated[
-        str, _fit(metavar="|".join(TRAINING_OPTIMIZERS), help="Of Keras.")
-    ] = _DEFAULTS.optimizer,
+    epochs: Annotated[int, fit_option(min=1, help="Passes over the sentences.")] = _DEFAULTS.epochs,
+    batch: Annotated[int, fit_option(min=1, help="Sentences in a step.")] = _DEFAULTS.batch_size,
+    optimizer: Optimizer = _DEFAULTS.optimizer,
     learning_rate: Annotated[
         float | None,
-        _fit(
+        fit_option(
             help="At its highest.",
             show_default="0.002, 0.001 where the encoder trains; 50 times that for sgd",
         ),
     ] = _DEFAULTS.learning_rate,
     pretrained_rate: Annotated[
-        float, _fit(help="Of the learning rate, for the encoder.")
+        float, fit_option(help="Of the learning rate, for the encoder.")
     ] = _DEFAULTS.pretrained_rate,
-    schedule: Annotated[
-        str, _fit(metavar="|".join(LEARNING_RATE_SCHEDULES), help="Of the learning rate.")
-    ] = _DEFAULTS.schedule,
-    warmup: Annotated[
-        float, _fit(help="Share of the run in which the learning rate grows.")
-    ] = _DEFAULTS.warmup,
-    weight_decay: Annotated[
-        float, _fit(help="Decoupled from the gradient.")
-    ] = _DEFAULTS.weight_decay,
-    label_smoothing: Annotated[
-        float, _fit(help="Share of the target that goes to all words.")
-    ] = _DEFAULTS.label_smoothing,
-    clip_norm: Annotated[
-        float, _fit(help="Longest gradient of each weight array; 0 for any.")
-    ] = _DEFAULTS.clip_norm,
-    patience: Annotated[
-        int, _fit(min=0, help="Stop after so many epochs without a better one; 0 for never.")
-    ] = _DEFAULTS.patience,
-    time_budget: Annotated[
-        float | None,
-        _fit(help="Seconds; the learning rate falls in time.", show_default="none"),
-    ] = _DEFAULTS.time_budget,
+    schedule: Schedule = _DEFAULTS.schedule,
+    warmup: Warmup = _DEFAULTS.warmup,
+    weight_decay: WeightDecay = _DEFAULTS.weight_decay,
+    label_smoothing: LabelSmoothing = _DEFAULTS.label_smoothing,
+    clip_norm: ClipNorm = _DEFAULTS.clip_norm,
+    patience: Patience = _DEFAULTS.patience,
+    time_budget: TimeBudget = _DEFAULTS.time_budget,
     beams: Annotated[
-        int, _fit(help="Of the search for the sentences that the training ends with.")
+        int, fit_option(help="Of the search for the sentences that the training ends with.")
     ] = _DEFAULTS.beams,
     seed: Seed = _DEFAULTS.seed,
     threads: Threads = None,

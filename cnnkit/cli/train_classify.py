@@ -13,7 +13,18 @@ import typer
 
 from cnnkit.cli._options import OUTPUT_PANEL, RUN_PANEL, Device, Json, Quiet, Seed, Threads, Verbose
 from cnnkit.cli._training import (
+    ClipNorm,
+    Ema,
+    LabelSmoothing,
+    MixedPrecision,
+    Optimizer,
+    Patience,
+    Schedule,
+    TimeBudget,
+    Warmup,
+    WeightDecay,
     classifier_epoch,
+    fit_option,
     show_classifier,
     showing_tasks,
     typed_names,
@@ -22,9 +33,7 @@ from cnnkit.cli._training import (
 from cnnkit.console import Console
 from cnnkit.errors import CnnkitError, ExitCode, UsageError
 from cnnkit.options import (
-    LEARNING_RATE_SCHEDULES,
     TRAINABLE,
-    TRAINING_OPTIMIZERS,
     AugmentOptions,
     ClassifyTrainOptions,
 )
@@ -33,17 +42,12 @@ _DEFAULTS = ClassifyTrainOptions()
 _AUGMENT = AugmentOptions()
 _DATA_PANEL = "Data"
 _MODEL_PANEL = "Model"
-_FIT_PANEL = "Fit"
 _DEVICES_PANEL = "Several devices"
 _AUGMENT_PANEL = "Augmentation (0 switches off)"
 
 
 def _data(**settings: Any) -> Any:
     return typer.Option(rich_help_panel=_DATA_PANEL, **settings)
-
-
-def _fit(**settings: Any) -> Any:
-    return typer.Option(rich_help_panel=_FIT_PANEL, **settings)
 
 
 def _several(**settings: Any) -> Any:
@@ -135,58 +139,37 @@ def classify(
     ] = _DEFAULTS.class_weights,
     epochs: Annotated[
         int | None,
-        _fit(
+        fit_option(
             min=1,
             help="Passes over the data.",
             show_default=f"{_DEFAULTS.total_epochs}, 20 for last:N and all",
         ),
     ] = _DEFAULTS.epochs,
     head_epochs: Annotated[
-        int, _fit(min=0, help="Of last:N and all: passes before, for the head alone.")
+        int, fit_option(min=0, help="Of last:N and all: passes before, for the head alone.")
     ] = _DEFAULTS.head_epochs,
-    batch: Annotated[int, _fit(min=1, help="Examples in a step.")] = _DEFAULTS.batch_size,
-    optimizer: Annotated[
-        str, _fit(metavar="|".join(TRAINING_OPTIMIZERS), help="Of Keras.")
-    ] = _DEFAULTS.optimizer,
+    batch: Annotated[int, fit_option(min=1, help="Examples in a step.")] = _DEFAULTS.batch_size,
+    optimizer: Optimizer = _DEFAULTS.optimizer,
     learning_rate: Annotated[
         float | None,
-        _fit(
+        fit_option(
             help="At its highest.",
             show_default=f"{_DEFAULTS.peak_learning_rate:g}, 0.0003 for last:N and all; "
             "50 times that for sgd",
         ),
     ] = _DEFAULTS.learning_rate,
     pretrained_rate: Annotated[
-        float, _fit(help="Of the learning rate, for weights that come trained.")
+        float, fit_option(help="Of the learning rate, for weights that come trained.")
     ] = _DEFAULTS.pretrained_rate,
-    schedule: Annotated[
-        str, _fit(metavar="|".join(LEARNING_RATE_SCHEDULES), help="Of the learning rate.")
-    ] = _DEFAULTS.schedule,
-    warmup: Annotated[
-        float, _fit(help="Share of the run in which the learning rate grows.")
-    ] = _DEFAULTS.warmup,
-    weight_decay: Annotated[
-        float, _fit(help="Decoupled from the gradient.")
-    ] = _DEFAULTS.weight_decay,
-    label_smoothing: Annotated[
-        float, _fit(help="Share of the target that goes to all classes alike.")
-    ] = _DEFAULTS.label_smoothing,
-    ema: Annotated[
-        float, _fit(help="Momentum of averaged weights, such as 0.999; 0 for none.")
-    ] = _DEFAULTS.ema,
-    clip_norm: Annotated[
-        float, _fit(help="Longest gradient of each weight array; 0 for any.")
-    ] = _DEFAULTS.clip_norm,
-    patience: Annotated[
-        int, _fit(min=0, help="Stop after so many epochs without a better one; 0 for never.")
-    ] = _DEFAULTS.patience,
-    time_budget: Annotated[
-        float | None,
-        _fit(help="Seconds; the learning rate falls in time.", show_default="none"),
-    ] = _DEFAULTS.time_budget,
-    mixed_precision: Annotated[
-        str, _fit(metavar="auto|on|off", help="16 bits: auto is on GPUs.")
-    ] = _DEFAULTS.mixed_precision,
+    schedule: Schedule = _DEFAULTS.schedule,
+    warmup: Warmup = _DEFAULTS.warmup,
+    weight_decay: WeightDecay = _DEFAULTS.weight_decay,
+    label_smoothing: LabelSmoothing = _DEFAULTS.label_smoothing,
+    ema: Ema = _DEFAULTS.ema,
+    clip_norm: ClipNorm = _DEFAULTS.clip_norm,
+    patience: Patience = _DEFAULTS.patience,
+    time_budget: TimeBudget = _DEFAULTS.time_budget,
+    mixed_precision: MixedPrecision = _DEFAULTS.mixed_precision,
     mirror: Annotated[float, _augment(help="Share that is mirrored.")] = _AUGMENT.mirror,
     rotation: Annotated[float, _augment(help="Degrees each way.")] = _AUGMENT.rotation,
     shear: Annotated[float, _augment(help="Degrees each way.")] = _AUGMENT.shear,

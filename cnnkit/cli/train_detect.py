@@ -7,25 +7,30 @@ from typing import Annotated, Any
 import typer
 
 from cnnkit.cli._options import OUTPUT_PANEL, RUN_PANEL, Device, Json, Quiet, Seed, Threads, Verbose
-from cnnkit.cli._training import showing_tasks, typed_settings
+from cnnkit.cli._training import (
+    ClipNorm,
+    Ema,
+    Optimizer,
+    Patience,
+    Schedule,
+    TimeBudget,
+    Warmup,
+    WeightDecay,
+    fit_option,
+    showing_tasks,
+    typed_settings,
+)
 from cnnkit.console import Console
 from cnnkit.errors import UsageError
 from cnnkit.options import (
-    LEARNING_RATE_SCHEDULES,
     TRAINABLE_DETECTORS,
-    TRAINING_OPTIMIZERS,
     DetectTrainOptions,
 )
 
 _DEFAULTS = DetectTrainOptions()
 _DATA_PANEL = "Data"
 _MODEL_PANEL = "Model"
-_FIT_PANEL = "Fit"
 _SCENE_PANEL = "Scenes (0 switches off)"
-
-
-def _fit(**settings: Any) -> Any:
-    return typer.Option(rich_help_panel=_FIT_PANEL, **settings)
 
 
 def _scene(**settings: Any) -> Any:
@@ -97,37 +102,22 @@ def detect(
             rich_help_panel=_DATA_PANEL,
         ),
     ] = False,
-    epochs: Annotated[int, _fit(min=1, help="Passes over the data.")] = _DEFAULTS.epochs,
-    batch: Annotated[int, _fit(min=1, help="Scenes in a step.")] = _DEFAULTS.batch_size,
-    optimizer: Annotated[
-        str, _fit(metavar="|".join(TRAINING_OPTIMIZERS), help="Of Keras.")
-    ] = _DEFAULTS.optimizer,
+    epochs: Annotated[int, fit_option(min=1, help="Passes over the data.")] = _DEFAULTS.epochs,
+    batch: Annotated[int, fit_option(min=1, help="Scenes in a step.")] = _DEFAULTS.batch_size,
+    optimizer: Optimizer = _DEFAULTS.optimizer,
     learning_rate: Annotated[
-        float | None, _fit(help="At its highest.", show_default="0.002")
+        float | None, fit_option(help="At its highest.", show_default="0.002")
     ] = _DEFAULTS.learning_rate,
     pretrained_rate: Annotated[
-        float, _fit(help="Of the learning rate, for the network below with --no-freeze.")
+        float, fit_option(help="Of the learning rate, for the network below with --no-freeze.")
     ] = _DEFAULTS.pretrained_rate,
-    schedule: Annotated[
-        str, _fit(metavar="|".join(LEARNING_RATE_SCHEDULES), help="Of the learning rate.")
-    ] = _DEFAULTS.schedule,
-    warmup: Annotated[
-        float, _fit(help="Share of the run in which the learning rate grows.")
-    ] = _DEFAULTS.warmup,
-    weight_decay: Annotated[
-        float, _fit(help="Decoupled from the gradient.")
-    ] = _DEFAULTS.weight_decay,
-    ema: Annotated[float, _fit(help="Momentum of averaged weights; 0 for none.")] = _DEFAULTS.ema,
-    clip_norm: Annotated[
-        float, _fit(help="Longest gradient of each weight array; 0 for any.")
-    ] = _DEFAULTS.clip_norm,
-    patience: Annotated[
-        int, _fit(min=0, help="Stop after so many epochs without a better one; 0 for never.")
-    ] = _DEFAULTS.patience,
-    time_budget: Annotated[
-        float | None,
-        _fit(help="Seconds; the learning rate falls in time.", show_default="none"),
-    ] = _DEFAULTS.time_budget,
+    schedule: Schedule = _DEFAULTS.schedule,
+    warmup: Warmup = _DEFAULTS.warmup,
+    weight_decay: WeightDecay = _DEFAULTS.weight_decay,
+    ema: Ema = _DEFAULTS.ema,
+    clip_norm: ClipNorm = _DEFAULTS.clip_norm,
+    patience: Patience = _DEFAULTS.patience,
+    time_budget: TimeBudget = _DEFAULTS.time_budget,
     mosaic: Annotated[
         float, _scene(help="Share of the scenes put together from several pictures.")
     ] = _DEFAULTS.mosaic,

@@ -7,26 +7,32 @@ from typing import Annotated, Any
 import typer
 
 from cnnkit.cli._options import OUTPUT_PANEL, RUN_PANEL, Device, Json, Quiet, Seed, Threads, Verbose
-from cnnkit.cli._training import showing_tasks, typed_names, typed_settings
+from cnnkit.cli._training import (
+    ClipNorm,
+    MixedPrecision,
+    Optimizer,
+    Patience,
+    Schedule,
+    TimeBudget,
+    Warmup,
+    WeightDecay,
+    fit_option,
+    showing_tasks,
+    typed_names,
+    typed_settings,
+)
 from cnnkit.console import Console
 from cnnkit.errors import UsageError
 from cnnkit.options import (
     FCN_BACKBONES,
     FCN_VARIANTS,
-    LEARNING_RATE_SCHEDULES,
-    TRAINING_OPTIMIZERS,
     SegmentTrainOptions,
 )
 
 _DEFAULTS = SegmentTrainOptions()
 _DATA_PANEL = "Data"
 _MODEL_PANEL = "Model"
-_FIT_PANEL = "Fit"
 _CROP_PANEL = "Crops"
-
-
-def _fit(**settings: Any) -> Any:
-    return typer.Option(rich_help_panel=_FIT_PANEL, **settings)
 
 
 def _model(**settings: Any) -> Any:
@@ -128,48 +134,30 @@ def segment(
         float, _crop(help="Change of brightness, contrast, saturation, channels.")
     ] = _DEFAULTS.color,
     epochs: Annotated[
-        int, _fit(min=1, help="Passes over the data, in all stages together.")
+        int, fit_option(min=1, help="Passes over the data, in all stages together.")
     ] = _DEFAULTS.epochs,
-    batch: Annotated[int, _fit(min=1, help="Crops in a step.")] = _DEFAULTS.batch_size,
-    optimizer: Annotated[
-        str, _fit(metavar="|".join(TRAINING_OPTIMIZERS), help="Of Keras.")
-    ] = _DEFAULTS.optimizer,
+    batch: Annotated[int, fit_option(min=1, help="Crops in a step.")] = _DEFAULTS.batch_size,
+    optimizer: Optimizer = _DEFAULTS.optimizer,
     learning_rate: Annotated[
         float | None,
-        _fit(
+        fit_option(
             help="At its highest, in each stage.",
             show_default="0.001, 0.0001 for vgg16; 50 times that for sgd",
         ),
     ] = _DEFAULTS.learning_rate,
     pretrained_rate: Annotated[
-        float, _fit(help="Of the learning rate, for the backbone.")
+        float, fit_option(help="Of the learning rate, for the backbone.")
     ] = _DEFAULTS.pretrained_rate,
-    schedule: Annotated[
-        str, _fit(metavar="|".join(LEARNING_RATE_SCHEDULES), help="Of the learning rate.")
-    ] = _DEFAULTS.schedule,
-    warmup: Annotated[
-        float, _fit(help="Share of a stage in which the learning rate grows.")
-    ] = _DEFAULTS.warmup,
-    weight_decay: Annotated[
-        float, _fit(help="Decoupled from the gradient.")
-    ] = _DEFAULTS.weight_decay,
+    schedule: Schedule = _DEFAULTS.schedule,
+    warmup: Warmup = _DEFAULTS.warmup,
+    weight_decay: WeightDecay = _DEFAULTS.weight_decay,
     dice: Annotated[
-        float, _fit(help="Weight of the dice loss beside the cross-entropy.")
+        float, fit_option(help="Weight of the dice loss beside the cross-entropy.")
     ] = _DEFAULTS.dice,
-    clip_norm: Annotated[
-        float, _fit(help="Longest gradient of each weight array; 0 for any.")
-    ] = _DEFAULTS.clip_norm,
-    patience: Annotated[
-        int,
-        _fit(min=0, help="Stop after so many epochs without a better one; 0 for never."),
-    ] = _DEFAULTS.patience,
-    time_budget: Annotated[
-        float | None,
-        _fit(help="Seconds; the learning rate falls in time.", show_default="none"),
-    ] = _DEFAULTS.time_budget,
-    mixed_precision: Annotated[
-        str, _fit(metavar="auto|on|off", help="16 bits: auto is on GPUs.")
-    ] = _DEFAULTS.mixed_precision,
+    clip_norm: ClipNorm = _DEFAULTS.clip_norm,
+    patience: Patience = _DEFAULTS.patience,
+    time_budget: TimeBudget = _DEFAULTS.time_budget,
+    mixed_precision: MixedPrecision = _DEFAULTS.mixed_precision,
     seed: Seed = _DEFAULTS.seed,
     threads: Threads = None,
     device: Device = "auto",

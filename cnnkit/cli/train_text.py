@@ -7,21 +7,31 @@ from typing import Annotated, Any
 import typer
 
 from cnnkit.cli._options import OUTPUT_PANEL, RUN_PANEL, Device, Json, Quiet, Seed, Threads, Verbose
-from cnnkit.cli._training import classifier_epoch, show_classifier, typed_settings
+from cnnkit.cli._training import (
+    Ema,
+    LabelSmoothing,
+    Optimizer,
+    Patience,
+    Schedule,
+    TimeBudget,
+    Warmup,
+    WeightDecay,
+    classifier_epoch,
+    fit_option,
+    show_classifier,
+    typed_settings,
+)
 from cnnkit.console import Console
 from cnnkit.errors import UsageError
 from cnnkit.options import (
-    LEARNING_RATE_SCHEDULES,
     TEXT_NETWORKS,
     TEXT_SPLITS,
-    TRAINING_OPTIMIZERS,
     TextTrainOptions,
 )
 
 _DEFAULTS = TextTrainOptions()
 _DATA_PANEL = "Data"
 _MODEL_PANEL = "Model"
-_FIT_PANEL = "Fit"
 
 
 def _data(**settings: Any) -> Any:
@@ -30,10 +40,6 @@ def _data(**settings: Any) -> Any:
 
 def _model(**settings: Any) -> Any:
     return typer.Option(rich_help_panel=_MODEL_PANEL, **settings)
-
-
-def _fit(**settings: Any) -> Any:
-    return typer.Option(rich_help_panel=_FIT_PANEL, **settings)
 
 
 def text(
@@ -115,44 +121,27 @@ def text(
     dropout: Annotated[
         float, _model(help="Share of the last layer's inputs left out.")
     ] = _DEFAULTS.dropout,
-    epochs: Annotated[int, _fit(min=1, help="Passes over the data.")] = _DEFAULTS.epochs,
-    batch: Annotated[int, _fit(min=1, help="Texts in a step.")] = _DEFAULTS.batch_size,
-    optimizer: Annotated[
-        str, _fit(metavar="|".join(TRAINING_OPTIMIZERS), help="Of Keras.")
-    ] = _DEFAULTS.optimizer,
+    epochs: Annotated[int, fit_option(min=1, help="Passes over the data.")] = _DEFAULTS.epochs,
+    batch: Annotated[int, fit_option(min=1, help="Texts in a step.")] = _DEFAULTS.batch_size,
+    optimizer: Optimizer = _DEFAULTS.optimizer,
     learning_rate: Annotated[
         float | None,
-        _fit(
+        fit_option(
             help="At its highest.",
             show_default=f"{_DEFAULTS.peak_learning_rate:g}, "
             f"{replace(_DEFAULTS, optimizer='sgd').peak_learning_rate:g} for sgd",
         ),
     ] = _DEFAULTS.learning_rate,
-    schedule: Annotated[
-        str, _fit(metavar="|".join(LEARNING_RATE_SCHEDULES), help="Of the learning rate.")
-    ] = _DEFAULTS.schedule,
-    warmup: Annotated[
-        float, _fit(help="Share of the run in which the learning rate grows.")
-    ] = _DEFAULTS.warmup,
-    weight_decay: Annotated[
-        float, _fit(help="Decoupled from the gradient.")
-    ] = _DEFAULTS.weight_decay,
-    label_smoothing: Annotated[
-        float, _fit(help="Share of the target that goes to all classes alike.")
-    ] = _DEFAULTS.label_smoothing,
-    ema: Annotated[
-        float, _fit(help="Momentum of averaged weights, such as 0.999; 0 for none.")
-    ] = _DEFAULTS.ema,
+    schedule: Schedule = _DEFAULTS.schedule,
+    warmup: Warmup = _DEFAULTS.warmup,
+    weight_decay: WeightDecay = _DEFAULTS.weight_decay,
+    label_smoothing: LabelSmoothing = _DEFAULTS.label_smoothing,
+    ema: Ema = _DEFAULTS.ema,
     clip_norm: Annotated[
-        float, _fit(help="Longest gradient of a step, all weights together; 0 for any.")
+        float, fit_option(help="Longest gradient of a step, all weights together; 0 for any.")
     ] = _DEFAULTS.clip_norm,
-    patience: Annotated[
-        int, _fit(min=0, help="Stop after so many epochs without a better one; 0 for never.")
-    ] = _DEFAULTS.patience,
-    time_budget: Annotated[
-        float | None,
-        _fit(help="Seconds; the learning rate falls in time.", show_default="none"),
-    ] = _DEFAULTS.time_budget,
+    patience: Patience = _DEFAULTS.patience,
+    time_budget: TimeBudget = _DEFAULTS.time_budget,
     seed: Seed = _DEFAULTS.seed,
     threads: Threads = None,
     device: Device = "auto",
