@@ -20,7 +20,7 @@ from train_segmenter import pack
 RECIPE = (
     *("--val-share", "0.08", "--max-words", "16", "--min-count", "3"),
     *("--cell", "gru", "--units", "192", "--dropout", "0.5", "--label-smoothing", "0.1"),
-    *("--learning-rate", "0.002", "--epochs", "26", "--time-budget", "1150", "--patience", "0"),
+    *("--learning-rate", "0.002", "--epochs", "30", "--time-budget", "960", "--patience", "0"),
 )
 
 

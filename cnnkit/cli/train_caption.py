@@ -214,8 +214,8 @@ def caption(
         f"{result.distinct:.0%} of the sentences differ"
     )
     console.result(
-        f"{result.model}: {result.words} words, epoch {result.best} of {result.epochs} was best, "
-        f"{result.seconds:.0f} s"
+        f"{result.model}: {result.words} words and signs, epoch {result.best} of {result.epochs} "
+        f"was best, {result.seconds:.0f} s"
     )
     return 0
 

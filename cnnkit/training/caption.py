@@ -86,7 +86,7 @@ class CaptionerTraining:
 
     Attributes:
         model: the `.keras` file, with the weights of the best epoch.
-        words: number of words that it knows.
+        words: number of words that it knows, with the four signs.
         counts: pictures for training and for validation.
         sentences: to train on.
         epochs: passes over the sentences, in all runs together.

@@ -106,6 +106,18 @@ ENTRIES = (
         card="embedded/voc21.md",
     ),
     Entry(
+        name="captions",
+        file_name="captions.keras",
+        kind="embedded",
+        size=3_371_393,
+        algorithm="sha256",
+        digest="a24ec20122a45e903e3999bd101c0cdda26d5cdd3c4ca06a7ba26874b05a502d",
+        architecture="the compact network with a GRU that writes sentences of 318 words",
+        licence="MIT",
+        source="trained with `cnnkit train caption`",
+        card="embedded/captions.md",
+    ),
+    Entry(
         name="face-detector",
         file_name="models/mmod_human_face_detector.dat",
         kind="dependency",
