@@ -56,8 +56,8 @@ def test_a_captioner_learns_colours_and_sides(data, tmp_path):
     )
     assert (result.counts, result.sentences, result.epochs) == ((41, 7), 82, 35)
     # The sentence is one of two: log 2 over about seven words, and the rest is sure.
-    assert result.perplexity < 1.4
-    assert result.bleu[3] > 0.8
+    assert result.perplexity < 1.6
+    assert result.bleu[3] > 0.7
     assert not result.collapsed
     assert "82 sentences about 41 pictures" in notes[-1]
     assert epochs[-1]["val_perplexity"] < epochs[0]["val_perplexity"]
@@ -73,7 +73,8 @@ def test_a_captioner_learns_colours_and_sides(data, tmp_path):
     right = [set(row["sentence"].split()) >= {color, side}
              for row in rows for color in COLORS for side in ("left", "right")
              if color in row["true"] and side in row["true"]]  # fmt: skip
-    assert np.mean(right) > 0.8
+    # By chance it would be one in six.
+    assert np.mean(right) > 0.7
 
 
 @pytest.mark.slow
