@@ -1,7 +1,7 @@
 """How well trained models of similarity tell people apart, on LFW's View 1.
 
 Everything is trained on the people of peopleDevTrain.txt, a part of whom is kept for validation;
-the threshold is the best one on pairsDevTrain.txt, and it is judged on pairsDevTest.txt, whose
+the threshold is that of even odds on pairsDevTrain.txt, and it is judged on pairsDevTest.txt, whose
 people no training has seen.
 
     python benchmarks/face_training.py --data DIR [--steps N] [--output DIR] [--only NAME ...]
@@ -24,8 +24,8 @@ from cnnkit.data.people import read_people
 from cnnkit.metrics.verification import (
     accuracy_at,
     area_under_curve,
-    best_threshold,
     equal_error_rate,
+    even_odds_threshold,
 )
 from cnnkit.models.face_similarity import FaceSimilarity, load_face_similarity
 from cnnkit.options import FACE_FORMS, MININGS, FaceTrainOptions
@@ -116,7 +116,7 @@ def main() -> None:
                 active, spread = (f"{last[key]:.2f}" for key in ("active", "distance"))
         on_train, same_train = distances(similarity, faces, train_pairs)
         on_test, same_test = distances(similarity, faces, test_pairs)
-        accuracy = accuracy_at(on_test, same_test, best_threshold(on_train, same_train))
+        accuracy = accuracy_at(on_test, same_test, even_odds_threshold(on_train, same_train))
         low, high = accuracy.interval
         print(
             f"| {name} | {accuracy.value:.1%} | {low:.1%} to {high:.1%} "

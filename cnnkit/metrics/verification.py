@@ -422,6 +422,33 @@ def false_accept_rate(
     return accepted / different.size, wilson_interval(accepted, different.size)
 
 
+def even_odds_threshold(distances: np.ndarray, same: np.ndarray) -> float:
+    """The distance at which a fitted logistic curve gives even odds.
+
+    Accuracy is nearly flat about its best threshold, which chance then moves to and fro; the curve
+    goes by all pairs. And a verdict by it never disagrees with the probability of the same curve.
+
+    Args:
+        distances: `(N,)`, NaN for missed pairs, which are left out.
+        same: `(N,)` booleans.
+
+    Returns:
+        The distance; where distances tell nothing, the `best_threshold`.
+
+    Raises:
+        ValueError: as `roc_curve`.
+
+    Example:
+
+    >>> round(even_odds_threshold(np.array([0.3, 0.4, 0.8, 0.9]), np.array([1, 1, 0, 0], bool)), 6)
+    0.6
+    """
+    curve = fit_calibration(distances, same)
+    if curve.slope == 0.0:
+        return best_threshold(distances, same)
+    return -curve.intercept / curve.slope
+
+
 def fit_calibration(distances: np.ndarray, same: np.ndarray) -> Calibration:
     """Fits a logistic curve to labelled pairs by maximum likelihood (Platt, 1999).
 

@@ -14,7 +14,7 @@ from cnnkit.errors import DataError
 from cnnkit.images import write_bytes
 from cnnkit.metrics.verification import (
     Calibration,
-    best_threshold,
+    even_odds_threshold,
     fit_calibration,
 )
 from cnnkit.weights import embedded_dir
@@ -84,7 +84,7 @@ def fit_face_calibration(
         note: what the pairs are, for people.
 
     Returns:
-        The calibration with the threshold that is best on the pairs.
+        The calibration; its threshold is where the curve of the odds says that both are as likely.
 
     Raises:
         DataError: too few pairs of either kind.
@@ -108,7 +108,7 @@ def fit_face_calibration(
         raise DataError("all faces look the same to this model; it is of no use")
     return FaceCalibration(
         model_hash,
-        round(float(best_threshold(distances, same)), 4),
+        round(even_odds_threshold(distances, same), 4),
         curve.slope,
         curve.intercept,
         tuple(points),

@@ -15,6 +15,7 @@ from cnnkit.metrics.verification import (
     area_under_curve,
     best_threshold,
     equal_error_rate,
+    even_odds_threshold,
     folded_accuracy,
     roc_curve,
     validation_rate,
@@ -118,8 +119,8 @@ class FaceJudge:
     ) -> FaceEvaluation:
         """Measures how well the pairs are told apart.
 
-        With folds the threshold of each comes from the others; otherwise it is the best one on
-        `threshold_pairs`, or the model's own.
+        With folds the threshold of each comes from the others; otherwise it is that of even
+        odds on `threshold_pairs`, or the model's own.
 
         Args:
             pairs: labelled.
@@ -140,7 +141,7 @@ class FaceJudge:
         if threshold_pairs:
             other = self.distances(threshold_pairs)
             labels = np.array([pair.same for pair in threshold_pairs])
-            threshold, origin = best_threshold(other, labels), "chosen on other pairs"
+            threshold, origin = even_odds_threshold(other, labels), "chosen on other pairs"
         elif self.recognizer.options.threshold is not None:
             origin = "given"
         folded = None

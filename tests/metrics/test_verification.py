@@ -9,6 +9,7 @@ from cnnkit.metrics.verification import (
     area_under_curve,
     best_threshold,
     equal_error_rate,
+    even_odds_threshold,
     false_accept_rate,
     fit_calibration,
     folded_accuracy,
@@ -308,3 +309,17 @@ def test_both_kinds_of_pairs_are_needed(function):
         function(np.array([0.1, 0.2]), np.array([True]))
     with pytest.raises(ValueError, match="distances >= 0"):
         function(np.array([0.1, -0.2]), np.array([True, False]))
+
+
+def test_even_odds_are_where_the_fitted_probability_is_a_half():
+    random = np.random.default_rng(0)
+    same = np.arange(400) % 2 == 0
+    distances = np.where(same, 0.4, 0.8) + 0.1 * random.standard_normal(400)
+    threshold = even_odds_threshold(distances, same)
+    assert fit_calibration(distances, same).probability(threshold) == pytest.approx(0.5)
+    assert threshold == pytest.approx(0.6, abs=0.02)
+
+
+def test_distances_that_tell_nothing_have_the_best_threshold():
+    distances, same = np.array([0.5, 0.5]), np.array([True, False])
+    assert even_odds_threshold(distances, same) == best_threshold(distances, same)
