@@ -30,7 +30,7 @@ MININGS = ("random", "semi-hard", "batch-hard")
 # What `cnnkit train classify` builds, besides a `.keras` file.
 TRAINABLE = (
     *("compact", "lenet5", "alexnet", "vgg16", "vgg19", "resnet18", "resnet34", "resnet50"),
-    *("inception", "convnet1d", "convnet3d"),
+    *("inception", "convnet1d", "convnet3d", "yolov1"),
 )
 # Those of them that have trained weights: shipped, or of Keras when the user fetched them.
 PRETRAINED = ("compact", "vgg16", "vgg19")
@@ -316,6 +316,13 @@ def _check_val_share(options: Any) -> None:
         raise UsageError(f"val-share must be between 0 and 1, not {options.val_share}")
 
 
+def _check_width(options: Any) -> None:
+    if not 0.0 < options.width <= 1.0 or (options.width != 1.0 and options.model != "yolov1"):
+        raise UsageError(
+            f"width must be over 0 and at most 1, and is for yolov1 alone, not {options.width}"
+        )
+
+
 @dataclass(frozen=True)
 class BackboneOptions:
     """Settings of `cnnkit train backbone`; the defaults are the recipe of the shipped weights.
@@ -596,6 +603,8 @@ class ClassifyTrainOptions(FitOptions):
             weights; "scratch", everything from random ones. None: "head" where there are trained
             weights, else "scratch".
         size: side that pictures are stretched to, in pixels; None for the model's own.
+        width: of "yolov1", the part of the detector that is pretrained: filters, as a part of the
+            paper's.
         epochs: passes over the training data; None for the regime's own number.
         head_epochs: of "last:N" and "all", passes before them that train the head alone, on
             activations computed once: a random head would spoil the trained weights below it.
@@ -612,6 +621,7 @@ class ClassifyTrainOptions(FitOptions):
     model: str = "compact"
     transfer: str | None = None
     size: int | None = None
+    width: float = 1.0
     epochs: int | None = None
     head_epochs: int = 30
     pretrained_rate: float = 0.03
@@ -640,6 +650,7 @@ class ClassifyTrainOptions(FitOptions):
                 f"{self.model} has no trained weights to start from; use --transfer scratch, or "
                 f"--model {', '.join(PRETRAINED)} or a .keras file"
             )
+        _check_width(self)
         _check_choices(self, mixed_precision=MIXED_PRECISIONS)
         _check_counts(self, size=8, epochs=1, per_class=1, head_epochs=0)
         _check_ranges(self, label_smoothing=0.9, dropout=0.95, pretrained_rate=1.0)
@@ -713,6 +724,8 @@ class DetectTrainOptions(FitOptions):
         size: side of the scenes in pixels, a multiple of 32, of 64 for "yolov1"; None for the
             model's own.
         width: of "yolov1": filters, as a part of the paper's.
+        pretrained: of "yolov1": the `.keras` file of a classifier "yolov1" of the same width, whose
+            20 convolutions the training begins with, as in the paper.
         epochs: passes over the training data.
         pretrained_rate: of it, for the network below, where it is trained.
         ema: momentum of averaged weights, which are the ones kept; 0 for none.
@@ -726,6 +739,7 @@ class DetectTrainOptions(FitOptions):
     freeze: bool = True
     size: int | None = None
     width: float = 1.0
+    pretrained: str | None = None
     epochs: int = 60
     batch_size: int = 8
     pretrained_rate: float = 0.003
@@ -748,9 +762,11 @@ class DetectTrainOptions(FitOptions):
         step = 64 if self.model == "yolov1" else 32
         if self.size is not None and (not _is_count(self.size, step) or self.size % step):
             raise UsageError(f"size must be a multiple of {step}, not {self.size!r}")
-        if not 0.0 < self.width <= 1.0 or (self.width != 1.0 and self.model != "yolov1"):
+        _check_width(self)
+        if self.pretrained is not None and self.model != "yolov1":
             raise UsageError(
-                f"width must be over 0 and at most 1, and is for yolov1 alone, not {self.width}"
+                "pretrained is for yolov1, whose convolutions a classifier learns first; a run to "
+                "start from is given as the model"
             )
         _check_counts(self, epochs=1)
         _check_ranges(self, pretrained_rate=1.0, mosaic=1.0, scale=2.0, mirror=1.0, color=1.0)

@@ -97,6 +97,12 @@ def classify(
             rich_help_panel=_MODEL_PANEL,
         ),
     ] = _DEFAULTS.size,
+    width: Annotated[
+        float,
+        typer.Option(
+            help="Of yolov1: filters, as a part of the paper's.", rich_help_panel=_MODEL_PANEL
+        ),
+    ] = _DEFAULTS.width,
     dropout: Annotated[
         float | None,
         typer.Option(
@@ -287,6 +293,7 @@ def classify(
         warmup=warmup,
         weight_decay=weight_decay,
         label_smoothing=label_smoothing,
+        width=width,
         dropout=dropout,
         ema=ema,
         clip_norm=clip_norm,

@@ -79,6 +79,16 @@ def detect(
             help="Of yolov1: filters, as a part of the paper's.", rich_help_panel=_MODEL_PANEL
         ),
     ] = _DEFAULTS.width,
+    pretrained: Annotated[
+        str | None,
+        typer.Option(
+            metavar="RUN|FILE.keras",
+            help="Of yolov1: a run of 'train classify --model yolov1', whose 20 convolutions it "
+            "begins with.",
+            show_default="random weights",
+            rich_help_panel=_MODEL_PANEL,
+        ),
+    ] = _DEFAULTS.pretrained,
     resume: Annotated[
         bool,
         typer.Option(
@@ -152,11 +162,15 @@ def detect(
     from cnnkit.pipelines._model_files import find_model_file
 
     file = None if model in TRAINABLE_DETECTORS else find_model_file(model)
+    before = None if pretrained is None else find_model_file(pretrained)
+    if pretrained is not None and before is None:
+        raise UsageError(f"--pretrained takes a run folder or a .keras file, not {pretrained!r}")
     options = DetectTrainOptions(
         model=model if file is None else str(file.path),
         freeze=freeze,
         size=size,
         width=width,
+        pretrained=None if before is None else str(before.path),
         epochs=epochs,
         batch_size=batch,
         learning_rate=learning_rate,

@@ -28,6 +28,7 @@ from cnnkit.models.vgg import (
     load_imagenet_weights,
     unit_preprocessing,
 )
+from cnnkit.models.yolo import build_yolov1_classifier
 from cnnkit.weights.keras_file import load_keras_file
 
 # Shape of the examples where the user names none.
@@ -182,6 +183,7 @@ def build_untrained(
     input_shape: Sequence[int] | None = None,
     dropout: float = 0.2,
     statistics: tuple[Sequence[float], Sequence[float]] | None = None,
+    width: float = 1.0,
 ) -> TrainableClassifier:
     """A network with random weights, to be trained from scratch.
 
@@ -192,6 +194,7 @@ def build_untrained(
         dropout: of the compact network; others have what their papers say.
         statistics: mean and standard deviation of each channel of the training data, which are
             then brought to 0 and 1 by the model's first layer.
+        width: of "yolov1": filters, as a part of the paper's.
 
     Returns:
         A `TrainableClassifier` without a head of its own.
@@ -201,7 +204,7 @@ def build_untrained(
     """
     shape = tuple(input_shape or default_shape(model))
     try:
-        built = _build_untrained(model, classes, shape, dropout)
+        built = _build_untrained(model, classes, shape, dropout, width)
     except ValueError as error:
         reason = str(error).splitlines()[0]
         raise UsageError(
@@ -219,7 +222,7 @@ def build_untrained(
 
 
 def _build_untrained(
-    model: str, classes: int, shape: tuple[int, ...], dropout: float
+    model: str, classes: int, shape: tuple[int, ...], dropout: float, width: float
 ) -> keras.Model:
     if model.endswith(".keras"):
         # Built anew from its settings: fresh weights.
@@ -262,6 +265,10 @@ def _build_untrained(
             depth += 1
         build = build_convnet1d if model == "convnet1d" else build_convnet3d
         return build(shape, classes, filters=_CONVNET_FILTERS[:depth])
+    if model == "yolov1":
+        return build_yolov1_classifier(
+            classes, size=shape[0], width=width, batch_normalization=True
+        )
     build = {"lenet5": build_lenet5, "alexnet": build_alexnet, "inception": build_inception}[model]
     return build(shape, classes)
 

@@ -12,7 +12,7 @@ from cnnkit.losses.detection import AlignedDetectionLoss, YoloV1Loss, encode_cel
 from cnnkit.models.detector import BoxesAtPoints, build_detector, grid_points, with_scores
 from cnnkit.models.unrolled import unroll_model
 from cnnkit.models.vgg import COMPACT_LAST_LAYER, build_feature_network
-from cnnkit.models.yolo import build_yolov1, with_boxes
+from cnnkit.models.yolo import build_yolov1, take_over_pretrained, with_boxes
 from cnnkit.options import DetectTrainOptions
 from cnnkit.training._detect_batches import encode_objects
 from cnnkit.weights.keras_file import load_keras_file
@@ -102,12 +102,30 @@ def build_trainable(
 def _build_yolov1(options: DetectTrainOptions, classes: int) -> TrainableDetector:
     side = options.side
     model = build_yolov1(classes, size=side, width=options.width, batch_normalization=True)
+    if options.pretrained is not None:
+        _take_over_convolutions(model, options.pretrained)
     cells = model.output_shape[1]
 
     def encode(boxes_xyxy: np.ndarray, more: np.ndarray) -> np.ndarray:
         return encode_cells(boxes_xyxy, more[:, 0].astype(int), cells, classes, side)
 
     return TrainableDetector(model, with_boxes(model), YoloV1Loss(), encode, (), is_scaled=True)
+
+
+def _take_over_convolutions(detector: keras.Model, pretrained: str) -> None:
+    """The paper's second phase begins with what the first one learned."""
+    classifier = load_keras_file(pretrained, "--pretrained")
+    try:
+        count = take_over_pretrained(detector, classifier)
+    except ValueError:
+        raise UsageError(
+            f"{pretrained} has convolutions of another width; give the same --width"
+        ) from None
+    if not count:
+        raise UsageError(
+            f"{pretrained} is no classifier of 'cnnkit train classify --model yolov1'; give "
+            "another --pretrained"
+        )
 
 
 def _build_compact(

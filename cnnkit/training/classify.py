@@ -275,9 +275,16 @@ class _Run:
             if options.regime == "scratch":
                 # The compact network brings its own.
                 is_compact = options.model == "compact"
-                statistics = None if is_compact else self._statistics()
+                # The convolutions of a detector see pictures as they are.
+                is_plain = is_compact or options.model == "yolov1"
+                statistics = None if is_plain else self._statistics()
                 return build_untrained(
-                    options.model, self._classes, self._shape, options.head_dropout, statistics
+                    options.model,
+                    self._classes,
+                    self._shape,
+                    options.head_dropout,
+                    statistics,
+                    options.width,
                 )
             network = build_pretrained(
                 options.model, self._classes, self._shape, options.head_dropout

@@ -8,6 +8,7 @@ from PIL import Image
 from cnnkit.errors import DataError, UsageError
 from cnnkit.options import DetectOptions, DetectTrainOptions
 from cnnkit.pipelines.detect import detect
+from cnnkit.training._classifiers import build_untrained
 from cnnkit.training._detectors import build_trainable
 from cnnkit.training._runs import read_results
 from cnnkit.training.detect import read_run_options, train_detector
@@ -98,6 +99,25 @@ def test_yolov1_learns_shapes_from_scratch(tmp_path):
     picture = data / "images" / "val1.png"
     [found] = detect(picture, model=result.model, options=DetectOptions(conf=0.0))
     assert found.objects
+
+
+def test_yolov1_begins_with_the_convolutions_of_its_classifier(tmp_path):
+    classifier = build_untrained("yolov1", 3, (64, 64, 3), width=1 / 32).model
+    classifier.save(tmp_path / "first.keras")
+    options = DetectTrainOptions(
+        model="yolov1", size=128, width=1 / 32, pretrained=str(tmp_path / "first.keras")
+    )
+    detector = build_trainable(options, ("disc", "square")).model
+    # Of the 24 convolutions the first 20.
+    for number in (1, 20):
+        np.testing.assert_array_equal(
+            detector.get_layer(f"conv{number}").get_weights()[0],
+            classifier.get_layer(f"conv{number}").get_weights()[0],
+        )
+    with pytest.raises(UsageError, match="give the same --width"):
+        build_trainable(replace(options, width=1 / 16), ("disc", "square"))
+    with pytest.raises(UsageError, match="pretrained is for yolov1"):
+        replace(options, model="compact", width=1.0)
 
 
 def test_weights_of_classes_of_the_same_name_are_taken_over(tmp_path):
