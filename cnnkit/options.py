@@ -451,7 +451,7 @@ class FaceTrainOptions:
     loss: str = "triplet"
     encoder: str | None = None
     mining: str = "semi-hard"
-    form: str = "absolute"
+    form: str = "squared"
     margin: float = 0.2
     people: int = 32
     pictures: int = 3
