@@ -1,7 +1,8 @@
 """How well are faces told apart on LFW's View 1: dlib's own way, and ours?
 
-The threshold is that of even odds on pairsDevTrain, tested on pairsDevTest, whose people are others. In
-pictures of several people the main face counts, large and near to the middle, or the largest.
+The threshold is that of even odds on pairsDevTrain, tested on pairsDevTest, whose people are
+others. In pictures of several people the main face counts, large and near to the middle, or the
+largest.
 
     python benchmarks/faces_accuracy.py --data DIR
 """
