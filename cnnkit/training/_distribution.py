@@ -22,7 +22,7 @@ _Result = TypeVar("_Result")
 # Milliseconds that processes wait for one another; lost ones are noticed much earlier.
 _PATIENCE = 7 * 24 * 3600 * 1000
 # After a common stop: for process 0 to write the best so far, and for the others to be still there.
-_PARTING, _MANNERS = 600_000, 2_000
+_PARTING, _MANNERS = 600_000, 20_000
 # What engines of collectives say when the other end is gone.
 _LOST = ("gloo", "nccl", "connection closed", "coordination", "heartbeat", "socket closed")
 
