@@ -3,6 +3,7 @@
 Nothing heavy is imported here, so that ``--help`` can show the defaults at once.
 """
 
+import abc
 import difflib
 import math
 import operator
@@ -25,6 +26,8 @@ QUALITIES = ("draft", "standard", "fine")
 FACE_LOSSES = ("triplet", "binary")
 FACE_ENCODERS = ("scratch", "dlib")
 FACE_FORMS = ("absolute", "chi-square", "squared")
+# Which face of a picture counts where there are several.
+FACE_CHOICES = ("main", "largest")
 MININGS = ("random", "semi-hard", "batch-hard")
 
 # What `cnnkit train classify` builds, besides a `.keras` file.
@@ -38,15 +41,16 @@ LEARNING_RATE_SCHEDULES = ("cosine", "constant", "exponential")
 TRAINING_OPTIMIZERS = ("adamw", "adam", "sgd", "rmsprop")
 MIXED_PRECISIONS = ("auto", "on", "off")
 
+# Parts of labelled data that can be evaluated; "all" is every picture.
+SPLITS = ("train", "val", "test", "all")
+MASK_SPLITS = ("train", "val", "all")
+
 # Label of pixels that do not count, as Pascal VOC has it.
 IGNORE = 255
 
 # Networks that label every pixel, and how coarsely they look: `cnnkit train segment` builds them.
 FCN_BACKBONES = ("compact", "vgg16")
 FCN_VARIANTS = ("32s", "16s", "8s")
-# Parts of labelled data that can be evaluated; "all" is every picture.
-SPLITS = ("train", "val", "test", "all")
-MASK_SPLITS = ("train", "val", "all")
 # Longest side in pixels at which a segmenter looks at a picture.
 SEGMENT_SIZE = 512
 SEGMENTERS = ("voc21",)
@@ -71,8 +75,6 @@ TRAINABLE_DETECTORS = ("compact", "yolov1")
 # Detectors that have a name, and weights in the table.
 DETECTORS = ("yolo-fastest-xl",)
 # How boxes that mean the same object are told: see `ops.boxes.select_detections`.
-# Which face of a picture counts where there are several.
-FACE_CHOICES = ("main", "largest")
 BOX_SUPPRESSIONS = ("class", "agnostic", "soft")
 
 # Steps at each scale, coarsest first. Fine scales cost four times as much as the one before and
@@ -543,7 +545,7 @@ class AugmentOptions:
 
 
 @dataclass(frozen=True)
-class FitOptions:
+class FitOptions(abc.ABC):
     """What the trainings have in common; each has defaults of its own.
 
     Attributes:
@@ -587,9 +589,9 @@ class FitOptions:
         return self.learning_rate or self.usual_learning_rate
 
     @property
+    @abc.abstractmethod
     def usual_learning_rate(self) -> float:
         """What the learning rate is at its highest where none is given."""
-        raise NotImplementedError
 
 
 @dataclass(frozen=True)

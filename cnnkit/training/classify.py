@@ -27,9 +27,7 @@ from cnnkit.data.labelled import (
 )
 from cnnkit.errors import DataError, DivergenceError, UsageError
 from cnnkit.images import Picture, write_bytes, write_image
-from cnnkit.metrics.classification import (
-    worst_mistakes,
-)
+from cnnkit.metrics.classification import worst_mistakes
 from cnnkit.options import AugmentOptions, ClassifyTrainOptions
 from cnnkit.plots import draw_mistakes
 from cnnkit.training._batches import CountedEpochs, LabelledBatches, reading
