@@ -1,7 +1,7 @@
 """How well are faces told apart on LFW's View 1: dlib's own way, and ours?
 
-The threshold comes from pairsDevTrain, by even odds (as shipped) and by the highest accuracy, and is
-tested on pairsDevTest, whose people are others. Which of the two ways is better is asked of the
+The threshold comes from pairsDevTrain, by even odds (as shipped) and by the highest accuracy, and
+is tested on pairsDevTest, whose people are others. Which of the two ways is better is asked of the
 training pairs alone too: threshold from the pairs of one half of the people, accuracy on those of
 the other half. In pictures of several people the main face counts, large and near to the middle, or
 the largest.

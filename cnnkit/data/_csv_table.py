@@ -31,7 +31,7 @@ class CsvTable:
         return len(self.rows)
 
     def column(self, name: str) -> tuple[str, ...]:
-        """The cells of a column.
+        """The cells of a column, each accent written in the same way.
 
         Args:
             name: of the column; where none is written so, one that differs in case alone.
@@ -39,8 +39,21 @@ class CsvTable:
         Raises:
             DataError: there is no such column.
         """
+        return tuple(map(_composed, self.files(name)))
+
+    def files(self, name: str) -> tuple[str, ...]:
+        """The cells of a column as they were written, as names of files must be.
+
+        Raises:
+            DataError: there is no such column.
+        """
         place = self._place(name)
         return tuple(row[place] for row in self.rows)
+
+    def first_of(self, names: Iterable[str]) -> str | None:
+        """The first of several names that is a column, whatever its case; None without any."""
+        folded = {column.casefold(): column for column in reversed(self.columns)}
+        return next((folded[name] for name in names if name in folded), None)
 
     def select(self, rows: Iterable[int]) -> "CsvTable":
         """Some of the rows, in the order given."""
@@ -66,7 +79,7 @@ class CsvTable:
         raise DataError(f"{self.path} has no column '{name}'; {meant}")
 
 
-def read_csv_table(path: str | Path) -> CsvTable:
+def read_csv_table(path: str | Path, *, short_rows: bool = False) -> CsvTable:
     """Reads a CSV file whose first line names the columns.
 
     Cells are parted by commas, semicolons or tabs, whichever the heading has most of. Empty lines
@@ -74,6 +87,7 @@ def read_csv_table(path: str | Path) -> CsvTable:
 
     Args:
         path: of the file, in UTF-8.
+        short_rows: whether the last cells of a row may be missing; they are empty then.
 
     Raises:
         DataError: it cannot be read, is empty, has no rows, names a column twice, or has a row
@@ -86,18 +100,20 @@ def read_csv_table(path: str | Path) -> CsvTable:
             delimiter = max(",;\t", key=heading.count)
             file.seek(0)
             reader = csv.reader(file, delimiter=delimiter, strict=True)
-            columns = tuple(_clean(cell) for cell in next(reader, ()))
+            columns = tuple(_composed(cell.strip()) for cell in next(reader, ()))
             _check_columns(path, columns)
             rows, lines = [], []
             for row in reader:
                 if not any(cell.strip() for cell in row):
                     continue
+                if short_rows:
+                    row += [""] * (len(columns) - len(row))
                 if len(row) != len(columns):
                     raise DataError(
                         f"{path}, line {reader.line_num}: {len(row)} cells, but the heading has "
                         f"{len(columns)}; put cells with '{_shown(delimiter)}' into quotes"
                     )
-                rows.append(tuple(_clean(cell) for cell in row))
+                rows.append(tuple(cell.strip() for cell in row))
                 lines.append(reader.line_num)
     except UnicodeDecodeError:
         raise DataError(f"{path} is not a UTF-8 text file; save it as CSV in UTF-8") from None
@@ -120,9 +136,9 @@ def _check_columns(path: str | Path, columns: tuple[str, ...]) -> None:
         raise DataError(f"{path} names the column '{name}' {count} times; give each its own name")
 
 
-def _clean(cell: str) -> str:
+def _composed(cell: str) -> str:
     # Systems write the same accented letter in two ways.
-    return unicodedata.normalize("NFC", cell).strip()
+    return unicodedata.normalize("NFC", cell)
 
 
 def _shown(delimiter: str) -> str:

@@ -4,7 +4,6 @@ import csv
 import io
 import json
 import re
-import unicodedata
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from cnnkit.data._csv_table import read_csv_table
+from cnnkit.data._draws import draw_key
 from cnnkit.errors import DataError, ImageError, UsageError
 from cnnkit.images import measure_image, write_bytes
 from cnnkit.runtime import reader_count
@@ -171,15 +171,10 @@ def _cleaned(data: Path, found: _Found, skip_bad: bool) -> dict[str, dict[str, A
 
 def _part(pictures: dict[str, Any], share: float, seed: int) -> dict[str, dict[str, Any]]:
     """Some pictures for validation, drawn by their names."""
-
-    def draw(name: str) -> bytes:
-        text = unicodedata.normalize("NFC", name)
-        return sha256(f"{seed}/{text}".encode("utf-8", "surrogateescape")).digest()
-
     if not share:
         return {"train": pictures, "val": {}}
     count = min(len(pictures) - 1, max(1, round(share * len(pictures))))
-    chosen = set(sorted(pictures, key=draw)[:count])
+    chosen = set(sorted(pictures, key=lambda name: draw_key(seed, name))[:count])
     return {
         "train": {name: one for name, one in pictures.items() if name not in chosen},
         "val": {name: one for name, one in pictures.items() if name in chosen},
@@ -192,12 +187,8 @@ def _captioned(pictures: dict[str, Any]) -> CaptionedPictures:
 
 
 def _read_csv(path: Path, root: Path | None, skip_bad: bool) -> _Found:
-    table = read_csv_table(path)
-    columns = [name.casefold() for name in table.columns]
-    files, sentences, splits = (
-        next((table.columns[columns.index(name)] for name in known if name in columns), None)
-        for known in (_FILE_COLUMNS, _SENTENCE_COLUMNS, ("split",))
-    )
+    table = read_csv_table(path, short_rows=True)
+    files, sentences, splits = map(table.first_of, (_FILE_COLUMNS, _SENTENCE_COLUMNS, ("split",)))
     if files is None or sentences is None:
         raise DataError(
             f"{path}: its first line must name the columns 'file' and 'sentence', "
@@ -206,7 +197,7 @@ def _read_csv(path: Path, root: Path | None, skip_bad: bool) -> _Found:
     parts = table.column(splits) if splits else ("train",) * len(table)
     found: _Found = {}
     for row, (name, sentence, part) in enumerate(
-        zip(table.column(files), table.column(sentences), parts, strict=True)
+        zip(table.files(files), table.column(sentences), parts, strict=True)
     ):
         split = part.casefold() or "train"
         if not name:

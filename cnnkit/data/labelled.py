@@ -1,6 +1,5 @@
 """Examples with labels to train a classifier on: found, parted, checked and read."""
 
-import csv
 import hashlib
 import io
 import os
@@ -16,6 +15,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from cnnkit.data._csv_table import read_csv_table
+from cnnkit.data._draws import draw_key, sorted_classes
 from cnnkit.errors import DataError, ImageError, UsageError
 from cnnkit.images import READABLE_SUFFIXES, measure_image, read_pixels
 from cnnkit.ops.color import LUMA
@@ -125,7 +126,7 @@ def read_labelled(
     else:
         found = _read_folder(data)
     train = found["train"]
-    classes = sorted(train, key=_order_of(train))
+    classes = sorted_classes(train)
     if len(classes) < 2:
         names = f"only the class '{classes[0]}'" if classes else "no classes"
         raise DataError(f"{data} has {names} to train on; a classifier needs two or more")
@@ -146,7 +147,7 @@ def read_labelled(
     if keep_val:
         found["val"] = {}
     for name in classes:
-        drawn = sorted(train[name], key=lambda file: _draw_key(seed, file[1]))
+        drawn = sorted(train[name], key=lambda file: draw_key(seed, file[1]))
         if keep_val:
             share = max(1, round(val_share * len(drawn))) if val_share else 0
             count = min(share, len(drawn) - 1)
@@ -154,16 +155,6 @@ def read_labelled(
         train[name] = sorted(drawn[:per_class])
     files = {split: _labelled(found[split], classes) for split in found}
     return LabelledData(tuple(classes), kind, files["train"], files["val"], files.get("test"))
-
-
-def _order_of(names: Mapping[str, Any]) -> Callable[[str], Any]:
-    """Numbers in their order, where all names are numbers; other names by their letters."""
-    return int if all(name.isascii() and name.isdigit() for name in names) else str
-
-
-def _draw_key(seed: int, relative: str) -> bytes:
-    name = unicodedata.normalize("NFC", relative)
-    return hashlib.blake2b(f"{seed}/{name}".encode("utf-8", "surrogateescape")).digest()
 
 
 def _labelled(found: Mapping[str, list[tuple[str, str]]], classes: Sequence[str]) -> LabelledFiles:
@@ -254,44 +245,20 @@ def _has_known_suffix(name: str) -> bool:
 
 
 def _read_csv(path: Path) -> _Found:
-    try:
-        # "-sig": spreadsheets begin their files with a byte order mark.
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            heading = file.readline()
-            # Spreadsheets of many countries part by semicolons.
-            delimiter = max(",;\t", key=heading.count)
-            names = [
-                name.strip().lower() for name in next(csv.reader([heading], delimiter=delimiter))
-            ]
-            columns = [
-                next((names.index(name) for name in wanted if name in names), None)
-                for wanted in (_FILE_COLUMNS, _LABEL_COLUMNS, ("split",))
-            ]
-            if columns[0] is None or columns[1] is None:
-                raise DataError(
-                    f"{path}: its first line must name the columns 'file' and 'label', "
-                    f"not '{heading.strip()}'"
-                )
-            return _read_rows(path, csv.reader(file, delimiter=delimiter), columns)
-    except UnicodeDecodeError:
-        raise DataError(f"{path} is not a UTF-8 text file; save it as CSV in UTF-8") from None
-    except csv.Error as error:
-        raise DataError(f"{path} is not a CSV that can be read ({error})") from None
-    except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror or error}") from None
-
-
-def _read_rows(path: Path, rows: Any, columns: Sequence[int | None]) -> _Found:
+    table = read_csv_table(path, short_rows=True)
+    files, labels, splits = map(table.first_of, (_FILE_COLUMNS, _LABEL_COLUMNS, ("split",)))
+    if files is None or labels is None:
+        raise DataError(
+            f"{path}: its first line must name the columns 'file' and 'label', "
+            f"not '{', '.join(table.columns)}'"
+        )
+    parts = table.column(splits) if splits else ("",) * len(table)
     found: _Found = {"train": {}}
     before: dict[str, tuple[str, str]] = {}
-    for row in rows:
-        if not any(cell.strip() for cell in row):
-            continue
-        # The heading was read apart.
-        where = f"{path}, line {rows.line_num + 1}"
-        cells = [row[column].strip() if column is not None and column < len(row) else ""
-                 for column in columns]  # fmt: skip
-        name, label, split = cells[0], unicodedata.normalize("NFC", cells[1]), cells[2] or "train"
+    for row, (name, label, part) in enumerate(
+        zip(table.files(files), table.column(labels), parts, strict=True)
+    ):
+        where, split = table.where(row), part or "train"
         if not name or not label:
             raise DataError(f"{where}: {'the label' if name else 'the file'} is missing")
         if not _has_known_suffix(name):

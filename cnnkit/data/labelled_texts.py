@@ -1,7 +1,6 @@
 """Texts with labels to train a classifier on, from a CSV file: found, parted and checked."""
 
 import csv
-import hashlib
 import io
 from collections import Counter
 from collections.abc import Sequence
@@ -11,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from cnnkit.data._csv_table import CsvTable, read_csv_table
+from cnnkit.data._draws import draw_key, sorted_classes
 from cnnkit.errors import DataError, UsageError
 
 SPLIT_COLUMN = "split"
@@ -153,7 +153,7 @@ def read_labelled_texts(
     parts = _splits_of(table)
     train = [row for row, part in enumerate(parts) if part == "train"]
     if classes is None:
-        classes = _sorted_classes({names[row] for row in train})
+        classes = sorted_classes({names[row] for row in train})
         if len(classes) < 2:
             found = f"only the label '{classes[0]}'" if classes else "no rows"
             raise DataError(
@@ -197,12 +197,6 @@ def _splits_of(table: CsvTable) -> list[str]:
     return parts
 
 
-def _sorted_classes(names: set[str]) -> list[str]:
-    """Numbers in their order, where all names are numbers; other names by their letters."""
-    is_number = all(name.isascii() and name.isdigit() for name in names)
-    return sorted(names, key=int if is_number else str)
-
-
 def _drawn(
     texts: Sequence[str], labels: np.ndarray, train: Sequence[int], share: float, seed: int
 ) -> set[int]:
@@ -214,7 +208,7 @@ def _drawn(
         wanted = min(max(1, round(share * len(own))), len(own) - 1)
         taken: set[str] = set()
         found = 0
-        for text in sorted(counts, key=lambda text: _draw_key(seed, text)):
+        for text in sorted(counts, key=lambda text: draw_key(seed, text)):
             # The last text stays, so that the class can be learned.
             if found >= wanted or found + counts[text] >= len(own):
                 break
@@ -222,7 +216,3 @@ def _drawn(
             found += counts[text]
         chosen |= {row for row in own if texts[row] in taken}
     return chosen
-
-
-def _draw_key(seed: int, text: str) -> bytes:
-    return hashlib.blake2b(f"{seed}/{text}".encode("utf-8", "surrogateescape")).digest()

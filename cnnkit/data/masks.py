@@ -11,6 +11,7 @@ from types import MappingProxyType
 import numpy as np
 from PIL import Image
 
+from cnnkit.data._draws import draw_key
 from cnnkit.data._panoptic import Panoptic, panoptic_files, read_panoptic
 from cnnkit.errors import DataError, ImageError, UsageError
 from cnnkit.images import DAMAGED, READABLE_SUFFIXES, measure_image
@@ -216,7 +217,7 @@ def _pairs_in(folder: Path) -> MaskPairs:
 def _part(pairs: MaskPairs, share: float, seed: int) -> tuple[MaskPairs, MaskPairs]:
     if share == 0.0:
         return MaskPairs((), ()), pairs
-    draws = [sha256(f"{seed} {Path(path).name}".encode()).digest() for path in pairs.pictures]
+    draws = [draw_key(seed, Path(path).name) for path in pairs.pictures]
     count = min(len(pairs) - 1, max(1, round(share * len(pairs))))
     chosen = set(sorted(range(len(pairs)), key=lambda at: draws[at])[:count])
     return _chosen(pairs, [at for at in range(len(pairs)) if at not in chosen]), _chosen(

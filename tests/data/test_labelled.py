@@ -191,6 +191,14 @@ def test_a_csv_of_any_common_kind_is_read(tmp_path, text):
     assert data.test.paths == (str(tmp_path / "d.png"),)
 
 
+def test_files_of_a_csv_are_named_as_they_are_written_there(tmp_path):
+    # Both ways to write the letter; the first is another file than the second on most systems.
+    decomposed = unicodedata.normalize("NFD", "käse.png")
+    (tmp_path / "list.csv").write_text(f"file,label\n{decomposed},a\nb.png,b\n")
+    data = read_labelled(tmp_path / "list.csv", val_share=0.0)
+    assert data.train.paths == (str(tmp_path / decomposed), str(tmp_path / "b.png"))
+
+
 def test_without_splits_a_csv_is_parted(tmp_path):
     rows = "".join(f"{label}/{i}.jpg,{label}\n" for label in "ab" for i in range(10))
     (tmp_path / "list.csv").write_text("filename,class\n" + rows)
@@ -201,14 +209,14 @@ def test_without_splits_a_csv_is_parted(tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "its first line must name the columns 'file' and 'label', not ''"),
-        ("a.png,cat\n", "its first line must name the columns"),
+        ("", "is empty; its first line must name the columns"),
+        ("a.png,cat\nb.png,dog\n", "its first line must name the columns 'file' and 'label', not"),
         ("file,label\na.png,cat\nb.png,\n", "line 3: the label is missing"),
         ("file,label\n,cat\n", "line 2: the file is missing"),
         ("file,label\na.xyz,cat\n", "line 2: a.xyz is neither a picture nor .npy"),
         ("file,label,split\na.png,cat,dev\n", "line 2: the split must be train, val or test"),
         ("file,label\na.png,cat\na.png,dog\n", "line 3: a.png is listed before as 'cat'"),
-        ("file,label\n", "has no classes to train on"),
+        ("file,label\n", "has a heading, but no rows; add some"),
         ("file,label\na.png,cat\xe9\n".encode("latin-1"), "is not a UTF-8 text file"),
     ],
 )
