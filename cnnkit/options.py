@@ -728,6 +728,9 @@ class DetectTrainOptions(FitOptions):
         width: of "yolov1": filters, as a part of the paper's.
         pretrained: of "yolov1": the `.keras` file of a classifier "yolov1" of the same width, whose
             20 convolutions the training begins with, as in the paper.
+        teacher: of other models than "yolov1": one of `DETECTORS` or a `.keras` file of a detector
+            whose activations at strides 8, 16 and 32 are imitated beside learning the labels.
+        imitation: weight of that, for each stride.
         epochs: passes over the training data.
         pretrained_rate: of it, for the network below, where it is trained.
         ema: momentum of averaged weights, which are the ones kept; 0 for none.
@@ -742,6 +745,8 @@ class DetectTrainOptions(FitOptions):
     size: int | None = None
     width: float = 1.0
     pretrained: str | None = None
+    teacher: str | None = None
+    imitation: float = 1.0
     epochs: int = 60
     batch_size: int = 8
     pretrained_rate: float = 0.003
@@ -770,8 +775,17 @@ class DetectTrainOptions(FitOptions):
                 "pretrained is for yolov1, whose convolutions a classifier learns first; a run to "
                 "start from is given as the model"
             )
+        if self.teacher is not None:
+            if self.model == "yolov1":
+                raise UsageError("yolov1 has no teacher; train another model with it")
+            if self.teacher not in DETECTORS and not self.teacher.endswith(".keras"):
+                raise UsageError(
+                    f"teacher must be {', '.join(DETECTORS)} or a .keras file, not {self.teacher!r}"
+                )
         _check_counts(self, epochs=1)
-        _check_ranges(self, pretrained_rate=1.0, mosaic=1.0, scale=2.0, mirror=1.0, color=1.0)
+        _check_ranges(
+            self, imitation=100.0, pretrained_rate=1.0, mosaic=1.0, scale=2.0, mirror=1.0, color=1.0
+        )
 
     @property
     def side(self) -> int:

@@ -22,10 +22,7 @@ from cnnkit.cli._training import (
 )
 from cnnkit.console import Console
 from cnnkit.errors import UsageError
-from cnnkit.options import (
-    TRAINABLE_DETECTORS,
-    DetectTrainOptions,
-)
+from cnnkit.options import DETECTORS, TRAINABLE_DETECTORS, DetectTrainOptions
 
 _DEFAULTS = DetectTrainOptions()
 _DATA_PANEL = "Data"
@@ -89,6 +86,20 @@ def detect(
             rich_help_panel=_MODEL_PANEL,
         ),
     ] = _DEFAULTS.pretrained,
+    teacher: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME|RUN|FILE.keras",
+            help="Another detector to imitate beside learning the boxes: it sees every scene too, "
+            "and its activations are targets.",
+            show_default="none",
+            rich_help_panel=_MODEL_PANEL,
+        ),
+    ] = _DEFAULTS.teacher,
+    imitation: Annotated[
+        float,
+        typer.Option(help="Weight of what the teacher sees.", rich_help_panel=_MODEL_PANEL),
+    ] = _DEFAULTS.imitation,
     resume: Annotated[
         bool,
         typer.Option(
@@ -162,6 +173,7 @@ def detect(
     from cnnkit.pipelines._model_files import find_model_file
 
     file = None if model in TRAINABLE_DETECTORS else find_model_file(model)
+    known = None if teacher is None or teacher in DETECTORS else find_model_file(teacher)
     before = None if pretrained is None else find_model_file(pretrained)
     if pretrained is not None and before is None:
         raise UsageError(f"--pretrained takes a run folder or a .keras file, not {pretrained!r}")
@@ -171,6 +183,8 @@ def detect(
         size=size,
         width=width,
         pretrained=None if before is None else str(before.path),
+        teacher=teacher if known is None else str(known.path),
+        imitation=imitation,
         epochs=epochs,
         batch_size=batch,
         learning_rate=learning_rate,

@@ -1,17 +1,21 @@
-"""A one-stage detector without anchors, on the activations of a trained network.
+"""A one-stage detector without anchors, on the first activations of a trained network.
 
 Every place of three maps (strides 8, 16 and 32) tells the distances from its point to the four
 sides of a box, as FCOS does (Tian et al. 2019), and a score for each class, which says how likely
 the class is and how well the box fits at once (Feng et al., TOOD, 2021).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import keras
 import numpy as np
 
 STRIDES = (8, 16, 32)
+# Layers that give what the detector makes of a picture at these strides, and the one that centres
+# and scales what it is given.
+STAGES = tuple(f"stage{stride}" for stride in STRIDES)
+SCALE = "scale_4"
 PREDICTIONS = "predictions"
 
 # Before training each class has this probability everywhere, so that the many places without an
@@ -84,75 +88,77 @@ def grid_points(height: int, width: int, strides: Sequence[int] = STRIDES) -> np
 
 def build_detector(
     inputs: Any,
-    maps: Mapping[int, Any],
+    fine: Any,
     classes: int,
     *,
-    width: int = 96,
-    depths: tuple[int, int] = (3, 2),
+    widths: Sequence[int] = (96, 160, 256),
+    depths: Sequence[int] = (2, 4, 3),
+    neck: int = 80,
     name: str = "detector",
 ) -> keras.Model:
-    """Builds a detector on the maps of another network.
+    """Builds a detector on the first maps of another network.
 
-    Each map is first centred and scaled by a normalisation that is not trained: fill it with the
-    statistics of the training data. Blocks at strides 16 and 32 see further; what they saw goes
-    back down to the finer maps; each map has a branch for classes and one for boxes.
+    They are first centred and scaled by a normalisation that is not trained: fill it with the
+    statistics of the training data. Three stages of residual blocks halve them, the last one looks
+    around with maxima over windows of three sizes (He et al. 2014, in the form of YOLOv5); what the
+    coarse stages saw goes back down to the finer ones (Lin et al., Feature Pyramid Networks, 2017);
+    each has a branch for classes and one for boxes.
 
     Args:
         inputs: `keras.Input` of the network, RGB in [0, 1].
-        maps: stride 8 and 16 -> activations, tensors of the network's graph.
+        fine: activations at stride 4, a tensor of the network's graph.
         classes: number of classes.
-        width: channels of the branches.
-        depths: blocks at strides 16 and 32.
+        widths: channels of the three stages.
+        depths: blocks of the three stages.
+        neck: channels of the branches.
         name: of the model.
 
     Returns:
         A `keras.Model`: `(B, H, W, 3)` -> `(B, N, 4 + classes)`: a box in pixels of the input, and
         the logits of the classes, for each of the places of `grid_points`. H and W are multiples
-        of 32.
+        of 32. The layers `STAGES` give the stages.
 
     Raises:
-        ValueError: maps of other strides, or no class.
+        ValueError: no class, or other than three stages.
 
     Example:
 
     >>> inputs = keras.Input((None, None, 3))
-    >>> maps = {s: keras.layers.Conv2D(4, s, s)(inputs) for s in (8, 16)}
-    >>> model = build_detector(inputs, maps, 2, width=8)
+    >>> fine = keras.layers.Conv2D(4, 4, 4)(inputs)
+    >>> model = build_detector(inputs, fine, 2, widths=(8, 8, 8), depths=(1, 1, 1), neck=8)
     >>> tuple(model(np.zeros((1, 64, 32, 3))).shape)  # 8 x 4 + 4 x 2 + 2 x 1 places
     (1, 42, 6)
     """
-    if sorted(maps) != [8, 16] or classes < 1:
+    if classes < 1 or len(widths) != len(STRIDES) or len(depths) != len(STRIDES):
         raise ValueError(
-            f"maps must be of strides 8 and 16, classes at least 1. Received: {sorted(maps)}, "
-            f"{classes}"
+            "there must be at least 1 class, and widths and depths of 3 stages. Received: "
+            f"{classes}, {widths}, {depths}"
         )
     layers = keras.layers
-    fine, middle = (
-        layers.BatchNormalization(center=False, scale=False, trainable=False, name=f"scale_{s}")(
-            maps[s]
-        )
-        for s in (8, 16)
-    )
-    wide, wider = width * 3 // 2, width * 2
-    middle = _convolve(middle, wide, "stage16_in")
-    for block in range(depths[0]):
-        middle = _inverted(middle, f"stage16_{block}")
-    coarse = _separable(middle, wider, "stage32_in", stride=2)
-    for block in range(depths[1]):
-        coarse = _inverted(coarse, f"stage32_{block}")
-    levels = {32: _convolve(coarse, width, "neck32")}
-    for stride, x in ((16, middle), (8, fine)):
-        above = layers.UpSampling2D(2, name=f"neck{stride}_up")(levels[2 * stride])
-        x = layers.Add(name=f"neck{stride}_add")([_convolve(x, width, f"neck{stride}"), above])
-        levels[stride] = _separable(x, width, f"neck{stride}_out")
+    x = layers.BatchNormalization(center=False, scale=False, trainable=False, name=SCALE)(fine)
+    stages = {}
+    for stride, width, depth in zip(STRIDES, widths, depths, strict=True):
+        x = _convolve(x, width, f"stage{stride}_in", kernel=3, stride=2)
+        for block in range(depth):
+            x = _residual(x, f"stage{stride}_{block}")
+        if stride == STRIDES[-1]:
+            x = _look_around(x, f"stage{stride}_around")
+        x = layers.Identity(name=f"stage{stride}")(x)
+        stages[stride] = x
+    levels: dict[int, Any] = {}
+    for stride in reversed(STRIDES):
+        x = _convolve(stages[stride], neck, f"neck{stride}")
+        if 2 * stride in levels:
+            above = layers.UpSampling2D(2, name=f"neck{stride}_up")(levels[2 * stride])
+            x = layers.Add(name=f"neck{stride}_add")([x, above])
+            x = _convolve(x, neck, f"neck{stride}_out", kernel=3)
+        levels[stride] = x
     boxes, scores = [], []
     for stride in STRIDES:
-        branches = {}
-        for branch in ("class", "box"):
-            x = levels[stride]
-            for number in range(2):
-                x = _separable(x, width, f"{branch}{stride}_{number}")
-            branches[branch] = x
+        branches = {
+            branch: _separable(levels[stride], neck, f"{branch}{stride}_0")
+            for branch in ("class", "box")
+        }
         logits = layers.Conv2D(
             classes,
             1,
@@ -210,29 +216,33 @@ def without_scores(model: keras.Model) -> keras.Model:
     return keras.Model(model.inputs[0], model.get_layer(PREDICTIONS).output, name=model.name)
 
 
-def _convolve(x: Any, width: int, name: str, kernel: int = 1, activation: bool = True) -> Any:
+def _convolve(x: Any, width: int, name: str, kernel: int = 1, stride: int = 1) -> Any:
     layers = keras.layers
-    x = layers.Conv2D(width, kernel, padding="same", use_bias=False, name=name)(x)
-    x = layers.BatchNormalization(momentum=0.9, name=f"{name}_bn")(x)
-    return layers.Activation("silu", name=f"{name}_silu")(x) if activation else x
+    x = layers.Conv2D(width, kernel, stride, padding="same", use_bias=False, name=name)(x)
+    x = layers.BatchNormalization(momentum=0.97, name=f"{name}_bn")(x)
+    return layers.Activation("silu", name=f"{name}_silu")(x)
 
 
-def _separable(x: Any, width: int, name: str, stride: int = 1) -> Any:
+def _separable(x: Any, width: int, name: str) -> Any:
     """A depthwise 5x5 convolution and one of 1x1."""
-    x = keras.layers.DepthwiseConv2D(
-        5, stride, padding="same", use_bias=False, name=f"{name}_depthwise"
-    )(x)
+    x = keras.layers.DepthwiseConv2D(5, padding="same", use_bias=False, name=f"{name}_depthwise")(x)
     return _convolve(x, width, name)
 
 
-def _inverted(x: Any, name: str) -> Any:
-    """A residual block that is wide inside (Sandler et al., MobileNetV2, 2018)."""
+def _residual(x: Any, name: str) -> Any:
+    """A residual block that is narrow inside (He et al. 2016)."""
+    width = x.shape[-1]
+    y = _convolve(x, width // 2, f"{name}_reduce")
+    y = _convolve(y, width, f"{name}_expand", kernel=3)
+    return keras.layers.Add(name=f"{name}_add")([x, y])
+
+
+def _look_around(x: Any, name: str) -> Any:
+    """Beside what is at a place, the largest of what is around it, in three windows."""
     layers = keras.layers
     width = x.shape[-1]
-    y = _convolve(x, 2 * width, f"{name}_expand")
-    y = layers.DepthwiseConv2D(5, padding="same", use_bias=False, name=f"{name}_depthwise")(y)
-    y = layers.BatchNormalization(momentum=0.9, name=f"{name}_depthwise_bn")(y)
-    y = layers.Activation("silu", name=f"{name}_depthwise_silu")(y)
-    return layers.Add(name=f"{name}_add")(
-        [x, _convolve(y, width, f"{name}_project", activation=False)]
-    )
+    seen = [_convolve(x, width // 2, f"{name}_reduce")]
+    for window in range(3):
+        pool = layers.MaxPooling2D(5, 1, padding="same", name=f"{name}_{window}")
+        seen.append(pool(seen[-1]))
+    return _convolve(layers.Concatenate(name=f"{name}_all")(seen), width, f"{name}_expand")

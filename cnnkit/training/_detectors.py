@@ -9,17 +9,26 @@ import numpy as np
 
 from cnnkit.errors import UsageError
 from cnnkit.losses.detection import AlignedDetectionLoss, YoloV1Loss, encode_cells
-from cnnkit.models.detector import BoxesAtPoints, build_detector, grid_points, with_scores
+from cnnkit.models.detector import (
+    SCALE,
+    STAGES,
+    STRIDES,
+    BoxesAtPoints,
+    build_detector,
+    grid_points,
+    with_scores,
+)
+from cnnkit.models.imitation import Imitation, last_maps
 from cnnkit.models.unrolled import unroll_model
-from cnnkit.models.vgg import COMPACT_LAST_LAYER, build_feature_network
+from cnnkit.models.vgg import build_feature_network
 from cnnkit.models.yolo import build_yolov1, take_over_pretrained, with_boxes
-from cnnkit.options import DetectTrainOptions
+from cnnkit.models.yolo_fastest import load_yolo_fastest
+from cnnkit.options import DETECTORS, DetectTrainOptions
 from cnnkit.training._detect_batches import encode_objects
 from cnnkit.weights.keras_file import load_keras_file
 
-# The activations that the detector sees, by their stride.
-_MAPS = {8: "block4_conv4", 16: COMPACT_LAST_LAYER}
-_SCALES = ("scale_8", "scale_16")
+# The activations that the detector sees, at stride 4. Deeper ones cost more than they help.
+_MAP = "block3_conv1"
 # Examples that go through the network at a time for the statistics of its activations.
 _CHUNK = 8
 # Objects of a scene that are learned at most.
@@ -52,20 +61,18 @@ class TrainableDetector:
         Args:
             examples: float32 `(N, H, W, 3)` in [0, 1].
         """
-        layers = [self.model.get_layer(name) for name in _SCALES]
-        network = keras.Model(self.model.inputs[0], [layer.input for layer in layers])
-        sums = [[0, 0.0, 0.0] for _ in layers]
+        layer = self.model.get_layer(SCALE)
+        network = keras.Model(self.model.inputs[0], layer.input)
+        count, total, squares = 0, 0.0, 0.0
         for begin in range(0, len(examples), _CHUNK):
             maps = network(examples[begin : begin + _CHUNK], training=False)
-            for one, values in zip(sums, maps, strict=True):
-                values = keras.ops.convert_to_numpy(values).astype(np.float64)
-                values = values.reshape(-1, values.shape[-1])
-                one[0] += len(values)
-                one[1] = one[1] + values.sum(axis=0)
-                one[2] = one[2] + (values**2).sum(axis=0)
-        for layer, (count, total, squares) in zip(layers, sums, strict=True):
-            mean = total / count
-            layer.set_weights([mean, np.maximum(squares / count - mean**2, 1e-6)])
+            values = keras.ops.convert_to_numpy(maps).astype(np.float64)
+            values = values.reshape(-1, values.shape[-1])
+            count += len(values)
+            total = total + values.sum(axis=0)
+            squares = squares + (values**2).sum(axis=0)
+        mean = total / count
+        layer.set_weights([mean, np.maximum(squares / count - mean**2, 1e-6)])
 
 
 def build_trainable(
@@ -90,13 +97,33 @@ def build_trainable(
         _take_over(built, options.model, classes, known_classes)
     side = options.side
     return TrainableDetector(
-        built,
+        built if options.teacher is None else _imitating(built, options),
         with_scores(built),
         AlignedDetectionLoss(grid_points(side, side)),
         encode_objects(_MOST_OBJECTS),
         backbone,
         is_scaled=options.model != "compact",
     )
+
+
+def _imitating(built: keras.Model, options: DetectTrainOptions) -> keras.Model:
+    """The same detector, with a loss beside its own: what it sees as another one does."""
+    if options.teacher in DETECTORS:
+        teacher = load_yolo_fastest()
+    else:
+        teacher = load_keras_file(options.teacher, "--teacher")
+    teacher.trainable = False
+    pixels = built.inputs[0]
+    try:
+        wanted = last_maps(teacher, STRIDES)
+    except ValueError:
+        raise UsageError(
+            f"{options.teacher} has no maps of strides 8, 16 and 32; give another --teacher"
+        ) from None
+    wanted = keras.Model(teacher.inputs[0], wanted, name="teacher")(pixels)
+    own = [built.get_layer(name).output for name in STAGES]
+    predictions = Imitation(options.imitation, name="imitation")([built.outputs[0], *own, *wanted])
+    return keras.Model(pixels, predictions, name=built.name)
 
 
 def _build_yolov1(options: DetectTrainOptions, classes: int) -> TrainableDetector:
@@ -132,12 +159,11 @@ def _build_compact(
     classes: int, freeze: bool
 ) -> tuple[keras.Model, tuple[keras.layers.Layer, ...]]:
     """A new detector on the shipped network, and the layers of that."""
-    network = build_feature_network("compact", list(_MAPS.values())).model
+    network = build_feature_network("compact", [_MAP]).model
     inputs = keras.Input((None, None, 3), name="picture")
     found: dict[str, Any] = {}
     unroll_model(network, [inputs], found)
-    maps = {stride: found[layer] for stride, layer in _MAPS.items()}
-    built = build_detector(inputs, maps, classes)
+    built = build_detector(inputs, found[_MAP], classes)
     names = {layer.name for layer in network.layers}
     backbone = tuple(layer for layer in built.layers if layer.name in names and layer.weights)
     for layer in backbone:

@@ -3,6 +3,8 @@ import numpy as np
 import pytest
 
 from cnnkit.models.detector import (
+    SCALE,
+    STAGES,
     BoxesAtPoints,
     build_detector,
     grid_points,
@@ -15,8 +17,8 @@ from cnnkit.models.detector import (
 def detector():
     keras.utils.set_random_seed(0)
     inputs = keras.Input((None, None, 3))
-    maps = {stride: keras.layers.Conv2D(4, stride, stride)(inputs) for stride in (8, 16)}
-    return build_detector(inputs, maps, 3, width=8, depths=(1, 1))
+    fine = keras.layers.Conv2D(4, 4, 4)(inputs)
+    return build_detector(inputs, fine, 3, widths=(8, 12, 16), depths=(1, 1, 1), neck=8)
 
 
 def test_boxes_lie_around_the_points_of_their_places():
@@ -61,7 +63,27 @@ def test_a_detector_comes_back_from_its_file(detector, tmp_path):
     np.testing.assert_allclose(np.array(loaded(pixels)), np.array(model(pixels)), atol=1e-5)
 
 
-def test_maps_of_other_strides_are_refused():
+def test_stages_have_their_strides_and_widths(detector):
+    stages = keras.Model(detector.inputs[0], [detector.get_layer(name).output for name in STAGES])
+    found = stages(np.zeros((1, 64, 96, 3), "float32"))
+    assert [tuple(one.shape) for one in found] == [(1, 8, 12, 8), (1, 4, 6, 12), (1, 2, 3, 16)]
+
+
+def test_what_the_detector_is_given_is_centred_and_scaled_by_what_was_set(detector):
+    pixels = np.random.default_rng(2).random((1, 64, 64, 3)).astype("float32")
+    layer = detector.get_layer(SCALE)
+    maps = keras.Model(detector.inputs[0], [layer.input, layer.output])
+    before = [one.copy() for one in layer.get_weights()]
+    layer.set_weights([np.full(4, 0.5, "float32"), np.full(4, 4.0, "float32")])
+    given, scaled = maps(pixels, training=True)
+    layer.set_weights(before)
+    np.testing.assert_allclose(np.array(scaled), (np.array(given) - 0.5) / 2, atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    "settings", [{"classes": 0}, {"classes": 2, "widths": (8, 8)}, {"classes": 2, "depths": (1,)}]
+)
+def test_no_classes_or_other_stages_are_refused(settings):
     inputs = keras.Input((None, None, 3))
-    with pytest.raises(ValueError, match="strides 8 and 16"):
-        build_detector(inputs, {8: inputs}, 2)
+    with pytest.raises(ValueError, match="at least 1 class, and widths and depths of 3 stages"):
+        build_detector(inputs, keras.layers.Conv2D(4, 4, 4)(inputs), **settings)

@@ -1,6 +1,8 @@
 import json
+import math
 from dataclasses import replace
 
+import keras
 import numpy as np
 import pytest
 from PIL import Image
@@ -134,13 +136,50 @@ def test_weights_of_classes_of_the_same_name_are_taken_over(tmp_path):
     bias = second.model.get_layer("class8").get_weights()[1]
     # log(0.01 / 0.99) where a class is new.
     assert bias.tolist() == pytest.approx([5.0, -4.5951], abs=1e-3)
-    for name in ("stage16_in", "box32", "scale_8"):
+    for name in ("stage16_in", "box32", "scale_4"):
         for one, other in zip(
             first.model.get_layer(name).get_weights(),
             second.model.get_layer(name).get_weights(),
             strict=True,
         ):
             np.testing.assert_array_equal(one, other)
+
+
+def test_a_teacher_is_imitated_and_is_no_part_of_the_detector(tmp_path):
+    options = DetectTrainOptions(size=64)
+    build_trainable(options, ("disc", "square")).scored.save(tmp_path / "teacher.keras")
+    taught = replace(options, teacher=str(tmp_path / "teacher.keras"), imitation=3.0)
+    keras.utils.set_random_seed(1)
+    trainable = build_trainable(taught, ("disc", "square"))
+    model = trainable.model
+    pixels = np.random.default_rng(0).random((2, 64, 64, 3)).astype("float32")
+    np.testing.assert_allclose(
+        np.array(model(pixels))[..., :4], np.array(trainable.scored(pixels))[..., :4], rtol=1e-5
+    )
+    # The teacher's last maps: a stage of 96 channels, and the two that go back up.
+    heads = sum(to * (width + 1) for width, to in ((96, 96), (160, 80), (256, 80)))
+    alone = build_trainable(options, ("disc", "square"))
+    assert trainable.scored.count_params() == alone.scored.count_params()
+    trained = sum(math.prod(one.shape) for one in model.trainable_variables)
+    own = sum(math.prod(one.shape) for one in alone.model.trainable_variables)
+    # Of the teacher nothing.
+    assert trained == own + heads
+    model.compile(optimizer="adam", loss=trainable.loss)
+    targets = np.zeros((2, 60, 6), "float32")
+    losses = [model.train_on_batch(pixels, targets) for _ in range(8)]
+    assert losses[-1] < losses[0]
+
+
+def test_what_can_be_no_teacher_is_refused(tmp_path):
+    inputs = keras.Input((None, None, 3))
+    keras.Model(inputs, keras.layers.Conv2D(4, 8, 8)(inputs)).save(tmp_path / "other.keras")
+    options = DetectTrainOptions(size=64, teacher=str(tmp_path / "other.keras"))
+    with pytest.raises(UsageError, match="has no maps of strides 8, 16 and 32; give another --tea"):
+        build_trainable(options, ("disc",))
+    with pytest.raises(UsageError, match="teacher must be"):
+        replace(options, teacher="somebody")
+    with pytest.raises(UsageError, match="yolov1 has no teacher"):
+        replace(options, model="yolov1")
 
 
 def test_bad_boxes_stop_a_training_before_it_begins(tmp_path):

@@ -1,0 +1,110 @@
+"""Learning from another network: its activations as targets beside the labels."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import numpy as np
+
+# Side of the picture that the strides of a network's layers are read off with.
+_PROBE = 256
+_EPSILON = 1e-4
+
+
+def last_maps(model: keras.Model, strides: Sequence[int]) -> list[Any]:
+    """What a network knows at each resolution: its last maps before the resolution changes.
+
+    Args:
+        model: functional, RGB `(B, H, W, 3)` -> anything.
+        strides: pixels of the picture for a place of the maps.
+
+    Returns:
+        For each stride a tensor of the network's graph, `(B, H / stride, W / stride, C)`.
+
+    Raises:
+        ValueError: the network has no maps of a stride.
+
+    Example:
+
+    >>> inputs = keras.Input((None, None, 3))
+    >>> first = keras.layers.Conv2D(4, 3, 2, padding="same")(inputs)
+    >>> second = keras.layers.Conv2D(8, 3, 2, padding="same")(first)
+    >>> model = keras.Model(inputs, keras.layers.UpSampling2D()(second))
+    >>> [maps.shape[-1] for maps in last_maps(model, (2, 4))]
+    [4, 8]
+    """
+    # Activations are often no layers.
+    steps = [one for one in model.operations if not isinstance(one, keras.layers.InputLayer)]
+    sources = {id(one.output): keras.tree.flatten(one.input) for one in steps}
+    maps = [one.output for one in steps if len(getattr(one.output, "shape", ())) == 4]
+    probe = keras.Model(model.inputs[0], maps)
+    seen = probe(np.zeros((1, _PROBE, _PROBE, 3), "float32"))
+    parts = {id(one): _PROBE / values.shape[1] for one, values in zip(maps, seen, strict=True)}
+    found: dict[int, Any] = {}
+    for one in maps:
+        for before in sources[id(one)]:
+            # Padding for a convolution changes the size a little.
+            while id(before) in parts and not parts[id(before)].is_integer():
+                before = sources[id(before)][0]
+            if id(before) in parts and not 0.75 < parts[id(one)] / parts[id(before)] < 1.5:
+                found[int(parts[id(before)])] = before
+    missing = [stride for stride in strides if stride not in found]
+    if missing:
+        raise ValueError(f"{model.name} has no maps of stride {missing[0]}")
+    return [found[stride] for stride in strides]
+
+
+@keras.saving.register_keras_serializable("cnnkit")
+class Imitation(keras.layers.Layer):
+    r"""Passes predictions on, with a loss that draws a network's maps towards another's.
+
+    .. math:: L = \lambda \sum_s \overline{(W_s x_s - \hat y_s)^2}, \quad
+        \hat y_{s, c} = \frac{y_{s, c} - \mu_{s, c}}{\sigma_{s, c}}
+
+    with the network's maps x at stride s, the teacher's y, the mean and deviation of each of its
+    channels in the batch, and a linear map W that is learned: the share of the teacher's variance
+    that the network does not explain.
+
+    Args:
+        weight: lambda.
+
+    Call: `[predictions, x_1, ..., x_n, y_1, ..., y_n]` -> predictions.
+
+    Romero et al., "FitNets: Hints for Thin Deep Nets" (2015).
+    """
+
+    def __init__(self, weight: float = 1.0, **settings: Any):
+        # Shares of a variance: 16 bits would lose small ones.
+        super().__init__(**{**settings, "dtype": "float32"})
+        self.weight = weight
+        self._heads: list[keras.layers.Layer] = []
+
+    def build(self, shapes: Sequence[tuple[int | None, ...]]) -> None:
+        count = len(shapes) // 2
+        self._heads = [
+            keras.layers.Conv2D(teacher[-1], 1, dtype="float32", name=f"head{index}")
+            for index, teacher in enumerate(shapes[1 + count :])
+        ]
+        for head, student in zip(self._heads, shapes[1 : 1 + count], strict=True):
+            head.build(student)
+        self.built = True
+
+    def call(self, inputs: Sequence[Any]) -> Any:
+        ops = keras.ops
+        count = len(self._heads)
+        for head, student, teacher in zip(
+            self._heads, inputs[1 : 1 + count], inputs[1 + count :], strict=True
+        ):
+            teacher = ops.stop_gradient(ops.cast(teacher, "float32"))
+            mean, variance = ops.moments(teacher, axes=(0, 1, 2), keepdims=True)
+            wanted = (teacher - mean) / ops.sqrt(variance + _EPSILON)
+            self.add_loss(self.weight * ops.mean((head(student) - wanted) ** 2))
+        return inputs[0]
+
+    def compute_output_shape(
+        self, shapes: Sequence[tuple[int | None, ...]]
+    ) -> tuple[int | None, ...]:
+        return tuple(shapes[0])
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "weight": self.weight}
