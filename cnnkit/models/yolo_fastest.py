@@ -4,13 +4,8 @@ Inverted residual blocks (Sandler et al., MobileNetV2, 2018), maxima over three 
 side, and two layers of boxes, at 32 and at 16 pixels a place.
 """
 
-import keras
+from cnnkit.weights.darknet_format import Section
 
-from cnnkit import weights as weights_table
-from cnnkit.models.darknet import build_darknet
-from cnnkit.weights.darknet_format import DarknetWeights, Section
-
-NAME = "yolo-fastest-xl"
 SIZE = 320
 
 # Filters inside of a block, filters that it gives, its stride, and how often it stands there.
@@ -23,16 +18,6 @@ _WINDOWS = (3, 5, 9)
 # Width and height in pixels, the small boxes first.
 _ANCHORS = ((12, 18), (37, 49), (52, 132), (115, 73), (119, 199), (242, 238))
 _CLASSES = 80
-
-
-def load_yolo_fastest() -> keras.Model:
-    """The network with its weights, which the user fetched or imported; see `build_darknet`.
-
-    Raises:
-        WeightsError: they are not here.
-    """
-    path = weights_table.locate(NAME)
-    return build_darknet(yolo_fastest_sections(), DarknetWeights(path), NAME)
 
 
 def yolo_fastest_sections() -> list[Section]:

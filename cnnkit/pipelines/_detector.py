@@ -19,7 +19,7 @@ from cnnkit.models.darknet import AnchorBoxes, build_darknet
 from cnnkit.models.detector import STRIDES, BoxesAtPoints
 from cnnkit.models.yolo import CellBoxes
 from cnnkit.models.yolo_fastest import SIZE as YOLO_FASTEST_SIZE
-from cnnkit.models.yolo_fastest import load_yolo_fastest
+from cnnkit.models.yolo_fastest import yolo_fastest_sections
 from cnnkit.ops.boxes import Letterbox, select_detections
 from cnnkit.ops.inference import compile_inference, compiles_each_size
 from cnnkit.options import DetectOptions
@@ -66,8 +66,10 @@ def load_detector_model(model: str) -> DetectorModel:
     """
     file = find_detector_file(model)
     if file is None:
-        digest = weights_table.fingerprint(weights_table.locate(model))
-        return DetectorModel(load_yolo_fastest(), COCO_CLASSES, YOLO_FASTEST_SIZE, model, digest)
+        path = weights_table.locate(model)
+        loaded = build_darknet(yolo_fastest_sections(), DarknetWeights(path), model)
+        digest = weights_table.fingerprint(path)
+        return DetectorModel(loaded, COCO_CLASSES, YOLO_FASTEST_SIZE, model, digest)
     loaded = load_keras_file(file.path, "--model")
     if not any(isinstance(layer, _LAST_LAYERS) for layer in loaded.layers):
         raise UsageError(f"{file.name} is no detector; train one with 'cnnkit train detect'")

@@ -1,7 +1,8 @@
-"""What trainings of classifiers share: how they are fitted, and what is written of them."""
+"""What trainings of classifiers share: what is measured and what is written of them."""
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+import math
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -15,25 +16,14 @@ from cnnkit.metrics.classification import (
     accuracy,
     best_temperature,
     confusion_matrix,
+    log_loss,
     mean_class_accuracy,
     tempered,
 )
 from cnnkit.options import ClassifyTrainOptions, TextTrainOptions
 from cnnkit.plots import encode_figure, plot_confusion, plot_training
-from cnnkit.training._batches import CountedEpochs, reading
-from cnnkit.training._distribution import Team
-from cnnkit.training._fit import (
-    Clock,
-    Follow,
-    Guard,
-    InStep,
-    Record,
-    best_epoch,
-    build_optimizer,
-    build_schedule,
-    seconds_of,
-)
-from cnnkit.training._runs import STATE, Backup, finished_epochs, read_results, restore
+from cnnkit.training._fit import best_row, seconds_of
+from cnnkit.training._runs import read_results
 from cnnkit.weights.keras_file import CLASSES_FILE, MODEL_FILE, SETTINGS_FILE, write_keras_file
 
 # Examples for validation from which on probabilities are calibrated.
@@ -72,18 +62,6 @@ class ClassifierTraining:
     reason: str
 
 
-def compile_classifier(
-    model: keras.Model, optimizer: keras.optimizers.Optimizer, label_smoothing: float
-) -> None:
-    """Compiles a model of probabilities, for targets that are one-hot."""
-    model.compile(
-        optimizer=optimizer,
-        loss=keras.losses.CategoricalCrossentropy(label_smoothing=label_smoothing),
-        metrics=["accuracy"],
-        jit_compile=keras.backend.backend() == "jax",
-    )
-
-
 def class_weights_of(labels: np.ndarray, classes: int) -> np.ndarray:
     """Weights by which rare classes count as much as frequent ones.
 
@@ -103,94 +81,44 @@ def class_weights_of(labels: np.ndarray, classes: int) -> np.ndarray:
     return (len(labels) / (classes * np.maximum(counts, 1))).astype(np.float32)
 
 
-def fit_classifier(
-    trainer: keras.Model,
-    batches: CountedEpochs,
-    folder: Path,
-    options: ClassifyTrainOptions | TextTrainOptions,
-    epochs: int,
-    *,
-    kept: keras.Model,
-    validate: Callable[[], np.ndarray | None],
-    val_labels: np.ndarray,
-    team: Team,
-    slow: Sequence[keras.Variable] = (),
-    clip_whole: bool = False,
-    check_data: Callable[[int, int], None] | None = None,
-    on_epoch: Callable[[int, dict], None] | None = None,
-) -> str:
-    """Trains to the end, from where a run stands.
+def class_loss(options: ClassifyTrainOptions | TextTrainOptions) -> keras.losses.Loss:
+    """Of probabilities, for targets that are one-hot."""
+    return keras.losses.CategoricalCrossentropy(label_smoothing=options.label_smoothing)
+
+
+def class_figures(
+    validate: Callable[[], np.ndarray | None], labels: np.ndarray
+) -> Callable[[Mapping[str, float]], dict[str, float]]:
+    """What `training._fit.Record` measures of a classifier.
 
     Args:
-        trainer: what trains.
-        batches: from the epoch on where the run stands.
-        folder: of the run.
-        options: of the training.
-        epochs: of the whole run.
-        kept: the model whose weights are written.
-        validate: probabilities `(N, classes)` of the validation data by `kept`, or None.
-        val_labels: `(N,)` of these.
-        team: devices that train.
-        slow: variables that learn more slowly; see `build_optimizer`.
-        clip_whole: see `build_optimizer`.
-        check_data: called with epoch and step of a loss that is no finite number; raises where it
-            is the data.
-        on_epoch: called with the epoch's index and its row.
-
-    Returns:
-        Why it ended: "epochs", "patience" or "time budget".
-
-    Raises:
-        DivergenceError: the loss is no finite number.
+        validate: probabilities `(N, classes)` of the validation data, or None.
+        labels: `(N,)` of these.
     """
-    state = folder / STATE
-    begin = finished_epochs(state)
-    steps = epochs * len(batches)
-    schedule = build_schedule(options, steps)
-    is_timed = options.time_budget is not None
-    rate = options.peak_learning_rate if is_timed else schedule
-    with team.building():
-        variables = trainer.trainable_variables
-        optimizer = build_optimizer(options, rate, variables, slow, clip_whole=clip_whole)
-        compile_classifier(trainer, optimizer, options.label_smoothing)
-        restore(state, trainer)
-    guard = Guard()
-    rows = read_results(folder)[:begin]
-    clock = None
-    callbacks: list[keras.callbacks.Callback] = [guard]
-    if is_timed:
-        clock = Clock(schedule, steps, options.time_budget, seconds_of(rows))
-        callbacks.append(clock)
-    record = Record(
-        folder, kept, validate, val_labels, guard, options, begin, team.is_first, on_epoch
-    )
-    callbacks.append(record)
-    if team.is_first:
-        callbacks += [
-            Backup(state, lambda: guard.broken is not None),
-            keras.callbacks.TensorBoard(folder / "tensorboard", write_graph=False),
-        ]
-    if team.is_several:
-        callbacks += [Follow(batches), InStep(team.meet, team.check_stop)]
-    is_over = is_timed and rows and seconds_of(rows) >= options.time_budget
-    # All have read what process 0 writes anew from now on.
-    team.meet()
-    if begin < epochs and not is_over:
-        with reading(batches), team.fitting(), team.stoppable():
-            trainer.fit(
-                batches,
-                epochs=epochs,
-                initial_epoch=begin,
-                shuffle=False,
-                callbacks=callbacks,
-                verbose=0,
-            )
-    if guard.broken is not None and check_data is not None:
-        check_data(*guard.broken)
-    guard.check(options)
-    if is_over or (clock is not None and clock.is_over):
-        return "time budget"
-    return "epochs" if len(record.rows) >= epochs else "patience"
+
+    def measure(logs: Mapping[str, float]) -> dict[str, float]:
+        row = {"accuracy": float(logs["accuracy"])}
+        probabilities = validate()
+        if probabilities is None:
+            return row
+        if not np.isfinite(probabilities).all():
+            broken = {"val_loss": math.inf, "val_accuracy": 0.0, "val_mean_class_accuracy": 0.0}
+            return row | broken
+        predicted = probabilities.argmax(axis=1)
+        matrix = confusion_matrix(labels, predicted, probabilities.shape[1])
+        return row | {
+            "val_loss": log_loss(probabilities, labels),
+            "val_accuracy": accuracy(labels, predicted),
+            "val_mean_class_accuracy": mean_class_accuracy(matrix),
+        }
+
+    return measure
+
+
+def score_of(row: Mapping[str, float]) -> tuple[float, float]:
+    """What the best epoch has most of: accuracy, and among equals a lower loss."""
+    kind = "val_" if "val_accuracy" in row else ""
+    return row[f"{kind}accuracy"], -row[f"{kind}loss"]
 
 
 def summarize_classifier(
@@ -230,7 +158,7 @@ def summarize_classifier(
         classes=classes,
         counts=counts,
         epochs=len(rows),
-        best=best_epoch(rows) + 1,
+        best=best_row(rows, score_of)["epoch"] + 1,
         seconds=seconds_of(rows),
         weights=weights,
         scores=scores,

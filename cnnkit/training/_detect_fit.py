@@ -1,8 +1,6 @@
-"""What is watched, kept and written while a detector is fitted."""
+"""How good a detector is while it is trained."""
 
-import time
-from collections.abc import Callable, Mapping
-from pathlib import Path
+from collections.abc import Mapping
 
 import keras
 import numpy as np
@@ -13,8 +11,6 @@ from cnnkit.ops.boxes import Letterbox, select_detections
 from cnnkit.options import DetectTrainOptions
 from cnnkit.training._batches import reading
 from cnnkit.training._detect_batches import SceneBatches
-from cnnkit.training._fit import LAST_WEIGHTS, Guard, averaged_weights, seconds_of
-from cnnkit.training._runs import BEST_WEIGHTS, read_results, save_weights, write_results
 
 # Validation looks at boxes of lower scores than anybody is shown, as COCO's figures want it.
 LEAST_SCORE, OVERLAP, MOST = 0.01, 0.6, 100
@@ -87,72 +83,6 @@ class Judge:
         return coco_scores(truth, found, self._classes, sizes)
 
 
-class DetectRecord(keras.callbacks.Callback):
-    """After each epoch: validates, appends a row to `results.csv`, keeps the best weights.
-
-    Args:
-        folder: of the run.
-        validate: figures of the validation pictures with the weights of now; None without any.
-        guard: that knows of broken epochs.
-        options: of the training.
-        begin: epoch that the training begins or goes on with.
-        on_epoch: called with the epoch's index and its row.
-    """
-
-    def __init__(
-        self,
-        folder: Path,
-        validate: Callable[[], CocoScores | None],
-        guard: Guard,
-        options: DetectTrainOptions,
-        begin: int,
-        on_epoch: Callable[[int, dict], None] | None,
-    ):
-        super().__init__()
-        self._folder, self._validate, self._guard = folder, validate, guard
-        self._options, self._on_epoch = options, on_epoch
-        # A row of an epoch that was not backed up is written again.
-        self.rows = [row for row in read_results(folder) if row["epoch"] < begin]
-        self._start = time.monotonic() - seconds_of(self.rows)
-
-    def on_epoch_end(self, epoch: int, logs=None) -> None:
-        if self._guard.broken is not None:
-            return
-        row = {
-            "epoch": epoch,
-            "seconds": 0.0,
-            "learning_rate": float(self.model.optimizer.learning_rate),
-            "loss": float((logs or {})["loss"]),
-        }
-        put_back = averaged_weights(self.model) if self._options.ema else None
-        try:
-            scores = self._validate()
-            if scores is not None:
-                row |= {
-                    "val_ap": float(np.nan_to_num(scores.ap)),
-                    "val_ap50": float(np.nan_to_num(scores.ap50)),
-                }
-            row["seconds"] = time.monotonic() - self._start
-            if quality_of(row) > max(map(quality_of, self.rows), default=(-1.0, 0.0)):
-                save_weights(self.model, self._folder / BEST_WEIGHTS)
-            save_weights(self.model, self._folder / LAST_WEIGHTS)
-        finally:
-            if put_back is not None:
-                put_back()
-        self.rows.append(row)
-        write_results(self._folder, self.rows)
-        if self._on_epoch:
-            self._on_epoch(epoch, row)
-        patience = self._options.patience
-        if patience and epoch - best_epoch(self.rows) >= patience:
-            self.model.stop_training = True
-
-
-def quality_of(row: dict[str, float]) -> tuple[float, float]:
+def quality_of(row: Mapping[str, float]) -> tuple[float, float]:
     """What the best epoch has most of: AP, and among equals a lower loss."""
     return row.get("val_ap", 0.0), -row["loss"]
-
-
-def best_epoch(rows: list[dict[str, float]]) -> int:
-    """The index of the best epoch, the first of equals."""
-    return int(max(rows, key=quality_of)["epoch"])

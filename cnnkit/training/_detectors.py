@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -9,6 +10,7 @@ import numpy as np
 
 from cnnkit.errors import UsageError
 from cnnkit.losses.detection import AlignedDetectionLoss, YoloV1Loss, encode_cells
+from cnnkit.models.darknet import build_darknet
 from cnnkit.models.detector import (
     SCALE,
     STAGES,
@@ -22,9 +24,11 @@ from cnnkit.models.imitation import Imitation, last_maps
 from cnnkit.models.unrolled import unroll_model
 from cnnkit.models.vgg import build_feature_network
 from cnnkit.models.yolo import build_yolov1, take_over_pretrained, with_boxes
-from cnnkit.models.yolo_fastest import load_yolo_fastest
+from cnnkit.models.yolo_fastest import yolo_fastest_sections
 from cnnkit.options import DETECTORS, DetectTrainOptions
 from cnnkit.training._detect_batches import encode_objects
+from cnnkit.weights import locate
+from cnnkit.weights.darknet_format import DarknetWeights
 from cnnkit.weights.keras_file import load_keras_file
 
 # The activations that the detector sees, at stride 4. Deeper ones cost more than they help.
@@ -108,10 +112,12 @@ def build_trainable(
 
 def _imitating(built: keras.Model, options: DetectTrainOptions) -> keras.Model:
     """The same detector, with a loss beside its own: what it sees as another one does."""
-    if options.teacher in DETECTORS:
-        teacher = load_yolo_fastest()
+    name = str(options.teacher)
+    path = locate(name) if name in DETECTORS else Path(name)
+    if path.suffix == ".keras":
+        teacher = load_keras_file(path, "--teacher")
     else:
-        teacher = load_keras_file(options.teacher, "--teacher")
+        teacher = build_darknet(yolo_fastest_sections(), DarknetWeights(path), name)
     teacher.trainable = False
     pixels = built.inputs[0]
     try:

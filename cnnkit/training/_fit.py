@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,18 +10,22 @@ import keras
 import numpy as np
 
 from cnnkit.errors import DivergenceError
-from cnnkit.metrics.classification import (
-    accuracy,
-    confusion_matrix,
-    log_loss,
-    mean_class_accuracy,
-)
 from cnnkit.options import FitOptions
 from cnnkit.runtime import devices
-from cnnkit.training._batches import CountedEpochs
-from cnnkit.training._runs import BEST_WEIGHTS, read_results, save_weights, write_results
-
-LAST_WEIGHTS = "last.weights.h5"
+from cnnkit.training._batches import CountedEpochs, reading
+from cnnkit.training._distribution import Team
+from cnnkit.training._runs import (
+    BEST,
+    LAST,
+    Backup,
+    finished_epochs,
+    read_results,
+    restore,
+    save_weights,
+    state_file,
+    weights_file,
+    write_results,
+)
 
 # What an exponential schedule ends with, of the highest learning rate.
 _EXPONENTIAL_END = 0.01
@@ -264,39 +268,54 @@ class InStep(keras.callbacks.Callback):
 
 
 class Record(keras.callbacks.Callback):
-    """After each epoch: validates, appends a row to `results.csv`, keeps the best weights.
+    """After each epoch: measures, appends a row to `results.csv`, keeps the best weights.
 
     Args:
         folder: of the run.
         kept: the model whose weights are written.
-        validate: probabilities `(N, classes)` of the validation data by `kept`, or None.
-        labels: `(N,)` of the validation data.
+        measure: gives the row's further figures, from what Keras says of the epoch; the weights are
+            those that are kept then.
+        quality: of a row; the best epoch has the largest, and is the first of equals.
         guard: that knows of broken epochs.
         options: of the training.
         begin: epoch that the training begins or goes on with.
+        stage: name of the part of a run whose epochs are compared; "" for the whole.
+        patience: epochs without a better one after which to stop; 0 for never.
         writes: whether this process writes files.
         on_epoch: called with the epoch's index and its row.
+
+    Attributes:
+        rows: of all epochs so far.
     """
 
     def __init__(
         self,
         folder: Path,
         kept: keras.Model,
-        validate: Callable[[], np.ndarray | None],
-        labels: np.ndarray,
+        measure: Callable[[Mapping[str, float]], dict[str, Any]],
+        quality: Callable[[Mapping[str, Any]], Any],
         guard: Guard,
         options: FitOptions,
         begin: int,
-        writes: bool,
-        on_epoch: Callable[[int, dict], None] | None,
+        *,
+        stage: str = "",
+        patience: int = 0,
+        writes: bool = True,
+        on_epoch: Callable[[int, dict], None] | None = None,
     ):
         super().__init__()
-        self._folder, self._kept, self._validate, self._labels = folder, kept, validate, labels
-        self._guard, self._options, self._writes = guard, options, writes
-        self._on_epoch = on_epoch
+        self._folder, self._kept, self._measure, self._quality = folder, kept, measure, quality
+        self._guard, self._options, self._stage, self._patience = guard, options, stage, patience
+        self._writes, self._on_epoch = writes, on_epoch
         # A row of an epoch that was not backed up is written again.
         self.rows = [row for row in read_results(folder) if row["epoch"] < begin]
         self._start = time.monotonic() - seconds_of(self.rows)
+
+    @property
+    def spent(self) -> float:
+        """Seconds that the epochs of the stage took."""
+        before = [row for row in self.rows if row.get("stage", "") != self._stage]
+        return seconds_of(self.rows) - seconds_of(before)
 
     def on_epoch_end(self, epoch: int, logs=None) -> None:
         if self._guard.broken is not None:
@@ -304,56 +323,155 @@ class Record(keras.callbacks.Callback):
         logs = logs or {}
         row = {
             "epoch": epoch,
+            **({"stage": self._stage} if self._stage else {}),
             "seconds": 0.0,
             "learning_rate": float(self.model.optimizer.learning_rate),
             "loss": float(logs["loss"]),
-            "accuracy": float(logs["accuracy"]),
         }
-        averaged = averaged_weights(self.model) if self._options.ema else None
+        own = [one for one in self.rows if one.get("stage", "") == self._stage]
+        put_back = averaged_weights(self.model) if self._options.ema else None
         try:
-            row |= self._validation()
+            row |= self._measure(logs)
             row["seconds"] = time.monotonic() - self._start
-            is_best = score_of(row) > max(map(score_of, self.rows), default=(-1.0, 0.0))
             if self._writes:
-                if is_best:
-                    save_weights(self._kept, self._folder / BEST_WEIGHTS)
-                save_weights(self._kept, self._folder / LAST_WEIGHTS)
+                if not own or self._quality(row) > max(map(self._quality, own)):
+                    save_weights(self._kept, self._folder / weights_file(BEST, self._stage))
+                save_weights(self._kept, self._folder / weights_file(LAST, self._stage))
         finally:
-            if averaged is not None:
-                averaged()
+            if put_back is not None:
+                put_back()
         self.rows.append(row)
         if self._writes:
             write_results(self._folder, self.rows)
         if self._on_epoch:
             self._on_epoch(epoch, row)
-        patience = self._options.patience
-        if patience and epoch - best_epoch(self.rows) >= patience:
+        if self._patience and epoch - best_row([*own, row], self._quality)["epoch"] >= (
+            self._patience
+        ):
             self.model.stop_training = True
 
-    def _validation(self) -> dict[str, float]:
-        probabilities = self._validate()
-        if probabilities is None:
-            return {}
-        if not np.isfinite(probabilities).all():
-            return {"val_loss": math.inf, "val_accuracy": 0.0, "val_mean_class_accuracy": 0.0}
-        predicted = probabilities.argmax(axis=1)
-        matrix = confusion_matrix(self._labels, predicted, probabilities.shape[1])
-        return {
-            "val_loss": log_loss(probabilities, self._labels),
-            "val_accuracy": accuracy(self._labels, predicted),
-            "val_mean_class_accuracy": mean_class_accuracy(matrix),
-        }
+
+def best_row(
+    rows: Sequence[dict[str, Any]], quality: Callable[[Mapping[str, Any]], Any]
+) -> dict[str, Any]:
+    """The row of the best epoch, the first of equals."""
+    return max(rows, key=quality)
 
 
-def score_of(row: dict[str, float]) -> tuple[float, float]:
-    """What the best epoch has most of: accuracy, and among equals a lower loss."""
-    kind = "val_" if "val_accuracy" in row else ""
-    return row[f"{kind}accuracy"], -row[f"{kind}loss"]
+def fit_epochs(
+    trainer: keras.Model,
+    batches: CountedEpochs,
+    folder: Path,
+    options: FitOptions,
+    epochs: int,
+    *,
+    loss: keras.losses.Loss,
+    metrics: Sequence[str] = (),
+    kept: keras.Model,
+    measure: Callable[[Mapping[str, float]], dict[str, Any]],
+    quality: Callable[[Mapping[str, Any]], Any],
+    first: int = 0,
+    stage: str = "",
+    budget: float | None = None,
+    patience: int | None = None,
+    team: Team | None = None,
+    slow: Sequence[keras.Variable] = (),
+    clip_whole: bool = False,
+    check_data: Callable[[int, int], None] | None = None,
+    on_epoch: Callable[[int, dict], None] | None = None,
+) -> str:
+    """Trains to the end, from where a run stands; a run may have several stages of epochs.
 
+    Args:
+        trainer: what trains.
+        batches: from the epoch on where the run stands.
+        folder: of the run.
+        options: of the training.
+        epochs: that the run has at the end, those of earlier stages too.
+        loss: of `trainer`.
+        metrics: that Keras counts beside it.
+        kept: the model whose weights are written.
+        measure: see `Record`.
+        quality: see `Record`.
+        first: epoch that the stage begins with.
+        stage: its name; "" where there is but one.
+        budget: its seconds; the options' by default.
+        patience: of the stage; the options' by default.
+        team: devices that train; this process alone by default.
+        slow: variables that learn more slowly; see `build_optimizer`.
+        clip_whole: see `build_optimizer`.
+        check_data: called with epoch and step of a loss that is no finite number; raises where it
+            is the data.
+        on_epoch: called with the epoch's index and its row.
 
-def best_epoch(rows: Sequence[dict[str, float]]) -> int:
-    """The index of the best epoch, the first of equals."""
-    return int(max(rows, key=score_of)["epoch"])
+    Returns:
+        Why it ended: "epochs", "patience" or "time budget".
+
+    Raises:
+        DivergenceError: the loss is no finite number.
+    """
+    team = team or Team(devices=1)
+    budget = options.time_budget if budget is None else budget
+    state = folder / state_file(stage)
+    begin = max(first, finished_epochs(state))
+    steps = (epochs - first) * len(batches)
+    schedule = build_schedule(options, steps)
+    with team.building():
+        rate = schedule if budget is None else options.peak_learning_rate
+        variables = trainer.trainable_variables
+        trainer.compile(
+            optimizer=build_optimizer(options, rate, variables, slow, clip_whole=clip_whole),
+            loss=loss,
+            metrics=list(metrics),
+            jit_compile=keras.backend.backend() == "jax",
+        )
+        restore(state, trainer)
+    guard = Guard()
+    record = Record(
+        folder,
+        kept,
+        measure,
+        quality,
+        guard,
+        options,
+        begin,
+        stage=stage,
+        patience=options.patience if patience is None else patience,
+        writes=team.is_first,
+        on_epoch=on_epoch,
+    )
+    callbacks: list[keras.callbacks.Callback] = [guard]
+    clock = None
+    if budget is not None:
+        clock = Clock(schedule, steps, budget, record.spent)
+        callbacks.append(clock)
+    callbacks.append(record)
+    if team.is_first:
+        callbacks += [
+            Backup(state, lambda: guard.broken is not None),
+            keras.callbacks.TensorBoard(folder / "tensorboard", write_graph=False),
+        ]
+    if team.is_several:
+        callbacks += [Follow(batches), InStep(team.meet, team.check_stop)]
+    is_over = budget is not None and begin > first and record.spent >= budget
+    # All have read what process 0 writes anew from now on.
+    team.meet()
+    if begin < epochs and not is_over:
+        with reading(batches), team.fitting(), team.stoppable():
+            trainer.fit(
+                batches,
+                epochs=epochs,
+                initial_epoch=begin,
+                shuffle=False,
+                callbacks=callbacks,
+                verbose=0,
+            )
+    if guard.broken is not None and check_data is not None:
+        check_data(*guard.broken)
+    guard.check(options)
+    if is_over or (clock is not None and clock.is_over):
+        return "time budget"
+    return "epochs" if record.rows and record.rows[-1]["epoch"] + 1 >= epochs else "patience"
 
 
 def seconds_of(rows: Sequence[dict[str, float]]) -> float:

@@ -13,9 +13,34 @@ import numpy as np
 from cnnkit.errors import CnnkitError
 from cnnkit.images import write_bytes
 
-BEST_WEIGHTS = "best.weights.h5"
+BEST, LAST = "best", "last"
 RESULTS = "results.csv"
-STATE = "state.npz"
+
+
+def weights_file(which: str, stage: str = "") -> str:
+    """Name of a run's file of weights.
+
+    Args:
+        which: `BEST` or `LAST`.
+        stage: of a run of several; "" for the whole.
+
+    >>> weights_file(BEST), weights_file(LAST, "16s")
+    ('best.weights.h5', 'last-16s.weights.h5')
+    """
+    return f"{which}{_ending(stage)}.weights.h5"
+
+
+def state_file(stage: str = "") -> str:
+    """Name of the file that a run, or a stage of it, goes on from."""
+    return f"state{_ending(stage)}.npz"
+
+
+def _ending(stage: str) -> str:
+    return f"-{stage}" if stage else ""
+
+
+BEST_WEIGHTS = weights_file(BEST)
+STATE = state_file()
 
 
 class Backup(keras.callbacks.Callback):

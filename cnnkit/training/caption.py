@@ -7,7 +7,6 @@ encoder does not change, each picture and its mirror image go through it once.
 import hashlib
 import json
 import math
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -44,27 +43,9 @@ from cnnkit.training._caption_batches import (
     vocabulary_of,
 )
 from cnnkit.training._caption_networks import build_trainable_captioner
-from cnnkit.training._fit import (
-    LAST_WEIGHTS,
-    Clock,
-    Guard,
-    build_optimizer,
-    build_schedule,
-    conclude,
-    reason_of,
-    seconds_of,
-)
+from cnnkit.training._fit import best_row, conclude, fit_epochs, reason_of, seconds_of
 from cnnkit.training._run_folder import open_run, read_run
-from cnnkit.training._runs import (
-    BEST_WEIGHTS,
-    STATE,
-    Backup,
-    finished_epochs,
-    read_results,
-    restore,
-    save_weights,
-    write_results,
-)
+from cnnkit.training._runs import BEST_WEIGHTS, STATE, finished_epochs, read_results
 from cnnkit.training._segment_networks import backbone_layers
 from cnnkit.weights.keras_file import (
     CAPTIONER_KIND,
@@ -279,46 +260,24 @@ class _Run:
 
     def fit(self, on_epoch: Callable[[int, dict], None] | None) -> str:
         """Trains to the end, from where the run stands; the reason why it ended."""
-        options, folder = self._options, self._folder
-        state = folder / STATE
-        begin = finished_epochs(state)
-        batches = self._batches(begin)
-        steps = options.epochs * len(batches)
-        schedule = build_schedule(options, steps)
-        is_timed = options.time_budget is not None
-        rate = options.peak_learning_rate if is_timed else schedule
-        slow = [variable for layer in backbone_layers(self._model) for variable in layer.variables]
-        variables = self._trainer.trainable_variables
-        self._trainer.compile(
-            optimizer=build_optimizer(options, rate, variables, slow),
-            loss=WordCrossEntropy(options.label_smoothing),
-            jit_compile=keras.backend.backend() == "jax",
+        return fit_epochs(
+            self._trainer,
+            self._batches(finished_epochs(self._folder / STATE)),
+            self._folder,
+            self._options,
+            self._options.epochs,
+            loss=WordCrossEntropy(self._options.label_smoothing),
+            kept=self._model,
+            measure=self._measure,
+            quality=_quality_of,
+            slow=[one for layer in backbone_layers(self._model) for one in layer.variables],
+            on_epoch=on_epoch,
         )
-        restore(state, self._trainer)
-        guard = Guard()
-        rows = read_results(folder)[:begin]
-        callbacks: list[keras.callbacks.Callback] = [guard]
-        clock = None
-        if is_timed:
-            clock = Clock(schedule, steps, options.time_budget, seconds_of(rows))
-            callbacks.append(clock)
-        record = _Record(folder, rows, self._model, self._validate, guard, options, on_epoch)
-        callbacks += [record, Backup(state, lambda: guard.broken is not None)]
-        is_over = is_timed and rows and seconds_of(rows) >= options.time_budget
-        if begin < options.epochs and not is_over:
-            with reading(batches):
-                self._trainer.fit(
-                    batches,
-                    epochs=options.epochs,
-                    initial_epoch=begin,
-                    shuffle=False,
-                    callbacks=callbacks,
-                    verbose=0,
-                )
-        guard.check(options)
-        if is_over or (clock is not None and clock.is_over):
-            return "time budget"
-        return "epochs" if len(record.rows) >= options.epochs else "patience"
+
+    def _measure(self, logs: Mapping[str, float]) -> dict[str, float]:
+        loss = self._validate()
+        loss = loss if math.isfinite(loss) else math.inf
+        return {"val_loss": loss, "val_perplexity": perplexity(loss)}
 
     def _encodings(self) -> np.ndarray:
         """What the encoder of now sees of the validation pictures, float32 `(N, D)`."""
@@ -359,7 +318,7 @@ class _Run:
             counts=(len(data.train), len(data.val)),
             sentences=len(self._sentences["train"]),
             epochs=len(rows),
-            best=_best(rows) + 1,
+            best=best_row(rows, _quality_of)["epoch"] + 1,
             seconds=seconds_of(rows),
             weights=self.weights,
             perplexity=perplexity(loss),
@@ -428,51 +387,6 @@ class _Run:
         write_image(path, Picture(sheet.astype(np.float32) / 255.0))
 
 
-def _best(rows: Sequence[Mapping[str, Any]]) -> int:
-    """The index of the epoch with the lowest loss on the validation pictures."""
-    return int(min(rows, key=lambda row: row["val_loss"])["epoch"])
-
-
-class _Record(keras.callbacks.Callback):
-    """After each epoch: validates, appends a row to `results.csv`, keeps the best weights."""
-
-    def __init__(
-        self,
-        folder: Path,
-        rows: list[dict[str, Any]],
-        kept: keras.Model,
-        validate: Callable[[], float],
-        guard: Guard,
-        options: CaptionTrainOptions,
-        on_epoch: Callable[[int, dict], None] | None,
-    ):
-        super().__init__()
-        self._folder, self.rows, self._kept = folder, rows, kept
-        self._validate, self._guard = validate, guard
-        self._options, self._on_epoch = options, on_epoch
-        self._start = time.monotonic() - seconds_of(rows)
-
-    def on_epoch_end(self, epoch: int, logs=None) -> None:
-        if self._guard.broken is not None:
-            return
-        loss = self._validate()
-        loss = loss if math.isfinite(loss) else math.inf
-        is_best = loss < min((row["val_loss"] for row in self.rows), default=math.inf)
-        if is_best or not self.rows:
-            save_weights(self._kept, self._folder / BEST_WEIGHTS)
-        save_weights(self._kept, self._folder / LAST_WEIGHTS)
-        row = {
-            "epoch": epoch,
-            "seconds": time.monotonic() - self._start,
-            "learning_rate": float(self.model.optimizer.learning_rate),
-            "loss": float(logs["loss"]),
-            "val_loss": loss,
-            "val_perplexity": perplexity(loss),
-        }
-        self.rows.append(row)
-        write_results(self._folder, self.rows)
-        if self._on_epoch:
-            self._on_epoch(epoch, row)
-        patience = self._options.patience
-        if patience and epoch - _best(self.rows) >= patience:
-            self.model.stop_training = True
+def _quality_of(row: Mapping[str, Any]) -> float:
+    """What the best epoch has most of."""
+    return -row["val_loss"]

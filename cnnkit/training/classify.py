@@ -34,10 +34,11 @@ from cnnkit.training._batches import CountedEpochs, LabelledBatches, reading
 from cnnkit.training._cached_features import FeatureBatches, cache_features, feature_statistics
 from cnnkit.training._classifier_runs import (
     ClassifierTraining,
+    class_figures,
+    class_loss,
     class_weights_of,
-    compile_classifier,
     end_of,
-    fit_classifier,
+    score_of,
     summarize_classifier,
     write_classifier,
 )
@@ -52,6 +53,7 @@ from cnnkit.training._fit import (
     build_optimizer,
     build_schedule,
     conclude,
+    fit_epochs,
     reason_of,
     training_policy,
 )
@@ -346,7 +348,12 @@ class _Run:
         batches = self._feature_batches(0)
         schedule = build_schedule(options, options.head_epochs * len(batches))
         optimizer = build_optimizer(options, schedule, model.trainable_variables)
-        compile_classifier(model, optimizer, options.label_smoothing)
+        model.compile(
+            optimizer=optimizer,
+            loss=class_loss(options),
+            metrics=["accuracy"],
+            jit_compile=keras.backend.backend() == "jax",
+        )
         with reading(batches):
             model.fit(batches, epochs=options.head_epochs, shuffle=False, verbose=0)
         reached = model.history.history["accuracy"][-1]
@@ -445,15 +452,17 @@ class _Run:
         slow = []
         if not self._is_head:
             slow = [v for layer in self._trained_network.pretrained for v in layer.variables]
-        return fit_classifier(
+        return fit_epochs(
             self._trainer,
             batches,
             self._folder,
             self._options,
             self._options.total_epochs,
+            loss=class_loss(self._options),
+            metrics=("accuracy",),
             kept=self._kept,
-            validate=self._validate,
-            val_labels=self._data.val.labels,
+            measure=class_figures(self._validate, self._data.val.labels),
+            quality=score_of,
             team=self._team,
             slow=slow,
             check_data=self._check_data,

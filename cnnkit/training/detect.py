@@ -18,7 +18,7 @@ from cnnkit import __version__
 from cnnkit.data.boxes import BoxedData, check_boxed, read_boxed, without_unreadable
 from cnnkit.errors import DataError, DivergenceError
 from cnnkit.images import Picture, write_bytes, write_image
-from cnnkit.metrics.detection import CocoScores, FoundBoxes
+from cnnkit.metrics.detection import FoundBoxes
 from cnnkit.options import DetectTrainOptions
 from cnnkit.plots import (
     draw_detections,
@@ -29,26 +29,11 @@ from cnnkit.plots import (
 )
 from cnnkit.training._batches import reading
 from cnnkit.training._detect_batches import SceneBatches
-from cnnkit.training._detect_fit import DetectRecord, Judge, best_epoch
+from cnnkit.training._detect_fit import Judge, quality_of
 from cnnkit.training._detectors import build_trainable
-from cnnkit.training._fit import (
-    Clock,
-    Guard,
-    build_optimizer,
-    build_schedule,
-    conclude,
-    reason_of,
-    seconds_of,
-)
+from cnnkit.training._fit import best_row, conclude, fit_epochs, reason_of, seconds_of
 from cnnkit.training._run_folder import open_run, read_run
-from cnnkit.training._runs import (
-    BEST_WEIGHTS,
-    STATE,
-    Backup,
-    finished_epochs,
-    read_results,
-    restore,
-)
+from cnnkit.training._runs import BEST_WEIGHTS, STATE, finished_epochs, read_results
 from cnnkit.weights.keras_file import (
     CLASSES_FILE,
     DETECTOR_KIND,
@@ -231,56 +216,33 @@ class _Run:
     def _batches(self, epoch: int) -> SceneBatches:
         return SceneBatches(self._data.train, self._options, self._detector.encode, epoch)
 
-    def _validate(self) -> CocoScores | None:
+    def _validate(self) -> dict[str, float]:
+        """Figures of the validation pictures with the weights of now; none without any."""
         if "val" not in self._judges:
-            return None
+            return {}
         judge = self._judges["val"]
-        return judge.scores(self._truth["val"], judge.find())
+        scores = judge.scores(self._truth["val"], judge.find())
+        return {
+            "val_ap": float(np.nan_to_num(scores.ap)),
+            "val_ap50": float(np.nan_to_num(scores.ap50)),
+        }
 
     def fit(self, on_epoch: Callable[[int, dict], None] | None) -> str:
         """Trains to the end, from where the run stands; the reason why it ended."""
-        options, folder, model = self._options, self._folder, self._model
-        begin = finished_epochs(folder / STATE)
-        batches = self._batches(begin)
-        steps = options.epochs * len(batches)
-        schedule = build_schedule(options, steps)
-        is_timed = options.time_budget is not None
-        rate = options.peak_learning_rate if is_timed else schedule
-        slow = [one for layer in self._detector.backbone for one in layer.variables]
-        model.compile(
-            optimizer=build_optimizer(options, rate, model.trainable_variables, slow),
+        begin = finished_epochs(self._folder / STATE)
+        return fit_epochs(
+            self._model,
+            self._batches(begin),
+            self._folder,
+            self._options,
+            self._options.epochs,
             loss=self._detector.loss,
-            jit_compile=keras.backend.backend() == "jax",
+            kept=self._model,
+            measure=lambda logs: self._validate(),
+            quality=quality_of,
+            slow=[one for layer in self._detector.backbone for one in layer.variables],
+            on_epoch=on_epoch,
         )
-        restore(folder / STATE, model)
-        guard = Guard()
-        rows = read_results(folder)[:begin]
-        callbacks: list[keras.callbacks.Callback] = [guard]
-        clock = None
-        if is_timed:
-            clock = Clock(schedule, steps, options.time_budget, seconds_of(rows))
-            callbacks.append(clock)
-        record = DetectRecord(folder, self._validate, guard, options, begin, on_epoch)
-        callbacks += [
-            record,
-            Backup(folder / STATE, lambda: guard.broken is not None),
-            keras.callbacks.TensorBoard(folder / "tensorboard", write_graph=False),
-        ]
-        is_over = is_timed and rows and seconds_of(rows) >= options.time_budget
-        if begin < options.epochs and not is_over:
-            with reading(batches):
-                model.fit(
-                    batches,
-                    epochs=options.epochs,
-                    initial_epoch=begin,
-                    shuffle=False,
-                    callbacks=callbacks,
-                    verbose=0,
-                )
-        guard.check(options)
-        if is_over or (clock is not None and clock.is_over):
-            return "time budget"
-        return "epochs" if len(record.rows) >= options.epochs else "patience"
 
     def finish(self, reason: str) -> DetectorTraining:
         """Writes the model with the best weights, and what there is to say about it."""
@@ -324,7 +286,7 @@ class _Run:
             classes=data.classes,
             counts=(len(data.train), len(data.val), len(data.test or ())),
             epochs=len(rows),
-            best=best_epoch(rows) + 1,
+            best=best_row(rows, quality_of)["epoch"] + 1,
             seconds=seconds_of(rows),
             weights=self.weights,
             scores=scores,

@@ -5,7 +5,6 @@ As in the paper the network begins coarse: 32s is trained, 16s starts from it, a
 
 import json
 import math
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -35,25 +34,17 @@ from cnnkit.metrics.segmentation import (
 from cnnkit.models.fcn import set_feature_statistics, start_from
 from cnnkit.options import SegmentTrainOptions
 from cnnkit.plots import draw_segments, encode_figure, plot_confusion, plot_training
-from cnnkit.training._batches import CountedEpochs, reading
+from cnnkit.training._batches import CountedEpochs
 from cnnkit.training._fit import (
-    Clock,
-    Guard,
-    build_optimizer,
-    build_schedule,
+    best_row,
     conclude,
+    fit_epochs,
     reason_of,
+    seconds_of,
     training_policy,
 )
 from cnnkit.training._run_folder import open_run, read_run
-from cnnkit.training._runs import (
-    Backup,
-    finished_epochs,
-    read_results,
-    restore,
-    save_weights,
-    write_results,
-)
+from cnnkit.training._runs import BEST, finished_epochs, read_results, state_file, weights_file
 from cnnkit.training._segment_batches import MaskBatches, read_pair
 from cnnkit.training._segment_maps import MapBatches, build_head, cache_maps
 from cnnkit.training._segment_networks import (
@@ -184,8 +175,9 @@ def read_run_options(folder: str | Path) -> tuple[str, SegmentTrainOptions]:
         raise DataError(f"{folder} is no run of train segment: {error}") from None
 
 
-def _best_file(variant: str) -> str:
-    return f"best-{variant}.weights.h5"
+def _quality_of(row: Mapping[str, Any]) -> float:
+    """What the best epoch of a stage has most of."""
+    return row["val_mean_iou"]
 
 
 class _Run:
@@ -221,13 +213,10 @@ class _Run:
         """Whether the stage after this one was begun, or this one came to its end."""
         stages = self._options.stages
         later = stages[index + 1 :]
-        done = finished_epochs(self._state(stages[index]))
+        done = finished_epochs(self._folder / state_file(stages[index]))
         return done >= self._options.stage_ends[index] or any(
-            self._state(variant).exists() for variant in later
+            (self._folder / state_file(variant)).exists() for variant in later
         )
-
-    def _state(self, variant: str) -> Path:
-        return self._folder / f"state-{variant}.npz"
 
     def _build(self, variant: str, policy: str = "float32") -> keras.Model:
         model = build_segmenter(self._options, variant, self._classes, policy)
@@ -237,9 +226,9 @@ class _Run:
     def _fit_stage(
         self, index: int, begin: int, end: int, on_epoch: Callable[[int, dict], None] | None
     ) -> str:
-        options, data, folder = self._options, self._data, self._folder
+        options, data = self._options, self._data
         variant = options.stages[index]
-        state = self._state(variant)
+        state = self._folder / state_file(variant)
         done = max(begin, finished_epochs(state))
         # A run that goes on with this stage begins it with the same draws.
         keras.utils.set_random_seed(options.seed + index)
@@ -254,18 +243,6 @@ class _Run:
             batches = MapBatches(*self._maps(), variant, options, done)
         else:
             batches = MaskBatches(data.train, data.coding, options, done)
-        steps = (end - begin) * len(batches)
-        schedule = build_schedule(options, steps)
-        slow = [v for layer in backbone_layers(trained) for v in layer.variables]
-        budget = self._budget(index)
-        rate = schedule if budget is None else options.peak_learning_rate
-        optimizer = build_optimizer(options, rate, trainer.trainable_variables, slow)
-        trainer.compile(
-            optimizer=optimizer,
-            loss=SegmentationLoss(self._class_weights(), options.dice),
-            jit_compile=keras.backend.backend() == "jax",
-        )
-        restore(state, trainer)
         self._variant = variant
         self._weights = (
             sum(math.prod(one.shape) for one in trainer.trainable_variables),
@@ -275,36 +252,36 @@ class _Run:
             f"{variant}: {self._weights[0]:,} of {self._weights[1]:,} weights train, "
             f"epochs {begin + 1} to {end}"
         )
-        guard = Guard()
-        rows = [row for row in read_results(folder) if row["epoch"] < done]
-        spent = sum(row["stage_seconds"] for row in rows if row["stage"] == variant)
-        clock = None
-        callbacks: list[keras.callbacks.Callback] = [guard]
-        if budget is not None:
-            clock = Clock(schedule, steps, budget, spent)
-            callbacks.append(clock)
 
-        def validate() -> np.ndarray:
+        def measure(logs: Mapping[str, float]) -> dict[str, float]:
             if kept is not trained:
                 kept.set_weights(trained.get_weights())
-            return self._validate(kept)
+            scores = segmentation_scores(self._validate(kept))
+            return {
+                "val_mean_iou": scores.mean_iou,
+                "val_pixel_accuracy": scores.pixel_accuracy,
+                "val_mean_accuracy": scores.mean_accuracy,
+                "val_frequency_weighted_iou": scores.frequency_weighted_iou,
+            }
 
-        record = _Record(folder, variant, rows, kept, validate, guard, options, on_epoch)
-        callbacks += [record, Backup(state, lambda: guard.broken is not None)]
-        if done < end and not (budget is not None and spent >= budget):
-            with reading(batches):
-                trainer.fit(
-                    batches,
-                    epochs=end,
-                    initial_epoch=done,
-                    shuffle=False,
-                    callbacks=callbacks,
-                    verbose=0,
-                )
-        guard.check(options)
-        if clock is not None and clock.is_over:
-            return "time budget"
-        return "epochs" if record.rows and record.rows[-1]["epoch"] + 1 >= end else "patience"
+        is_last = index + 1 == len(options.stages)
+        return fit_epochs(
+            trainer,
+            batches,
+            self._folder,
+            options,
+            end,
+            loss=SegmentationLoss(self._class_weights(), options.dice),
+            kept=kept,
+            measure=measure,
+            quality=_quality_of,
+            first=begin,
+            stage=variant,
+            budget=self._budget(index),
+            patience=options.patience if is_last else 0,
+            slow=[one for layer in backbone_layers(trained) for one in layer.variables],
+            on_epoch=on_epoch,
+        )
 
     def _start(self, index: int, model: keras.Model) -> None:
         """The weights that a stage begins with."""
@@ -312,7 +289,7 @@ class _Run:
         if index:
             before = options.stages[index - 1]
             earlier = self._build(before)
-            earlier.load_weights(self._folder / _best_file(before))
+            earlier.load_weights(self._folder / weights_file(BEST, before))
             start_from(model, earlier)
         if options.backbone == "compact":
             set_feature_statistics(model, self._statistics())
@@ -382,18 +359,19 @@ class _Run:
         rows = read_results(folder)
         variant = rows[-1]["stage"]
         model = self._build(variant)
-        model.load_weights(folder / _best_file(variant))
+        model.load_weights(folder / weights_file(BEST, variant))
         matrix = self._validate(model)
         scores = segmentation_scores(matrix)
-        stages = {}
+        stages, begin = {}, 0.0
         for one in dict.fromkeys(row["stage"] for row in rows):
             own = [row for row in rows if row["stage"] == one]
-            best = max(own, key=lambda row: row["val_mean_iou"])
+            best = best_row(own, _quality_of)
             stages[one] = {
                 "mean_iou": best["val_mean_iou"],
                 "pixel_accuracy": best["val_pixel_accuracy"],
-                "seconds": sum(row["stage_seconds"] for row in own),
+                "seconds": seconds_of(own) - begin,
             }
+            begin = seconds_of(own)
         last = [row for row in rows if row["stage"] == variant]
         result = SegmenterTraining(
             model=folder / MODEL_FILE,
@@ -401,8 +379,8 @@ class _Run:
             counts=(len(data.train), len(data.val)),
             epochs=len(rows),
             variant=variant,
-            best=max(last, key=lambda row: row["val_mean_iou"])["epoch"] + 1,
-            seconds=sum(row["stage_seconds"] for row in rows),
+            best=best_row(last, _quality_of)["epoch"] + 1,
+            seconds=seconds_of(rows),
             weights=self._weights,
             stages=stages,
             iou={
@@ -464,55 +442,3 @@ def _labels(model: keras.Model, pixels: np.ndarray) -> np.ndarray:
     """The class of each pixel of one picture."""
     scores = model.predict_on_batch(pixels[None].astype(np.float32) / 255.0)[0]
     return scores.argmax(axis=-1).astype(np.uint8)
-
-
-class _Record(keras.callbacks.Callback):
-    """After each epoch: validates, appends a row to `results.csv`, keeps the best weights."""
-
-    def __init__(
-        self,
-        folder: Path,
-        variant: str,
-        rows: list[dict[str, Any]],
-        kept: keras.Model,
-        validate: Callable[[], np.ndarray],
-        guard: Guard,
-        options: SegmentTrainOptions,
-        on_epoch: Callable[[int, dict], None] | None,
-    ):
-        super().__init__()
-        self._folder, self._variant, self.rows = folder, variant, rows
-        self._kept, self._validate, self._guard = kept, validate, guard
-        self._options, self._on_epoch = options, on_epoch
-
-    def on_epoch_begin(self, epoch: int, logs=None) -> None:
-        self._begin = time.monotonic()
-
-    def on_epoch_end(self, epoch: int, logs=None) -> None:
-        if self._guard.broken is not None:
-            return
-        scores = segmentation_scores(self._validate())
-        own = [row["val_mean_iou"] for row in self.rows if row["stage"] == self._variant]
-        row = {
-            "epoch": epoch,
-            "stage": self._variant,
-            "stage_seconds": time.monotonic() - self._begin,
-            "learning_rate": float(self.model.optimizer.learning_rate),
-            "loss": float(logs["loss"]),
-            "val_mean_iou": scores.mean_iou,
-            "val_pixel_accuracy": scores.pixel_accuracy,
-            "val_mean_accuracy": scores.mean_accuracy,
-            "val_frequency_weighted_iou": scores.frequency_weighted_iou,
-        }
-        if scores.mean_iou > max(own, default=-1.0):
-            save_weights(self._kept, self._folder / _best_file(self._variant))
-        save_weights(self._kept, self._folder / f"last-{self._variant}.weights.h5")
-        self.rows.append(row)
-        write_results(self._folder, self.rows)
-        if self._on_epoch:
-            self._on_epoch(epoch, row)
-        patience = self._options.patience
-        if patience and self._variant == self._options.stages[-1]:
-            own.append(scores.mean_iou)
-            if len(own) - 1 - int(np.argmax(own)) >= patience:
-                self.model.stop_training = True

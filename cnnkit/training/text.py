@@ -23,14 +23,15 @@ from cnnkit.models.recurrent import build_text_classifier
 from cnnkit.options import TextTrainOptions
 from cnnkit.training._classifier_runs import (
     ClassifierTraining,
+    class_figures,
+    class_loss,
     class_weights_of,
     end_of,
-    fit_classifier,
+    score_of,
     summarize_classifier,
     write_classifier,
 )
-from cnnkit.training._distribution import Team
-from cnnkit.training._fit import conclude, reason_of
+from cnnkit.training._fit import conclude, fit_epochs, reason_of
 from cnnkit.training._run_folder import open_run, read_run
 from cnnkit.training._runs import BEST_WEIGHTS, STATE, finished_epochs
 from cnnkit.training._text_batches import TextBatches
@@ -206,16 +207,17 @@ class _Run:
         """Trains to the end, from where the run stands; the reason why it ended."""
         options = self._options
         begin = finished_epochs(self._folder / STATE)
-        return fit_classifier(
+        return fit_epochs(
             self._model,
             self._batches("train", shuffle=True, size=options.batch_size, epoch=begin),
             self._folder,
             options,
             options.epochs,
+            loss=class_loss(options),
+            metrics=("accuracy",),
             kept=self._model,
-            validate=lambda: self._probabilities("val"),
-            val_labels=self._labels("val"),
-            team=Team(devices=1),
+            measure=class_figures(lambda: self._probabilities("val"), self._labels("val")),
+            quality=score_of,
             clip_whole=True,
             on_epoch=on_epoch,
         )
