@@ -12,11 +12,11 @@ from xml.etree import ElementTree
 import numpy as np
 import yaml
 
+from cnnkit.data._splits import SPLIT_NAMES
 from cnnkit.errors import DataError
 from cnnkit.images import READABLE_SUFFIXES, header_size
 
 _NO_AREA = float("nan")
-_SPLITS = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
 
 
 @dataclass
@@ -50,7 +50,7 @@ def read_yolo(folder: Path, described: Path | None) -> RawSplits:
         names = [names[key] for key in sorted(names, key=int)]
     roots: dict[str, list[Path]] = defaultdict(list)
     base = folder / str(settings.get("path", ""))
-    for key, split in _SPLITS.items():
+    for key, split in SPLIT_NAMES.items():
         given = settings.get(key)
         for one in given if isinstance(given, list) else [given] if given else []:
             place = base / one
@@ -59,7 +59,7 @@ def read_yolo(folder: Path, described: Path | None) -> RawSplits:
                 place = folder / str(one).lstrip("./")
             roots[split].append(place)
     if not roots:
-        for name, split in _SPLITS.items():
+        for name, split in SPLIT_NAMES.items():
             for place in (folder / "images" / name, folder / name / "images"):
                 if place.is_dir():
                     roots[split].append(place)
@@ -210,7 +210,7 @@ def read_coco(files: Sequence[Path]) -> RawSplits:
             continue
         words = re.split(r"[^a-z]+", path.stem.lower())
         words += re.findall(r"train|val|test", path.stem.lower())
-        split = next((_SPLITS[word] for word in words if word in _SPLITS), "train")
+        split = next((SPLIT_NAMES[word] for word in words if word in SPLIT_NAMES), "train")
         loaded[split] = path, values
     if not loaded:
         raise DataError(f"{files[0].parent} holds no COCO file: images, annotations, categories")

@@ -12,18 +12,15 @@ from pathlib import Path
 from typing import Any
 
 from cnnkit.data._csv_table import read_csv_table
-from cnnkit.data._draws import draw_key
+from cnnkit.data._splits import SPLIT_NAMES, draw_key
 from cnnkit.errors import DataError, ImageError, UsageError
 from cnnkit.images import measure_image, write_bytes
 from cnnkit.runtime import reader_count
 
 _FILE_COLUMNS = ("file", "path", "filename", "image")
 _SENTENCE_COLUMNS = ("sentence", "caption", "text")
-# Names that a split goes by, in the column of a CSV and in the names of COCO's files.
-_SPLITS = {
-    **{"train": "train", "training": "train"},
-    **{"val": "val", "valid": "val", "validation": "val", "test": "val"},
-}
+# There is no third part.
+_SPLITS = {name: "val" if part == "test" else part for name, part in SPLIT_NAMES.items()}
 _SHOWN = 5
 
 

@@ -16,7 +16,7 @@ import numpy as np
 from PIL import Image
 
 from cnnkit.data._csv_table import read_csv_table
-from cnnkit.data._draws import draw_key, sorted_classes
+from cnnkit.data._splits import SPLIT_NAMES, draw_key, sorted_classes
 from cnnkit.errors import DataError, ImageError, UsageError
 from cnnkit.images import READABLE_SUFFIXES, measure_image, read_pixels
 from cnnkit.ops.color import LUMA
@@ -25,12 +25,6 @@ from cnnkit.runtime import reader_count
 PICTURES, ARRAYS = "pictures", "arrays"
 ARRAY_SUFFIX = ".npy"
 
-# Names that a split goes by, in folders and in the column of a CSV.
-_SPLITS = {
-    **{"train": "train", "training": "train"},
-    **{"val": "val", "valid": "val", "validation": "val"},
-    **{"test": "test", "testing": "test"},
-}
 _FILE_COLUMNS = ("file", "path", "filename", "image")
 _LABEL_COLUMNS = ("label", "class")
 
@@ -182,9 +176,9 @@ def _read_folder(folder: Path) -> _Found:
     try:
         inside = _folders_in(folder)
         parts = {
-            _SPLITS[name.lower()]: path
+            SPLIT_NAMES[name.lower()]: path
             for name, path in inside.items()
-            if name.lower() in _SPLITS and _has_classes(path)
+            if name.lower() in SPLIT_NAMES and _has_classes(path)
         }
         if "train" in parts:
             return {split: _read_classes(path, split) for split, path in parts.items()}
@@ -263,9 +257,9 @@ def _read_csv(path: Path) -> _Found:
             raise DataError(f"{where}: {'the label' if name else 'the file'} is missing")
         if not _has_known_suffix(name):
             raise DataError(f"{where}: {name} is neither a picture nor {ARRAY_SUFFIX} by its name")
-        if split.lower() not in _SPLITS:
+        if split.lower() not in SPLIT_NAMES:
             raise DataError(f"{where}: the split must be train, val or test, not '{split}'")
-        entry = label, _SPLITS[split.lower()]
+        entry = label, SPLIT_NAMES[split.lower()]
         if before.setdefault(name, entry) != entry:
             other = before[name]
             raise DataError(

@@ -10,16 +10,10 @@ from pathlib import Path
 import numpy as np
 
 from cnnkit.data._csv_table import CsvTable, read_csv_table
-from cnnkit.data._draws import draw_key, sorted_classes
+from cnnkit.data._splits import SPLIT_NAMES, draw_key, sorted_classes
 from cnnkit.errors import DataError, UsageError
 
 SPLIT_COLUMN = "split"
-# Names that a split goes by, as of folders of pictures.
-_SPLITS = {
-    **{"train": "train", "training": "train"},
-    **{"val": "val", "valid": "val", "validation": "val"},
-    **{"test": "test", "testing": "test"},
-}
 # Of the largest class to the smallest, from which on a report speaks of it.
 _UNEVEN = 3.0
 _SHOWN = 12
@@ -189,11 +183,11 @@ def _splits_of(table: CsvTable) -> list[str]:
         return ["train"] * len(table)
     parts = []
     for row, cell in enumerate(table.column(SPLIT_COLUMN)):
-        if (cell or "train").lower() not in _SPLITS:
+        if (cell or "train").lower() not in SPLIT_NAMES:
             raise DataError(
                 f"{table.where(row)}: the split must be train, val or test, not '{cell}'"
             )
-        parts.append(_SPLITS[(cell or "train").lower()])
+        parts.append(SPLIT_NAMES[(cell or "train").lower()])
     return parts
 
 

@@ -11,8 +11,8 @@ from types import MappingProxyType
 import numpy as np
 from PIL import Image
 
-from cnnkit.data._draws import draw_key
 from cnnkit.data._panoptic import Panoptic, panoptic_files, read_panoptic
+from cnnkit.data._splits import SPLIT_NAMES, draw_key
 from cnnkit.errors import DataError, ImageError, UsageError
 from cnnkit.images import DAMAGED, READABLE_SUFFIXES, measure_image
 from cnnkit.options import IGNORE
@@ -29,7 +29,7 @@ CLASSES_FILE = "classes.txt"
 _NO_CLASSES = ("void", "ignore", "ignored", "unlabeled", "unlabelled", "don't care")
 _PICTURES = ("images", "image", "imgs", "pictures", "JPEGImages")
 _MASKS = ("labels", "masks", "annotations", "annots", "semantic", "SegmentationClass")
-_SPLITS = {"train": ("train", "training"), "val": ("val", "valid", "validation")}
+_SPLITS = ("train", "val")
 _MASK_SUFFIXES = (".png", ".bmp", ".tif", ".tiff", ".gif")
 _SHOWN = 5
 # Of values of masks that are no class.
@@ -125,10 +125,9 @@ def read_masks(data: str | Path, *, val_share: float = 0.15, seed: int = 0) -> M
     if is_voc:
         found = _read_voc(folder)
     else:
-        for split, names in _SPLITS.items():
-            for name in names:
-                if (folder / name).is_dir():
-                    found[split] = _pairs_in(folder / name)
+        for name, split in SPLIT_NAMES.items():
+            if split in _SPLITS and (folder / name).is_dir():
+                found[split] = _pairs_in(folder / name)
     if "train" not in found and "val" not in found:
         found["train"] = _pairs_in(folder)
     classes, coding = _read_classes(folder, is_voc)

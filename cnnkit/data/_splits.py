@@ -1,8 +1,15 @@
-"""Which examples are drawn, and in which order classes come: the same for all kinds of data."""
+"""How examples are parted and drawn, and in which order classes come: for all kinds of data."""
 
 import hashlib
 import unicodedata
 from collections.abc import Iterable
+
+# Names that a split goes by, in folders, names of files and the column of a CSV.
+SPLIT_NAMES = {
+    **{"train": "train", "training": "train"},
+    **{"val": "val", "valid": "val", "validation": "val"},
+    **{"test": "test", "testing": "test"},
+}
 
 
 def draw_key(seed: int, name: str) -> bytes:
