@@ -5,8 +5,8 @@ from dataclasses import replace
 import keras
 import numpy as np
 import pytest
-from PIL import Image
 
+from cnnkit.data.shapes import write_shapes
 from cnnkit.errors import DataError, UsageError
 from cnnkit.options import DetectOptions, DetectTrainOptions
 from cnnkit.pipelines.detect import detect
@@ -15,45 +15,9 @@ from cnnkit.training._detectors import build_trainable
 from cnnkit.training._runs import read_results
 from cnnkit.training.detect import read_run_options, train_detector
 
-FORMS = ("square", "disc")
 
-
-def draw_shapes(folder, count, seed, side=128, split="train"):
-    """Squares and discs of all colours on noise, with their boxes in COCO's form."""
-    random = np.random.default_rng(seed)
-    (folder / "images").mkdir(parents=True, exist_ok=True)
-    images, notes = [], []
-    rows, columns = np.mgrid[:side, :side]
-    for key in range(1, count + 1):
-        pixels = random.integers(0, 60, (side, side, 3)).astype(np.uint8)
-        # One in each half, so that they hide nothing of each other.
-        for half in range(2):
-            size = int(random.integers(side // 5, side * 7 // 16))
-            x = int(random.integers(half * side // 2, (half + 1) * side // 2 - size + 1))
-            y = int(random.integers(0, side - size + 1))
-            form = int(random.integers(2))
-            inside = (columns >= x) & (columns < x + size) & (rows >= y) & (rows < y + size)
-            if form == 1:
-                middle = size / 2 - 0.5
-                inside = (columns - x - middle) ** 2 + (rows - y - middle) ** 2 <= (size / 2) ** 2
-            pixels[inside] = random.integers(120, 256, 3)
-            notes.append(
-                {
-                    "id": len(notes) + 1,
-                    "image_id": key,
-                    "category_id": form,
-                    "bbox": [x, y, size, size],
-                }
-            )
-        name = f"{split}{key}.png"
-        Image.fromarray(pixels).save(folder / "images" / name)
-        images.append({"id": key, "file_name": name, "width": side, "height": side})
-    values = {
-        "images": images,
-        "annotations": notes,
-        "categories": [{"id": index, "name": name} for index, name in enumerate(FORMS)],
-    }
-    (folder / f"{split}.json").write_text(json.dumps(values))
+def shapes(folder, count):
+    write_shapes(folder, "train", count, seed=0, side=64)
     return folder
 
 
@@ -62,7 +26,7 @@ TINY = DetectTrainOptions(size=64, epochs=1, batch_size=4, val_share=0.25)
 
 @pytest.mark.slow
 def test_a_run_goes_on_where_it_was_stopped(tmp_path):
-    data = draw_shapes(tmp_path / "data", 8, 0, side=64)
+    data = shapes(tmp_path / "data", 8)
     train_detector(data, tmp_path / "parts", TINY)
     longer = replace(TINY, epochs=2)
     parts = train_detector(data, tmp_path / "parts", longer, resume=True)
@@ -82,8 +46,9 @@ def test_a_run_goes_on_where_it_was_stopped(tmp_path):
 
 @pytest.mark.slow
 def test_yolov1_learns_shapes_from_scratch(tmp_path):
-    data = draw_shapes(tmp_path / "data", 96, 0)
-    draw_shapes(data, 16, 1, split="val")
+    data = tmp_path / "data"
+    write_shapes(data, "train", 96, seed=0)
+    write_shapes(data, "val", 16, seed=1)
     options = DetectTrainOptions(
         model="yolov1",
         width=1 / 16,
@@ -183,21 +148,21 @@ def test_what_can_be_no_teacher_is_refused(tmp_path):
 
 
 def test_bad_boxes_stop_a_training_before_it_begins(tmp_path):
-    data = draw_shapes(tmp_path / "data", 4, 0, side=64)
+    data = shapes(tmp_path / "data", 4)
     values = json.loads((data / "train.json").read_text())
     values["annotations"][0]["bbox"] = [100, 100, 5, 5]
     (data / "train.json").write_text(json.dumps(values))
     notes = []
     with pytest.raises(DataError, match=r"has a box outside the picture.*--skip-bad"):
         train_detector(data, tmp_path / "run", TINY, on_note=notes.append)
-    assert any("2 classes (coco)" in line for line in notes)
+    assert any("3 classes (coco)" in line for line in notes)
     (data / "images" / "train2.png").write_bytes(b"no")
     with pytest.raises(DataError, match=r"train2.png cannot be used"):
         train_detector(data, tmp_path / "other", TINY)
 
 
 def test_a_folder_without_a_run_cannot_go_on(tmp_path):
-    data = draw_shapes(tmp_path / "data", 4, 0, side=64)
+    data = shapes(tmp_path / "data", 4)
     with pytest.raises(DataError, match="holds no training run"):
         train_detector(data, tmp_path / "run", TINY, resume=True)
     with pytest.raises(DataError, match="holds no training run"):
@@ -205,7 +170,7 @@ def test_a_folder_without_a_run_cannot_go_on(tmp_path):
 
 
 def test_a_classifier_is_no_detector_to_start_from(tmp_path, color_run):
-    data = draw_shapes(tmp_path / "data", 4, 0, side=64)
+    data = shapes(tmp_path / "data", 4)
     options = DetectTrainOptions(model=f"{color_run}/model.keras", size=64)
     with pytest.raises(UsageError, match="is no detector of 'cnnkit train detect'"):
         train_detector(data, tmp_path / "run", options)
