@@ -725,6 +725,9 @@ class DetectTrainOptions(FitOptions):
         freeze: leave the trained network below the detector as it is.
         size: side of the scenes in pixels, a multiple of 32, of 64 for "yolov1"; None for the
             model's own.
+        val_size: long side that pictures are seen at to validate with, and later by `detect`, a
+            multiple of 32; None for `size`. Networks that learned from small scenes often find more
+            in larger pictures. Not of "yolov1".
         width: of "yolov1": filters, as a part of the paper's.
         pretrained: of "yolov1": the `.keras` file of a classifier "yolov1" of the same width, whose
             20 convolutions the training begins with, as in the paper.
@@ -743,6 +746,7 @@ class DetectTrainOptions(FitOptions):
     model: str = "compact"
     freeze: bool = True
     size: int | None = None
+    val_size: int | None = None
     width: float = 1.0
     pretrained: str | None = None
     teacher: str | None = None
@@ -769,6 +773,11 @@ class DetectTrainOptions(FitOptions):
         step = 64 if self.model == "yolov1" else 32
         if self.size is not None and (not _is_count(self.size, step) or self.size % step):
             raise UsageError(f"size must be a multiple of {step}, not {self.size!r}")
+        if self.val_size is not None:
+            if self.model == "yolov1":
+                raise UsageError("yolov1 sees pictures at one size; give it as the size alone")
+            if not _is_count(self.val_size, 32) or self.val_size % 32:
+                raise UsageError(f"val-size must be a multiple of 32, not {self.val_size!r}")
         _check_width(self)
         if self.pretrained is not None and self.model != "yolov1":
             raise UsageError(
@@ -791,6 +800,11 @@ class DetectTrainOptions(FitOptions):
     def side(self) -> int:
         """Of the scenes, in pixels."""
         return self.size or (448 if self.model == "yolov1" else 320)
+
+    @property
+    def seen_side(self) -> int:
+        """Of pictures that are looked at whole, in pixels."""
+        return self.val_size or self.side
 
     @property
     def usual_learning_rate(self) -> float:

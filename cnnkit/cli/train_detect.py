@@ -70,6 +70,14 @@ def detect(
             rich_help_panel=_MODEL_PANEL,
         ),
     ] = _DEFAULTS.size,
+    val_size: Annotated[
+        int | None,
+        typer.Option(
+            help="Long side to see pictures at for validation, and later in 'detect'.",
+            show_default="that of the scenes",
+            rich_help_panel=_MODEL_PANEL,
+        ),
+    ] = _DEFAULTS.val_size,
     width: Annotated[
         float,
         typer.Option(
@@ -181,6 +189,7 @@ def detect(
         model=model if file is None else str(file.path),
         freeze=freeze,
         size=size,
+        val_size=val_size,
         width=width,
         pretrained=None if before is None else str(before.path),
         teacher=teacher if known is None else str(known.path),

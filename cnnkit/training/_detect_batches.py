@@ -21,7 +21,7 @@ _AHEAD = 2
 class SceneBatches(CountedEpochs):
     """Batches of `(x, y)` from pictures with boxes, the same whatever the number of threads.
 
-    `x` is float32 `(B, size, size, 3)` in [0, 1] and `y` what `encode` makes of the boxes, float32.
+    `x` is float32 `(B, side, side, 3)` in [0, 1] and `y` what `encode` makes of the boxes, float32.
     An epoch has as many scenes as there are pictures. Each is drawn from the seed, the epoch and
     its place; the first picture of each scene goes through all pictures in an order drawn for the
     epoch, the others of a mosaic are drawn from all. A run that is resumed with `epoch=k` sees what
@@ -101,7 +101,7 @@ class SceneBatches(CountedEpochs):
     def _scene(self, row: int, epoch: int, place: int) -> tuple[np.ndarray, np.ndarray]:
         options = self._options
         if not self._random_changes:
-            pixels, boxes, more = fit_scene(self._read(row), options.side)
+            pixels, boxes, more = fit_scene(self._read(row), options.seen_side)
             return pixels.astype(np.float32) / 255.0, self._encode(boxes, more)
         random = np.random.default_rng([options.seed, epoch, place])
         rows = iter([row])
@@ -122,9 +122,9 @@ class SceneBatches(CountedEpochs):
         return x, self._encode(boxes, more)
 
     def _read(self, row: int) -> Boxed:
-        pictures = self._pictures
+        pictures, options = self._pictures, self._options
         try:
-            pixels = read_pixels(pictures.paths[row], self._options.side)
+            pixels = read_pixels(pictures.paths[row], max(options.side, options.seen_side))
         except ImageError as error:
             raise DataError(f"{error}, or leave it out with --skip-bad") from None
         good = ~pictures.ignored[row]

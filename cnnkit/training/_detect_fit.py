@@ -62,7 +62,7 @@ class Judge:
         Args:
             sizes: path -> height and width of each picture, upright.
         """
-        side = self._options.side
+        side = self._options.seen_side
         result = []
         for row, path in enumerate(self._pictures.paths):
             frame = Letterbox.fit(*sizes[path], side)

@@ -46,6 +46,8 @@ from cnnkit.weights.keras_file import (
 # samples.
 _SAMPLE, _SHOWN = 128, 12
 _SHOWN_SCORE = 0.25
+# What may change when a run is taken up again.
+_EXTENDABLE = ("epochs", "time_budget", "patience", "val_size")
 
 
 @dataclass(frozen=True)
@@ -95,8 +97,8 @@ def train_detector(
         output: run folder: `model.keras` (the best epoch), `args.yaml`, `results.csv`,
             `curves.png`, `precision-recall.png`, `samples.png`, `report.json`, `classes.txt`,
             weights of the best and the last epoch, TensorBoard's logs, and the state to go on from.
-        options: see `DetectTrainOptions`. What is said there of epochs, patience and time budget
-            may change when a run is taken up again.
+        options: see `DetectTrainOptions`. What is said there of epochs, patience, time budget and
+            the size to validate at may change when a run is taken up again.
         known_classes: names of the classes of the model that the training begins with.
         resume: go on with the run in `output`.
         skip_bad: leave out pictures that cannot be read, and boxes that make no sense.
@@ -118,7 +120,7 @@ def train_detector(
     progress = on_progress or (lambda what, done, total: None)
     folder = Path(output)
     boxed = read_boxed(data, val_share=options.val_share, seed=options.seed)
-    open_run(folder, data, options, _data_hash(boxed), resume)
+    open_run(folder, data, options, _data_hash(boxed), resume, _EXTENDABLE)
     report = check_boxed(boxed, on_progress=lambda done, total: progress("check", done, total))
     for line in report.lines():
         note(line)
@@ -250,7 +252,7 @@ class _Run:
         rows = read_results(folder)
         self._model.load_weights(folder / BEST_WEIGHTS)
         names = "".join(f"{name}\n" for name in data.classes).encode("utf-8", "surrogateescape")
-        settings = {"kind": DETECTOR_KIND, "size": self._options.side, "cnnkit": __version__}
+        settings = {"kind": DETECTOR_KIND, "size": self._options.seen_side, "cnnkit": __version__}
         write_keras_file(
             self._scored,
             folder / MODEL_FILE,

@@ -6,11 +6,13 @@ import keras
 import numpy as np
 import pytest
 
+from cnnkit.data.boxes import read_boxed
 from cnnkit.data.shapes import write_shapes
 from cnnkit.errors import DataError, UsageError
 from cnnkit.options import DetectOptions, DetectTrainOptions
 from cnnkit.pipelines.detect import detect
 from cnnkit.training._classifiers import build_untrained
+from cnnkit.training._detect_batches import SceneBatches, encode_objects
 from cnnkit.training._detectors import build_trainable
 from cnnkit.training._runs import read_results
 from cnnkit.training.detect import read_run_options, train_detector
@@ -21,7 +23,7 @@ def shapes(folder, count):
     return folder
 
 
-TINY = DetectTrainOptions(size=64, epochs=1, batch_size=4, val_share=0.25)
+TINY = DetectTrainOptions(model="compact", size=64, epochs=1, batch_size=4, val_share=0.25)
 
 
 @pytest.mark.slow
@@ -88,7 +90,7 @@ def test_yolov1_begins_with_the_convolutions_of_its_classifier(tmp_path):
 
 
 def test_weights_of_classes_of_the_same_name_are_taken_over(tmp_path):
-    options = DetectTrainOptions(size=64)
+    options = DetectTrainOptions(model="compact", size=64)
     first = build_trainable(options, ("disc", "square"))
     for layer in first.model.layers:
         if layer.name == "class8":
@@ -111,7 +113,7 @@ def test_weights_of_classes_of_the_same_name_are_taken_over(tmp_path):
 
 
 def test_a_teacher_is_imitated_and_is_no_part_of_the_detector(tmp_path):
-    options = DetectTrainOptions(size=64)
+    options = DetectTrainOptions(model="compact", size=64)
     build_trainable(options, ("disc", "square")).scored.save(tmp_path / "teacher.keras")
     taught = replace(options, teacher=str(tmp_path / "teacher.keras"), imitation=3.0)
     keras.utils.set_random_seed(1)
@@ -138,13 +140,30 @@ def test_a_teacher_is_imitated_and_is_no_part_of_the_detector(tmp_path):
 def test_what_can_be_no_teacher_is_refused(tmp_path):
     inputs = keras.Input((None, None, 3))
     keras.Model(inputs, keras.layers.Conv2D(4, 8, 8)(inputs)).save(tmp_path / "other.keras")
-    options = DetectTrainOptions(size=64, teacher=str(tmp_path / "other.keras"))
+    options = DetectTrainOptions(model="compact", size=64, teacher=str(tmp_path / "other.keras"))
     with pytest.raises(UsageError, match="has no maps of strides 8, 16 and 32; give another --tea"):
         build_trainable(options, ("disc",))
     with pytest.raises(UsageError, match="teacher must be"):
         replace(options, teacher="somebody")
     with pytest.raises(UsageError, match="yolov1 has no teacher"):
         replace(options, model="yolov1")
+
+
+def test_pictures_may_be_seen_larger_than_scenes(tmp_path):
+    options = replace(TINY, val_size=96)
+    pictures = read_boxed(shapes(tmp_path / "data", 4)).train
+    whole = SceneBatches(pictures, options, lambda boxes, more: boxes, random_changes=False)
+    pixels, boxes = whole[0]
+    assert pixels.shape == (3, 96, 96, 3)
+    # 64 pixels wide in the file.
+    known = pictures.boxes_xyxy_normalized[0] * 96
+    np.testing.assert_allclose(boxes[0], known, atol=1e-4)
+    scenes = SceneBatches(pictures, options, encode_objects(8))
+    assert scenes[0][0].shape == (4, 64, 64, 3)
+    with pytest.raises(UsageError, match="val-size must be a multiple of 32"):
+        replace(TINY, val_size=100)
+    with pytest.raises(UsageError, match="yolov1 sees pictures at one size"):
+        replace(TINY, model="yolov1", val_size=96)
 
 
 def test_bad_boxes_stop_a_training_before_it_begins(tmp_path):
