@@ -162,16 +162,19 @@ def add_legend(
 
 
 def draw_segments(
-    rows: Sequence[tuple[np.ndarray, np.ndarray, np.ndarray]],
+    rows: Sequence[Sequence[np.ndarray]],
     names: Sequence[str],
     *,
+    predictions: Sequence[str] = ("predicted",),
     side: int = 260,
 ) -> np.ndarray:
     """A sheet of pictures, their true classes and those that were predicted.
 
     Args:
-        rows: uint8 pictures `(height, width, 3)`, true and predicted classes `(height, width)`.
+        rows: uint8 pictures `(height, width, 3)`, true classes and those of each prediction, all
+            `(height, width)`.
         names: of the classes.
+        predictions: what each is called.
         side: longer side of a picture on the sheet, in pixels.
 
     Returns:
@@ -181,22 +184,23 @@ def draw_segments(
 
     head = 26
     tiles, seen = [], set()
-    for pixels, true, predicted in rows:
-        scale = side / max(true.shape)
-        size = max(1, round(true.shape[1] * scale)), max(1, round(true.shape[0] * scale))
+    for pixels, *maps in rows:
+        scale = side / max(pixels.shape)
+        size = max(1, round(pixels.shape[1] * scale)), max(1, round(pixels.shape[0] * scale))
         picture = np.asarray(Image.fromarray(pixels).resize(size, Image.Resampling.LANCZOS))
         line = [picture]
-        for classes in (true, predicted):
+        for classes in maps:
             seen |= set(np.unique(classes).tolist())
             small = np.asarray(Image.fromarray(classes).resize(size, Image.Resampling.NEAREST))
             colors = color_segments(small)
             line.append((0.25 * picture + 0.75 * colors).astype(np.uint8))
         tiles.append(line)
-    width = 3 * (side + _GAP) + _GAP
+    titles = ("picture", "true", *predictions)
+    width = len(titles) * (side + _GAP) + _GAP
     height = head + sum(line[0].shape[0] + _GAP for line in tiles)
     sheet = Image.new("RGB", (width, height), "white")
     draw = ImageDraw.Draw(sheet)
-    for column, title in enumerate(("picture", "true", "predicted")):
+    for column, title in enumerate(titles):
         x = _GAP + column * (side + _GAP) + side // 2
         draw.text((x, head // 2), title, fill=INK, font=font_of(13), anchor="mm")
     top = head

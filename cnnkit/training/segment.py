@@ -422,19 +422,25 @@ class _Run:
         names_of_curves = ("loss", "val_mean_iou", "val_pixel_accuracy", "learning_rate")
         curves = {name: [row[name] for row in rows] for name in names_of_curves}
         write_bytes(folder / "curves.png", encode_figure(plot_training(epochs, curves)))
-        self._write_samples(folder / "samples.png", model)
+        self._write_samples(folder / "samples.png", model, result)
         report = {**asdict(result), "model": MODEL_FILE, "options": asdict(self._options)}
         write_bytes(folder / "report.json", json.dumps(report, indent=1).encode())
 
-    def _write_samples(self, path: Path, model: keras.Model) -> None:
-        """A sheet of pictures for validation: their masks, and what the network says."""
+    def _write_samples(self, path: Path, model: keras.Model, result: SegmenterTraining) -> None:
+        """A sheet of pictures for validation: their masks, and what each stage says of them."""
         count = len(self._data.val)
         shown = sorted({round(at) for at in np.linspace(0, count - 1, min(_SHOWN, count))})
-        rows = [
-            (pixels, classes, _labels(model, pixels))
-            for pixels, classes in self._read(self._data.val, shown)
-        ]
-        sheet = draw_segments(rows, self._data.classes)
+        rows = [list(pair) for pair in self._read(self._data.val, shown)]
+        for variant in result.stages:
+            if variant != result.variant:
+                network = self._build(variant)
+                network.load_weights(self._folder / weights_file(BEST, variant))
+            else:
+                network = model
+            for row in rows:
+                row.append(_labels(network, row[0]))
+        several = [f"FCN-{variant}" for variant in result.stages] if len(result.stages) > 1 else []
+        sheet = draw_segments(rows, self._data.classes, predictions=several or ("predicted",))
         write_image(path, Picture(sheet.astype(np.float32) / 255.0))
 
 

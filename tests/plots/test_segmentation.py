@@ -75,8 +75,19 @@ def test_a_sheet_shows_picture_truth_and_prediction():
     pixels = np.full((30, 40, 3), 100, np.uint8)
     true = np.zeros((30, 40), np.uint8)
     true[:, :20] = 1
-    sheet = draw_segments([(pixels, true, np.zeros_like(true))] * 2, ["background", "cat"], side=80)
+    rows = [(pixels, true, np.zeros_like(true))] * 2
+    sheet = draw_segments(rows, ["background", "cat"], side=80)
     assert sheet.shape[1] == 3 * 88 + 8
     assert sheet.shape[0] > 2 * 60
     # A quarter of the picture and three of the colour.
     assert (sheet == (0.25 * 100 + 0.75 * 128, 25, 25)).all(axis=-1).any()
+
+
+def test_a_sheet_shows_several_predictions_side_by_side():
+    pixels = np.full((30, 40, 3), 100, np.uint8)
+    maps = [np.full((30, 40), index, np.uint8) for index in (0, 1, 0)]
+    row = [pixels, *maps]
+    sheet = draw_segments([row], ["background", "cat"], predictions=("first", "second"), side=80)
+    assert sheet.shape[1] == 4 * 88 + 8
+    middles = sheet[26 + 30, [8 + 88 * column + 40 for column in range(4)]].tolist()
+    assert middles == [[100] * 3, [25] * 3, [121, 25, 25], [25] * 3]
