@@ -9,8 +9,12 @@ boxes as parts of it, their classes and scores. The scores are taken as weights.
 rarer than single ones and come several times in an epoch. What comes after "--" goes to `cnnkit
 train detect`; with `--resume` a run goes on. The shipped detector was made with
 
-    -- --teacher yolo-fastest-xl --imitation 2 --size 224 --batch 16 --val-share 0.03
-       --learning-rate 0.0025 --time-budget 5700
+    -- --model compact --teacher yolo-fastest-xl --imitation 2 --size 224 --batch 16
+       --val-share 0.03 --learning-rate 0.0025 --time-budget 5700
+
+and then, to see pictures larger,
+
+    -- --resume --val-size 256
 
 The run folder gets `coco80.keras` too: the same model, its weights rounded to 16 bits and packed.
 """

@@ -19,9 +19,9 @@ from cnnkit.data.shapes import write_shapes
 from cnnkit.pipelines.evaluate_detect import evaluate_detect
 
 # Pictures, and the seed of each part.
-PARTS = {"train": (1000, 1), "val": (100, 2), "test": (300, 3)}
+PARTS = {"train": (4000, 1), "val": (100, 2), "test": (300, 3)}
 RECIPE = ("--model", "yolov1", "--width", "0.125", "--size", "128", "--batch", "16")
-RECIPE += ("--learning-rate", "0.002", "--mosaic", "0", "--scale", "0.15", "--epochs", "30")
+RECIPE += ("--learning-rate", "0.002", "--mosaic", "0", "--scale", "0.15", "--epochs", "24")
 
 
 def main() -> None:

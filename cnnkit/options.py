@@ -71,9 +71,10 @@ TEXT_NETWORKS = ("lstm", "gru", "rnn", "bag")
 TEXT_SPLITS = ("word", "character")
 
 # What `cnnkit train detect` builds, besides a `.keras` file.
-TRAINABLE_DETECTORS = ("compact", "yolov1")
+DEFAULT_DETECTOR = "coco80"
+TRAINABLE_DETECTORS = (DEFAULT_DETECTOR, "compact", "yolov1")
 # Detectors that have a name, and weights in the table.
-DETECTORS = ("yolo-fastest-xl",)
+DETECTORS = (DEFAULT_DETECTOR, "yolo-fastest-xl")
 # How boxes that mean the same object are told: see `ops.boxes.select_detections`.
 BOX_SUPPRESSIONS = ("class", "agnostic", "soft")
 
@@ -720,8 +721,9 @@ class DetectTrainOptions(FitOptions):
     """Settings of `cnnkit train detect`.
 
     Attributes, beside those of `FitOptions`:
-        model: "compact", a detector on the shipped network; "yolov1", from random weights; or a
-            `.keras` file of an earlier training of the former, whose weights are taken over.
+        model: "coco80", the shipped detector, whose weights are taken over, those of the classes
+            where the names are the same; a `.keras` file of an earlier training, the same way;
+            "compact", the same network anew on the shipped one; or "yolov1", from random weights.
         freeze: leave the trained network below the detector as it is.
         size: side of the scenes in pixels, a multiple of 32, of 64 for "yolov1"; None for the
             model's own.
@@ -743,7 +745,7 @@ class DetectTrainOptions(FitOptions):
         color: change of brightness, contrast, saturation and of each channel, as a part.
     """
 
-    model: str = "compact"
+    model: str = DEFAULT_DETECTOR
     freeze: bool = True
     size: int | None = None
     val_size: int | None = None
@@ -809,7 +811,7 @@ class DetectTrainOptions(FitOptions):
     @property
     def usual_learning_rate(self) -> float:
         """What the learning rate is at its highest where none is given."""
-        return 2e-3
+        return 2e-3 if self.model in ("compact", "yolov1") else 1e-3
 
 
 @dataclass(frozen=True)

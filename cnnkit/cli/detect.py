@@ -24,7 +24,7 @@ from cnnkit.cli._options import (
 from cnnkit.cli._outcome import Outcome, check_json
 from cnnkit.console import Console
 from cnnkit.errors import CnnkitError, UsageError
-from cnnkit.options import BOX_SUPPRESSIONS, DETECTORS, DetectOptions
+from cnnkit.options import BOX_SUPPRESSIONS, DEFAULT_DETECTOR, DETECTORS, DetectOptions
 from cnnkit.results import Record
 
 if TYPE_CHECKING:
@@ -47,13 +47,12 @@ def detect(
         typer.Argument(metavar="IMG...", help="Files, folders, globs, @list.txt or - (stdin)."),
     ],
     model: Annotated[
-        str | None,
+        str,
         typer.Option(
             metavar="NAME|RUN|FILE.keras",
             help=f"{', '.join(DETECTORS)} (fetched), a run of 'cnnkit train detect', or a file.",
-            show_default="none comes with cnnkit yet",
         ),
-    ] = None,
+    ] = DEFAULT_DETECTOR,
     conf: Annotated[float, _box(help="Least score, from 0 to 1.")] = _DEFAULTS.conf,
     iou: Annotated[
         float, _box(help="Largest overlap of two boxes that are both kept.")
@@ -134,7 +133,7 @@ def detect(
 
     Examples:
 
-      cnnkit detect street.jpg --model runs/people
+      cnnkit detect street.jpg
 
       cnnkit detect photos/ -r --model runs/people --jsonl --conf 0.4 > found.jsonl
     """
@@ -150,7 +149,7 @@ def detect(
     )
     from cnnkit.pipelines._detector_files import find_detector_file
 
-    file = find_detector_file(model)
+    find_detector_file(model)
     sources = find_sources(pictures, recursive)
     draws = output is not None or not (json or jsonl or txt or coco or crops)
     drawn = plan_outputs(sources, output, "detect", ".jpg") if draws else [None] * len(sources)
@@ -175,7 +174,7 @@ def detect(
     from cnnkit.pipelines._detector import Detector
 
     outcome = Outcome(console, json, jsonl, len(sources) == 1)
-    detector = Detector(model if file is None else str(file.path), options)
+    detector = Detector(model, options)
     results: list[dict[str, Any]] = []
     with console.progress() as bar:
         task = bar.add_task("detect", total=len(sources), status="")

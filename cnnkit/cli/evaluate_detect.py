@@ -9,7 +9,7 @@ from cnnkit.cli._classifier import Batch
 from cnnkit.cli._options import OUTPUT_PANEL, Device, Json, Overwrite, Quiet, Threads, Verbose
 from cnnkit.console import Console
 from cnnkit.errors import ExitCode, UsageError
-from cnnkit.options import DETECTORS, check_split
+from cnnkit.options import DEFAULT_DETECTOR, DETECTORS, check_split
 from cnnkit.results import SCHEMA
 
 if TYPE_CHECKING:
@@ -35,13 +35,12 @@ def detect(
         ),
     ],
     model: Annotated[
-        str | None,
+        str,
         typer.Option(
             metavar="NAME|RUN|FILE.keras",
             help=f"{', '.join(DETECTORS)} (fetched), a run of 'cnnkit train detect', or a file.",
-            show_default="none comes with cnnkit yet",
         ),
-    ] = None,
+    ] = DEFAULT_DETECTOR,
     split: Annotated[
         str | None,
         typer.Option(
@@ -92,7 +91,7 @@ def detect(
         raise UsageError(f"{output} has a report already; use --overwrite or another -o")
     from cnnkit.pipelines._detector_files import find_detector_file
 
-    file = find_detector_file(model)
+    find_detector_file(model)
     from cnnkit.runtime import configure
 
     configure(threads=threads, verbose=verbose, device=device)
@@ -106,7 +105,7 @@ def detect(
 
         evaluation = evaluate_detect(
             data,
-            model=model if file is None else file.path,
+            model=model,
             split=split,
             size=size,
             batch=batch,

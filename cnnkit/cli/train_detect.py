@@ -135,7 +135,7 @@ def detect(
     batch: Annotated[int, fit_option(min=1, help="Scenes in a step.")] = _DEFAULTS.batch_size,
     optimizer: Optimizer = _DEFAULTS.optimizer,
     learning_rate: Annotated[
-        float | None, fit_option(help="At its highest.", show_default="0.002")
+        float | None, fit_option(help="At its highest.", show_default="0.001, 0.002 from new")
     ] = _DEFAULTS.learning_rate,
     pretrained_rate: Annotated[
         float, fit_option(help="Of the learning rate, for the network below with --no-freeze.")

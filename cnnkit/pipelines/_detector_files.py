@@ -2,23 +2,23 @@
 
 from cnnkit.data.boxes import COCO_CLASSES
 from cnnkit.errors import UsageError
-from cnnkit.options import DETECTORS
-from cnnkit.pipelines._model_files import ModelFile, find_model_file
+from cnnkit.options import DEFAULT_DETECTOR, DETECTORS
+from cnnkit.pipelines._model_files import ModelFile, describe_file, find_model_file
 from cnnkit.weights import locate
 from cnnkit.weights.keras_file import DETECTOR_KIND
 
 
-def find_detector_file(model: str | None) -> ModelFile | None:
-    """The file that a user means by a run folder or a `.keras` file; None for a known name.
+def find_detector_file(model: str) -> ModelFile | None:
+    """The file that a user means by a name, a run folder or a `.keras` file; None for Darknet's.
 
     Raises:
-        UsageError: none was named, or it is no name, folder or file.
+        UsageError: it is no name, folder or file.
         WeightsError: there is no such folder or file, no model in it, or weights were not fetched.
     """
     names = ", ".join(DETECTORS)
     remedy = f"give --model the folder of a run of 'cnnkit train detect', or {names}"
-    if model is None:
-        raise UsageError(f"no detector comes with cnnkit yet; {remedy}")
+    if model == DEFAULT_DETECTOR:
+        return describe_file(locate(model), model)
     if model in DETECTORS:
         locate(model)
         return None

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from cnnkit.errors import CnnkitError
-from cnnkit.options import DetectOptions
+from cnnkit.options import DEFAULT_DETECTOR, DetectOptions
 from cnnkit.pipelines._detector import Detector
 from cnnkit.results import Detection
 
@@ -12,15 +12,15 @@ from cnnkit.results import Detection
 def detect(
     sources: str | Path | Iterable[str | Path],
     *,
-    model: str | Path,
+    model: str | Path = DEFAULT_DETECTOR,
     options: DetectOptions | None = None,
 ) -> list[Detection]:
     """Finds the objects in pictures.
 
     Args:
         sources: paths of pictures of any size and shape.
-        model: the folder of a run of `cnnkit train detect`, its `.keras` file, or
-            "yolo-fastest-xl" once its weights were fetched.
+        model: "coco80" (shipped: COCO's 80 classes), the folder of a run of `cnnkit train detect`,
+            its `.keras` file, or "yolo-fastest-xl" once its weights were fetched.
         options: least score, overlap, classes and size; see `DetectOptions`.
 
     Returns:

@@ -8,6 +8,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from cnnkit.data.boxes import COCO_CLASSES
 from cnnkit.errors import UsageError
 from cnnkit.losses.detection import AlignedDetectionLoss, YoloV1Loss, encode_cells
 from cnnkit.models.darknet import build_darknet
@@ -25,7 +26,7 @@ from cnnkit.models.unrolled import unroll_model
 from cnnkit.models.vgg import build_feature_network
 from cnnkit.models.yolo import build_yolov1, take_over_pretrained, with_boxes
 from cnnkit.models.yolo_fastest import yolo_fastest_sections
-from cnnkit.options import DETECTORS, DetectTrainOptions
+from cnnkit.options import DEFAULT_DETECTOR, DETECTORS, DetectTrainOptions
 from cnnkit.training._detect_batches import encode_objects
 from cnnkit.weights import locate
 from cnnkit.weights.darknet_format import DarknetWeights
@@ -85,8 +86,8 @@ def build_trainable(
     """A detector as the options say.
 
     Args:
-        options: of a `.keras` file all weights are taken over, those of the classes where the names
-            are the same.
+        options: of the shipped detector or a `.keras` file all weights are taken over, those of the
+            classes where the names are the same.
         classes: names of the classes.
         known_classes: those of the file.
 
@@ -97,7 +98,9 @@ def build_trainable(
     if options.model == "yolov1":
         return _build_yolov1(options, len(classes))
     built, backbone = _build_compact(len(classes), options.freeze)
-    if options.model != "compact":
+    if options.model == DEFAULT_DETECTOR:
+        _take_over(built, str(locate(DEFAULT_DETECTOR)), classes, COCO_CLASSES)
+    elif options.model != "compact":
         _take_over(built, options.model, classes, known_classes)
     side = options.side
     return TrainableDetector(

@@ -106,6 +106,18 @@ ENTRIES = (
         card="embedded/voc21.md",
     ),
     Entry(
+        name="coco80",
+        file_name="coco80.keras",
+        kind="embedded",
+        size=5_574_526,
+        algorithm="sha256",
+        digest="6de463e2b1d339dbcc54d233658c45379c191294cb74a8e938151e06d7ef9f76",
+        architecture="a detector without anchors on the compact network, COCO's 80 classes",
+        licence="MIT",
+        source="trained with `cnnkit train detect`",
+        card="embedded/coco80.md",
+    ),
+    Entry(
         name="captions",
         file_name="captions.keras",
         kind="embedded",

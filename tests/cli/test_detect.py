@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import skimage.data
 from PIL import Image
 
 from cnnkit.cli.app import run
@@ -93,6 +94,14 @@ def test_a_picture_from_stdin(dot_detector, dotted_pictures, capsys, monkeypatch
     assert json.loads(capsys.readouterr().out)["source"] == "-"
 
 
+def test_the_shipped_detector_is_the_usual_one(capsys):
+    picture = Path(skimage.data.__file__).parent / "astronaut.png"
+    assert run(["detect", str(picture), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["model"] == "coco80"
+    assert found["items"][0]["label"] == "person"
+
+
 def test_nothing_is_written_over_unasked(dot_detector, dotted_pictures, capsys):
     picture = dotted_pictures / "two.png"
     assert detect(dot_detector, picture, "-o", "here.png") == 0
@@ -105,7 +114,6 @@ def test_nothing_is_written_over_unasked(dot_detector, dotted_pictures, capsys):
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
-        ([], 2, "no detector comes with cnnkit yet"),
         (["--model", "yolo"], 2, "no detector named 'yolo'"),
         (["--model", "./nowhere"], 5, "nowhere"),
         (["--conf", "2"], 2, "conf must be between 0 and 1"),

@@ -198,7 +198,7 @@ def test_a_classifier_is_no_detector_to_start_from(tmp_path, color_run):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"model": "yolov9"}, "model must be compact, yolov1 or a .keras file"),
+        ({"model": "yolov9"}, "model must be coco80, compact, yolov1 or a .keras file"),
         ({"size": 100}, "size must be a multiple of 32"),
         ({"model": "yolov1", "size": 96}, "size must be a multiple of 64"),
         ({"width": 0.5}, "width must be"),
