@@ -786,6 +786,8 @@ class DetectTrainOptions(FitOptions):
                 "pretrained is for yolov1, whose convolutions a classifier learns first; a run to "
                 "start from is given as the model"
             )
+        if self.teacher is None and self.imitation != DetectTrainOptions.imitation:
+            raise UsageError("imitation is the weight of what a teacher sees; give a teacher")
         if self.teacher is not None:
             if self.model == "yolov1":
                 raise UsageError("yolov1 has no teacher; train another model with it")

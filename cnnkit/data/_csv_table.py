@@ -4,11 +4,14 @@ import csv
 import difflib
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from cnnkit.errors import DataError
+
+# Names that a column of files goes by.
+FILE_COLUMNS = ("file", "path", "filename", "image")
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,10 +42,10 @@ class CsvTable:
         Raises:
             DataError: there is no such column.
         """
-        return tuple(map(_composed, self.files(name)))
+        return tuple(map(_composed, self.written(name)))
 
-    def files(self, name: str) -> tuple[str, ...]:
-        """The cells of a column as they were written, as names of files must be.
+    def written(self, name: str) -> tuple[str, ...]:
+        """The cells of a column letter by letter as they stand there, as names of files must be.
 
         Raises:
             DataError: there is no such column.
@@ -54,6 +57,25 @@ class CsvTable:
         """The first of several names that is a column, whatever its case; None without any."""
         folded = {column.casefold(): column for column in reversed(self.columns)}
         return next((folded[name] for name in names if name in folded), None)
+
+    def required(self, known: Mapping[str, Sequence[str]]) -> list[str]:
+        """The columns that a file must have.
+
+        Args:
+            known: what each is called in messages -> all names that it goes by.
+
+        Raises:
+            DataError: one of them is missing.
+        """
+        found = [self.first_of(names) for names in known.values()]
+        columns = [name for name in found if name is not None]
+        if len(columns) < len(found):
+            wanted = " and ".join(f"'{name}'" for name in known)
+            raise DataError(
+                f"{self.path}: its first line must name the columns {wanted}, "
+                f"not '{', '.join(self.columns)}'"
+            )
+        return columns
 
     def select(self, rows: Iterable[int]) -> "CsvTable":
         """Some of the rows, in the order given."""

@@ -11,13 +11,12 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from cnnkit.data._csv_table import read_csv_table
+from cnnkit.data._csv_table import FILE_COLUMNS, read_csv_table
 from cnnkit.data._splits import SPLIT_NAMES, draw_key
 from cnnkit.errors import DataError, ImageError, UsageError
 from cnnkit.images import measure_image, write_bytes
 from cnnkit.runtime import reader_count
 
-_FILE_COLUMNS = ("file", "path", "filename", "image")
 _SENTENCE_COLUMNS = ("sentence", "caption", "text")
 # There is no third part.
 _SPLITS = {name: "val" if part == "test" else part for name, part in SPLIT_NAMES.items()}
@@ -185,16 +184,12 @@ def _captioned(pictures: dict[str, Any]) -> CaptionedPictures:
 
 def _read_csv(path: Path, root: Path | None, skip_bad: bool) -> _Found:
     table = read_csv_table(path, short_rows=True)
-    files, sentences, splits = map(table.first_of, (_FILE_COLUMNS, _SENTENCE_COLUMNS, ("split",)))
-    if files is None or sentences is None:
-        raise DataError(
-            f"{path}: its first line must name the columns 'file' and 'sentence', "
-            f"not '{', '.join(table.columns)}'"
-        )
+    files, sentences = table.required({"file": FILE_COLUMNS, "sentence": _SENTENCE_COLUMNS})
+    splits = table.first_of(("split",))
     parts = table.column(splits) if splits else ("train",) * len(table)
     found: _Found = {}
     for row, (name, sentence, part) in enumerate(
-        zip(table.files(files), table.column(sentences), parts, strict=True)
+        zip(table.written(files), table.column(sentences), parts, strict=True)
     ):
         split = part.casefold() or "train"
         if not name:

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from cnnkit.data._csv_table import read_csv_table
+from cnnkit.data._csv_table import FILE_COLUMNS, read_csv_table
 from cnnkit.data._splits import SPLIT_NAMES, draw_key, sorted_classes
 from cnnkit.errors import DataError, ImageError, UsageError
 from cnnkit.images import READABLE_SUFFIXES, measure_image, read_pixels
@@ -25,7 +25,6 @@ from cnnkit.runtime import reader_count
 PICTURES, ARRAYS = "pictures", "arrays"
 ARRAY_SUFFIX = ".npy"
 
-_FILE_COLUMNS = ("file", "path", "filename", "image")
 _LABEL_COLUMNS = ("label", "class")
 
 _TINY_SIDE, _HUGE_PIXELS = 32, 50_000_000
@@ -240,17 +239,13 @@ def _has_known_suffix(name: str) -> bool:
 
 def _read_csv(path: Path) -> _Found:
     table = read_csv_table(path, short_rows=True)
-    files, labels, splits = map(table.first_of, (_FILE_COLUMNS, _LABEL_COLUMNS, ("split",)))
-    if files is None or labels is None:
-        raise DataError(
-            f"{path}: its first line must name the columns 'file' and 'label', "
-            f"not '{', '.join(table.columns)}'"
-        )
+    files, labels = table.required({"file": FILE_COLUMNS, "label": _LABEL_COLUMNS})
+    splits = table.first_of(("split",))
     parts = table.column(splits) if splits else ("",) * len(table)
     found: _Found = {"train": {}}
     before: dict[str, tuple[str, str]] = {}
     for row, (name, label, part) in enumerate(
-        zip(table.files(files), table.column(labels), parts, strict=True)
+        zip(table.written(files), table.column(labels), parts, strict=True)
     ):
         where, split = table.where(row), part or "train"
         if not name or not label:

@@ -29,7 +29,7 @@ from cnnkit.plots import (
 )
 from cnnkit.training._batches import reading
 from cnnkit.training._detect_batches import SceneBatches
-from cnnkit.training._detect_fit import Judge, quality_of
+from cnnkit.training._detect_judge import Judge, quality_of
 from cnnkit.training._detectors import build_trainable
 from cnnkit.training._fit import best_row, conclude, fit_epochs, reason_of, seconds_of
 from cnnkit.training._run_folder import open_run, read_run

@@ -143,6 +143,8 @@ def test_what_can_be_no_teacher_is_refused(tmp_path):
     options = DetectTrainOptions(model="compact", size=64, teacher=str(tmp_path / "other.keras"))
     with pytest.raises(UsageError, match="has no maps of strides 8, 16 and 32; give another --tea"):
         build_trainable(options, ("disc",))
+    with pytest.raises(UsageError, match="give a teacher"):
+        DetectTrainOptions(imitation=2.0)
     with pytest.raises(UsageError, match="teacher must be"):
         replace(options, teacher="somebody")
     with pytest.raises(UsageError, match="yolov1 has no teacher"):
