@@ -85,6 +85,8 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module 'cnnkit' has no attribute {name!r}")
+    # Before TensorFlow is imported.
+    import_module("cnnkit.runtime").choose_kernels()
     return getattr(import_module(_HOMES[name]), name)
 
 

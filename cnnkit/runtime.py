@@ -171,6 +171,7 @@ def configure(
             "several processes train together on JAX only: set KERAS_BACKEND=jax in all of them "
             '(pip install "cnnkit[jax]")'
         )
+    choose_kernels()
     if device == "cpu":
         os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
         os.environ["JAX_PLATFORMS"] = "cpu"
@@ -191,6 +192,16 @@ def configure(
         _last_words.append(LOST_PROCESS)
     if device == "gpu" and all(name.startswith("cpu") for name in devices()):
         raise UsageError("--device gpu: the backend sees no GPU here; use --device cpu")
+
+
+def choose_kernels() -> None:
+    """Has TensorFlow compute with oneDNN, unless the environment says otherwise.
+
+    By itself it does so only on processors with instructions for neural networks (AVX512-VNNI and
+    newer). With AVX2 alone oneDNN takes two thirds of the time for style transfer, and three
+    quarters for training. Call it before TensorFlow is imported.
+    """
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
 
 def devices() -> tuple[str, ...]:

@@ -5,6 +5,9 @@ import os
 import numpy as np
 import pytest
 
+from cnnkit.runtime import choose_kernels
+
+choose_kernels()
 # Several processes of tests share a GPU, where there is one.
 os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
 os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")

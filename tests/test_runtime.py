@@ -15,7 +15,7 @@ def no_keras(monkeypatch):
     for name in ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"):
         # Set first, so that what `configure` sets is undone after the test.
         monkeypatch.setenv(name, "")
-    for name in ("TF_CPP_MIN_LOG_LEVEL", "GRPC_VERBOSITY"):
+    for name in ("TF_CPP_MIN_LOG_LEVEL", "GRPC_VERBOSITY", "TF_ENABLE_ONEDNN_OPTS"):
         monkeypatch.setenv(name, "")
         monkeypatch.delenv(name)
 
@@ -39,6 +39,17 @@ def test_threads_are_bounded_for_every_backend(no_keras, monkeypatch):
 def test_threads_are_those_that_the_environment_allows(monkeypatch):
     monkeypatch.setenv("TF_NUM_INTRAOP_THREADS", "1000")
     assert runtime.thread_count() == 1000
+
+
+@pytest.mark.parametrize(("said", "expected"), [(None, "1"), ("0", "0")])
+def test_onednn_computes_unless_the_environment_says_otherwise(
+    no_keras, monkeypatch, said, expected
+):
+    monkeypatch.setattr(runtime.importlib, "import_module", importing(lambda: None))
+    if said is not None:
+        monkeypatch.setenv("TF_ENABLE_ONEDNN_OPTS", said)
+    runtime.configure()
+    assert os.environ["TF_ENABLE_ONEDNN_OPTS"] == expected
 
 
 @pytest.mark.parametrize("bound", ["", "many", "0"])

@@ -2,7 +2,8 @@ import keras
 import numpy as np
 import pytest
 
-from cnnkit.ops.inference import compile_inference
+from cnnkit.ops import inference
+from cnnkit.ops.inference import compile_inference, with_constant_weights
 
 
 def small_model(size=None):
@@ -57,3 +58,36 @@ def test_a_model_may_take_several_arrays_and_give_several():
     expected = [keras.ops.convert_to_numpy(one) for one in model([x, y])]
     for one, other in zip(run(x, y), expected, strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-6)
+
+
+def test_a_compiled_model_keeps_the_weights_that_it_was_compiled_with():
+    model = small_model()
+    pixels = np.full((1, 4, 4, 3), 9, np.uint8)
+    run = compile_inference(model)
+    before = run(pixels)
+    model.set_weights([0 * weight for weight in model.get_weights()])
+    np.testing.assert_array_equal(run(pixels), before)
+    assert np.abs(before).max() > 0
+
+
+def test_constant_weights_have_the_gradient_of_the_model():
+    from cnnkit.ops.gradients import value_and_gradient
+
+    inputs = keras.Input((None, None, 3))
+    x = keras.layers.BatchNormalization()(keras.layers.Conv2D(4, 3, activation="relu")(inputs))
+    model = keras.Model(inputs, {"maps": x})
+    random = np.random.default_rng(2)
+    model.set_weights([random.random(weight.shape) for weight in model.get_weights()])
+    image = random.random((1, 6, 5, 3), np.float32)
+    found, expected = (
+        value_and_gradient(lambda x, network=network: keras.ops.sum(network(x)["maps"] ** 2))(image)
+        for network in (with_constant_weights(model), model)
+    )
+    assert found[0] == pytest.approx(expected[0], rel=1e-5)
+    np.testing.assert_allclose(found[1], expected[1], rtol=1e-4, atol=1e-4)
+
+
+def test_weights_of_very_large_models_are_not_copied(monkeypatch):
+    model = small_model()
+    monkeypatch.setattr(inference, "_MOST_CONSTANTS", 3 * 3 * 3 * 2 + 1)
+    assert with_constant_weights(model) is model
