@@ -20,6 +20,7 @@ from cnnkit.images import resize
 from cnnkit.losses.style import StylizeLoss, layer_statistics
 from cnnkit.models.vgg import build_feature_network, build_vgg
 from cnnkit.ops.gradients import value_and_gradient
+from cnnkit.ops.inference import with_constant_weights
 from cnnkit.options import StylizeOptions
 from cnnkit.pipelines._stylize_scale import ScaleOptimizer
 
@@ -43,7 +44,7 @@ def measure(model, size: int) -> tuple[float, float]:
     )
     activations = model(style[None])
     loss = StylizeLoss(
-        model,
+        with_constant_weights(model),
         content,
         options.content_layer,
         {layer: layer_statistics(activations[layer][0]) for layer in options.style_layers},

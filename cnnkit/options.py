@@ -17,7 +17,7 @@ from cnnkit.errors import UsageError
 STYLE_LOSSES = ("wasserstein", "gram")
 INITS = ("fast", "content", "noise", "style")
 TRANSFORMS = ("wct", "adain")
-OPTIMIZERS = ("adam", "sgd", "lbfgs")
+OPTIMIZERS = ("auto", "adam", "sgd", "lbfgs")
 POOLINGS = ("max", "average")
 PARAMETERIZATIONS = ("pyramid", "pixels")
 COLORS = ("none", "luminance", "histogram", "chroma")
@@ -85,6 +85,8 @@ SMALLEST_SCALE = 128
 # The same from a draft, which has the large shapes already: "standard" begins at twice the size.
 QUALITY_STEPS_FROM_DRAFT = {"standard": (40, 28, 16, 10), "fine": (300, 200, 130, 80)}
 SMALLEST_SCALE_FROM_DRAFT = {"standard": 256, "fine": SMALLEST_SCALE}
+# And with L-BFGS, a step of which goes as far as two of Adam's.
+QUALITY_STEPS_OF_LBFGS = {**QUALITY_STEPS_FROM_DRAFT, "standard": (20, 14, 10, 8)}
 
 DEFAULT_STYLE_LAYERS = {f"block{block}_conv1": 1.0 for block in range(1, 6)}
 DEFAULT_CONTENT_LAYER = "block4_conv2"
@@ -115,7 +117,9 @@ class StylizeOptions:
         transform: how the draft carries statistics over: "wct", all channels together, or
             "adain", each by itself.
         init: start from the draft ("fast"), the "content", "noise", or the "style" picture.
-        optimizer: "adam", "sgd" or "lbfgs".
+        optimizer: "adam", "sgd", "lbfgs" or "auto": L-BFGS for "standard" from a draft, where few
+            steps have to do, and Adam, which finds a little more in many, for everything else or
+            where its settings are given.
         learning_rate: step size; None for the optimizer's own default.
         parameterization: what the optimizer moves: the levels of a Laplacian "pyramid" that add
             up to the picture (large areas move fast, little noise), or the "pixels".
@@ -148,7 +152,7 @@ class StylizeOptions:
     style_scale: float = 1.0
     transform: str = "wct"
     init: str = "fast"
-    optimizer: str = "adam"
+    optimizer: str = "auto"
     learning_rate: float | None = None
     parameterization: str = "pyramid"
     ema: float = 0.0
@@ -217,8 +221,27 @@ class StylizeOptions:
     @property
     def steps_by_scale(self) -> tuple[int, ...]:
         """Steps of each scale, coarsest first, whether given or not."""
-        presets = QUALITY_STEPS_FROM_DRAFT if self.init == "fast" else QUALITY_STEPS
+        presets = QUALITY_STEPS
+        if self.init == "fast":
+            is_quick = self.chosen_optimizer == "lbfgs"
+            presets = QUALITY_STEPS_OF_LBFGS if is_quick else QUALITY_STEPS_FROM_DRAFT
         return self.scale_steps or presets[self.quality]
+
+    @property
+    def chosen_optimizer(self) -> str:
+        """What "auto" stands for, or the optimizer that was given."""
+        if self.optimizer != "auto":
+            return self.optimizer
+        is_short = self.quality == "standard" and self.init == "fast"
+        return "lbfgs" if is_short and not self._settings_of_adam() else "adam"
+
+    def _settings_of_adam(self) -> list[str]:
+        """Those that are given of what L-BFGS has no use for."""
+        return [
+            name
+            for name in ("learning_rate", "ema", "parameterization")
+            if getattr(self, name) != type(self).__dataclass_fields__[name].default
+        ]
 
     def _check_applies(self) -> None:
         """Refuses what would be ignored."""
@@ -243,6 +266,11 @@ class StylizeOptions:
                     f"a draft is painted with the compact backbone, not {self.backbone}; "
                     "use --quality standard"
                 )
+        elif self.optimizer == "lbfgs" and set(self._settings_of_adam()) - {"parameterization"}:
+            raise UsageError(
+                f"lbfgs has no {_spell(self._settings_of_adam()[0])}; leave it out, or use "
+                "--optimizer adam"
+            )
         elif self.init != "fast" and self.transform != TRANSFORMS[0]:
             raise UsageError(f"transform is of the draft, which --init {self.init} goes without")
 

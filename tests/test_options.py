@@ -19,7 +19,7 @@ from cnnkit.options import BOX_SUPPRESSIONS, StylizeOptions
         ({"quality": "best"}, "quality must be one of draft, standard, fine, not 'best'"),
         ({"style_loss": "l2"}, "style-loss must be one of wasserstein, gram"),
         ({"init": "black"}, "init must be one of fast, content, noise, style"),
-        ({"optimizer": "adamw"}, "optimizer must be one of adam, sgd, lbfgs"),
+        ({"optimizer": "adamw"}, "optimizer must be one of auto, adam, sgd, lbfgs"),
         ({"pooling": "min"}, "pooling must be one of max, average"),
         ({"parameterization": "fourier"}, "parameterization must be one of pyramid, pixels"),
         ({"preserve_color": "yes"}, "preserve-color must be one of none, luminance"),
@@ -43,6 +43,11 @@ from cnnkit.options import BOX_SUPPRESSIONS, StylizeOptions
         ({"scale_factor": 1.0}, "scale-factor must be more than 1, not 1.0"),
         ({"scale_steps": ()}, "scale-steps must be whole numbers from 1"),
         ({"scale_steps": (3, 0)}, r"scale-steps must be whole numbers from 1, not \(3, 0\)"),
+        (
+            {"optimizer": "lbfgs", "ema": 0.9},
+            "lbfgs has no ema; leave it out, or use --optimizer a",
+        ),
+        ({"optimizer": "lbfgs", "learning_rate": 1.0}, "lbfgs has no learning-rate; leave it out"),
         ({"seed": -1}, "seed must be a whole number from 0, not -1"),
     ],
 )
@@ -65,6 +70,25 @@ def test_standard_begins_at_twice_the_size_from_a_draft():
     assert StylizeOptions(init="content").coarsest_scale == 128
     assert StylizeOptions(quality="fine").coarsest_scale == 128
     assert StylizeOptions(smallest_scale=64).coarsest_scale == 64
+
+
+@pytest.mark.parametrize(
+    ("changes", "optimizer", "steps"),
+    [
+        ({}, "lbfgs", 20),
+        ({"optimizer": "adam"}, "adam", 40),
+        ({"ema": 0.9}, "adam", 40),
+        ({"learning_rate": 0.01}, "adam", 40),
+        ({"parameterization": "pixels"}, "adam", 40),
+        ({"quality": "fine"}, "adam", 300),
+        ({"init": "content"}, "adam", 100),
+        ({"optimizer": "sgd"}, "sgd", 40),
+    ],
+)
+def test_few_steps_from_a_draft_are_those_of_lbfgs(changes, optimizer, steps):
+    options = StylizeOptions(**changes)
+    assert options.chosen_optimizer == optimizer
+    assert options.steps_by_scale[0] == steps
 
 
 def test_the_options_know_the_ways_to_suppress_boxes():

@@ -148,7 +148,8 @@ def total_variation(image: Tensor) -> Tensor:
     padded = ops.pad(fixed[None], ((0, 0), (1, 1), (1, 1), (0, 0)), mode="symmetric")
     laplacian = ops.depthwise_conv(padded, ops.cast(kernel, image.dtype), padding="valid")[0]
     form = ops.sum((2.0 * image - fixed) * laplacian)
-    return form / (image.shape[0] * image.shape[1])
+    height, width = ops.shape(image)[:2]
+    return form / ops.cast(height * width, image.dtype)
 
 
 @dataclass(frozen=True)
@@ -275,6 +276,10 @@ class StylizeLoss:
         beta: weight of the style loss.
         gamma: weight of the total variation.
         mask: `(height, width)` in [0, 1]: where style is measured, or None for everywhere.
+
+    Attributes:
+        targets: all that the loss takes from the pictures, as float32 arrays: what is compiled once
+            for one loss serves another one with its targets.
     """
 
     def __init__(
@@ -292,41 +297,53 @@ class StylizeLoss:
     ):
         self._network = network
         self._content_layer = content_layer
+        self._kind = style_loss
         self._alpha, self._beta, self._gamma = alpha, beta, gamma
-        self._mask = mask
-        activations = keras.ops.convert_to_numpy(network(content[None])[content_layer])[0]
-        self._content_activations = activations.astype(np.float32)
-        spread = content_loss_scale(activations)
-        self._content_scale = np.float32(1.0 / spread)
-        total = sum(layer_weights.values())
-        self._layers = {
-            layer: _LayerTarget(style[layer], style_loss, weight / total)
-            for layer, weight in layer_weights.items()
-            if weight > 0
+        activations = {
+            layer: keras.ops.convert_to_numpy(maps)[0]
+            for layer, maps in network(content[None]).items()
         }
+        kept = activations[content_layer].astype(np.float32)
+        total = sum(layer_weights.values())
+        wanted = {layer: weight / total for layer, weight in layer_weights.items() if weight > 0}
+        self.targets = {
+            "content": kept,
+            "content_scale": np.float32(1.0 / content_loss_scale(kept)),
+            "layers": {
+                layer: _layer_targets(style[layer], style_loss, share)
+                for layer, share in wanted.items()
+            },
+        }
+        if mask is not None:
+            self.targets["masks"] = {
+                layer: mask_at(mask, *activations[layer].shape[:2])[..., None] for layer in wanted
+            }
 
-    def __call__(self, image: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+    def __call__(
+        self, image: Tensor, targets: Mapping[str, Any] | None = None
+    ) -> tuple[Tensor, dict[str, Tensor]]:
         """The loss of an image `(height, width, 3)` in [0, 1].
+
+        Args:
+            image: to be judged.
+            targets: `targets` of another loss with the same settings; its own by default.
 
         Returns:
             The weighted sum, and the unweighted "content", "style" and "tv".
         """
+        targets = self.targets if targets is None else targets
         activations = self._network(image[None])
-        content = self._content_scale * content_loss(
-            activations[self._content_layer][0], self._content_activations
+        content = targets["content_scale"] * content_loss(
+            activations[self._content_layer][0], targets["content"]
         )
+        masks = targets.get("masks", {})
         style = sum(
-            target.loss(activations[layer][0], self._weights_at(activations[layer]))
-            for layer, target in self._layers.items()
+            _layer_loss(activations[layer][0], own, self._kind, masks.get(layer))
+            for layer, own in targets["layers"].items()
         )
         tv = total_variation(image)
         total = self._alpha * content + self._beta * style + self._gamma * tv
         return total, {"content": content, "style": style, "tv": tv}
-
-    def _weights_at(self, activations: Tensor) -> Tensor | None:
-        if self._mask is None:
-            return None
-        return mask_at(self._mask, activations.shape[1], activations.shape[2])
 
 
 def mask_at(mask: np.ndarray, height: int, width: int) -> np.ndarray:
@@ -346,33 +363,40 @@ def content_loss_scale(activations: np.ndarray) -> float:
     return float(max(spread, 0.005 * np.sum(activations**2), 1e-6))
 
 
-class _LayerTarget:
-    """The constants of one layer's style loss."""
+def _layer_targets(statistics: LayerStatistics, kind: str, share: float) -> dict[str, np.ndarray]:
+    """The constants of one layer's style loss, float32."""
+    channels = len(statistics.mean)
+    energy = max(float(np.trace(statistics.gram)), 1e-6)
+    if kind == "gram":
+        zero_loss = np.sum(statistics.gram**2) / (2.0 * channels) ** 2
+        arrays = {"gram": statistics.gram}
+    else:
+        zero_loss = energy
+        ridge = RELATIVE_EPSILON * energy / channels * np.eye(channels)
+        covariance = statistics.covariance + ridge
+        arrays = {
+            "mean": statistics.mean,
+            "ridge": ridge,
+            "covariance": covariance,
+            "root": matrix_square_root(covariance),
+        }
+    arrays["scale"] = np.asarray(share / max(zero_loss, 1e-12))
+    return {name: array.astype(np.float32) for name, array in arrays.items()}
 
-    def __init__(self, statistics: LayerStatistics, kind: str, weight: float):
-        channels = len(statistics.mean)
-        energy = max(float(np.trace(statistics.gram)), 1e-6)
-        self._kind = kind
-        self._mean = statistics.mean.astype(np.float32)
-        self._gram = statistics.gram.astype(np.float32)
-        self._ridge = (RELATIVE_EPSILON * energy / channels * np.eye(channels)).astype(np.float32)
-        covariance = statistics.covariance + self._ridge
-        self._covariance = covariance.astype(np.float32)
-        self._root = matrix_square_root(covariance).astype(np.float32)
-        if kind == "gram":
-            zero_loss = np.sum(statistics.gram**2) / (2.0 * channels) ** 2
-        else:
-            zero_loss = energy
-        self._scale = np.float32(weight / max(zero_loss, 1e-12))
 
-    def loss(self, activations: Tensor, weights: Tensor | None) -> Tensor:
-        if self._kind == "gram":
-            return self._scale * gram_style_loss(gram_matrix(activations, weights), self._gram)
-        covariance = keras.ops.add(covariance_matrix(activations, weights), self._ridge)
-        return self._scale * wasserstein_style_loss(
+def _layer_loss(
+    activations: Tensor, targets: Mapping[str, Tensor], kind: str, mask: Tensor | None
+) -> Tensor:
+    """One layer's part of the style loss; `mask` `(height, width, 1)` or None."""
+    weights = None if mask is None else mask[..., 0]
+    if kind == "gram":
+        loss = gram_style_loss(gram_matrix(activations, weights), targets["gram"])
+    else:
+        loss = wasserstein_style_loss(
             mean_vector(activations, weights),
-            covariance,
-            self._mean,
-            self._covariance,
-            self._root,
+            keras.ops.add(covariance_matrix(activations, weights), targets["ridge"]),
+            targets["mean"],
+            targets["covariance"],
+            targets["root"],
         )
+    return targets["scale"] * loss

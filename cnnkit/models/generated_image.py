@@ -4,7 +4,7 @@
 optimizers, schedules and callbacks serve as they are.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
@@ -46,6 +46,20 @@ class _KeepInRange(keras.constraints.Constraint):
         return keras.ops.clip(finest + rest, 0.0, 1.0) - rest
 
 
+def composite(image: Tensor, keep: Sequence[Tensor]) -> Tensor:
+    """The image inside of a mask, and a picture that is kept outside.
+
+    Args:
+        image: `(height, width, 3)`.
+        keep: the picture, of the same shape, and the mask `(height, width, 1)` in [0, 1]; empty
+            for the image all over.
+    """
+    if not keep:
+        return image
+    picture, mask = (keras.ops.convert_to_tensor(one) for one in keep)
+    return picture + mask * (image - picture)
+
+
 class GeneratedImage(keras.Model):
     """A picture that is optimised.
 
@@ -69,7 +83,7 @@ class GeneratedImage(keras.Model):
         super().__init__(**kwargs)
         self._loss = loss
         self._ema = ema
-        self._keep = keep
+        self.keep = () if keep is None else (keep[0], keep[1][..., None])
         height, width = initial.shape[:2]
         shapes = pyramid_shapes(height, width, levels)
         coarser = [
@@ -99,14 +113,7 @@ class GeneratedImage(keras.Model):
 
     def image(self) -> Tensor:
         """The picture `(height, width, 3)` in [0, 1] as a tensor."""
-        return self.composite(collapse_pyramid(self.levels))
-
-    def composite(self, image: Tensor) -> Tensor:
-        """The image inside of the mask, and the kept picture outside."""
-        if self._keep is None:
-            return image
-        picture, mask = (keras.ops.convert_to_tensor(array) for array in self._keep)
-        return picture + mask[..., None] * (image - picture)
+        return composite(collapse_pyramid(self.levels), self.keep)
 
     def result(self) -> np.ndarray:
         """The picture as float32 `(height, width, 3)` in [0, 1]: the average, where one is kept."""

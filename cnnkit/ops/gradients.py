@@ -12,15 +12,23 @@ import numpy as np
 
 
 def value_and_gradient(
-    function: Callable[[Any], Any],
-) -> Callable[[np.ndarray], tuple[float, np.ndarray]]:
+    function: Callable[..., Any], *, has_aux: bool = False, any_size: bool = False
+) -> Callable[..., tuple[Any, np.ndarray]]:
     """Compiles a scalar function of one tensor into one that returns its gradient too.
 
     Args:
-        function: tensor -> scalar tensor, written in `keras.ops`.
+        function: tensor, and constants where there are any -> scalar tensor, written in
+            `keras.ops`.
+        has_aux: the function returns `(scalar, aux)`, with tensors in aux that are wanted too.
+        any_size: TensorFlow compiles once for all sizes of pictures and maps: of arrays with three
+            axes the first two may differ from call to call.
 
     Returns:
-        float32 array -> `(value, gradient)`, the gradient with the shape of the argument.
+        float32 array and constants, arrays or tensors in any structure -> `(value, gradient)`, the
+        gradient with the shape of the argument, or `((value, aux), gradient)`.
+
+    Raises:
+        ValueError: an unknown backend.
 
     Example:
 
@@ -33,30 +41,64 @@ def value_and_gradient(
     if backend == "tensorflow":
         import tensorflow as tf
 
-        @tf.function(reduce_retracing=True)
-        def compiled(x):
+        def compute(x, *constants):
             with tf.GradientTape() as tape:
                 tape.watch(x)
-                value = function(x)
-            return value, tape.gradient(value, x)
+                result = function(x, *constants)
+            return result, tape.gradient(result[0] if has_aux else result, x)
+
+        compiled = (
+            _for_any_size(compute)
+            if any_size
+            else tf.function(compute, reduce_retracing=True, autograph=False)
+        )
 
     elif backend == "jax":
         import jax
 
-        compiled = jax.jit(jax.value_and_grad(function))
+        compiled = jax.jit(jax.value_and_grad(function, has_aux=has_aux))
     elif backend == "torch":
 
-        def compiled(x):
+        def compiled(x, *constants):
             x = x.detach().requires_grad_(True)
-            value = function(x)
-            value.backward()
-            return value.detach(), x.grad
+            result = function(x, *constants)
+            (result[0] if has_aux else result).backward()
+            return keras.tree.map_structure(lambda one: one.detach(), result), x.grad
 
     else:
         raise ValueError(f"the backend must be tensorflow, jax or torch. Received: {backend}")
 
-    def evaluate(x: np.ndarray) -> tuple[float, np.ndarray]:
-        value, gradient = compiled(keras.ops.convert_to_tensor(np.asarray(x, np.float32)))
-        return float(value), keras.ops.convert_to_numpy(gradient)
+    def evaluate(x: np.ndarray, *constants: Any) -> tuple[Any, np.ndarray]:
+        tensors = keras.tree.map_structure(keras.ops.convert_to_tensor, constants)
+        result, gradient = compiled(
+            keras.ops.convert_to_tensor(np.asarray(x, np.float32)), *tensors
+        )
+        gradient = keras.ops.convert_to_numpy(gradient)
+        if not has_aux:
+            return float(result), gradient
+        value, aux = result
+        return (float(value), keras.tree.map_structure(keras.ops.convert_to_numpy, aux)), gradient
 
     return evaluate
+
+
+def _for_any_size(function: Callable[..., Any]) -> Callable[..., Any]:
+    """A function of tensors, traced by TensorFlow once for each structure of its arguments."""
+    import tensorflow as tf
+
+    traced: dict[str, Any] = {}
+
+    def spec(tensor: Any) -> Any:
+        shape = list(tensor.shape)
+        if len(shape) == 3:
+            shape[:2] = None, None
+        return tf.TensorSpec(shape, tensor.dtype)
+
+    def call(*arguments: Any) -> Any:
+        signature = keras.tree.map_structure(spec, arguments)
+        key = repr(signature)
+        if key not in traced:
+            traced[key] = tf.function(function, input_signature=signature, autograph=False)
+        return traced[key](*arguments)
+
+    return call

@@ -34,6 +34,7 @@ def lbfgs(
     upper: float = math.inf,
     memory: int = 6,
     first_step: float = 0.02,
+    enough: float = -math.inf,
 ) -> Iterator[LBFGSStep]:
     """Minimises a smooth function of many variables, one step at a time.
 
@@ -55,9 +56,11 @@ def lbfgs(
         upper: bound of all variables.
         memory: number of differences that are kept, each twice the size of the point.
         first_step: root mean square of the first move.
+        enough: a value below which there is nothing left to do.
 
     Yields:
-        An `LBFGSStep` after each step that lowered the value. It ends when no step does.
+        An `LBFGSStep` after each step that lowered the value. It ends when no step does, or the
+        value is low enough.
 
     Raises:
         FloatingPointError: the function is not finite at the start.
@@ -75,7 +78,7 @@ def lbfgs(
     if not _is_finite(value, gradient):
         raise FloatingPointError(f"the function must be finite at the start. Received: {value}")
     history: list[tuple[np.ndarray, np.ndarray, float]] = []
-    while True:
+    while value >= enough:
         held = ((x <= lower) & (gradient > 0)) | ((x >= upper) & (gradient < 0))
         free_gradient = np.where(held, np.float32(0), gradient)
         direction = -_inverse_hessian_times(history, free_gradient)

@@ -2,13 +2,14 @@
 
 import math
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import keras
 import numpy as np
 
 from cnnkit.errors import DivergenceError
 from cnnkit.losses.style import StylizeLoss
-from cnnkit.models.generated_image import LOSS_PARTS, GeneratedImage
+from cnnkit.models.generated_image import LOSS_PARTS, GeneratedImage, composite
 from cnnkit.ops.gradients import value_and_gradient
 from cnnkit.ops.lbfgs import lbfgs
 from cnnkit.options import StylizeOptions
@@ -22,9 +23,32 @@ _NOTHING_LEFT = 1e-4
 # A smaller strength gets proportionally smaller steps: Adam's are of one size however short the way
 # is.
 _FULL_STEPS_FROM_STRENGTH = 0.25
+# Root mean square over the pixels.
+_LBFGS_FIRST_STEP = 0.02
 
 # What is called after each step: (steps done, losses).
 OnStep = Callable[[int, Mapping[str, float]], None]
+
+
+# Image, what is kept, and targets -> `((loss, its parts), gradient)`.
+Evaluate = Callable[..., tuple[Any, np.ndarray]]
+
+
+def compile_loss(loss: StylizeLoss) -> Evaluate:
+    """Compiles a loss and its gradient for all scales and pictures with the same settings.
+
+    Args:
+        loss: whose settings they have; its targets are not used.
+
+    Returns:
+        Image `(height, width, 3)`, what `composite` keeps of it, and `StylizeLoss.targets` -> the
+        loss, its parts and the gradient. On TensorFlow it is traced once, with and without a mask.
+    """
+
+    def function(image: Any, keep: Any, targets: Any) -> Any:
+        return loss(composite(image, keep), targets)
+
+    return value_and_gradient(function, has_aux=True, any_size=True)
 
 
 class OutOfTime(Exception):
@@ -35,7 +59,7 @@ def default_learning_rate(options: StylizeOptions) -> float:
     """The step size where the user gives none: found by looking at pictures and loss curves."""
     if options.learning_rate is not None:
         return options.learning_rate
-    if options.optimizer == "sgd":
+    if options.chosen_optimizer == "sgd":
         return 0.02
     return 0.015 if options.parameterization == "pyramid" else 0.03
 
@@ -50,6 +74,7 @@ class ScaleOptimizer:
         options: optimizer, step size, parameterisation, moving average.
         keep: `(picture, mask)`, see `GeneratedImage`.
         on_note: takes a line of text about a recovery.
+        evaluate: of `compile_loss`, for L-BFGS; compiled here where none is given.
     """
 
     def __init__(
@@ -60,17 +85,20 @@ class ScaleOptimizer:
         options: StylizeOptions,
         keep: tuple[np.ndarray, np.ndarray] | None,
         on_note: Callable[[str], None],
+        evaluate: Evaluate | None = None,
     ):
-        by_pixels = options.parameterization == "pixels" or options.optimizer != "adam"
+        by_pixels = options.parameterization == "pixels" or options.chosen_optimizer != "adam"
         self._loss = loss
         self._options = options
         self._initial = initial
         self._caution = 1.0
+        self._share_of_steps = min(1.0, options.strength / _FULL_STEPS_FROM_STRENGTH)
         self._note = on_note
+        self._evaluate = evaluate
         self.steps = steps
         self.steps_done = 0
         self.losses: dict[str, float] = {}
-        self.is_resumable = options.optimizer != "lbfgs"
+        self.is_resumable = options.chosen_optimizer != "lbfgs"
         self._model = GeneratedImage(
             initial,
             loss,
@@ -85,15 +113,15 @@ class ScaleOptimizer:
         self._caution = caution
         options = self._options
         rate = default_learning_rate(options) * caution
-        if options.optimizer == "sgd":
+        if options.chosen_optimizer == "sgd":
             # The losses are means over the picture: without this a step would shrink with size.
             rate *= math.prod(self._model.levels[0].shape)
         else:
-            rate *= min(1.0, options.strength / _FULL_STEPS_FROM_STRENGTH)
+            rate *= self._share_of_steps
         schedule = keras.optimizers.schedules.CosineDecay(
             rate, max(1, self.steps), alpha=_FINAL_LEARNING_RATE
         )
-        if options.optimizer == "sgd":
+        if options.chosen_optimizer == "sgd":
             optimizer = keras.optimizers.SGD(schedule)
         else:
             optimizer = keras.optimizers.Adam(schedule, beta_1=0.9, beta_2=0.99, epsilon=1e-8)
@@ -141,8 +169,7 @@ class ScaleOptimizer:
 
     def has_nothing_left(self) -> bool:
         """Whether the loss of a first, full-sized step was but rounding."""
-        full = self._options.strength >= _FULL_STEPS_FROM_STRENGTH
-        return full and self.losses["loss"] < _NOTHING_LEFT
+        return self._share_of_steps == 1.0 and self.losses["loss"] < _NOTHING_LEFT
 
     def _variables(self) -> list:
         return [*self._model.variables, *self._model.optimizer.variables]
@@ -162,7 +189,7 @@ class ScaleOptimizer:
             OutOfTime: from `on_step`.
             DivergenceError: the loss stays non-finite however small the step.
         """
-        if self._options.optimizer == "lbfgs":
+        if self._options.chosen_optimizer == "lbfgs":
             self._run_lbfgs(on_step)
             return
         if self.steps_done >= self.steps:
@@ -194,13 +221,33 @@ class ScaleOptimizer:
 
     def _run_lbfgs(self, on_step: OnStep) -> None:
         """L-BFGS on the pixels, within [0, 1]: fewest steps to a low loss, no moving average."""
-        evaluate = value_and_gradient(lambda image: self._loss(self._model.composite(image))[0])
+        evaluate = self._evaluate or compile_loss(self._loss)
+        constants = keras.tree.map_structure(
+            keras.ops.convert_to_tensor, (self._model.keep, self._loss.targets)
+        )
+        found: dict[str, float] = {}
+
+        def function(pixels: np.ndarray) -> tuple[float, np.ndarray]:
+            (value, parts), gradient = evaluate(pixels, *constants)
+            found.update(loss=value, **{part: float(parts[part]) for part in LOSS_PARTS})
+            self.losses = self.losses or dict(found)
+            return value, gradient
+
         start = keras.ops.convert_to_numpy(self._model.levels[0].value)
         try:
-            for step in lbfgs(evaluate, start, lower=0.0, upper=1.0):
+            steps = lbfgs(
+                function,
+                start,
+                lower=0.0,
+                upper=1.0,
+                first_step=_LBFGS_FIRST_STEP * self._share_of_steps,
+                enough=_NOTHING_LEFT if self._share_of_steps == 1.0 else -math.inf,
+            )
+            for step in steps:
                 self._model.levels[0].assign(step.x)
                 self.steps_done += 1
-                self.losses = {"loss": step.value}
+                # Of the point that the step has led to, which was the last one to be looked at.
+                self.losses = dict(found)
                 on_step(self.steps_done, self.losses)
                 if self.steps_done >= self.steps:
                     break
@@ -208,13 +255,6 @@ class ScaleOptimizer:
             raise DivergenceError(
                 "the loss is not finite at the start; choose another --init or style picture"
             ) from None
-        finally:
-            self._measure_losses()
-
-    def _measure_losses(self) -> None:
-        """The parts of the loss at the picture as it is."""
-        total, parts = self._loss(keras.ops.stop_gradient(self._model.image()))
-        self.losses = {"loss": float(total), **{part: float(parts[part]) for part in LOSS_PARTS}}
 
 
 def _without_moments(

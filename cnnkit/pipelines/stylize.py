@@ -5,7 +5,8 @@ Departures from the paper, each for a reason that was looked at:
   matrix's (both are offered): brush strokes come out clearer and colours truer;
 - every loss is relative to its natural scale (`cnnkit.losses.style.StylizeLoss`);
 - the run starts small and doubles the size, so that large forms and fine strokes both come out;
-- Adam moves the levels of a Laplacian pyramid instead of pixels: less noise at the same loss;
+- from a draft few steps of L-BFGS do; Adam, for more of them, moves the levels of a Laplacian
+  pyramid instead of pixels: less noise at the same loss;
 - the network may be a compact VGG-19, distilled from the real one.
 """
 
@@ -43,10 +44,11 @@ from cnnkit.losses.style import (
 from cnnkit.models.decoder import entrance
 from cnnkit.models.vgg import FeatureNetwork, build_feature_network
 from cnnkit.ops.color import grey, match_colors, match_lightness, with_chroma_of
+from cnnkit.ops.inference import with_constant_weights
 from cnnkit.ops.schedule import Scale, fit_steps_to_budget, plan_scales, scale_sizes
 from cnnkit.options import StylizeOptions
 from cnnkit.pipelines._stylize_fast import fast_stylizer
-from cnnkit.pipelines._stylize_scale import OutOfTime, ScaleOptimizer
+from cnnkit.pipelines._stylize_scale import Evaluate, OutOfTime, ScaleOptimizer, compile_loss
 from cnnkit.results import ScaleReport, StylizeProgress, StylizeResult
 
 # The five blocks halve the picture four times, and reflection needs two positions at the deepest.
@@ -128,6 +130,7 @@ class Stylizer:
         self._note = on_note or (lambda text: None)
         self._styles = _as_styles(style_image)
         self._statistics: dict[tuple, Mapping[Any, LayerStatistics]] = {}
+        self._evaluate: Evaluate | None = None
         if self.options.quality != "draft":
             name = self.network.name
             if self.options.backbone == "auto":
@@ -143,6 +146,23 @@ class Stylizer:
             sorted(layers | {self.options.content_layer}),
             self.options.pooling,
         )
+
+    @functools.cached_property
+    def frozen_network(self) -> Callable[[Any], Mapping[str, Any]]:
+        """The same for what is compiled around it."""
+        return with_constant_weights(self.network.model)
+
+    def evaluator(self, loss: StylizeLoss) -> Evaluate | None:
+        """The compiled loss that all scales of all pictures share; None if the optimizer has none.
+
+        Args:
+            loss: of any of them: they differ in their targets alone.
+        """
+        if self.options.chosen_optimizer != "lbfgs":
+            return None
+        if self._evaluate is None:
+            self._evaluate = compile_loss(loss)
+        return self._evaluate
 
     def run(
         self,
@@ -191,6 +211,9 @@ class Stylizer:
                 for style, weight in self._styles
             ],
             **_plain_options(self.options),
+            "optimizer": (
+                None if self.options.quality == "draft" else self.options.chosen_optimizer
+            ),
             "backbone": network.name,
             "backbone_sha256": network.hash,
         }
@@ -555,7 +578,7 @@ class _Job:
             initial = _on_canvas(enlarged, margin)
         options, stylizer = self._options, self._stylizer
         loss = StylizeLoss(
-            stylizer.network.model,
+            stylizer.frozen_network,
             canvas,
             options.content_layer,
             stylizer.target(canvas, max(size), content, mask),
@@ -567,7 +590,9 @@ class _Job:
             gamma=options.tv_weight * options.strength,
             mask=mask,
         )
-        optimizer = ScaleOptimizer(initial, loss, scale.steps, options, keep, stylizer._note)
+        optimizer = ScaleOptimizer(
+            initial, loss, scale.steps, options, keep, stylizer._note, stylizer.evaluator(loss)
+        )
         return optimizer, size
 
     @functools.cached_property

@@ -168,7 +168,7 @@ def test_json_says_what_was_skipped(tiny, capsys):
         (["--style-scale", "100"], "style-scale must be at most 8"),
         (["--seed", "-1"], "seed must be a whole number from 0"),
         (["--threads", "0"], "--threads must be at least 1"),
-        (["--optimizer", "adamw"], "optimizer must be one of adam, sgd, lbfgs"),
+        (["--optimizer", "adamw"], "optimizer must be one of auto, adam, sgd, lbfgs"),
         (["--content-layer", "third"], "has no layer 'third'; did you mean"),
     ],
 )
@@ -524,18 +524,18 @@ def test_ctrl_c_ends_a_batch_and_keeps_what_is_done(room, tiny, capsys, monkeypa
 
 def _interrupt_at(step):
     """Presses Ctrl-C at the end of the given step, counted over all pictures."""
-    from cnnkit.pipelines import _stylize_scale
+    from cnnkit.pipelines import stylize
 
-    end, count = _stylize_scale._Watch.on_train_batch_end, [0]
+    after_step, count = stylize._Checkpoint.step, [0]
 
-    def interrupted(self, batch, logs=None):
-        end(self, batch, logs)
+    def interrupted(self, optimizer):
+        after_step(self, optimizer)
         count[0] += 1
         if count[0] == step:
             raise KeyboardInterrupt
 
     patch = pytest.MonkeyPatch()
-    patch.setattr(_stylize_scale._Watch, "on_train_batch_end", interrupted)
+    patch.setattr(stylize._Checkpoint, "step", interrupted)
     return patch
 
 

@@ -106,3 +106,10 @@ def test_shapes_are_kept():
     step = last(lbfgs(function, np.zeros_like(target)))
     assert step.x.shape == (2, 2, 3)
     np.testing.assert_allclose(step.x, target, atol=1e-3)
+
+
+def test_it_ends_where_the_value_is_low_enough():
+    steps = list(lbfgs(rosenbrock, np.zeros(4, "float32"), enough=1.0))
+    assert steps[-1].value < 1.0
+    assert all(step.value >= 1.0 for step in steps[:-1])
+    assert list(lbfgs(rosenbrock, np.zeros(4, "float32"), enough=100.0)) == []

@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from cnnkit import StylizeOptions, Stylizer, stylize
+from cnnkit.data.samples import find_sample, load_sample
 from cnnkit.errors import DivergenceError, ImageError, ResourceError, UsageError
 from cnnkit.images import Picture, read_image, resize, to_uint8, write_image
 from cnnkit.losses.style import StylizeLoss
@@ -294,13 +295,30 @@ def test_strength_zero_gives_the_content_back(long):
 
 def test_a_little_strength_is_a_little_change(long):
     # Half of it is half as far: no dead range at the beginning, and no jump.
-    start = stylize(scene(), strokes(), long(strength=0.0, steps=20)).image
-    near, far = (
-        np.abs(stylize(scene(), strokes(), long(strength=strength, steps=20)).image - start).mean()
-        for strength in (0.02, 0.04)
-    )
+    options = long(optimizer="adam", steps=20)
+    near, far = changes_at((0.02, 0.04), scene(), strokes(), options)
     assert near > 0.001
     assert 1.6 < far / near < 2.4
+
+
+@pytest.mark.slow
+def test_a_little_strength_is_a_little_change_with_the_defaults():
+    photo, waves = (load_sample(find_sample(name)).pixels for name in ("chelsea", "waves"))
+    photo = np.clip(resize(photo, 64, 96), 0.0, 1.0)
+    near, middle, far = changes_at((0.02, 0.04, 0.16), photo, waves, StylizeOptions(size=96))
+    assert near > 0.001
+    assert 1.6 < middle / near < 2.4
+    assert 3.2 < far / middle < 4.8
+
+
+def changes_at(strengths, content, style, options):
+    """How far the picture goes from the content at each strength, as a mean over the pixels."""
+    return [
+        np.abs(
+            stylize(content, style, dataclasses.replace(options, strength=strength)).image - content
+        ).mean()
+        for strength in strengths
+    ]
 
 
 def test_more_strength_brings_the_picture_nearer_to_the_style(long):
@@ -569,7 +587,9 @@ def test_a_run_that_is_slower_than_planned_stops_in_time(long, monkeypatch):
     def on_note(text):
         pace[0] = 1.0
 
-    result = stylize(scene(), strokes(), long(steps=None, budget=20.0), on_note=on_note)
+    result = stylize(
+        scene(), strokes(), long(optimizer="adam", steps=None, budget=20.0), on_note=on_note
+    )
     assert clock[0] <= 20.0
     assert result.finished
     # 0.6 s of timing, 0.3 s of reserve, and a step a second.
@@ -596,8 +616,8 @@ def spoil(monkeypatch, when):
     counter = keras.Variable(0, dtype="int32", trainable=False)
     plain = StylizeLoss.__call__
 
-    def call(self, image):
-        total, parts = plain(self, image)
+    def call(self, *arguments):
+        total, parts = plain(self, *arguments)
         counter.assign_add(1)
         bad = when(counter.value)
         return keras.ops.where(bad, np.float32(np.nan), np.float32(1.0)) * total, parts
@@ -608,7 +628,7 @@ def spoil(monkeypatch, when):
 def test_a_loss_that_is_nan_once_is_recovered_from(long, monkeypatch):
     spoil(monkeypatch, lambda step: step == 30)
     notes = []
-    result = stylize(scene(), strokes(), long(steps=60), on_note=notes.append)
+    result = stylize(scene(), strokes(), long(optimizer="adam", steps=60), on_note=notes.append)
     assert notes == [
         "the loss was not finite at step 30; going on from step 0 with 0.5 times the step size"
     ]
@@ -620,7 +640,7 @@ def test_a_loss_that_is_nan_once_is_recovered_from(long, monkeypatch):
 def test_recovery_goes_back_to_a_step_that_a_later_loss_has_confirmed(long, monkeypatch):
     spoil(monkeypatch, lambda step: step == 55)
     notes = []
-    stylize(scene(), strokes(), long(steps=60), on_note=notes.append)
+    stylize(scene(), strokes(), long(optimizer="adam", steps=60), on_note=notes.append)
     assert "not finite at step 55; going on from step 25 with 0.5 times" in notes[0]
 
 
@@ -630,8 +650,8 @@ def test_a_last_step_that_goes_wrong_is_noticed(tiny, monkeypatch):
     plain = StylizeLoss.__call__
     counter = keras.Variable(0, dtype="int32", trainable=False)
 
-    def call(self, image):
-        total, parts = plain(self, image)
+    def call(self, image, *targets):
+        total, parts = plain(self, image, *targets)
         counter.assign_add(1)
         # The value stays finite, its slope does not: sqrt(0 * x) has none.
         bad = keras.ops.where(counter.value == 4, 1.0, 0.0)
@@ -639,7 +659,7 @@ def test_a_last_step_that_goes_wrong_is_noticed(tiny, monkeypatch):
 
     monkeypatch.setattr(StylizeLoss, "__call__", call)
     notes = []
-    result = stylize(scene(), strokes(), tiny(steps=4), on_note=notes.append)
+    result = stylize(scene(), strokes(), tiny(optimizer="adam", steps=4), on_note=notes.append)
     assert sensible(result.image)
     assert len(notes) == 1
 
@@ -648,7 +668,7 @@ def test_a_loss_that_stays_nan_is_one_clear_error(tiny, monkeypatch):
     spoil(monkeypatch, lambda step: step > 0)
     notes = []
     with pytest.raises(DivergenceError, match="stays non-finite after 4 smaller step sizes; try"):
-        stylize(scene(), strokes(), tiny(), on_note=notes.append)
+        stylize(scene(), strokes(), tiny(optimizer="adam"), on_note=notes.append)
     assert [note.split(" with ")[1] for note in notes] == [
         f"{caution:g} times the step size" for caution in (0.5, 0.25, 0.125)
     ]
@@ -695,7 +715,10 @@ def stop_at(step, error=Stop):
 
 
 @pytest.mark.usefixtures("eager_checkpoints")
-@pytest.mark.parametrize("changes", [{}, {"optimizer": "sgd", "learning_rate": 0.01, "ema": 0.5}])
+@pytest.mark.parametrize(
+    "changes",
+    [{"optimizer": "adam"}, {"optimizer": "sgd", "learning_rate": 0.01, "ema": 0.5}],
+)
 def test_a_resumed_run_ends_with_the_same_picture(tiny, tmp_path, changes):
     state = tmp_path / "state"
     stylizer = Stylizer(strokes(), tiny(**SCALES, **changes))
@@ -749,7 +772,7 @@ def test_ctrl_c_gives_the_picture_so_far_and_can_be_resumed(long, tmp_path):
 
 def test_ctrl_c_between_a_step_and_its_counting_loses_nothing(tiny, tmp_path):
     state = tmp_path / "state"
-    stylizer = Stylizer(strokes(), tiny(**SCALES))
+    stylizer = Stylizer(strokes(), tiny(optimizer="adam", **SCALES))
     unbroken = stylizer.run(scene(64, 64))
     step_end = scale_module._Watch.on_train_batch_end
 
