@@ -75,7 +75,7 @@ def test_standard_begins_at_twice_the_size_from_a_draft():
 @pytest.mark.parametrize(
     ("changes", "optimizer", "steps"),
     [
-        ({}, "lbfgs", 20),
+        ({}, "lbfgs", 24),
         ({"optimizer": "adam"}, "adam", 40),
         ({"ema": 0.9}, "adam", 40),
         ({"learning_rate": 0.01}, "adam", 40),

@@ -374,10 +374,12 @@ class _Job:
         elif deadline is not None:
             plan = self._plan_for(plan, sizes, preset, deadline)
         elif sum(scale.pixels * scale.steps for scale in plan) >= _LONG_RUN_COST:
-            per_pixel, overhead = self._time_step(plan[0])
+            per_pixel, overhead = self._time_step([(s.height, s.width) for s in plan])
             seconds = sum(s.pixels * s.steps * per_pixel + overhead for s in plan)
             note(f"predicted: about {_duration(seconds)} and {self._memory() / 1e9:.1f} GB")
         reports, image, first, go_on = [], None, 0, True
+        if not plan:
+            image, reports = self._draft, [ScaleReport(self.height, self.width, 0, {})]
         if state is not None:
             reports = [ScaleReport(**report) for report in state["reports"]]
             image, first = state["arrays"].get("start"), state["scale"]
@@ -504,15 +506,24 @@ class _Job:
             f"{available / 1e9:.1f} GB are free; --size {max(64, long_side // 16 * 16)} would fit"
         )
 
-    def _time_step(self, scale: Scale) -> tuple[float, float]:
-        """Times a few steps: `(seconds per step and pixel, seconds to start a scale)`."""
-        optimizer, _ = self._prepare(Scale(scale.height, scale.width, 6), None)
+    def _time_step(self, sizes: Sequence[tuple[int, int]]) -> tuple[float, float]:
+        """Times a few steps of the coarsest: `(seconds per step and pixel, to start a scale)`."""
+        pixels = [height * width for height, width in sizes]
+        # The draft is made once, whatever follows.
+        self._starts_from_draft  # noqa: B018
+        begin = time.monotonic()
+        optimizer, _ = self._prepare(Scale(*sizes[0], 6), None)
         times = [time.monotonic()]
         optimizer.run(lambda step, losses: times.append(time.monotonic()))
         first = (times[1] if len(times) > 1 else time.monotonic()) - times[0]
         # A picture that is done at its first step has none that could be timed.
         per_step = float(np.median(np.diff(times[1:]))) if len(times) > 2 else 0.02 * first
-        return per_step / scale.pixels, max(0.0, first - per_step)
+        if self._options.chosen_optimizer == "lbfgs":
+            # What was compiled serves all scales; what is looked at before a scale grows with it.
+            start = (times[0] - begin) * np.mean(pixels) / pixels[0]
+        else:
+            start = first - per_step
+        return per_step / pixels[0], max(0.0, start)
 
     def _plan_for(
         self,
@@ -525,18 +536,25 @@ class _Job:
 
         It is `wanted` itself where the user counted the steps and there is time for all of them.
         """
-        per_pixel, overhead = self._time_step(Scale(*sizes[0], 1))
+        per_pixel, overhead = self._time_step(sizes)
         # Larger maps leave the caches: a step costs a little more than its pixels say.
         left = deadline - time.monotonic() - self._reserve()
         cost, start = 1.15 * per_pixel, 1.2 * overhead
-        plan = fit_steps_to_budget(sizes, preset, left, 1e6 * cost, start)
+        if self._starts_from_draft:
+            plan = _fit_to_draft(sizes, preset, left, cost, start)
+        else:
+            plan = fit_steps_to_budget(sizes, preset, left, 1e6 * cost, start)
         if self._options.steps or self._options.scale_steps:
             seconds = sum(scale.pixels * scale.steps * cost + start for scale in wanted)
             plan = wanted if seconds <= left else plan
+        budget = f"budget {_duration(self._options.budget)}"
+        if not plan:
+            self._stylizer._note(f"{budget}: there is no time for a step; the picture is a draft")
+            return plan
         last = plan[-1]
         steps = "/".join(str(scale.steps) for scale in plan)
         self._stylizer._note(
-            f"budget {_duration(self._options.budget)}: {steps} steps at "
+            f"{budget}: {steps} steps at "
             + ", ".join(f"{scale.width}x{scale.height}" for scale in plan)
         )
         if (last.height, last.width) != sizes[-1]:
@@ -898,6 +916,39 @@ def _as_mask(mask: Any, height: int, width: int) -> np.ndarray:
     if float(lightness.max()) < 0.02:
         raise UsageError(f"{picture.source or 'the mask'} is black: nothing would be stylised")
     return np.clip(lightness, 0.0, 1.0)
+
+
+def _fit_to_draft(
+    sizes: Sequence[tuple[int, int]],
+    preset: Sequence[int],
+    seconds: float,
+    seconds_per_pixel: float,
+    seconds_per_scale: float,
+) -> list[Scale]:
+    """The plan from a draft: with little time it leaves coarse scales out, never the finest.
+
+    Args:
+        sizes: as `fit_steps_to_budget` takes them, like the next two.
+        preset: steps of each scale.
+        seconds: time that is left.
+        seconds_per_pixel: of one step.
+        seconds_per_scale: to start a scale.
+
+    Returns:
+        The plan of all scales whose finest gets half of its preset's steps, of all but the coarsest
+        and so on, or at last of the finest alone; empty where not even one step is affordable.
+    """
+    plan: list[Scale] = []
+    for first in range(len(sizes)):
+        steps = [preset[min(index, len(preset) - 1)] for index in range(first, len(sizes))]
+        plan = fit_steps_to_budget(
+            sizes[first:], steps, seconds, 1e6 * seconds_per_pixel, seconds_per_scale
+        )
+        last = plan[-1]
+        if (last.height, last.width) == sizes[-1] and last.steps >= 0.5 * steps[-1]:
+            return plan
+    least = seconds_per_scale + seconds_per_pixel * plan[0].pixels
+    return plan if least <= seconds else []
 
 
 def _fit(array: np.ndarray, long_side: int) -> np.ndarray:

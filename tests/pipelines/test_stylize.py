@@ -547,7 +547,7 @@ def test_a_style_is_measured_once_for_all_contents(tiny, monkeypatch):
 def test_a_budget_bounds_a_run_of_any_number_of_steps(long):
     import time
 
-    stylizer = Stylizer(strokes(), long(steps=10**6, budget=4.0))
+    stylizer = Stylizer(strokes(), long(init="content", steps=10**6, budget=4.0))
     begin = time.monotonic()
     result = stylizer.run(scene())
     # Twice the budget, for a machine that does other things at the same time.
@@ -597,13 +597,46 @@ def test_a_run_that_is_slower_than_planned_stops_in_time(long, monkeypatch):
 
 
 def test_a_budget_that_is_over_before_it_begins_takes_one_step(tiny):
-    stylizer = Stylizer(strokes(), tiny(size=64, steps=None, smallest_scale=16, budget=5.0))
+    options = tiny(init="content", size=64, steps=None, smallest_scale=16, budget=5.0)
+    stylizer = Stylizer(strokes(), options)
     notes = []
     stylizer._note = notes.append
     result = stylizer.run(scene(64, 64), started=-1e6)
     assert [(s.height, s.steps) for s in result.scales] == [(16, 1)]
     assert result.image.shape == (64, 64, 3)
     assert "does not reach 64x64: the picture is painted at 16x16 and enlarged" in notes[1]
+
+
+def test_a_budget_that_is_over_before_it_begins_leaves_the_draft(tiny):
+    options = tiny(size=64, steps=None, smallest_scale=16)
+    notes = []
+    stylizer = Stylizer(strokes(), dataclasses.replace(options, budget=5.0), on_note=notes.append)
+    result = stylizer.run(scene(64, 64), started=-1e6)
+    assert [(s.height, s.steps) for s in result.scales] == [(64, 0)]
+    assert notes == ["budget 5 s: there is no time for a step; the picture is a draft"]
+    assert result.finished
+    draft = stylize(scene(64, 64), strokes(), StylizeOptions(size=64, quality="draft"))
+    np.testing.assert_array_equal(result.image, draft.image)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "expected"),
+    [
+        # All steps, with half a second for each of three scales: 1.5 + 10 * 1 + 8 * 4 + 4 * 16.
+        (107.5, [(16, 10), (32, 8), (64, 4)]),
+        # The finest would get (53 - 1.5) / 106 * 4 = 1.9 of its 4 steps; without the coarsest
+        # scale (53 - 1) / 96 * 4 = 2.2.
+        (53.0, [(32, 4), (64, 2)]),
+        # (40 - 1) / 96 * 4 = 1.6; alone (40 - 0.5) / 16 = 2.5.
+        (40.0, [(64, 2)]),
+        (17.0, [(64, 1)]),
+        (16.0, []),
+    ],
+)
+def test_with_little_time_a_draft_keeps_its_size(seconds, expected):
+    sizes = [(16, 16), (32, 32), (64, 64)]
+    plan = pipeline._fit_to_draft(sizes, (10, 8, 4), seconds, 1 / 256, 0.5)
+    assert [(scale.height, scale.steps) for scale in plan] == expected
 
 
 # Trouble -------------------------------------------------------------------------------------
