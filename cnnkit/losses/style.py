@@ -276,6 +276,8 @@ class StylizeLoss:
         beta: weight of the style loss.
         gamma: weight of the total variation.
         mask: `(height, width)` in [0, 1]: where style is measured, or None for everywhere.
+        activations: layer -> what the network says of the content `(height, width, channels)`,
+            where that is known already.
 
     Attributes:
         targets: all that the loss takes from the pictures, as float32 arrays: what is compiled once
@@ -294,15 +296,15 @@ class StylizeLoss:
         beta: float = 1.0,
         gamma: float = 0.0,
         mask: np.ndarray | None = None,
+        activations: Mapping[str, np.ndarray] | None = None,
     ):
         self._network = network
         self._content_layer = content_layer
         self._kind = style_loss
         self._alpha, self._beta, self._gamma = alpha, beta, gamma
-        activations = {
-            layer: keras.ops.convert_to_numpy(maps)[0]
-            for layer, maps in network(content[None]).items()
-        }
+        if activations is None:
+            seen = network(content[None])
+            activations = {layer: keras.ops.convert_to_numpy(seen[layer])[0] for layer in seen}
         kept = activations[content_layer].astype(np.float32)
         total = sum(layer_weights.values())
         wanted = {layer: weight / total for layer, weight in layer_weights.items() if weight > 0}

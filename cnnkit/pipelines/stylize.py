@@ -44,7 +44,7 @@ from cnnkit.losses.style import (
 from cnnkit.models.decoder import entrance
 from cnnkit.models.vgg import FeatureNetwork, build_feature_network
 from cnnkit.ops.color import grey, match_colors, match_lightness, with_chroma_of
-from cnnkit.ops.inference import with_constant_weights
+from cnnkit.ops.inference import compile_inference, with_constant_weights
 from cnnkit.ops.schedule import Scale, fit_steps_to_budget, plan_scales, scale_sizes
 from cnnkit.options import StylizeOptions
 from cnnkit.pipelines._stylize_fast import fast_stylizer
@@ -151,6 +151,14 @@ class Stylizer:
     def frozen_network(self) -> Callable[[Any], Mapping[str, Any]]:
         """The same for what is compiled around it."""
         return with_constant_weights(self.network.model)
+
+    @functools.cached_property
+    def _see(self) -> Callable[[np.ndarray], Mapping[str, np.ndarray]]:
+        return compile_inference(self.network.model, "float32")
+
+    def activations(self, canvas: np.ndarray) -> Mapping[str, np.ndarray]:
+        """What the network says of a canvas `(height, width, 3)`, by layer."""
+        return {layer: maps[0] for layer, maps in self._see(canvas[None]).items()}
 
     def evaluator(self, loss: StylizeLoss) -> Evaluate | None:
         """The compiled loss that all scales of all pictures share; None if the optimizer has none.
@@ -292,24 +300,39 @@ class Stylizer:
     def _measure(
         self, canvas: np.ndarray, weights: np.ndarray | None
     ) -> dict[str, LayerStatistics]:
-        activations = self.network.model(canvas[None])
-        result = {}
-        for layer in self.options.style_layers:
-            if self.options.style_layers[layer] <= 0:
-                continue
-            maps = activations[layer]
-            at = None if weights is None else mask_at(weights, maps.shape[1], maps.shape[2])
-            result[layer] = layer_statistics(maps[0], at)
-        return result
+        return self._statistics_of(self.activations(canvas), weights)
+
+    def _statistics_of(
+        self, activations: Mapping[str, np.ndarray], weights: np.ndarray | None
+    ) -> dict[str, LayerStatistics]:
+        """Of the style layers; `weights` `(height, width)` says how much each pixel counts."""
+        return {
+            layer: layer_statistics(
+                maps, None if weights is None else mask_at(weights, *maps.shape[:2])
+            )
+            for layer, maps in activations.items()
+            if self.options.style_layers.get(layer, 0.0) > 0
+        }
 
     def target(
-        self, canvas: np.ndarray, long_side: int, content: np.ndarray, mask: np.ndarray | None
+        self,
+        activations: Mapping[str, np.ndarray],
+        long_side: int,
+        content: np.ndarray,
+        mask: np.ndarray | None,
     ) -> Mapping[str, LayerStatistics]:
-        """The statistics to reach: the style's, or those on the way to them at `strength`."""
+        """The statistics to reach: the style's, or those on the way to them at `strength`.
+
+        Args:
+            activations: of the content's canvas.
+            long_side: see `style_statistics`.
+            content: the same.
+            mask: `(height, width)` of the canvas, where style is measured.
+        """
         style = self.style_statistics(long_side, content)
         if self.options.strength >= 1.0:
             return style
-        own = self._measure(canvas, mask)
+        own = self._statistics_of(activations, mask)
         return {
             layer: interpolate_statistics(own[layer], style[layer], self.options.strength)
             for layer in style
@@ -595,11 +618,12 @@ class _Job:
                 enlarged = self._refined(enlarged, content)
             initial = _on_canvas(enlarged, margin)
         options, stylizer = self._options, self._stylizer
+        activations = stylizer.activations(canvas)
         loss = StylizeLoss(
             stylizer.frozen_network,
             canvas,
             options.content_layer,
-            stylizer.target(canvas, max(size), content, mask),
+            stylizer.target(activations, max(size), content, mask),
             options.style_layers,
             style_loss=options.style_loss,
             alpha=options.content_weight,
@@ -607,6 +631,7 @@ class _Job:
             # It fights the noise of painting, not what the content is made of.
             gamma=options.tv_weight * options.strength,
             mask=mask,
+            activations=activations,
         )
         optimizer = ScaleOptimizer(
             initial, loss, scale.steps, options, keep, stylizer._note, stylizer.evaluator(loss)
