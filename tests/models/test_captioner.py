@@ -78,7 +78,8 @@ def test_padding_changes_nothing_that_is_said_before(cell):
     model = tiny(cell)
     x = pictures()
     short = run(model, [x, WORDS[:, :4]])
-    np.testing.assert_allclose(run(model, [x, WORDS])[:, :4], short, atol=1e-6)
+    # Products of other sizes are added up in another order: a few units in the last place of 4.
+    np.testing.assert_allclose(run(model, [x, WORDS])[:, :4], short, atol=5e-6)
     # Nor the loss: the rows of targets are padded just as far.
     loss = WordCrossEntropy()
     targets = np.concatenate([WORDS[:, 1:], np.zeros((2, 1), np.int32)], axis=1)
