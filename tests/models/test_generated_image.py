@@ -161,7 +161,8 @@ value, gradient = value_and_gradient(lambda image: loss(image)[0])(pictures[0])
 assert np.isfinite(gradient).all() and gradient.any()
 
 def run(optimizer, stop=None, state=None):
-    options = StylizeOptions(optimizer=optimizer, learning_rate=0.01)
+    rate = 0.01 if optimizer == "adam" else None
+    options = StylizeOptions(optimizer=optimizer, learning_rate=rate)
     scale = ScaleOptimizer(pictures[0], loss, 8, options, None, print)
     if state is not None:
         scale.restore(*state)
