@@ -49,7 +49,7 @@ MASK_SPLITS = ("train", "val", "all")
 IGNORE = 255
 
 # Networks that label every pixel, and how coarsely they look: `cnnkit train segment` builds them.
-FCN_BACKBONES = ("compact", "vgg16")
+FCN_BACKBONES = ("compact", "vgg16", "coco80")
 FCN_VARIANTS = ("32s", "16s", "8s")
 # Longest side in pixels at which a segmenter looks at a picture.
 SEGMENT_SIZE = 512
@@ -868,6 +868,8 @@ class SegmentTrainOptions(FitOptions):
         dropout: share of the deepest maps left out; of vgg16 0.5 is the paper's.
         dice: weight of the dice loss beside the cross-entropy.
         class_weights: let rare classes count more, by one over the root of their share of pixels.
+        balance: pictures of classes that fewer than this share of the pictures show are drawn more
+            often, by the root of what they lack; 0 for all alike.
         mixed_precision: compute in 16 bits: "auto" on GPUs, "on" or "off".
         val_size: pictures to validate with are seen at this long side at most.
     """
@@ -889,6 +891,7 @@ class SegmentTrainOptions(FitOptions):
     dropout: float | None = None
     dice: float = 0.0
     class_weights: bool = False
+    balance: float = 0.0
     clip_norm: float = 5.0
     mixed_precision: str = "auto"
     val_size: int = 512
@@ -920,6 +923,7 @@ class SegmentTrainOptions(FitOptions):
         if not 0.05 <= low <= high <= 20.0:
             raise UsageError(f"scale must be LOW,HIGH from 0.05 to 20, not {low:g},{high:g}")
         _check_ranges(self, mirror=1.0, color=1.0, dropout=0.95, dice=100.0, pretrained_rate=1.0)
+        _check_ranges(self, balance=1.0)
 
     @property
     def stages(self) -> tuple[str, ...]:
@@ -946,7 +950,7 @@ class SegmentTrainOptions(FitOptions):
     @property
     def usual_learning_rate(self) -> float:
         """What the learning rate is at its highest where none is given."""
-        default = 1e-3 if self.backbone == "compact" else 1e-4
+        default = 1e-4 if self.backbone == "vgg16" else 1e-3
         return default * (50 if self.optimizer == "sgd" else 1)
 
     @property
@@ -954,7 +958,7 @@ class SegmentTrainOptions(FitOptions):
         """Share of the deepest maps that is left out in training."""
         if self.dropout is not None:
             return self.dropout
-        return 0.1 if self.backbone == "compact" else 0.5
+        return 0.5 if self.backbone == "vgg16" else 0.1
 
 
 @dataclass(frozen=True)

@@ -57,7 +57,12 @@ def segment(
         Path, typer.Option("-o", "--output", help="Run folder.", rich_help_panel=OUTPUT_PANEL)
     ] = Path("runs/segment"),
     backbone: Annotated[
-        str, _model(metavar="|".join(FCN_BACKBONES), help="Network below the scores.")
+        str,
+        _model(
+            metavar="|".join(FCN_BACKBONES),
+            help="Network below the scores: the compact one knows textures, the shipped detector "
+            "coco80 objects.",
+        ),
     ] = _DEFAULTS.backbone,
     variant: Annotated[
         str,
@@ -114,6 +119,14 @@ def segment(
             rich_help_panel=_DATA_PANEL,
         ),
     ] = _DEFAULTS.class_weights,
+    balance: Annotated[
+        float,
+        typer.Option(
+            help="Draw pictures of classes that fewer than this share of the pictures show more "
+            "often, e.g. 0.1; 0 for all alike.",
+            rich_help_panel=_DATA_PANEL,
+        ),
+    ] = _DEFAULTS.balance,
     views: Annotated[
         int,
         _crop(
@@ -177,6 +190,8 @@ def segment(
 
       cnnkit train segment camvid/ --transfer last:5 --epochs 40 -o runs/roads-fine
 
+      cnnkit train segment things/ --backbone coco80 --transfer all --balance 0.1 -o runs/things
+
       cnnkit train segment --resume -o runs/roads
     """
     console = Console(quiet=quiet, verbose=verbose)
@@ -203,6 +218,7 @@ def segment(
         dropout=dropout,
         dice=dice,
         class_weights=class_weights,
+        balance=balance,
         clip_norm=clip_norm,
         patience=patience,
         time_budget=time_budget,

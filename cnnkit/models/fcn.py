@@ -302,6 +302,68 @@ def build_fcn_compact(
     return keras.Model(inputs, scores, name=name or f"fcn{variant}-compact")
 
 
+def build_fcn_detector(
+    inputs: Any,
+    maps: Mapping[int, Any],
+    variant: str = "8s",
+    classes: int = 21,
+    *,
+    width: int = 192,
+    skip_width: int = 64,
+    dropout: float = 0.1,
+    name: str | None = None,
+) -> keras.Model:
+    """Builds an FCN on the three stages of a detector, which know objects and are normalised.
+
+    The deepest scores are of two 3x3 convolutions, in place of fc6 and fc7. Between these the mean
+    of the whole map is added at every place, as in ParseNet (Liu, Rabinovich & Berg 2015), so that
+    each knows what the picture as a whole shows. There it is brought to length 1 and appended;
+    here a 1x1 convolution brings it to the other's width, and what that gives to mean 0 and
+    variance 1 over the channels. The skips are of the other stages, each through a 3x3
+    convolution.
+
+    Args:
+        inputs: see `build_fcn_vgg`.
+        maps: 32, 16 and 8 -> what the stages give of `PadToStride()(inputs)`.
+        variant: "32s", "16s" or "8s".
+        classes: number of classes, the background among them.
+        width: filters of the deepest convolutions.
+        skip_width: filters of the convolution of each skip.
+        dropout: share of the deepest maps left out in training.
+        name: of the model.
+
+    Returns:
+        A `keras.Model` like that of `build_fcn_vgg`.
+
+    Raises:
+        ValueError: an unknown variant, or no class.
+
+    Example:
+
+    >>> inputs = keras.Input((None, None, 3))
+    >>> x = PadToStride()(inputs)
+    >>> maps = {stride: keras.layers.AveragePooling2D(stride)(x) for stride in (8, 16, 32)}
+    >>> model = build_fcn_detector(inputs, maps, "8s", 4, width=8, skip_width=6)
+    >>> model(np.zeros((1, 37, 50, 3), np.float32)).shape
+    TensorShape([1, 37, 50, 4])
+    """
+    check_choice("variant", variant, FCN_VARIANTS)
+    check_classes(classes)
+    layers = keras.layers
+    whole = layers.GlobalAveragePooling2D(keepdims=True, name="context_mean")(maps[32])
+    whole = layers.Conv2D(width, 1, name="context")(whole)
+    whole = layers.LayerNormalization(name="context_scale")(whole)
+    x = _convolve(maps[32], width, "block6_conv1")
+    x = layers.Add(name="context_add")([x, whole])
+    x = _convolve(x, width, "block6_conv2")
+    x = layers.SpatialDropout2D(dropout, name="block6_dropout")(x)
+    wanted = [stride for stride in (16, 8) if stride >= int(variant[:-1])]
+    skips = {stride: _convolve(maps[stride], skip_width, f"skip_{stride}") for stride in wanted}
+    scores = _fuse(x, skips, variant, classes)
+    scores = CropToPicture(name="crop_to_picture")([scores, inputs])
+    return keras.Model(inputs, scores, name=name or f"fcn{variant}-detector")
+
+
 def _convolve(x: Any, width: int, name: str) -> Any:
     """3x3 convolution, normalisation, ReLU."""
     layers = keras.layers

@@ -113,6 +113,17 @@ def build_trainable(
     )
 
 
+def build_shipped() -> keras.Model:
+    """The shipped detector with its weights, before the scores, under the dtype policy of now.
+
+    Returns:
+        A `keras.Model` as `build_detector` makes it.
+    """
+    built, _ = _build_compact(len(COCO_CLASSES), freeze=False)
+    _take_over(built, str(locate(DEFAULT_DETECTOR)), COCO_CLASSES, COCO_CLASSES)
+    return built
+
+
 def _imitating(built: keras.Model, options: DetectTrainOptions) -> keras.Model:
     """The same detector, with a loss beside its own: what it sees as another one does."""
     name = str(options.teacher)

@@ -12,14 +12,25 @@ from cnnkit.data.masks import MaskCoding, MaskPairs, read_mask
 from cnnkit.errors import DataError, ImageError
 from cnnkit.images import fit_size, read_pixels
 from cnnkit.options import IGNORE, AugmentOptions, SegmentTrainOptions
+from cnnkit.runtime import reader_count
 from cnnkit.training._batches import LabelledBatches
 
+# Every fourth pixel of a mask is learned: scores are 8 apart or more, and on all pixels the loss
+# would take as long as the network.
+COARSE = 4
 # Where a crop reaches beyond its picture.
 _GREY = 124
+# A picture shows a class from this share of its pixels on, and is drawn so many times as often as
+# others at most: few pictures of a class, seen again and again, would be learned by heart.
+_SHOWN = 0.005
+_MOST_REPEATS = 10.0
+# Tells the draws of an epoch's pictures from others of the same seed.
+_DRAW = 2
 
 
 class MaskBatches(LabelledBatches):
-    """Batches of `(x, y)`: x float32 `(B, crop, crop, 3)` in [0, 1], y uint8 `(B, crop, crop)`.
+    """Batches of `(x, y)`: x float32 `(B, crop, crop, 3)` in [0, 1], and the class of every fourth
+    pixel, y uint8 `(B, crop / 4, crop / 4)`.
 
     The same with any number of workers, and again for a run that is resumed; see
     `LabelledBatches`.
@@ -29,10 +40,17 @@ class MaskBatches(LabelledBatches):
         coding: of the masks.
         options: of the training.
         epoch: to begin with.
+        repeats: `(N,)`, how often each pair is drawn, against each other; all alike by default. An
+            epoch has as many crops as there are pairs nevertheless.
     """
 
     def __init__(
-        self, pairs: MaskPairs, coding: MaskCoding, options: SegmentTrainOptions, epoch: int = 0
+        self,
+        pairs: MaskPairs,
+        coding: MaskCoding,
+        options: SegmentTrainOptions,
+        epoch: int = 0,
+        repeats: np.ndarray | None = None,
     ):
         side = options.crop
         files = LabelledFiles(pairs.pictures, np.zeros(len(pairs), np.int64))
@@ -47,6 +65,14 @@ class MaskBatches(LabelledBatches):
         )
         self._masks, self._coding, self._options = pairs.masks, coding, options
         self._colors = colors_only(options)
+        self._repeats = repeats
+
+    def _order(self, epoch: int) -> np.ndarray:
+        rows = super()._order(epoch)
+        if self._repeats is None:
+            return rows
+        random = np.random.default_rng([self._seed, epoch, _DRAW])
+        return random.permutation(draw_repeated(rows, self._repeats[rows], random.random()))
 
     def _begin(self, epoch: int, index: int) -> tuple[tuple[np.ndarray, np.ndarray], list[Future]]:
         if self._pool is None:
@@ -82,7 +108,58 @@ class MaskBatches(LabelledBatches):
             x[i] = augment(pixels, self._shape[:2], self._colors, random)
 
     def _finish(self, batch, epoch, index):
-        return batch
+        x, y = batch
+        return x, y[:, COARSE // 2 :: COARSE, COARSE // 2 :: COARSE]
+
+
+def repeat_factors(pairs: MaskPairs, coding: MaskCoding, threshold: float) -> np.ndarray:
+    r"""How often to draw each picture, so that rare classes are seen (Gupta et al., LVIS, 2019).
+
+    .. math:: r_i = \max_{c \in i} \max(1, \sqrt{t / f_c})
+
+    with the share f of the pictures that show class c, and at most 10.
+
+    Args:
+        pairs: pictures and masks; the masks are read.
+        coding: of the masks.
+        threshold: t, the share from which on a class is not rare.
+
+    Returns:
+        float64 `(N,)`, 1 or more.
+
+    Raises:
+        DataError: a mask cannot be read.
+    """
+
+    def look(mask: str) -> np.ndarray:
+        counts = np.bincount(read_mask(mask, coding).reshape(-1), minlength=256)
+        return counts[:IGNORE] > _SHOWN * counts.sum()
+
+    with ThreadPoolExecutor(reader_count()) as pool:
+        shows = np.stack(list(pool.map(look, pairs.masks)))
+    shares = shows.mean(axis=0)
+    factors = np.sqrt(threshold / np.maximum(shares, 1e-12))
+    return np.where(shows, factors, 1.0).max(axis=1).clip(1.0, _MOST_REPEATS)
+
+
+def draw_repeated(rows: np.ndarray, repeats: np.ndarray, offset: float) -> np.ndarray:
+    """Draws as many rows as there are, each as often as it is to be repeated, give or take one.
+
+    Args:
+        rows: `(N,)`.
+        repeats: `(N,)`, how often each is drawn, against each other.
+        offset: from 0 to below 1, a draw.
+
+    Returns:
+        `(N,)`, the same row beside itself.
+
+    >>> draw_repeated(np.array([7, 8, 9]), np.array([1.0, 4.0, 1.0]), 0.25).tolist()
+    [7, 8, 8]
+    """
+    ends = np.cumsum(repeats) * (len(rows) / np.sum(repeats))
+    places = np.searchsorted(ends, np.arange(len(rows)) + offset, side="right")
+    # The sum may end a rounding error before the last place.
+    return rows[np.minimum(places, len(rows) - 1)]
 
 
 def colors_only(options: SegmentTrainOptions) -> AugmentOptions:

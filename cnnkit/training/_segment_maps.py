@@ -8,33 +8,28 @@ from typing import Any
 import keras
 import numpy as np
 
-from cnnkit.data.masks import MaskCoding, MaskPairs
 from cnnkit.images import write_bytes
-from cnnkit.models.fcn import COMPACT_LAYERS, EnlargeBilinearly
+from cnnkit.models.fcn import COMPACT_LAYERS
 from cnnkit.ops.inference import compile_inference
 from cnnkit.options import SegmentTrainOptions
 from cnnkit.training._batches import CountedEpochs
 from cnnkit.training._segment_batches import MaskBatches
-
-# Every fourth pixel of a mask is kept: scores are 8 apart.
-COARSE = 4
+from cnnkit.training._segment_networks import build_coarse
 
 
 def cache_maps(
     model: keras.Model,
-    pairs: MaskPairs,
-    coding: MaskCoding,
-    options: SegmentTrainOptions,
+    batches: MaskBatches,
+    views: int,
     folder: Path,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> tuple[dict[int, np.ndarray], np.ndarray]:
-    """Passes `options.views` crops of each picture through the backbone once.
+    """Passes the crops of some epochs through the backbone once.
 
     Args:
         model: an 8s on the compact backbone that knows its statistics.
-        pairs: pictures and masks.
-        coding: of the masks.
-        options: of the training.
+        batches: of crops.
+        views: epochs of them.
         folder: for the files, which are used again when they are there.
         on_progress: called with the number of crops done, and of all.
 
@@ -45,21 +40,19 @@ def cache_maps(
     paths = {str(stride): folder / f"maps-{stride}.npy" for stride in COMPACT_LAYERS}
     paths["labels"] = folder / "labels.npy"
     record = folder / "maps.json"
-    batches = MaskBatches(pairs, coding, options)
     per_batch = len(batches[0][0])
     per_view = len(batches) * per_batch
-    count = options.views * per_view
+    count = views * per_view
     if not record.exists():
         folder.mkdir(parents=True, exist_ok=True)
         see = compile_inference(_taps(model), "float32")
         files: dict[str, np.ndarray] = {}
         done = 0
-        for view in range(options.views):
+        for view in range(views):
             batches.epoch = view
             for index in range(len(batches)):
                 x, y = batches[index]
-                coarse = COARSE // 2
-                found = {**see(x), "labels": y[:, coarse::COARSE, coarse::COARSE]}
+                found = {**see(x), "labels": y}
                 rows = slice(done, done + len(x))
                 for name, values in found.items():
                     if name not in files:
@@ -99,10 +92,7 @@ def build_head(model: keras.Model, variant: str) -> keras.Model:
     """
     strides = [stride for stride in (16, 8) if stride == 16 or variant == "8s"]
     inputs = [model.get_layer(f"scale_{stride}").output for stride in strides]
-    last = int(variant[:-1])
-    scores = model.get_layer(f"upscore_{last}_pixels").input
-    enlarged = EnlargeBilinearly(last // COARSE, dtype="float32", name="upscore_coarse")(scores)
-    return keras.Model(inputs, enlarged, name=f"{model.name}-head")
+    return build_coarse(model, variant, inputs)
 
 
 class MapBatches(CountedEpochs):

@@ -8,10 +8,13 @@ import numpy as np
 
 from cnnkit import weights as weights_table
 from cnnkit.errors import UsageError
+from cnnkit.models.detector import STAGES, STRIDES
 from cnnkit.models.fcn import (
     COMPACT_LAYERS,
+    EnlargeBilinearly,
     PadToStride,
     build_fcn_compact,
+    build_fcn_detector,
     build_fcn_vgg,
     take_dense_weights,
 )
@@ -23,8 +26,11 @@ from cnnkit.models.vgg import (
     load_imagenet_weights,
 )
 from cnnkit.options import SegmentTrainOptions
+from cnnkit.training._detectors import build_shipped
+from cnnkit.training._segment_batches import COARSE
 
-_BLOCKS = tuple(f"block{number}" for number in range(1, 6))
+# What the layers that come trained are called.
+_PRETRAINED = (*(f"block{number}_" for number in range(1, 6)), *(f"{name}_" for name in STAGES))
 
 
 def build_segmenter(
@@ -47,6 +53,12 @@ def build_segmenter(
             unroll_model(network, [padded], found)
             maps = {stride: found[layer] for stride, layer in COMPACT_LAYERS.items()}
             return build_fcn_compact(inputs, maps, variant, classes, dropout=options.head_dropout)
+        if options.backbone == "coco80":
+            detector = build_shipped()
+            stages = [detector.get_layer(name).output for name in STAGES]
+            stages = unroll_model(keras.Model(detector.inputs[0], stages), [padded])
+            maps = dict(zip(STRIDES, stages, strict=True))
+            return build_fcn_detector(inputs, maps, variant, classes, dropout=options.head_dropout)
         network = build_feature_network("vgg16", ["block5_conv3"]).model
         unroll_model(network, [padded], found)
         deepest = keras.layers.MaxPooling2D(2, name="block5_pool")(found["block5_conv3"])
@@ -67,31 +79,54 @@ def load_classifier() -> keras.Model:
 
 
 def backbone_layers(model: keras.Model) -> list[keras.layers.Layer]:
-    """The convolutions that come trained, in their order."""
+    """The convolutions that come trained, in their order, each with its normalisation."""
+    kinds = keras.layers.Conv2D, keras.layers.BatchNormalization
     return [
         layer
         for layer in model.layers
-        if isinstance(layer, keras.layers.Conv2D) and layer.name[:6] in _BLOCKS
+        if isinstance(layer, kinds) and layer.name.startswith(_PRETRAINED)
     ]
 
 
 def freeze_backbone(model: keras.Model, transfer: str) -> None:
     """Lets train what "head", "last:N" or "all" says of the backbone.
 
+    A normalisation goes with the convolution before it; where that does not train, the
+    normalisation keeps its statistics in training too.
+
     Raises:
         UsageError: N is more than there are layers.
     """
     layers = backbone_layers(model)
-    trained = {"head": 0, "all": len(layers)}.get(transfer)
+    convolutions = [layer for layer in layers if isinstance(layer, keras.layers.Conv2D)]
+    trained = {"head": 0, "all": len(convolutions)}.get(transfer)
     if trained is None:
         trained = int(transfer.removeprefix("last:"))
-        if trained > len(layers):
+        if trained > len(convolutions):
             raise UsageError(
-                f"{model.name} has {len(layers)} layers with trained weights, "
+                f"{model.name} has {len(convolutions)} layers with trained weights, "
                 f"fewer than the {trained} of {transfer}"
             )
+    begin = layers.index(convolutions[-trained]) if trained else len(layers)
     for index, layer in enumerate(layers):
-        layer.trainable = index >= len(layers) - trained
+        layer.trainable = index >= begin
+
+
+def build_coarse(model: keras.Model, variant: str, inputs: Any) -> keras.Model:
+    """An FCN up to scores four pixels apart, to be trained; the layers are the model's.
+
+    Args:
+        model: an FCN, for pictures whose sides are multiples of 32.
+        variant: of it.
+        inputs: tensors of its graph to begin with.
+
+    Returns:
+        A `keras.Model`: these -> scores `(B, H / 4, W / 4, classes)`.
+    """
+    last = int(variant[:-1])
+    scores = model.get_layer(f"upscore_{last}_pixels").input
+    enlarged = EnlargeBilinearly(last // COARSE, dtype="float32", name="upscore_coarse")(scores)
+    return keras.Model(inputs, enlarged, name=f"{model.name}-coarse")
 
 
 def feature_statistics(

@@ -45,10 +45,11 @@ from cnnkit.training._fit import (
 )
 from cnnkit.training._run_folder import open_run, read_run
 from cnnkit.training._runs import BEST, finished_epochs, read_results, state_file, weights_file
-from cnnkit.training._segment_batches import MaskBatches, read_pair
+from cnnkit.training._segment_batches import MaskBatches, read_pair, repeat_factors
 from cnnkit.training._segment_maps import MapBatches, build_head, cache_maps
 from cnnkit.training._segment_networks import (
     backbone_layers,
+    build_coarse,
     build_segmenter,
     feature_statistics,
     freeze_backbone,
@@ -198,6 +199,7 @@ class _Run:
         self._classes = len(data.classes)
         self._variant = ""
         self._weights = (0, 0)
+        self._repeats: np.ndarray | None = None
 
     def fit(self, on_epoch: Callable[[int, dict], None] | None) -> str:
         """Trains all stages to the end, from where the run stands; the reason why it ended."""
@@ -226,7 +228,7 @@ class _Run:
     def _fit_stage(
         self, index: int, begin: int, end: int, on_epoch: Callable[[int, dict], None] | None
     ) -> str:
-        options, data = self._options, self._data
+        options = self._options
         variant = options.stages[index]
         state = self._folder / state_file(variant)
         done = max(begin, finished_epochs(state))
@@ -236,13 +238,13 @@ class _Run:
         trained = kept if self._policy == "float32" else self._build(variant, self._policy)
         if not state.exists():
             self._start(index, trained)
-        trainer: keras.Model = trained
         batches: CountedEpochs
         if options.views:
             trainer = build_head(trained, variant)
             batches = MapBatches(*self._maps(), variant, options, done)
         else:
-            batches = MaskBatches(data.train, data.coding, options, done)
+            trainer = build_coarse(trained, variant, trained.inputs[0])
+            batches = self._batches(done)
         self._variant = variant
         self._weights = (
             sum(math.prod(one.shape) for one in trainer.trainable_variables),
@@ -283,6 +285,13 @@ class _Run:
             on_epoch=on_epoch,
         )
 
+    def _batches(self, epoch: int = 0) -> MaskBatches:
+        """Crops of the pictures to train on, from an epoch on."""
+        data, options = self._data, self._options
+        if options.balance and self._repeats is None:
+            self._repeats = repeat_factors(data.train, data.coding, options.balance)
+        return MaskBatches(data.train, data.coding, options, epoch, self._repeats)
+
     def _start(self, index: int, model: keras.Model) -> None:
         """The weights that a stage begins with."""
         options = self._options
@@ -299,7 +308,7 @@ class _Run:
         path = self._folder / "statistics.npz"
         if not path.exists():
             model = self._build("8s", self._policy)
-            batches = MaskBatches(self._data.train, self._data.coding, self._options)
+            batches = self._batches()
             count = min(_SAMPLE, len(batches))
             found = feature_statistics(model, (batches[step][0] for step in range(count)))
             np.savez(path, **{str(stride): np.stack(pair) for stride, pair in found.items()})
@@ -312,9 +321,8 @@ class _Run:
         set_feature_statistics(whole, self._statistics())
         return cache_maps(
             whole,
-            self._data.train,
-            self._data.coding,
-            self._options,
+            self._batches(),
+            self._options.views,
             self._folder / "features",
             lambda done, total: self._progress("look at the data", done, total),
         )

@@ -11,6 +11,7 @@ from cnnkit.models.fcn import (
     PadToStride,
     bilinear_kernel,
     build_fcn_compact,
+    build_fcn_detector,
     build_fcn_vgg,
     set_feature_statistics,
     start_from,
@@ -46,6 +47,14 @@ def compact(variant="8s", **sizes):
     unroll_model(network, [PadToStride()(inputs)], found)
     maps = {stride: found[layer] for stride, layer in COMPACT_LAYERS.items()}
     return build_fcn_compact(inputs, maps, variant, 4, **sizes)
+
+
+def on_stages(variant="8s", seed=0):
+    keras.utils.set_random_seed(seed)
+    inputs = keras.Input((None, None, 3))
+    x = PadToStride()(inputs)
+    maps = {stride: keras.layers.AveragePooling2D(stride)(x) for stride in (8, 16, 32)}
+    return build_fcn_detector(inputs, maps, variant, 4, width=8, skip_width=6)
 
 
 def with_random_skips(model, seed=0):
@@ -226,3 +235,42 @@ def test_statistics_bring_the_features_to_one_scale():
     expected = (maps - mean) / np.sqrt(variance + layer.epsilon)
     np.testing.assert_allclose(scaled, expected, atol=1e-3)
     assert not layer.trainable
+
+
+@pytest.mark.parametrize("variant", ["32s", "16s", "8s"])
+def test_the_network_on_a_detector_comes_back_from_a_file(variant, tmp_path):
+    model = with_random_skips(on_stages(variant))
+    x = np.random.default_rng(0).random((1, 70, 100, 3)).astype(np.float32)
+    scores = to_numpy(model(x))
+    assert scores.shape == (1, 70, 100, 4)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras", compile=False)
+    np.testing.assert_allclose(to_numpy(loaded(x)), scores, atol=1e-5)
+
+
+def test_on_a_detector_too_each_variant_starts_from_the_one_before_it():
+    before = on_stages("32s")
+    for variant in ("16s", "8s"):
+        model = on_stages(variant, seed=9)
+        stride = variant[:-1]
+        assert set(start_from(model, before)) == {
+            *(f"skip_{stride}", f"skip_{stride}_bn"),
+            *(f"upscore_{stride}", f"score_{stride}"),
+        }
+        before = model
+
+
+def test_every_place_knows_what_the_whole_picture_shows():
+    model = on_stages("32s")
+    x = np.random.default_rng(0).random((1, 32, 320, 3)).astype(np.float32)
+    other = x.copy()
+    other[:, :, 288:] = 0.0
+    # Two 3x3 convolutions see two places of 32 pixels to either side, enlarging one more.
+    far = slice(0, 160)
+    difference = np.abs(to_numpy(model(other)) - to_numpy(model(x)))[:, :, far].max()
+    assert difference > 1e-4
+    kernel, bias = model.get_layer("context").get_weights()
+    model.get_layer("context").set_weights([np.zeros_like(kernel), bias])
+    np.testing.assert_allclose(
+        to_numpy(model(other))[:, :, far], to_numpy(model(x))[:, :, far], atol=1e-6
+    )

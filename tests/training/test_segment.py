@@ -2,20 +2,36 @@
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
 from PIL import Image
 
+from cnnkit.data.masks import MaskCoding, MaskPairs, parse_classes
 from cnnkit.errors import DataError, DivergenceError, UsageError
 from cnnkit.metrics.segmentation import pixel_confusion, segmentation_scores
 from cnnkit.options import SegmentTrainOptions
+from cnnkit.pipelines.evaluate_segment import evaluate_segment
 from cnnkit.training import segment as training
 from cnnkit.training._runs import read_results
-from cnnkit.training._segment_batches import MaskBatches, crop_pair
-from cnnkit.training._segment_networks import feature_statistics, freeze_backbone
+from cnnkit.training._segment_batches import (
+    MaskBatches,
+    crop_pair,
+    draw_repeated,
+    repeat_factors,
+)
+from cnnkit.training._segment_networks import (
+    backbone_layers,
+    build_coarse,
+    build_segmenter,
+    feature_statistics,
+    freeze_backbone,
+)
 from cnnkit.training.segment import read_run_options, train_segmenter
+from cnnkit.weights import locate
+from cnnkit.weights.keras_file import load_keras_file
 
 OPTIONS = SegmentTrainOptions(
     epochs=3, crop=32, batch_size=4, least_scale=1.0, most_scale=1.0, learning_rate=5e-3
@@ -87,6 +103,77 @@ def test_batches_are_the_same_again(squares):
     )
 
 
+def test_every_fourth_pixel_of_a_mask_is_learned(squares):
+    data = training.read_masks(squares)
+    batches = MaskBatches(data.train, data.coding, replace(OPTIONS, mirror=0.0))
+    _, y = batches[0]
+    assert y.shape == (4, 8, 8)
+    for row, classes in zip(batches._order(0), y, strict=False):
+        mask = np.asarray(Image.open(data.train.masks[row]))
+        # The crop is as high as the picture, and begins in one of its first 9 columns.
+        assert any(
+            np.array_equal(classes, mask[2::4, left + 2 : left + 32 : 4]) for left in range(9)
+        )
+
+
+def masks_of(folder: Path, masks: np.ndarray) -> tuple[MaskPairs, MaskCoding]:
+    """Pairs with these masks; there are no pictures."""
+    folder.mkdir()
+    paths = []
+    for number, mask in enumerate(masks):
+        paths.append(str(folder / f"{number}.png"))
+        Image.fromarray(np.asarray(mask, np.uint8)).save(paths[-1])
+    _, coding = parse_classes(["ground", "sky", "tree"])
+    return MaskPairs(tuple(paths), tuple(paths)), coding
+
+
+def test_pictures_of_rare_classes_are_drawn_by_the_root_of_what_they_lack(tmp_path):
+    # Of 16 pictures all show the ground, 4 the sky and 1 of these a tree; another one shows a tree
+    # in 1 of its 400 pixels, which is less than 0.5 %.
+    masks = np.zeros((16, 20, 20), np.uint8)
+    masks[:4, :10] = 1
+    masks[0, 15:] = 2
+    masks[7, 0, 0] = 2
+    pairs, coding = masks_of(tmp_path / "masks", masks)
+    factors = repeat_factors(pairs, coding, 0.5)
+    # sqrt(0.5 / (4 / 16)) = sqrt(2) for the sky, sqrt(0.5 / (1 / 16)) = sqrt(8) for the tree.
+    np.testing.assert_allclose(factors, [8**0.5, *[2**0.5] * 3, *[1.0] * 12])
+    np.testing.assert_array_equal(repeat_factors(pairs, coding, 0.05), 1.0)
+
+
+def test_a_picture_is_drawn_ten_times_as_often_at_most(tmp_path):
+    masks = np.zeros((200, 2, 2), np.uint8)
+    masks[3] = 1
+    pairs, coding = masks_of(tmp_path / "masks", masks)
+    # sqrt(1 / (1 / 200)) = 14.
+    assert repeat_factors(pairs, coding, 1.0).max() == 10.0
+
+
+def test_rows_are_drawn_as_often_as_they_are_repeated():
+    random = np.random.default_rng(0)
+    rows, repeats = random.permutation(50), random.uniform(1.0, 10.0, 50)
+    expected = 50 * repeats / repeats.sum()
+    for offset in (0.0, 0.4, 0.999):
+        counts = np.bincount(draw_repeated(rows, repeats, offset), minlength=50)[rows]
+        assert counts.sum() == 50
+        assert (np.abs(counts - expected) < 1.0).all()
+
+
+def test_balanced_batches_are_the_same_again_and_after_a_resume(squares):
+    data = training.read_masks(squares)
+    repeats = np.array([9.0] * 2 + [1.0] * 6)
+    whole = MaskBatches(data.train, data.coding, OPTIONS, repeats=repeats)
+    drawn = np.stack([whole._order(epoch) for epoch in range(40)])
+    # In 40 epochs of 8 crops each of the two is in 9 / 24 of them: 120.
+    assert np.bincount(drawn.reshape(-1))[:2] == pytest.approx([120, 120], abs=20)
+    assert len({tuple(row) for row in drawn}) > 30
+    whole.epoch = 1
+    resumed = MaskBatches(data.train, data.coding, OPTIONS, 1, repeats)
+    for index in range(len(resumed)):
+        for one, other in zip(resumed[index], whole[index], strict=True):
+            np.testing.assert_array_equal(one, other)
+
+
 def test_statistics_are_those_of_the_features():
     inputs = keras.Input((None, None, 3))
     model = keras.Model(inputs, keras.layers.Identity(name="scale_16")(inputs))
@@ -109,6 +196,81 @@ def test_the_last_layers_of_the_backbone_train():
     assert model.get_layer("block6_conv1").trainable
     with pytest.raises(UsageError, match="has 2 layers with trained weights"):
         freeze_backbone(model, "last:3")
+
+
+@pytest.fixture(scope="module")
+def on_detector():
+    return build_segmenter(replace(OPTIONS, backbone="coco80"), "8s", 3)
+
+
+def test_the_maps_of_a_segmenter_are_stages_of_the_shipped_detector(on_detector):
+    detector = load_keras_file(locate("coco80"), "--model")
+    x = np.random.default_rng(0).random((1, 64, 96, 3)).astype(np.float32)
+    for stage, after in (("stage8", "skip_8"), ("stage16", "skip_16"), ("stage32", "context_mean")):
+        expected = keras.Model(detector.inputs[0], detector.get_layer(stage).output)(x)
+        found = keras.Model(on_detector.inputs[0], on_detector.get_layer(after).input)(x)
+        np.testing.assert_allclose(found, expected, atol=1e-4)
+
+
+def test_what_is_frozen_of_a_detector_keeps_its_statistics_in_training(on_detector):
+    layers = {layer.name: layer for layer in backbone_layers(on_detector)}
+    assert "block1_conv1" in layers
+    assert "stage32_around_expand_bn" in layers
+    assert not any(name.startswith(("scale_", "skip_", "block6", "context")) for name in layers)
+    x = np.random.default_rng(0).random((2, 64, 64, 3)).astype(np.float32)
+    for transfer, count in (("head", 0), ("last:2", 2), ("all", 28)):
+        freeze_backbone(on_detector, transfer)
+        kinds = [
+            [layer.trainable for layer in layers.values() if isinstance(layer, kind)]
+            for kind in (keras.layers.Conv2D, keras.layers.BatchNormalization)
+        ]
+        assert sum(kinds[0]) == count
+        # The five convolutions of the compact network have none.
+        assert kinds[0][5:] == kinds[1]
+        assert not on_detector.get_layer("scale_4").trainable
+        before = {name: layer.get_weights() for name, layer in layers.items()}
+        on_detector(x, training=True)
+        for name, layer in layers.items():
+            is_same = all(map(np.array_equal, layer.get_weights(), before[name]))
+            assert is_same or layer.trainable, name
+            assert layer.trainable is False or name[-3:] != "_bn" or not is_same, name
+    with pytest.raises(UsageError, match="has 28 layers with trained weights, fewer than the 29"):
+        freeze_backbone(on_detector, "last:29")
+
+
+def test_coarse_scores_are_those_between_the_middle_pixels_of_four(on_detector):
+    layer = on_detector.get_layer("score_8")
+    random = np.random.default_rng(0)
+    layer.set_weights([random.normal(0, 1, one.shape) for one in layer.get_weights()])
+    x = random.random((1, 64, 96, 3)).astype(np.float32)
+    coarse = build_coarse(on_detector, "8s", on_detector.inputs[0])(x)
+    whole = keras.ops.convert_to_numpy(on_detector(x))
+    expected = (whole[:, 1::4] + whole[:, 2::4]) / 2
+    expected = (expected[:, :, 1::4] + expected[:, :, 2::4]) / 2
+    np.testing.assert_allclose(coarse, expected, atol=1e-4)
+
+
+@pytest.mark.slow
+def test_a_segmenter_on_a_detector_learns_in_stages_and_goes_on(squares, tmp_path):
+    options = replace(
+        OPTIONS, backbone="coco80", transfer="last:4", balance=0.6, pretrained_rate=0.2
+    )
+
+    def stop(epoch, row):
+        if epoch == 1:
+            raise _Stop
+
+    whole = train_segmenter(squares, tmp_path / "whole", options)
+    with pytest.raises(_Stop):
+        train_segmenter(squares, tmp_path / "run", options, on_epoch=stop)
+    result = train_segmenter(squares, tmp_path / "run", options, resume=True)
+    assert list(result.stages) == ["32s", "16s", "8s"]
+    rows, expected = (read_results(tmp_path / name) for name in ("run", "whole"))
+    for one, other in zip(rows, expected, strict=True):
+        assert one["loss"] == pytest.approx(other["loss"], rel=1e-4)
+    assert result.weights == whole.weights
+    found = evaluate_segment(squares, model=result.model)
+    assert found.scores.mean_iou == pytest.approx(rows[-1]["val_mean_iou"], abs=1e-3)
 
 
 @pytest.mark.slow
@@ -244,6 +406,8 @@ def test_a_loss_that_is_no_number_stops_the_training(squares, tmp_path):
         ({"least_scale": 2.0, "most_scale": 1.0}, "scale must be LOW,HIGH"),
         ({"transfer": "some"}, "transfer must be head"),
         ({"views": 2, "transfer": "all"}, "views are kept of a compact backbone"),
+        ({"views": 2, "backbone": "coco80"}, "views are kept of a compact backbone"),
+        ({"balance": 1.5}, "balance must be between 0 and 1"),
         ({"dice": -1.0}, "dice must be between"),
         ({"learning_rate": 0.0}, "learning-rate must be more than 0"),
     ],
