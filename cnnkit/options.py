@@ -86,7 +86,7 @@ SMALLEST_SCALE = 128
 QUALITY_STEPS_FROM_DRAFT = {"standard": (40, 28, 16, 10), "fine": (300, 200, 130, 80)}
 SMALLEST_SCALE_FROM_DRAFT = {"standard": 256, "fine": SMALLEST_SCALE}
 # And with L-BFGS, a step of which goes as far as two of Adam's.
-QUALITY_STEPS_OF_LBFGS = {**QUALITY_STEPS_FROM_DRAFT, "standard": (24, 20, 12, 8)}
+QUALITY_STEPS_OF_LBFGS = {**QUALITY_STEPS_FROM_DRAFT, "standard": (24, 22, 12, 8)}
 
 DEFAULT_STYLE_LAYERS = {f"block{block}_conv1": 1.0 for block in range(1, 6)}
 DEFAULT_CONTENT_LAYER = "block4_conv2"
