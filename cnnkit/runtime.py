@@ -214,6 +214,11 @@ def devices() -> tuple[str, ...]:
         return (str(keras.ops.zeros(1).device),)
 
 
+def has_accelerator() -> bool:
+    """Whether the backend computes on more than processors; call `configure` first."""
+    return any(not name.lower().startswith("cpu") for name in devices())
+
+
 def thread_count() -> int:
     """Threads that this process may keep busy: what `configure` was told, or its cores."""
     bound = os.environ.get("TF_NUM_INTRAOP_THREADS") or os.environ.get("OMP_NUM_THREADS") or ""

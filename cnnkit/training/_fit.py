@@ -1,5 +1,6 @@
 """How networks are fitted: learning rates, and what is watched, kept and written meanwhile."""
 
+import importlib.util
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -11,7 +12,7 @@ import numpy as np
 
 from cnnkit.errors import DivergenceError
 from cnnkit.options import FitOptions
-from cnnkit.runtime import devices
+from cnnkit.runtime import has_accelerator
 from cnnkit.training._batches import CountedEpochs, reading
 from cnnkit.training._distribution import Team
 from cnnkit.training._runs import (
@@ -29,6 +30,8 @@ from cnnkit.training._runs import (
 
 # What an exponential schedule ends with, of the highest learning rate.
 _EXPONENTIAL_END = 0.01
+# Steps between two looks at the clock on JAX, where a look takes as long as a small step.
+_SYNC_STEPS = 10
 
 
 class Warmup(keras.optimizers.schedules.LearningRateSchedule):
@@ -129,10 +132,9 @@ def training_policy(mixed_precision: str) -> str:
     Args:
         mixed_precision: "auto", "on" or "off".
     """
-    has_gpu = any(not name.lower().startswith("cpu") for name in devices())
     if mixed_precision == "off":
         return "float32"
-    if has_gpu:
+    if has_accelerator():
         return "mixed_float16"
     return "mixed_bfloat16" if mixed_precision == "on" else "float32"
 
@@ -214,6 +216,12 @@ class Clock(keras.callbacks.Callback):
         self.is_over = False
 
     def on_train_batch_begin(self, batch: int, logs=None) -> None:
+        sync = getattr(self.model, "jax_state_sync", None)
+        if sync is not None:
+            # JAX trains copies of the variables: what is not put back first is lost.
+            if batch % _SYNC_STEPS:
+                return
+            sync()
         share = (time.monotonic() - self._start) / max(1e-3, self._budget - self._tail)
         step = max(float(self.model.optimizer.iterations), share * self._steps)
         rate = float(self._schedule(min(step, self._steps)))
@@ -447,10 +455,10 @@ def fit_epochs(
         callbacks.append(clock)
     callbacks.append(record)
     if team.is_first:
-        callbacks += [
-            Backup(state, lambda: guard.broken is not None),
-            keras.callbacks.TensorBoard(folder / "tensorboard", write_graph=False),
-        ]
+        callbacks.append(Backup(state, lambda: guard.broken is not None))
+        # It is TensorFlow that writes them, with other backends too.
+        if importlib.util.find_spec("tensorflow") is not None:
+            callbacks.append(keras.callbacks.TensorBoard(folder / "tensorboard", write_graph=False))
     if team.is_several:
         callbacks += [Follow(batches), InStep(team.meet, team.check_stop)]
     is_over = budget is not None and begin > first and record.spent >= budget
