@@ -19,7 +19,7 @@ from cnnkit.training._batches import LabelledBatches
 # would take as long as the network.
 COARSE = 4
 # Where a crop reaches beyond its picture.
-_GREY = 124
+GREY = 124
 # A picture shows a class from this share of its pixels on, and is drawn so many times as often as
 # others at most: few pictures of a class, seen again and again, would be learned by heart.
 _SHOWN = 0.005
@@ -195,7 +195,7 @@ def crop_pair(
     side = options.crop
     low, high = options.least_scale, options.most_scale
     scale = low * (high / low) ** zoom
-    x = np.full((side, side, 3), _GREY, np.uint8)
+    x = np.full((side, side, 3), GREY, np.uint8)
     y = np.full((side, side), IGNORE, np.uint8)
     spans = []
     for size, draw in zip(classes.shape, (top, left), strict=True):

@@ -32,6 +32,7 @@ from cnnkit.metrics.segmentation import (
     segmentation_scores,
 )
 from cnnkit.models.fcn import set_feature_statistics, start_from
+from cnnkit.ops.inference import compiles_each_size
 from cnnkit.options import SegmentTrainOptions
 from cnnkit.plots import draw_segments, encode_figure, plot_confusion, plot_training
 from cnnkit.training._batches import CountedEpochs
@@ -45,7 +46,7 @@ from cnnkit.training._fit import (
 )
 from cnnkit.training._run_folder import open_run, read_run
 from cnnkit.training._runs import BEST, finished_epochs, read_results, state_file, weights_file
-from cnnkit.training._segment_batches import MaskBatches, read_pair, repeat_factors
+from cnnkit.training._segment_batches import GREY, MaskBatches, read_pair, repeat_factors
 from cnnkit.training._segment_maps import MapBatches, build_head, cache_maps
 from cnnkit.training._segment_networks import (
     backbone_layers,
@@ -65,6 +66,8 @@ from cnnkit.weights.keras_file import (
 # Batches that the scale of the backbone's maps is taken from.
 _SAMPLE = 12
 _SHOWN = 6
+# Sides of the pictures to validate with, where each size is compiled for, are multiples of it.
+_COMPILED_STEP = 128
 
 
 @dataclass(frozen=True)
@@ -454,5 +457,10 @@ class _Run:
 
 def _labels(model: keras.Model, pixels: np.ndarray) -> np.ndarray:
     """The class of each pixel of one picture."""
+    height, width = pixels.shape[:2]
+    if compiles_each_size():
+        # Grey around it, as around a small picture that was trained on.
+        padding = [(0, -side % _COMPILED_STEP) for side in (height, width)]
+        pixels = np.pad(pixels, (*padding, (0, 0)), constant_values=GREY)
     scores = model.predict_on_batch(pixels[None].astype(np.float32) / 255.0)[0]
-    return scores.argmax(axis=-1).astype(np.uint8)
+    return scores[:height, :width].argmax(axis=-1).astype(np.uint8)

@@ -421,3 +421,26 @@ def test_the_last_stage_has_half_of_the_epochs():
     assert SegmentTrainOptions(epochs=3).stage_ends == (1, 2, 3)
     assert SegmentTrainOptions(epochs=41, variant="16s").stage_ends == (20, 41)
     assert SegmentTrainOptions(epochs=7, staged=False).stage_ends == (7,)
+
+
+def test_where_each_size_is_compiled_there_are_few(monkeypatch):
+    shapes = []
+
+    class Reds:
+        def predict_on_batch(self, pixels):
+            shapes.append(pixels.shape)
+            # Class 1 where it is red, and 2 where there is grey around the picture.
+            red = pixels[..., 0] > 0.9
+            grey = np.abs(pixels - 124 / 255).max(axis=-1) < 1e-3
+            return np.stack([~red & ~grey, red, grey], axis=-1).astype(np.float32)
+
+    pixels = np.zeros((90, 130, 3), np.uint8)
+    pixels[40:, 70:, 0] = 255
+    there = training._labels(Reds(), pixels)
+    monkeypatch.setattr(training, "compiles_each_size", lambda: True)
+    padded = training._labels(Reds(), pixels)
+    assert shapes == [(1, 90, 130, 3), (1, 128, 256, 3)]
+    np.testing.assert_array_equal(padded, there)
+    assert there.shape == (90, 130)
+    assert there[40:, 70:].all()
+    assert not there[:40].any()
