@@ -366,6 +366,7 @@ class BackboneOptions:
         warmup_steps: steps over which the step size grows to `learning_rate`.
         steps_per_epoch: steps between two reports and two checkpoints.
         seed: of crops, colours and initial weights.
+        workers: processes that make crops, where one is too slow for a graphics card; 0 for none.
     """
 
     steps: int = 14000
@@ -375,6 +376,7 @@ class BackboneOptions:
     warmup_steps: int = 100
     steps_per_epoch: int = 250
     seed: int = 0
+    workers: int = 0
 
 
 DECODER_LEVELS = (1, 2, 3, 4)
@@ -398,7 +400,9 @@ class DecoderOptions:
         tv_weight: of the decoded picture's total variation, against pixels.
         pooling: of the backbone, "average" or "max".
         steps_per_epoch: steps between two reports and two checkpoints.
+        time_budget: seconds that each level may take; the step sizes fall in time. None for any.
         seed: of crops, colours and initial weights.
+        workers: processes that make crops, where one is too slow for a graphics card; 0 for none.
     """
 
     levels: tuple[int, ...] = DECODER_LEVELS
@@ -413,13 +417,16 @@ class DecoderOptions:
     tv_weight: float = 1e-4
     pooling: str = "average"
     steps_per_epoch: int = 250
+    time_budget: float | None = None
     seed: int = 0
+    workers: int = 0
 
     def __post_init__(self):
         if not self.levels or not set(self.levels) <= {1, 2, 3, 4, 5}:
             raise UsageError(f"levels must be among 1 to 5, not {self.levels}")
         if self.crop % 16:
             raise UsageError(f"crop must be a multiple of 16, not {self.crop}")
+        _check_positive(self, "time_budget")
 
     def steps_of(self, level: int) -> int:
         """Optimizer steps of one level, without those of the polishing."""
@@ -771,6 +778,8 @@ class DetectTrainOptions(FitOptions):
         scale: by how much sizes are changed, as a natural logarithm each way.
         mirror: share of the pictures that are mirrored.
         color: change of brightness, contrast, saturation and of each channel, as a part.
+        workers: processes that put scenes together, where threads are too slow for a graphics
+            card; 0 for threads.
     """
 
     model: str = DEFAULT_DETECTOR
@@ -792,6 +801,7 @@ class DetectTrainOptions(FitOptions):
     scale: float = 0.5
     mirror: float = 0.5
     color: float = 0.2
+    workers: int = 0
 
     def __post_init__(self):
         super().__post_init__()
@@ -823,7 +833,7 @@ class DetectTrainOptions(FitOptions):
                 raise UsageError(
                     f"teacher must be {', '.join(DETECTORS)} or a .keras file, not {self.teacher!r}"
                 )
-        _check_counts(self, epochs=1)
+        _check_counts(self, epochs=1, workers=0)
         _check_ranges(
             self, imitation=100.0, pretrained_rate=1.0, mosaic=1.0, scale=2.0, mirror=1.0, color=1.0
         )

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from cnnkit.cli._options import RUN_PANEL
 from cnnkit.console import Console
 from cnnkit.options import LEARNING_RATE_SCHEDULES, MIXED_PRECISIONS, TRAINING_OPTIMIZERS
 from cnnkit.results import SCHEMA
@@ -38,6 +39,14 @@ Patience = Annotated[
 ]
 TimeBudget = Annotated[
     float | None, fit_option(help="Seconds; the learning rate falls in time.", show_default="none")
+]
+Workers = Annotated[
+    int,
+    typer.Option(
+        min=0,
+        help="Processes that make examples, for a GPU that would wait; 0 for threads of this one.",
+        rich_help_panel=RUN_PANEL,
+    ),
 ]
 MixedPrecision = Annotated[
     str, fit_option(metavar="|".join(MIXED_PRECISIONS), help="16 bits: auto is on GPUs.")

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from cnnkit.cli._options import OUTPUT_PANEL, RUN_PANEL, Device, Json, Quiet, Seed, Threads, Verbose
+from cnnkit.cli._training import TimeBudget, Workers
 from cnnkit.console import Console
 from cnnkit.errors import UsageError
 from cnnkit.options import (
@@ -72,6 +73,7 @@ def backbone(
     ] = _DEFAULTS.learning_rate,
     steps_per_epoch: StepsPerEpoch = _DEFAULTS.steps_per_epoch,
     seed: Seed = _DEFAULTS.seed,
+    workers: Workers = _DEFAULTS.workers,
     threads: Threads = None,
     device: Device = "auto",
     json: Json = False,
@@ -92,6 +94,7 @@ def backbone(
         learning_rate=learning_rate,
         steps_per_epoch=steps_per_epoch,
         seed=seed,
+        workers=workers,
     )
     from cnnkit import weights
     from cnnkit.runtime import configure
@@ -135,9 +138,18 @@ def decoder(
             show_default="/".join(str(_DECODER.steps_of(level)) for level in _DECODER.levels),
         ),
     ] = _DECODER.steps,
+    start: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE.npz", help="Polish these decoders, instead of training new ones first."
+        ),
+    ] = None,
     polish_steps: Annotated[
         int, typer.Option(min=1, help="Steps without batch normalisation, afterwards.")
     ] = _DECODER.polish_steps,
+    polish_learning_rate: Annotated[
+        float, typer.Option(help="And Adam's step size at its highest in these.")
+    ] = _DECODER.polish_learning_rate,
     batch: Annotated[int, typer.Option(min=1, help="Crops in a step.")] = _DECODER.batch_size,
     crop: Annotated[
         int, typer.Option(min=32, help="Side of a crop, pixels, a multiple of 16.")
@@ -146,7 +158,9 @@ def decoder(
         float, typer.Option(help="Adam's step size at its highest.")
     ] = _DECODER.learning_rate,
     steps_per_epoch: StepsPerEpoch = _DECODER.steps_per_epoch,
+    time_budget: TimeBudget = _DECODER.time_budget,
     seed: Seed = _DECODER.seed,
+    workers: Workers = _DECODER.workers,
     threads: Threads = None,
     device: Device = "auto",
     json: Json = False,
@@ -166,11 +180,14 @@ def decoder(
         levels=chosen,
         steps=steps,
         polish_steps=polish_steps,
+        polish_learning_rate=polish_learning_rate,
         batch_size=batch,
         crop=crop,
         learning_rate=learning_rate,
         steps_per_epoch=steps_per_epoch,
+        time_budget=time_budget,
         seed=seed,
+        workers=workers,
     )
     from cnnkit.runtime import configure
 
@@ -178,13 +195,13 @@ def decoder(
     from cnnkit.training.decoder import train_decoder
 
     def show(level: int, epoch: int, losses: dict) -> None:
-        count = options.steps_of(level) + polish_steps
+        count = polish_steps + (options.steps_of(level) if start is None else 0)
         console.note(
             f"level {level}, step {min(count, (epoch + 1) * steps_per_epoch)} of {count}: "
             f"squared error {losses['pixels']:.5f}"
         )
 
-    report = train_decoder(data, output, options, hold_out or (), show)
+    report = train_decoder(data, output, options, hold_out or (), show, start)
     console.note(f"weights: {output / 'decoder.npz'}")
     if json:
         console.json({"weights": output / "decoder.npz", "psnr": report})

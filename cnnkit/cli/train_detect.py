@@ -16,6 +16,7 @@ from cnnkit.cli._training import (
     TimeBudget,
     Warmup,
     WeightDecay,
+    Workers,
     fit_option,
     showing_tasks,
     typed_settings,
@@ -158,6 +159,7 @@ def detect(
         float, _scene(help="Brightness, contrast, saturation, channels.")
     ] = _DEFAULTS.color,
     seed: Seed = _DEFAULTS.seed,
+    workers: Workers = _DEFAULTS.workers,
     threads: Threads = None,
     device: Device = "auto",
     json: Json = False,
@@ -212,6 +214,7 @@ def detect(
         mirror=mirror,
         color=color,
         seed=seed,
+        workers=workers,
     )
     from cnnkit.runtime import configure
 

@@ -18,10 +18,6 @@ from cnnkit.weights.convolutions import (
     set_convolution_weights,
 )
 
-# Further convolutions of the first block's width before the last: one alone is linear and cannot
-# undo what the first ReLU did.
-_EXTRA = 1
-
 
 def entrance(level: int) -> str:
     """The layer of the backbone that a decoder starts from.
@@ -37,6 +33,7 @@ def build_decoder(
     widths: Sequence[int],
     convolutions: Sequence[int],
     *,
+    extra: Sequence[int] | None = None,
     batch_normalization: bool = False,
     name: str | None = None,
 ) -> keras.Model:
@@ -44,8 +41,10 @@ def build_decoder(
 
     Args:
         level: it starts from `block<level>_conv1`.
-        widths: filters of each block of the backbone.
+        widths: filters of each block, those of the level as in the backbone.
         convolutions: convolutions of each block of the backbone.
+        extra: filters of further convolutions before the last, which alone would be linear and
+            could not undo what the first ReLU did; one of the first block's width by default.
         batch_normalization: put a batch normalisation between convolution and ReLU (for training;
             `convolution_weights` folds it away).
         name: of the model; "decoder<level>" by default.
@@ -75,8 +74,8 @@ def build_decoder(
         if block > 1:
             x = _convolve(x, widths[block - 2], f"block{block}_conv1", batch_normalization)
             x = keras.layers.UpSampling2D(2, name=f"block{block - 1}_unpool")(x)
-    for index in range(_EXTRA):
-        x = _convolve(x, widths[0], f"extra{index + 1}", batch_normalization)
+    for index, filters in enumerate(widths[:1] if extra is None else extra, 1):
+        x = _convolve(x, filters, f"extra{index}", batch_normalization)
     # Pixels need more than the eight bits of bfloat16.
     x = _pad(x)
     x = keras.layers.Conv2D(3, 3, dtype="float32", name="block1_conv1")(x)
@@ -103,18 +102,19 @@ def load_decoder(level: int, path: str | Path | None = None) -> keras.Model:
     if not arrays:
         raise WeightsError(f"{path} has no decoder of level {level}; train it")
     # Of each block the first convolution goes down to the next block's width.
-    widths = [arrays["extra1"][1].shape[0]]
-    widths += [arrays[f"block{block}_conv1"][0].shape[2] for block in range(2, level + 1)]
-    counts = [_count(arrays, block) for block in range(1, level)] + [1]
-    model = build_decoder(level, widths, counts)
+    widths = [arrays[f"block{block}_conv1"][0].shape[3] for block in range(2, level + 1)]
+    extra = [arrays[f"extra{index}"][0] for index in range(1, _count(arrays, "extra") + 1)]
+    widths.append((arrays[f"block{level}_conv1"][0] if level > 1 else extra[0]).shape[2])
+    counts = [_count(arrays, f"block{block}_conv") for block in range(1, level)] + [1]
+    model = build_decoder(level, widths, counts, extra=[kernel.shape[3] for kernel in extra])
     set_convolution_weights(model, arrays)
     model.trainable = False
     return model
 
 
-def _count(arrays: Convolutions, block: int) -> int:
-    """How many convolutions a block has."""
-    return sum(layer.startswith(f"block{block}_conv") for layer in arrays)
+def _count(arrays: Convolutions, prefix: str) -> int:
+    """How many convolutions have such a name."""
+    return sum(layer.startswith(prefix) for layer in arrays)
 
 
 def _convolve(x, filters: int, name: str, batch_normalization: bool):

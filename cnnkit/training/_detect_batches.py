@@ -2,7 +2,8 @@
 
 import math
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -11,15 +12,15 @@ from cnnkit.data.boxes import BoxedPictures
 from cnnkit.errors import DataError, ImageError
 from cnnkit.images import read_pixels
 from cnnkit.options import AugmentOptions, DetectTrainOptions
-from cnnkit.runtime import reader_count
 from cnnkit.training._batches import CountedEpochs
 from cnnkit.training._scenes import Boxed, compose_scene, fit_scene
+from cnnkit.training._workers import Workers
 
 _AHEAD = 2
 
 
 class SceneBatches(CountedEpochs):
-    """Batches of `(x, y)` from pictures with boxes, the same whatever the number of threads.
+    """Batches of `(x, y)` from pictures with boxes, the same whatever the number of workers.
 
     `x` is float32 `(B, side, side, 3)` in [0, 1] and `y` what `encode` makes of the boxes, float32.
     An epoch has as many scenes as there are pictures. Each is drawn from the seed, the epoch and
@@ -46,10 +47,10 @@ class SceneBatches(CountedEpochs):
         super().__init__(epoch)
         self._pictures, self._options, self._encode = pictures, options, encode
         self._random_changes = random_changes
-        self._color = AugmentOptions(
-            **{**vars(AugmentOptions.off()), "color": options.color, "pca_color": 0.0}
-        )
-        self._pool: ThreadPoolExecutor | None = None
+        composer = _Composer(pictures, options, random_changes)
+        # Whole pictures are few, and are asked for by batches of their own each time.
+        processes = options.workers if random_changes else 0
+        self._makers = Workers(composer.compose, processes, "cnnkit-scenes")
         self._pending: dict[tuple[int, int], list[Future]] = {}
         self._order: tuple[int, np.ndarray] = (-1, np.zeros(0, int))
 
@@ -60,8 +61,6 @@ class SceneBatches(CountedEpochs):
         if not 0 <= index < len(self):
             raise IndexError(f"there are {len(self)} batches, no batch {index}")
         with self._lock:
-            if self._pool is None:
-                self._pool = ThreadPoolExecutor(reader_count(), "cnnkit-scenes")
             wanted = []
             for ahead in range(_AHEAD + 1):
                 further, at = divmod(index + ahead, len(self))
@@ -74,13 +73,14 @@ class SceneBatches(CountedEpochs):
                     self._pending[step] = self._begin(*step)
             futures = self._pending.pop(wanted[0])
             try:
-                scenes = [future.result() for future in futures]
+                pixels, *objects = zip(*(future.result() for future in futures), strict=True)
             except Exception as error:
                 self.failure = error
                 raise
             self._took(index)
-            x, y = zip(*scenes, strict=True)
-            return np.stack(x), np.stack(y)
+            x = np.stack(pixels).astype(np.float32)
+            x /= 255.0
+            return x, np.stack([self._encode(*one) for one in zip(*objects, strict=True)])
 
     def _begin(self, epoch: int, index: int) -> list[Future]:
         if self._order[0] != epoch:
@@ -94,21 +94,32 @@ class SceneBatches(CountedEpochs):
             places = places[places < len(self._pictures)]
         rows = self._order[1][places % len(self._pictures)]
         return [
-            self._pool.submit(self._scene, int(row), epoch, int(place))
+            self._makers.submit(int(row), epoch, int(place))
             for row, place in zip(rows, places, strict=True)
         ]
 
-    def _scene(self, row: int, epoch: int, place: int) -> tuple[np.ndarray, np.ndarray]:
-        options = self._options
-        if not self._random_changes:
-            pixels, boxes, more = fit_scene(self._read(row), options.seen_side)
-            return pixels.astype(np.float32) / 255.0, self._encode(boxes, more)
+
+@dataclass(frozen=True, eq=False)
+class _Composer:
+    """Makes scenes, in whatever thread or process."""
+
+    pictures: BoxedPictures
+    options: DetectTrainOptions
+    random_changes: bool
+
+    def compose(self, row: int, epoch: int, place: int) -> Boxed:
+        """The scene at a place of an epoch, beginning with one picture: pixels of 8 bits, boxes in
+        pixels, and the class and weight of each.
+        """
+        options = self.options
+        if not self.random_changes:
+            return fit_scene(self._read(row), options.seen_side)
         random = np.random.default_rng([options.seed, epoch, place])
         rows = iter([row])
 
         def take() -> Boxed:
             drawn = next(rows, None)
-            return self._read(int(random.integers(len(self._pictures))) if drawn is None else drawn)
+            return self._read(int(random.integers(len(self.pictures))) if drawn is None else drawn)
 
         pixels, boxes, more = compose_scene(
             take,
@@ -118,11 +129,14 @@ class SceneBatches(CountedEpochs):
             scale=options.scale,
             mirror=options.mirror,
         )
-        x = augment(pixels, pixels.shape[:2], self._color, random)
-        return x, self._encode(boxes, more)
+        color = AugmentOptions(
+            **{**vars(AugmentOptions.off()), "color": options.color, "pca_color": 0.0}
+        )
+        x = augment(pixels, pixels.shape[:2], color, random)
+        return (x * 255.0 + 0.5).astype(np.uint8), boxes, more
 
     def _read(self, row: int) -> Boxed:
-        pictures, options = self._pictures, self._options
+        pictures, options = self.pictures, self.options
         try:
             pixels = read_pixels(pictures.paths[row], max(options.side, options.seen_side))
         except ImageError as error:

@@ -3,6 +3,8 @@
 import fnmatch
 import math
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
@@ -13,6 +15,7 @@ from PIL import Image
 from cnnkit.errors import ImageError
 from cnnkit.images import read_image, resize
 from cnnkit.training._runs import check_same_run, read_results, write_results
+from cnnkit.training._workers import Workers
 
 
 class CropOptions(Protocol):
@@ -22,6 +25,7 @@ class CropOptions(Protocol):
     crop: int
     steps_per_epoch: int
     seed: int
+    workers: int
 
 
 def find_pictures(
@@ -45,8 +49,12 @@ def find_pictures(
     return training, kept_out
 
 
-def random_crop(path: Path, size: int, random: np.random.Generator) -> np.ndarray:
-    """One augmented `(size, size, 3)` crop in [0, 1]: random scale, place, mirror and colours."""
+def random_crop(
+    path: Path, size: int, random: np.random.Generator, recolor: bool = True
+) -> np.ndarray:
+    """One augmented `(size, size, 3)` crop in [0, 1]: random scale, place and mirror, and, where it
+    is to be recoloured, colours and now and then noise.
+    """
     with Image.open(path) as image:
         image = image.convert("RGB")
         short = min(image.size)
@@ -64,6 +72,8 @@ def random_crop(path: Path, size: int, random: np.random.Generator) -> np.ndarra
         pixels = pixels[:, ::-1]
     if random.random() < 0.2:
         pixels = pixels[::-1].transpose(1, 0, 2)
+    if not recolor:
+        return np.ascontiguousarray(pixels)
     if random.random() < 0.5:
         gain = random.uniform(0.7, 1.3, size=3).astype(np.float32)
         shift = random.uniform(-0.1, 0.1, size=3).astype(np.float32)
@@ -75,26 +85,61 @@ def random_crop(path: Path, size: int, random: np.random.Generator) -> np.ndarra
 
 
 class RandomCrops(keras.utils.PyDataset):
-    """Batches of augmented crops; batch `i` is the same in every run with the same seed."""
+    """Batches of augmented crops; batch `i` is the same in every run with the same seed.
 
-    def __init__(self, paths: Sequence[Path], options: CropOptions, epoch: int = 0):
+    Args:
+        paths: of pictures.
+        options: of the training.
+        epoch: to begin with.
+        recolor: change colours too.
+    """
+
+    def __init__(
+        self, paths: Sequence[Path], options: CropOptions, epoch: int = 0, recolor: bool = True
+    ):
         super().__init__(workers=1, use_multiprocessing=False, max_queue_size=8)
-        self._paths = list(paths)
-        self._options = options
-        self._epoch = epoch
+        self._options, self._epoch = options, epoch
+        self._cropper = _Cropper(
+            tuple(paths), options.batch_size, options.crop, options.seed, recolor
+        )
+        self._makers = Workers(self._cropper.crop, options.workers, "cnnkit-crops")
+        self._pending: dict[int, Future] = {}
 
     def __len__(self) -> int:
         return self._options.steps_per_epoch
 
     def __getitem__(self, index: int) -> tuple[np.ndarray]:
-        options = self._options
-        step = self._epoch * options.steps_per_epoch + index
-        random = np.random.default_rng([options.seed, step])
-        chosen = random.integers(0, len(self._paths), size=options.batch_size)
-        return (np.stack([random_crop(self._paths[i], options.crop, random) for i in chosen]),)
+        step = self._epoch * self._options.steps_per_epoch + index
+        if not self._options.workers:
+            return (self._cropper.crop(step),)
+        for ahead in range(step, step + 1 + self._options.workers):
+            if ahead not in self._pending:
+                self._pending[ahead] = self._makers.submit(ahead)
+        for passed in [one for one in self._pending if one < step]:
+            self._pending.pop(passed).cancel()
+        return (self._pending.pop(step).result(),)
 
     def on_epoch_end(self) -> None:
         self._epoch += 1
+
+
+@dataclass(frozen=True)
+class _Cropper:
+    """Makes batches of crops, in whatever process."""
+
+    paths: tuple[Path, ...]
+    batch_size: int
+    side: int
+    seed: int
+    recolor: bool
+
+    def crop(self, step: int) -> np.ndarray:
+        """The batch of a step of a run, float32 `(batch, side, side, 3)`."""
+        random = np.random.default_rng([self.seed, step])
+        chosen = random.integers(0, len(self.paths), size=self.batch_size)
+        return np.stack(
+            [random_crop(self.paths[i], self.side, random, self.recolor) for i in chosen]
+        )
 
 
 class Record(keras.callbacks.Callback):

@@ -305,7 +305,10 @@ def train_backbone(
     """
     options = options or BackboneOptions()
     folder = Path(output)
-    training, held = start_run(folder, data, held_out, {**asdict(options), "teacher": str(teacher)})
+    settings = {**asdict(options), "teacher": str(teacher)}
+    # More or fewer make the same crops.
+    del settings["workers"]
+    training, held = start_run(folder, data, held_out, settings)
     keras.utils.set_random_seed(options.seed)
 
     teacher_model = build_teacher(teacher)

@@ -6,7 +6,8 @@ the backbone, activations (Li et al. 2017): `|D(f) - I|^2 + a |E(D(f)) - f|^2 + 
 The activations are whitened first: their channels are so alike that Adam would hardly move
 otherwise. Batch normalisation helps for the same reason, but is noise where pixels should be exact.
 So both are folded away, the last convolution is solved by least squares, and the plain decoder is
-polished with small steps. The first level, next to linear, begins with the least squares.
+polished with small steps, on pictures in the colours that they have. The first level, next to
+linear, begins with the least squares.
 """
 
 import contextlib
@@ -25,13 +26,15 @@ from cnnkit.losses.style import (
     layer_statistics,
     mix_statistics,
 )
-from cnnkit.models.decoder import build_decoder, entrance
+from cnnkit.models.decoder import build_decoder, entrance, load_decoder
 from cnnkit.models.vgg import (
     COMPACT_WIDTHS,
     VGG19_CONVOLUTIONS,
     build_feature_network,
 )
 from cnnkit.options import DecoderOptions
+from cnnkit.runtime import has_accelerator
+from cnnkit.training._fit import Clock
 from cnnkit.training._pictures import (
     RandomCrops,
     Record,
@@ -49,7 +52,13 @@ from cnnkit.weights.convolutions import (
 
 # Directions of the activations with less than this share of the largest variance are noise.
 _LEAST_VARIANCE = 1e-4
-# In bfloat16 the first two levels could not be as exact as they can be, and they cost least.
+# Filters of the blocks that the decoders end with: more than the backbone's in the first blocks,
+# which weigh little.
+_WIDTHS = (24, 48, 96, 128)
+# And of the convolution that the first level has before its last.
+_FIRST_EXTRA = (48,)
+# In bfloat16 the first two levels could not be as exact as they can be, and they cost least. Most
+# processors only imitate it, and take ten times as long.
 _MIXED_FROM_LEVEL = 3
 
 
@@ -205,6 +214,7 @@ def train_decoder(
     options: DecoderOptions | None = None,
     held_out: Sequence[str] = (),
     on_epoch: Callable[[int, int, dict], None] | None = None,
+    start: str | Path | None = None,
 ) -> dict[int, float]:
     """Trains a decoder for each level and writes them, resuming where an earlier run stopped.
 
@@ -216,6 +226,7 @@ def train_decoder(
         options: see `DecoderOptions`.
         held_out: patterns of pictures that are kept for the report, see `find_pictures`.
         on_epoch: called with the level, the epoch's index and its losses.
+        start: file of decoders of the shipped shape to polish, instead of training new ones first.
 
     Returns:
         PSNR of each level on the held-out pictures, in dB (empty without any); also in
@@ -223,21 +234,27 @@ def train_decoder(
 
     Raises:
         CnnkitError: no pictures, or a folder that holds a run with other settings.
+        WeightsError: `start` is damaged, or lacks a level.
     """
     options = options or DecoderOptions()
     folder = Path(output)
-    settings = {name: value for name, value in asdict(options).items() if name != "levels"}
+    settings = asdict(options)
+    if start is not None:
+        settings["start"] = str(start)
+    for changing in ("levels", "workers", "time_budget"):
+        del settings[changing]
     training, held = start_run(folder, data, held_out, settings)
     weights: Convolutions = {}
     report = {}
     for level in options.levels:
         plain = _train_level(
             level, training, folder / f"level{level}", options,
+            start,
             None if on_epoch is None else lambda *told, level=level: on_epoch(level, *told),
         )  # fmt: skip
         weights.update({f"decoder{level}/{layer}": arrays for layer, arrays in plain.items()})
         if held:
-            decoder = build_decoder(level, COMPACT_WIDTHS, VGG19_CONVOLUTIONS)
+            decoder = _build(level)
             set_convolution_weights(decoder, plain)
             backbone = build_feature_network("compact", [entrance(level)], options.pooling).model
             images = (read_for_report(path) for path in held)
@@ -252,25 +269,30 @@ def _train_level(
     pictures: Sequence[Path],
     folder: Path,
     options: DecoderOptions,
+    start: str | Path | None,
     on_epoch: Callable[[int, dict], None] | None,
 ) -> Convolutions:
-    """Trains and polishes one decoder; returns its plain weights."""
+    """Trains and polishes one decoder, or polishes a given one; returns its plain weights."""
     folder.mkdir(exist_ok=True)
     layer = entrance(level)
     keras.utils.set_random_seed(options.seed)
     backbone = build_feature_network("compact", [layer], options.pooling).model
-    steps = options.steps_of(level)
+    steps = options.steps_of(level) if start is None else 0
     calibration = RandomCrops(pictures, options, epoch=max(steps, options.polish_steps))
     statistics = measure_statistics(backbone, layer, (calibration[index][0] for index in range(32)))
 
     def trainer(*, plain: bool) -> DecoderTrainer:
-        with _policy("mixed_bfloat16" if level >= _MIXED_FROM_LEVEL else "float32"):
+        is_mixed = level >= _MIXED_FROM_LEVEL and has_accelerator()
+        with _policy("mixed_bfloat16" if is_mixed else "float32"):
+            if start is None:
+                decoder = _build(level, batch_normalization=not plain)
+            else:
+                decoder = load_decoder(level, start)
+                decoder.trainable = True
             return DecoderTrainer(
                 build_feature_network("compact", [layer], options.pooling).model,
                 layer,
-                build_decoder(
-                    level, COMPACT_WIDTHS, VGG19_CONVOLUTIONS, batch_normalization=not plain
-                ),
+                decoder,
                 statistics,
                 whiten=not plain,
                 feature_weight=options.feature_weight,
@@ -281,8 +303,15 @@ def _train_level(
     def fit(model: DecoderTrainer, name: str, rate: float, count: int, first: int) -> None:
         run = folder / name
         run.mkdir(exist_ok=True)
+        epochs = math.ceil(count / options.steps_per_epoch)
+        done = finished_epochs(run / STATE)
         schedule = cosine_decay(rate, count, min(options.warmup_steps, count))
-        model.compile(optimizer=keras.optimizers.Adam(schedule, beta_2=0.99))
+        clocks = []
+        if options.time_budget is not None:
+            budget = options.time_budget * count / (steps + options.polish_steps)
+            # A run that goes on has as much of it left as of its steps.
+            clocks.append(Clock(schedule, count, budget, budget * done / epochs))
+        model.compile(optimizer=keras.optimizers.Adam(rate if clocks else schedule, beta_2=0.99))
 
         def write() -> None:
             write_bytes(folder / "decoder.npz", encode_convolutions(model.decoder_weights()))
@@ -291,38 +320,52 @@ def _train_level(
             if on_epoch is not None:
                 on_epoch(first + epoch, row)
 
-        done = finished_epochs(run / STATE)
         restore(run / STATE, model)
         model.fit(
-            RandomCrops(pictures, options, epoch=first + done),
-            epochs=math.ceil(count / options.steps_per_epoch),
+            RandomCrops(pictures, options, first + done, recolor=model is not polished),
+            epochs=epochs,
             initial_epoch=done,
             shuffle=False,
-            callbacks=[Record(run, write, report), Backup(run / STATE)],
+            callbacks=[*clocks, Record(run, write, report), Backup(run / STATE)],
             verbose=0,
         )
 
     polished = trainer(plain=True)
     epochs = 0
-    if level == 1:
+    if level == 1 and start is None:
         start_linear(polished.decoder)
-    else:
+    elif start is None:
         trained = trainer(plain=False)
         fit(trained, "trained", options.learning_rate, steps, 0)
         epochs = math.ceil(steps / options.steps_per_epoch)
         set_convolution_weights(polished.decoder, trained.decoder_weights())
-    solve_last(polished, (calibration[index][0] for index in range(32, 64)))
+    if start is None:
+        solve_last(polished, (calibration[index][0] for index in range(32, 64)))
     fit(polished, "polished", options.polish_learning_rate, options.polish_steps, epochs)
     return polished.decoder_weights()
 
 
+def _build(level: int, batch_normalization: bool = False) -> keras.Model:
+    """A decoder of the shape that is shipped, with random weights."""
+    widths = (*_WIDTHS[: level - 1], COMPACT_WIDTHS[level - 1])
+    extra = _FIRST_EXTRA if level == 1 else _WIDTHS[:1]
+    return build_decoder(
+        level, widths, VGG19_CONVOLUTIONS, extra=extra, batch_normalization=batch_normalization
+    )
+
+
 def start_linear(decoder: keras.Model) -> None:
-    """Makes the first level hand its activations on: they are not negative, so ReLU keeps them."""
+    """Makes the first level hand its activations on: they are not negative, so ReLU keeps them.
+
+    Filters that there are beside stay as they are.
+    """
     for layer in decoder.layers:
         if isinstance(layer, keras.layers.Conv2D) and layer.name.startswith("extra"):
-            kernel = np.zeros(layer.kernel.shape, np.float32)
-            kernel[1, 1] = np.eye(kernel.shape[2], dtype=np.float32)
-            layer.set_weights([kernel, np.zeros(kernel.shape[3], np.float32)])
+            kernel, bias = layer.get_weights()
+            count = min(kernel.shape[2:])
+            kernel[..., :count] = 0.0
+            kernel[1, 1, :count, :count] = np.eye(count, dtype=np.float32)
+            layer.set_weights([kernel, bias])
 
 
 def solve_last(trainer: DecoderTrainer, batches: Iterable[np.ndarray]) -> None:

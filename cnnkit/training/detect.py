@@ -47,7 +47,7 @@ from cnnkit.weights.keras_file import (
 _SAMPLE, _SHOWN = 128, 12
 _SHOWN_SCORE = 0.25
 # What may change when a run is taken up again.
-_EXTENDABLE = ("epochs", "time_budget", "patience", "val_size")
+_EXTENDABLE = ("epochs", "time_budget", "patience", "val_size", "workers")
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,7 @@
 """Distilling a compact VGG-19."""
 
+from dataclasses import replace
+
 import keras
 import numpy as np
 import pytest
@@ -80,6 +82,27 @@ def test_batches_are_the_same_in_every_run_and_differ_between_epochs(pictures):
     # Batch 0 of epoch 1 is batch 3 counted from the start: a resumed run sees what it would have.
     first.on_epoch_end()
     np.testing.assert_array_equal(first[0][0], later[0][0])
+
+
+def test_processes_make_the_same_crops(pictures):
+    training, _ = find_pictures([pictures])
+    here = RandomCrops(training, OPTIONS)
+    beside = RandomCrops(training, replace(OPTIONS, workers=1))
+    # Jumps too: what was made ahead is not taken for another batch.
+    for index in (0, 2, 1):
+        np.testing.assert_array_equal(here[index][0], beside[index][0])
+
+
+def test_crops_that_are_not_recoloured_are_of_the_colours_that_are_there(tmp_path):
+    colors = np.array([[255, 0, 0], [0, 0, 255]], np.uint8)
+    path = tmp_path / "two.png"
+    Image.fromarray(np.repeat(colors[None], 40, axis=0).repeat(20, axis=1)).save(path)
+    crops = np.concatenate(
+        [RandomCrops([path], OPTIONS, recolor=False)[index][0] for index in range(3)]
+    )
+    # Between the two there are mixtures; there is no green anywhere.
+    assert crops[..., 1].max() == 0.0
+    assert RandomCrops([path], OPTIONS)[0][0][..., 1].max() > 0.0
 
 
 def test_crops_are_pictures_in_range(pictures):

@@ -1,11 +1,13 @@
 """Training decoders."""
 
+from dataclasses import replace
+
 import keras
 import numpy as np
 import pytest
 from PIL import Image
 
-from cnnkit.errors import ImageError, UsageError
+from cnnkit.errors import ImageError, UsageError, WeightsError
 from cnnkit.losses.style import layer_statistics
 from cnnkit.models.decoder import build_decoder, load_decoder
 from cnnkit.models.vgg import build_vgg
@@ -154,6 +156,16 @@ def test_the_first_level_starts_with_its_activations_handed_on(backbone):
     np.testing.assert_allclose(inner.predict_on_batch(maps), maps, rtol=1e-6)
 
 
+def test_filters_beside_those_that_hand_on_stay_random():
+    decoder = build_decoder(1, (4, 5), (2, 1), extra=(6,))
+    before = decoder.get_layer("extra1").get_weights()[0]
+    start_linear(decoder)
+    after = decoder.get_layer("extra1").get_weights()[0]
+    assert after.shape == (3, 3, 4, 6)
+    np.testing.assert_array_equal(after[..., 4:], before[..., 4:])
+    np.testing.assert_array_equal(after[1, 1, :, :4], np.eye(4))
+
+
 def test_psnr_of_a_known_error(backbone):
     class Half:
         def predict_on_batch(self, maps):
@@ -215,6 +227,45 @@ def test_a_run_that_was_stopped_ends_with_the_weights_of_an_unbroken_one(picture
     for layer in whole:
         for expected, got in zip(whole[layer], broken[layer], strict=True):
             np.testing.assert_allclose(got, expected, rtol=2e-3, atol=2e-4)
+
+
+@pytest.mark.slow
+def test_decoders_that_are_there_are_polished(pictures, tmp_path):
+    options = replace(OPTIONS, levels=(1, 2))
+    train_decoder([pictures], tmp_path / "first", options)
+    file = tmp_path / "first" / "decoder.npz"
+    rows = []
+    train_decoder(
+        [pictures],
+        tmp_path / "second",
+        replace(options, polish_learning_rate=1e-12),
+        on_epoch=lambda level, epoch, row: rows.append((level, epoch)),
+        start=file,
+    )
+    assert rows == [(1, 0), (2, 0)]
+    before, after = (
+        read_convolutions(tmp_path / name / "decoder.npz") for name in ("first", "second")
+    )
+    # Steps of next to nothing, but from where the first run ended.
+    for layer, arrays in before.items():
+        for expected, got in zip(arrays, after[layer], strict=True):
+            np.testing.assert_allclose(got, expected, atol=1e-6)
+    with pytest.raises(WeightsError, match="has no decoder of level 3; train it"):
+        train_decoder([pictures], tmp_path / "third", OPTIONS, start=file)
+
+
+@pytest.mark.slow
+def test_a_level_ends_in_its_time(pictures, tmp_path):
+    rows = []
+    options = replace(OPTIONS, levels=(2,), steps=3000, polish_steps=1500, time_budget=0.5)
+    train_decoder(
+        [pictures], tmp_path / "run", options, on_epoch=lambda level, *row: rows.append(row)
+    )
+    # 1,500 epochs of three steps would be all.
+    assert len(rows) < 1000
+    assert (tmp_path / "run" / "decoder.npz").exists()
+    with pytest.raises(UsageError, match="time-budget must be more than 0"):
+        replace(options, time_budget=0.0)
 
 
 def test_what_cannot_be_trained_is_one_clear_line(tmp_path):

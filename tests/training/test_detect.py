@@ -168,6 +168,19 @@ def test_pictures_may_be_seen_larger_than_scenes(tmp_path):
         replace(TINY, model="yolov1", val_size=96)
 
 
+def test_processes_compose_the_same_scenes_as_threads(tmp_path):
+    pictures = read_boxed(shapes(tmp_path / "data", 4)).train
+    batches = [
+        SceneBatches(pictures, replace(TINY, workers=workers), encode_objects(8))
+        for workers in (0, 1)
+    ]
+    for index in range(len(batches[0])):
+        for one, other in zip(batches[0][index], batches[1][index], strict=True):
+            np.testing.assert_array_equal(one, other)
+    with pytest.raises(UsageError, match="workers must be a whole number from 0"):
+        replace(TINY, workers=-1)
+
+
 def test_bad_boxes_stop_a_training_before_it_begins(tmp_path):
     data = shapes(tmp_path / "data", 4)
     values = json.loads((data / "train.json").read_text())
