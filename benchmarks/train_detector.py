@@ -16,6 +16,14 @@ and then, to see pictures larger,
 
     -- --resume --val-size 256
 
+and from that run, on a graphics card (an H200) beside five other trainings and with 16 cores,
+
+    -o runs/detector2 -- --model runs/detector --no-freeze --pretrained-rate 0.1
+       --teacher yolo-fastest-xl --imitation 2 --size 320 --val-size 416 --batch 32
+       --learning-rate 0.002 --ema 0.999 --val-share 0.02 --time-budget 435 --workers 6
+
+and `--resume --val-size 320` once more. There KERAS_BACKEND was jax.
+
 The run folder gets `coco80.keras` too: the same model, its weights rounded to 16 bits and packed.
 """
 
