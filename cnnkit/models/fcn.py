@@ -284,21 +284,18 @@ def build_fcn_compact(
     check_choice("variant", variant, FCN_VARIANTS)
     check_classes(classes)
     layers = keras.layers
-    wanted = [stride for stride in (16, 8) if stride >= int(variant[:-1])]
-    # The deepest scores come from there too.
+    # The deepest scores come from stride 16 too.
     scaled = {
         stride: layers.BatchNormalization(
             center=False, scale=False, trainable=False, name=f"scale_{stride}"
         )(maps[stride])
-        for stride in {16, *wanted}
+        for stride in {16, *_skip_strides(variant)}
     }
     x = layers.MaxPooling2D(2, name="block5_pool")(scaled[16])
     for number in (1, 2, 3):
         x = _convolve(x, width, f"block6_conv{number}")
     x = layers.SpatialDropout2D(dropout, name="block6_dropout")(x)
-    skips = {stride: _convolve(scaled[stride], skip_width, f"skip_{stride}") for stride in wanted}
-    scores = _fuse(x, skips, variant, classes)
-    scores = CropToPicture(name="crop_to_picture")([scores, inputs])
+    scores = _score_pixels(inputs, x, scaled, variant, classes, skip_width)
     return keras.Model(inputs, scores, name=name or f"fcn{variant}-compact")
 
 
@@ -357,11 +354,25 @@ def build_fcn_detector(
     x = layers.Add(name="context_add")([x, whole])
     x = _convolve(x, width, "block6_conv2")
     x = layers.SpatialDropout2D(dropout, name="block6_dropout")(x)
-    wanted = [stride for stride in (16, 8) if stride >= int(variant[:-1])]
-    skips = {stride: _convolve(maps[stride], skip_width, f"skip_{stride}") for stride in wanted}
-    scores = _fuse(x, skips, variant, classes)
-    scores = CropToPicture(name="crop_to_picture")([scores, inputs])
+    scores = _score_pixels(inputs, x, maps, variant, classes, skip_width)
     return keras.Model(inputs, scores, name=name or f"fcn{variant}-detector")
+
+
+def _skip_strides(variant: str) -> list[int]:
+    """Strides of the maps whose scores are added."""
+    return [stride for stride in (16, 8) if stride >= int(variant[:-1])]
+
+
+def _score_pixels(
+    inputs: Any, deepest: Any, maps: Mapping[int, Any], variant: str, classes: int, skip_width: int
+) -> Any:
+    """Scores for every pixel, of the deepest maps and of skips through a 3x3 convolution each."""
+    skips = {
+        stride: _convolve(maps[stride], skip_width, f"skip_{stride}")
+        for stride in _skip_strides(variant)
+    }
+    scores = _fuse(deepest, skips, variant, classes)
+    return CropToPicture(name="crop_to_picture")([scores, inputs])
 
 
 def _convolve(x: Any, width: int, name: str) -> Any:
@@ -378,9 +389,7 @@ def _fuse(deepest: Any, skips: Mapping[int, Any], variant: str, classes: int) ->
     """Scores of the deepest maps, those of the skips added, enlarged to the pixels."""
     last = int(variant[:-1])
     scores = _score(deepest, classes, "score_32", "glorot_uniform")
-    for stride in (16, 8):
-        if stride < last:
-            break
+    for stride in _skip_strides(variant):
         scores = _enlarge(scores, classes, f"upscore_{stride}")
         skip = _score(skips[stride], classes, f"score_{stride}", "zeros")
         scores = keras.layers.Add(name=f"fuse_{stride}")([scores, skip])
