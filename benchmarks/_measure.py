@@ -3,13 +3,16 @@
 import os
 import platform
 import re
+import resource
+import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
@@ -54,6 +57,46 @@ def run_process(arguments: Sequence[str]) -> tuple[float, float]:
 def cnnkit(*arguments: str) -> list[str]:
     """The command line of cnnkit in this interpreter."""
     return [sys.executable, "-m", "cnnkit", *arguments]
+
+
+def print_warm(label: str, run: Callable[[Any], Any], pictures: Sequence[Any]) -> None:
+    """Prints how long one picture takes once all have been seen, each five times."""
+    for picture in pictures:
+        run(picture)
+    times = []
+    for _ in range(5):
+        for picture in pictures:
+            begin = time.perf_counter()
+            run(picture)
+            times.append(1e3 * (time.perf_counter() - begin))
+    print(
+        f"{label}, one picture at a time: median {statistics.median(times):.1f} ms, "
+        f"fastest {min(times):.1f} ms",
+        flush=True,
+    )
+
+
+def print_memory(results: Iterable[Any], count: int) -> None:
+    """Prints the highest memory of this process after 100 of so many pictures and after all."""
+    peaks = []
+    for number, _ in enumerate(results, 1):
+        if number in (100, count):
+            # Linux counts in KiB.
+            unit = 1 if sys.platform == "darwin" else 1024
+            peaks.append(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6)
+    print(
+        f"peak memory after 100 and {count} pictures: {peaks[0]:.0f}, {peaks[-1]:.0f} MB",
+        flush=True,
+    )
+
+
+def print_cold(*arguments: str) -> None:
+    """Prints the seconds of a whole command, three times, in a folder of its own."""
+    for _ in range(3):
+        with tempfile.TemporaryDirectory() as place:
+            begin = time.perf_counter()
+            subprocess.run(cnnkit(*arguments), check=True, stdout=subprocess.DEVNULL, cwd=place)
+            print(f"cold process: {time.perf_counter() - begin:.1f} s", flush=True)
 
 
 def sample_folder() -> Path:
