@@ -87,6 +87,9 @@ QUALITY_STEPS_FROM_DRAFT = {"standard": (40, 28, 16, 10), "fine": (300, 200, 130
 SMALLEST_SCALE_FROM_DRAFT = {"standard": 256, "fine": SMALLEST_SCALE}
 # And with L-BFGS, a step of which goes as far as two of Adam's.
 QUALITY_STEPS_OF_LBFGS = {**QUALITY_STEPS_FROM_DRAFT, "standard": (24, 22, 12, 8)}
+# A picture of one scale alone gets the steps that take as long as the two scales of 512x512, and no
+# more than so many.
+MOST_STEPS_OF_ONE_SCALE = 60
 
 DEFAULT_STYLE_LAYERS = {f"block{block}_conv1": 1.0 for block in range(1, 6)}
 DEFAULT_CONTENT_LAYER = "block4_conv2"
@@ -226,6 +229,23 @@ class StylizeOptions:
             is_quick = self.chosen_optimizer == "lbfgs"
             presets = QUALITY_STEPS_OF_LBFGS if is_quick else QUALITY_STEPS_FROM_DRAFT
         return self.scale_steps or presets[self.quality]
+
+    def steps_for(self, sizes: Sequence[tuple[int, int]]) -> tuple[int, ...]:
+        """Steps of scales of these sizes, coarsest first; the last serves for all that follow.
+
+        >>> StylizeOptions().steps_for([(256, 256), (512, 512)])
+        (24, 22, 12, 8)
+        >>> StylizeOptions().steps_for([(300, 450)])
+        (54,)
+        """
+        preset = self.steps_by_scale
+        is_quick = self.init == "fast" and self.chosen_optimizer == "lbfgs"
+        if len(sizes) > 1 or not is_quick or self.scale_steps or self.quality != "standard":
+            return preset
+        coarse = self.coarsest_scale
+        [(height, width)] = sizes
+        whole = coarse**2 * preset[0] + (2 * coarse) ** 2 * preset[1]
+        return (max(preset[1], min(MOST_STEPS_OF_ONE_SCALE, whole // (height * width))),)
 
     @property
     def chosen_optimizer(self) -> str:
@@ -384,7 +404,7 @@ DECODER_LEVELS = (1, 2, 3, 4)
 
 @dataclass(frozen=True)
 class DecoderOptions:
-    """Settings of `cnnkit train decoder`; the defaults are the recipe of the shipped weights.
+    """Settings of `cnnkit train decoder`; the shipped weights had more steps, see their card.
 
     Attributes:
         levels: which decoders to train, from 1 (`block1_conv1`) to 5 (`block5_conv1`). The fifth is

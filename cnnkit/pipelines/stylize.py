@@ -385,7 +385,7 @@ class _Job:
             self._check_memory()
             return self._paint_draft()
         sizes = scale_sizes(self.height, self.width, options.coarsest_scale, options.scale_factor)
-        preset = options.steps_by_scale
+        preset = options.steps_for(sizes)
         plan = plan_scales(sizes, preset, options.steps)
         self._check_memory()
         note = self._stylizer._note
