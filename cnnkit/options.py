@@ -87,9 +87,10 @@ QUALITY_STEPS_FROM_DRAFT = {"standard": (40, 28, 16, 10), "fine": (300, 200, 130
 SMALLEST_SCALE_FROM_DRAFT = {"standard": 256, "fine": SMALLEST_SCALE}
 # And with L-BFGS, a step of which goes as far as two of Adam's.
 QUALITY_STEPS_OF_LBFGS = {**QUALITY_STEPS_FROM_DRAFT, "standard": (24, 22, 12, 8)}
-# A picture of one scale alone gets the steps that take as long as the two scales of 512x512, and no
-# more than so many.
-MOST_STEPS_OF_ONE_SCALE = 60
+# A picture of one scale alone gets the steps that take as long as the two scales of 512x512, but no
+# more than one for so many pixels of its long side: tiny ones would go on to leave the photograph
+# even at a little strength.
+SIDE_OF_A_STEP = 8
 
 DEFAULT_STYLE_LAYERS = {f"block{block}_conv1": 1.0 for block in range(1, 6)}
 DEFAULT_CONTENT_LAYER = "block4_conv2"
@@ -245,7 +246,8 @@ class StylizeOptions:
         coarse = self.coarsest_scale
         [(height, width)] = sizes
         whole = coarse**2 * preset[0] + (2 * coarse) ** 2 * preset[1]
-        return (max(preset[1], min(MOST_STEPS_OF_ONE_SCALE, whole // (height * width))),)
+        steps = min(whole // (height * width), max(height, width) // SIDE_OF_A_STEP)
+        return (max(preset[0], steps),)
 
     @property
     def chosen_optimizer(self) -> str:

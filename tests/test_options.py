@@ -69,7 +69,8 @@ def test_standard_begins_at_twice_the_size_from_a_draft():
     assert StylizeOptions().coarsest_scale == 256
     # 24 steps of 256 x 256 and 22 of 512 x 512 are 7.34 million pixels: 57.96 times 487 x 260.
     assert StylizeOptions().steps_for([(260, 487)]) == (57,)
-    assert StylizeOptions().steps_for([(256, 256)]) == (60,)
+    assert StylizeOptions().steps_for([(256, 200)]) == (32,)
+    assert StylizeOptions().steps_for([(64, 96)]) == (24,)
     assert StylizeOptions().steps_for([(508, 508)]) == (28,)
     assert StylizeOptions(scale_steps=(5,)).steps_for([(260, 487)]) == (5,)
     assert StylizeOptions(optimizer="adam").steps_for([(260, 487)])[0] == 40
