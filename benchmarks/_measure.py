@@ -1,5 +1,6 @@
 """What every benchmark needs: pictures, the machine, timed processes, contact sheets."""
 
+import math
 import os
 import platform
 import re
@@ -116,7 +117,9 @@ def write_sheet(
     quality: int = 85,
 ) -> None:
     """Writes pictures as a grid, each fitted into a square cell, with column and row titles."""
-    top, left = (22 if columns else 0), (0 if not labels else 90)
+    font = ImageFont.load_default(14)
+    top = 22 if columns else 0
+    left = math.ceil(max(map(font.getlength, labels), default=-16.0)) + 16
     tiles = []
     for pictures in rows:
         tiles.append([])
@@ -129,7 +132,6 @@ def write_sheet(
         "RGB", (left + cell * max(map(len, rows)), top + sum(heights)), (250, 250, 250)
     )
     draw = ImageDraw.Draw(sheet)
-    font = ImageFont.load_default(14)
     for column, text in enumerate(columns):
         draw.text((left + cell * column + cell // 2, 10), text, (30, 30, 30), font, anchor="mm")
     for row, (height, pictures) in enumerate(zip(heights, tiles, strict=True)):
