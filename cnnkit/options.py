@@ -400,6 +400,9 @@ class BackboneOptions:
     seed: int = 0
     workers: int = 0
 
+    def __post_init__(self):
+        _check_counts(self, workers=0)
+
 
 DECODER_LEVELS = (1, 2, 3, 4)
 
@@ -449,6 +452,7 @@ class DecoderOptions:
         if self.crop % 16:
             raise UsageError(f"crop must be a multiple of 16, not {self.crop}")
         _check_positive(self, "time_budget")
+        _check_counts(self, workers=0)
 
     def steps_of(self, level: int) -> int:
         """Optimizer steps of one level, without those of the polishing."""

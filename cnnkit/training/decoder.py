@@ -226,7 +226,7 @@ def train_decoder(
         options: see `DecoderOptions`.
         held_out: patterns of pictures that are kept for the report, see `find_pictures`.
         on_epoch: called with the level, the epoch's index and its losses.
-        start: file of decoders of the shipped shape to polish, instead of training new ones first.
+        start: file of decoders to polish, of any widths, instead of training new ones first.
 
     Returns:
         PSNR of each level on the held-out pictures, in dB (empty without any); also in
@@ -253,14 +253,14 @@ def train_decoder(
             None if on_epoch is None else lambda *told, level=level: on_epoch(level, *told),
         )  # fmt: skip
         weights.update({f"decoder{level}/{layer}": arrays for layer, arrays in plain.items()})
+        write_bytes(folder / "decoder.npz", encode_convolutions(weights))
         if held:
-            decoder = _build(level)
-            set_convolution_weights(decoder, plain)
+            # As it was written, whatever its shape.
+            decoder = load_decoder(level, folder / "decoder.npz")
             backbone = build_feature_network("compact", [entrance(level)], options.pooling).model
             images = (read_for_report(path) for path in held)
             report[level] = reconstruction_psnr(backbone, entrance(level), decoder, images)
             write_bytes(folder / "report.json", json.dumps(report, indent=1).encode())
-    write_bytes(folder / "decoder.npz", encode_convolutions(weights))
     return report
 
 

@@ -11,7 +11,7 @@ from cnnkit.errors import ImageError, UsageError, WeightsError
 from cnnkit.losses.style import layer_statistics
 from cnnkit.models.decoder import build_decoder, load_decoder
 from cnnkit.models.vgg import build_vgg
-from cnnkit.options import DecoderOptions
+from cnnkit.options import BackboneOptions, DecoderOptions
 from cnnkit.training.decoder import (
     DecoderTrainer,
     fold_input,
@@ -274,5 +274,9 @@ def test_what_cannot_be_trained_is_one_clear_line(tmp_path):
         train_decoder([tmp_path / "empty"], tmp_path / "run", OPTIONS)
     with pytest.raises(UsageError, match=r"levels must be among 1 to 5, not \(6,\)"):
         DecoderOptions(levels=(6,))
+    with pytest.raises(UsageError, match="workers must be a whole number from 0, not -1"):
+        DecoderOptions(workers=-1)
+    with pytest.raises(UsageError, match="workers must be a whole number from 0, not -1"):
+        BackboneOptions(workers=-1)
     with pytest.raises(UsageError, match="crop must be a multiple of 16, not 100"):
         DecoderOptions(crop=100)
