@@ -12,6 +12,7 @@ from cnnkit.losses.style import layer_statistics
 from cnnkit.models.decoder import build_decoder, load_decoder
 from cnnkit.models.vgg import build_vgg
 from cnnkit.options import BackboneOptions, DecoderOptions
+from cnnkit.training import decoder as training
 from cnnkit.training.decoder import (
     DecoderTrainer,
     fold_input,
@@ -232,13 +233,18 @@ def test_a_run_that_was_stopped_ends_with_the_weights_of_an_unbroken_one(picture
 @pytest.mark.slow
 def test_decoders_that_are_there_are_polished(pictures, tmp_path):
     options = replace(OPTIONS, levels=(1, 2))
-    train_decoder([pictures], tmp_path / "first", options)
+    with pytest.MonkeyPatch.context() as patch:
+        # Narrower than those that are trained anew.
+        patch.setattr(training, "_WIDTHS", (5, 6, 7, 8))
+        patch.setattr(training, "_FIRST_EXTRA", (9,))
+        train_decoder([pictures], tmp_path / "first", options)
     file = tmp_path / "first" / "decoder.npz"
     rows = []
     train_decoder(
         [pictures],
         tmp_path / "second",
         replace(options, polish_learning_rate=1e-12),
+        ["*/test/*"],
         on_epoch=lambda level, epoch, row: rows.append((level, epoch)),
         start=file,
     )
