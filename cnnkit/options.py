@@ -139,7 +139,7 @@ class StylizeOptions:
         margin: pixels that the picture is mirrored over its edges while it is painted. At the edge
             of what it sees the network sees mirror images too, which the optimiser learns to
             exploit: without a margin it draws a garish frame.
-        seed: of the noise.
+        seed: of the noise, and of the faint grain that a draft grows its texture from.
     """
 
     size: int | str = 512

@@ -481,6 +481,7 @@ class _Job:
                 strength=options.strength,
                 transform=options.transform,
                 mask=None if self._mask is None else _on_canvas(self._mask),
+                seed=options.seed,
                 on_level=after_level,
             )
         )
@@ -663,6 +664,7 @@ class _Job:
             transform=self._options.transform,
             mask=mask,
             content=_on_canvas(content),
+            seed=self._options.seed,
         )
         return painted[:height, :width]
 
