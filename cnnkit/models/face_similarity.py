@@ -28,10 +28,12 @@ from cnnkit.options import FACE_FORMS
 from cnnkit.weights import entry
 
 DLIB = "dlib"
-FORMAT = "cnnkit/face-similarity/1"
+FORMAT = "cnnkit/face-similarity/2"
 MEMBER = "cnnkit.json"
 
 _DLIB_SIZE = 128
+# Forms of features in which the difference is squared.
+_SQUARED = ("chi-square", "squared")
 # Of all members of a file, unpacked: far more than any model here has, far less than a bomb.
 _MOST_BYTES = 1 << 30
 # Where the layers that a file may name come from; none of these runs code of the file.
@@ -90,8 +92,9 @@ class PairDistance:
     """`w . pair_features(f, g)` of embeddings brought to 0..1: what a head of pairs has learnt.
 
     No weight is below 0, so the distance is symmetric, not negative, and zero for equal
-    embeddings. The head's `logit(different)` is this plus a constant, so that distances are
-    differences of the logarithm of the odds.
+    embeddings. The head's `logit(different)` is this plus a constant. Of features with the square
+    of the difference it is the root, a length again: equal weights of squared differences give the
+    Euclidean distance, and the logistic curve of a calibration fits lengths better.
 
     Attributes:
         form: of the features, see `pair_features`.
@@ -111,7 +114,8 @@ class PairDistance:
             scale_to_range(first, self.low, self.high), scale_to_range(second, self.low, self.high)
         )
         features = keras.ops.convert_to_numpy(pair_features(first, second, self.form))
-        return features.astype(np.float64) @ self.weights
+        distances = features.astype(np.float64) @ self.weights
+        return np.sqrt(distances) if self.form in _SQUARED else distances
 
 
 def scale_to_range(embeddings: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
@@ -252,7 +256,10 @@ def load_face_similarity(model: str = DLIB) -> FaceSimilarity:
         configuration = json.loads(members.get("config.json", b""))
     except _DAMAGED_ARCHIVE:
         raise damaged from None
-    if values.get("format") != FORMAT or not _names_keras_only(configuration):
+    kind = str(values.get("format"))
+    if kind != FORMAT and kind.startswith(FORMAT.rpartition("/")[0] + "/"):
+        raise WeightsError(f"{path} was made by another version of cnnkit; train it again")
+    if kind != FORMAT or not _names_keras_only(configuration):
         raise other
     if values.get("members") != {name: _sha256(data) for name, data in members.items()}:
         raise damaged

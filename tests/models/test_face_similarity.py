@@ -13,6 +13,7 @@ from cnnkit.models.face_siamese import build_face_trunk, build_pair_head, build_
 from cnnkit.models.face_similarity import (
     MEMBER,
     encoder_similarity,
+    euclidean_distance,
     load_face_similarity,
     pair_similarity,
     save_face_similarity,
@@ -87,9 +88,25 @@ def test_the_distance_of_a_head_by_hand():
     first, second = np.array([[1.0, 2.0]]), np.array([[2.0, 4.0]])
     absolute = pair_similarity(head, "absolute", low, high, "a")
     np.testing.assert_allclose(absolute.distance(first, second), [2.5], rtol=1e-5)
-    # 2 * 0.25 / 1.5 + 3 * 0.25 / 1
+    # 2 * 0.25 / 1.5 + 3 * 0.25 / 1, and of what is squared the root
     chi_square = pair_similarity(head, "chi-square", low, high, "c")
-    np.testing.assert_allclose(chi_square.distance(first, second), [1 / 3 + 0.75], rtol=1e-5)
+    np.testing.assert_allclose(
+        chi_square.distance(first, second), [np.sqrt(1 / 3 + 0.75)], rtol=1e-5
+    )
+    squared = pair_similarity(head, "squared", low, high, "s")
+    np.testing.assert_allclose(
+        squared.distance(first, second), [np.sqrt(2 * 0.25 + 3 * 0.25)], rtol=1e-5
+    )
+
+
+def test_equal_weights_of_squared_differences_are_the_euclidean_distance():
+    head = build_pair_head(128)
+    head.set_weights([np.full((128, 1), 4.0), np.array([-1.0])])
+    similarity = pair_similarity(head, "squared", np.full(128, -1.0), np.full(128, 1.0), "s")
+    first, second = embeddings(0), embeddings(1)
+    np.testing.assert_allclose(
+        similarity.distance(first, second), euclidean_distance(first, second), rtol=1e-5
+    )
 
 
 @pytest.mark.parametrize("form", FACE_FORMS)
@@ -204,6 +221,19 @@ def test_a_missing_file_is_one_clear_line(tmp_path):
 def test_other_peoples_keras_files_are_refused(tiny_backbone):
     with pytest.raises(WeightsError, match="is no model of faces"):
         load_face_similarity(tiny_backbone)
+
+
+def test_a_file_of_another_version_is_one_clear_line(pairs_file, tmp_path):
+    with zipfile.ZipFile(pairs_file) as archive:
+        text = archive.read(MEMBER).decode()
+    # Its distances were others: the threshold that it has is not for those of today.
+    older = text.replace("face-similarity/2", "face-similarity/1")
+    assert older != text
+    path = rewrite(pairs_file, tmp_path / "old.keras", **{MEMBER: older})
+    with pytest.raises(
+        WeightsError, match=r"old\.keras was made by another version of cnnkit; tra"
+    ):
+        load_face_similarity(path)
 
 
 @pytest.mark.parametrize("share", [0.0, 0.3, 0.9, 0.999])

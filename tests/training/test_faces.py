@@ -213,7 +213,7 @@ def test_the_pair_trainers_loss_is_that_of_numpy():
                 same.append(np.logaddexp(0, logit))
             else:
                 other.append(np.logaddexp(0, -logit))
-    penalty = 0.03 * np.sum((kernel - kernel.mean()) ** 2)
+    penalty = 0.3 * np.sum((kernel - kernel.mean()) ** 2)
     expected = 0.5 * np.mean(same) + 0.5 * np.mean(other) + penalty
     assert float(loss) == pytest.approx(expected, rel=1e-5)
 
