@@ -11,7 +11,7 @@ from cnnkit.options import DECODER_LEVELS
 from cnnkit.training.decoder import reconstruction_psnr
 
 # dB, mean over the four photographs below; what is measured on more stands in the card.
-LEAST = {1: 38.0, 2: 29.5, 3: 26.5, 4: 22.0}
+LEAST = {1: 40.5, 2: 31.5, 3: 27.7, 4: 23.9}
 
 
 @pytest.mark.parametrize("level", DECODER_LEVELS)
