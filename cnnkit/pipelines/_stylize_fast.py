@@ -37,7 +37,7 @@ OVERLAPS = {1: 16, 2: 16, 3: 32, 4: 80}
 SHARES = {1: 1.0, 2: 1.0, 3: 1.0, 4: 0.5}
 # Standard deviation of the grain, and that of the Gaussian that it is smoothed with, in pixels: the
 # least that breaks the lattice. At strength 0 there is none.
-_GRAIN = 4.0 / 255.0
+_GRAIN = 3.0 / 255.0
 _GRAIN_SIZE = 2.0
 # Larger pictures are worked on in tiles of this side, without the overlap.
 TILE = 1024
