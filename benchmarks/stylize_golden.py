@@ -54,8 +54,10 @@ def main() -> None:
             f"| 1/{run['seconds'] / seconds:.1f} | {max(peak for _, peak in runs) / 1e9:.2f} |",
             flush=True,
         )
-        rows.append([*(read_image(path).pixels for path in (content, style)), theirs])
-        rows[-1].append(read_image(result).pixels)
+        content_image, style_image, ours = (
+            read_image(path).pixels for path in (content, style, result)
+        )
+        rows.append([content_image, style_image, theirs, ours])
     write_sheet(
         arguments.output / "golden.png", rows, ["content", "style", "theirs", "ours"], cell=512
     )

@@ -9,7 +9,7 @@ import statistics
 from _measure import cnnkit, machine, run_process, sample_folder
 
 CASES = (
-    ("draft, 256", ("--size", "256", "--quality", "draft"), 12, 2),
+    ("draft, 256", ("--size", "256", "--quality", "draft"), 12, ""),
     ("standard, 512", ("--size", "512"), 20, 2),
     ("standard, 512, --budget 20s", ("--size", "512", "--budget", "20s"), 20, 2),
 )

@@ -15,19 +15,18 @@ decoder makes a picture of them. Departures:
 """
 
 import functools
-import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 import keras
 import numpy as np
-from scipy import ndimage
 
 from cnnkit.losses.style import LayerStatistics, feature_transform, interpolate_statistics, mask_at
 from cnnkit.models.decoder import entrance, load_decoder
 from cnnkit.models.vgg import build_feature_network
 from cnnkit.ops.cover import Tile, cover
 from cnnkit.ops.inference import compile_inference
+from cnnkit.ops.noise import smooth_noise
 from cnnkit.options import DECODER_LEVELS
 
 # How far around a pixel the encoder and the decoder of a level look together, rounded up to
@@ -120,10 +119,11 @@ class FastStylizer:
         own = {}
         if strength < 1.0:
             own = self.measure(canvas if content is None else content, mask)
+        noise = smooth_noise(*canvas.shape[:2], _GRAIN_SIZE, seed)
         amount = np.float32(strength * _GRAIN)
         if mask is not None:
             amount = amount * mask[..., None]
-        picture = np.clip(canvas + amount * grain(*canvas.shape[:2], seed), 0.0, 1.0)
+        picture = np.clip(canvas + amount * noise[..., None], 0.0, 1.0)
         for level in sorted(style, reverse=True):
             share = strength * SHARES[level]
             change = _Change(style[level], own.get(level), share, transform)
@@ -182,19 +182,6 @@ class _Change:
         start = found if self.content is None else self.content
         target = interpolate_statistics(start, self.style, self.share)
         return feature_transform(found, target, self.transform)
-
-
-def grain(height: int, width: int, seed: int = 0) -> np.ndarray:
-    """Smooth grey noise of variance 1, float32 `(height, width, 1)`.
-
-    >>> noise = grain(400, 500)
-    >>> noise.shape, round(float(noise.std()), 1)
-    ((400, 500, 1), 1.0)
-    """
-    noise = np.random.default_rng(seed).standard_normal((height, width), np.float32)
-    noise = ndimage.gaussian_filter(noise, _GRAIN_SIZE, mode="wrap")
-    # What the Gaussian leaves of white noise, in each direction by the root.
-    return (noise * np.float32(2.0 * math.sqrt(math.pi) * _GRAIN_SIZE))[..., None]
 
 
 @functools.cache
