@@ -806,6 +806,8 @@ class DetectTrainOptions(FitOptions):
         color: change of brightness, contrast, saturation and of each channel, as a part.
         workers: processes that put scenes together, where threads are too slow for a graphics
             card; 0 for threads.
+        on_device: keep the pictures in the memory of the device that trains, which composes the
+            scenes then.
     """
 
     model: str = DEFAULT_DETECTOR
@@ -828,6 +830,7 @@ class DetectTrainOptions(FitOptions):
     mirror: float = 0.5
     color: float = 0.2
     workers: int = 0
+    on_device: bool = False
 
     def __post_init__(self):
         super().__post_init__()
@@ -908,6 +911,8 @@ class SegmentTrainOptions(FitOptions):
             often, by the root of what they lack; 0 for all alike.
         mixed_precision: compute in 16 bits: "auto" on GPUs, "on" or "off".
         val_size: pictures to validate with are seen at this long side at most.
+        on_device: keep the pictures and masks in the memory of the device that trains, which cuts
+            the crops then.
     """
 
     backbone: str = "compact"
@@ -931,6 +936,7 @@ class SegmentTrainOptions(FitOptions):
     clip_norm: float = 5.0
     mixed_precision: str = "auto"
     val_size: int = 512
+    on_device: bool = False
 
     def __post_init__(self):
         super().__post_init__()

@@ -10,6 +10,7 @@ from cnnkit.cli._options import OUTPUT_PANEL, RUN_PANEL, Device, Json, Quiet, Se
 from cnnkit.cli._training import (
     ClipNorm,
     Ema,
+    OnDevice,
     Optimizer,
     Patience,
     Schedule,
@@ -160,6 +161,7 @@ def detect(
     ] = _DEFAULTS.color,
     seed: Seed = _DEFAULTS.seed,
     workers: Workers = _DEFAULTS.workers,
+    on_device: OnDevice = _DEFAULTS.on_device,
     threads: Threads = None,
     device: Device = "auto",
     json: Json = False,
@@ -215,6 +217,7 @@ def detect(
         color=color,
         seed=seed,
         workers=workers,
+        on_device=on_device,
     )
     from cnnkit.runtime import configure
 

@@ -10,6 +10,7 @@ from cnnkit.cli._options import OUTPUT_PANEL, RUN_PANEL, Device, Json, Quiet, Se
 from cnnkit.cli._training import (
     ClipNorm,
     MixedPrecision,
+    OnDevice,
     Optimizer,
     Patience,
     Schedule,
@@ -172,6 +173,7 @@ def segment(
     time_budget: TimeBudget = _DEFAULTS.time_budget,
     mixed_precision: MixedPrecision = _DEFAULTS.mixed_precision,
     seed: Seed = _DEFAULTS.seed,
+    on_device: OnDevice = _DEFAULTS.on_device,
     threads: Threads = None,
     device: Device = "auto",
     json: Json = False,
@@ -226,6 +228,7 @@ def segment(
         val_share=val_share,
         val_size=val_size,
         seed=seed,
+        on_device=on_device,
     )
     if data is None and not resume:
         raise UsageError("no data is given; name a folder with images/ and labels/")

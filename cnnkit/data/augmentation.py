@@ -1,6 +1,7 @@
 """Pictures changed at random, so that a network learns what does not matter."""
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 from PIL import Image
@@ -23,6 +24,8 @@ _DENSITY = 1.3
 # faster and cannot be told apart.
 _GAP = 3.0
 _ROWS = 16
+# Of `augment`, from 0 to 1: seven of places, six of colours, two of the cutout.
+_DRAWS = 15
 
 
 def augment(
@@ -65,7 +68,7 @@ def augment(
     Networks with Cutout" (2017): its side is always the same, and its centre may lie anywhere, so
     that a part of it falls outside. Their square is of the data's mean colour, this one grey.
     """
-    turn, slant, area, shape, left, top, mirror, *colors = random.random(15).tolist()
+    turn, slant, area, shape, left, top, mirror, *colors = random.random(_DRAWS).tolist()
     shifts = random.standard_normal(3)
     height, width = pixels.shape[:2]
     shares = _crop_shares(options, area, shape)
@@ -87,7 +90,7 @@ def augment(
         image = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
     result = np.divide(image, np.float32(255.0), dtype=np.float32)
     if options.color or options.pca_color:
-        _recolor(result, options, np.array(colors[:6]), shifts)
+        _recolor(result, _color_change(options, np.array(colors[:6]), shifts))
     if options.cutout:
         _cut_out(result, options.cutout, *colors[6:8])
     return result
@@ -155,21 +158,50 @@ def _transform(
     )
 
 
-def _recolor(
-    pixels: np.ndarray, options: AugmentOptions, draws: np.ndarray, shifts: np.ndarray
-) -> None:
-    """All changes of colour as one affine map of RGB, in place."""
+@dataclass(frozen=True, eq=False)
+class ColorChange:
+    """An affine map of the colours of a picture: `contrast * matrix @ rgb + (1 - contrast) * luma +
+    shift`, with the mean luma of the picture after the matrix.
+
+    Attributes:
+        matrix: `(3, 3)`: saturation, brightness and the gain of each channel.
+        contrast: around the mean luma.
+        shift: `(3,)`, along the principal axes of natural colours.
+    """
+
+    matrix: np.ndarray
+    contrast: float
+    shift: np.ndarray
+
+
+def draw_color_change(options: AugmentOptions, random: np.random.Generator) -> ColorChange:
+    """The change of colours that `augment` would make with these options and draws.
+
+    >>> change = draw_color_change(AugmentOptions.off(), np.random.default_rng(0))
+    >>> change.matrix.tolist() == np.eye(3).tolist(), change.contrast
+    (True, 1.0)
+    """
+    colors = random.random(_DRAWS)[7:13]
+    return _color_change(options, colors, random.standard_normal(3))
+
+
+def _color_change(options: AugmentOptions, draws: np.ndarray, shifts: np.ndarray) -> ColorChange:
     most = options.color * np.array([1.0, 1.0, 1.0, 0.5, 0.5, 0.5])
     brightness, contrast, saturation, *gains = 1.0 + most * (2.0 * draws - 1.0)
-    luma = LUMA.astype(float)
-    matrix = saturation * np.eye(3) + (1.0 - saturation) * luma
+    matrix = saturation * np.eye(3) + (1.0 - saturation) * LUMA.astype(float)
     matrix = brightness * np.array(gains)[:, None] * matrix
+    shift = PCA_AXES @ (options.pca_color * shifts * PCA_SPREADS)
+    return ColorChange(matrix, float(contrast), shift)
+
+
+def _recolor(pixels: np.ndarray, change: ColorChange) -> None:
+    """All changes of colour as one affine map of RGB, in place."""
     # Over long rows first: NumPy's sum over rows of three takes twenty times as long.
     total = pixels.reshape(len(pixels), -1).sum(axis=0).reshape(-1, 3).sum(axis=0)
-    mean = luma @ matrix @ (total / (pixels.size / 3))
-    shift = (1.0 - contrast) * mean + PCA_AXES @ (options.pca_color * shifts * PCA_SPREADS)
+    mean = LUMA.astype(float) @ change.matrix @ (total / (pixels.size / 3))
+    shift = (1.0 - change.contrast) * mean + change.shift
     shift = np.tile(shift.astype(np.float32), pixels.shape[1])
-    matrix = np.ascontiguousarray((contrast * matrix).T, np.float32)
+    matrix = np.ascontiguousarray((change.contrast * change.matrix).T, np.float32)
     # A few rows at a time stay in the cache, and BLAS starts no threads for them.
     for begin in range(0, len(pixels), _ROWS):
         rows = pixels[begin : begin + _ROWS]

@@ -4,16 +4,30 @@ import math
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-from cnnkit.data.augmentation import augment
+from cnnkit.data.augmentation import augment, draw_color_change
 from cnnkit.data.boxes import BoxedPictures
 from cnnkit.errors import DataError, ImageError
 from cnnkit.images import read_pixels
 from cnnkit.options import AugmentOptions, DetectTrainOptions
 from cnnkit.training._batches import CountedEpochs
-from cnnkit.training._scenes import Boxed, compose_scene, fit_scene
+from cnnkit.training._device_pictures import (
+    DevicePictures,
+    change_numbers,
+    empty_changes,
+    empty_placements,
+)
+from cnnkit.training._scenes import (
+    MOST_PLACED,
+    Boxed,
+    Drawn,
+    compose_scene,
+    fit_scene,
+    plan_scene,
+)
 from cnnkit.training._workers import Workers
 
 _AHEAD = 2
@@ -34,6 +48,8 @@ class SceneBatches(CountedEpochs):
         encode: boxes in pixels `(n, 4)` and `(n, 2)` rows of class and weight -> target of a scene.
         epoch: to begin with.
         random_changes: whether scenes are composed; otherwise each is one whole picture.
+        on_device: the same pictures on the device that trains, which composes the scenes then;
+            `x` is what `DevicePictures.compose` gives.
     """
 
     def __init__(
@@ -43,14 +59,21 @@ class SceneBatches(CountedEpochs):
         encode: Callable[[np.ndarray, np.ndarray], np.ndarray],
         epoch: int = 0,
         random_changes: bool = True,
+        on_device: DevicePictures | None = None,
     ):
         super().__init__(epoch)
         self._pictures, self._options, self._encode = pictures, options, encode
-        self._random_changes = random_changes
-        composer = _Composer(pictures, options, random_changes)
+        self._random_changes, self._device = random_changes, on_device
         # Whole pictures are few, and are asked for by batches of their own each time.
         processes = options.workers if random_changes else 0
-        self._makers = Workers(composer.compose, processes, "cnnkit-scenes")
+        make: Callable[..., Any]
+        if on_device is None:
+            make, self._ahead = _Composer(pictures, options, random_changes).compose, _AHEAD
+        else:
+            make = _Planner(pictures, options, on_device.numbers, on_device.sizes).plan
+            # A batch is made by one of them.
+            self._ahead = max(_AHEAD, processes)
+        self._makers = Workers(make, processes, "cnnkit-scenes")
         self._pending: dict[tuple[int, int], list[Future]] = {}
         self._order: tuple[int, np.ndarray] = (-1, np.zeros(0, int))
 
@@ -62,7 +85,7 @@ class SceneBatches(CountedEpochs):
             raise IndexError(f"there are {len(self)} batches, no batch {index}")
         with self._lock:
             wanted = []
-            for ahead in range(_AHEAD + 1):
+            for ahead in range(self._ahead + 1):
                 further, at = divmod(index + ahead, len(self))
                 wanted.append((self.epoch + further, at))
             for step in set(self._pending) - set(wanted):
@@ -73,14 +96,19 @@ class SceneBatches(CountedEpochs):
                     self._pending[step] = self._begin(*step)
             futures = self._pending.pop(wanted[0])
             try:
-                pixels, *objects = zip(*(future.result() for future in futures), strict=True)
+                made = [future.result() for future in futures]
             except Exception as error:
                 self.failure = error
                 raise
             self._took(index)
-            x = np.stack(pixels).astype(np.float32)
-            x /= 255.0
-            return x, np.stack([self._encode(*one) for one in zip(*objects, strict=True)])
+            if self._device is not None:
+                placements, changes, objects = made[0]
+                x = self._device.compose(placements, changes)
+            else:
+                x = np.stack([pixels for pixels, *_ in made]).astype(np.float32)
+                x /= 255.0
+                objects = [one for _, *one in made]
+            return x, np.stack([self._encode(*one) for one in objects])
 
     def _begin(self, epoch: int, index: int) -> list[Future]:
         if self._order[0] != epoch:
@@ -93,6 +121,8 @@ class SceneBatches(CountedEpochs):
         if not self._random_changes:
             places = places[places < len(self._pictures)]
         rows = self._order[1][places % len(self._pictures)]
+        if self._device is not None:
+            return [self._makers.submit(rows, epoch, places)]
         return [
             self._makers.submit(int(row), epoch, int(place))
             for row, place in zip(rows, places, strict=True)
@@ -115,35 +145,95 @@ class _Composer:
         if not self.random_changes:
             return fit_scene(self._read(row), options.seen_side)
         random = np.random.default_rng([options.seed, epoch, place])
-        rows = iter([row])
-
-        def take() -> Boxed:
-            drawn = next(rows, None)
-            return self._read(int(random.integers(len(self.pictures))) if drawn is None else drawn)
-
-        pixels, boxes, more = compose_scene(
-            take,
-            options.side,
-            random,
-            mosaic=options.mosaic,
-            scale=options.scale,
-            mirror=options.mirror,
-        )
-        color = AugmentOptions(
-            **{**vars(AugmentOptions.off()), "color": options.color, "pca_color": 0.0}
-        )
-        x = augment(pixels, pixels.shape[:2], color, random)
+        take = _drawing(self._read, row, len(self.pictures), random)
+        pixels, boxes, more = compose_scene(take, options.side, random, **_shares(options))
+        x = augment(pixels, pixels.shape[:2], _color_only(options), random)
         return (x * 255.0 + 0.5).astype(np.uint8), boxes, more
 
     def _read(self, row: int) -> Boxed:
-        pictures, options = self.pictures, self.options
-        try:
-            pixels = read_pixels(pictures.paths[row], max(options.side, options.seen_side))
-        except ImageError as error:
-            raise DataError(f"{error}, or leave it out with --skip-bad") from None
-        good = ~pictures.ignored[row]
-        more = np.stack([pictures.class_ids[row], pictures.weights[row]], axis=-1)
-        return pixels, pictures.boxes_xyxy_normalized[row][good], more[good].astype(np.float64)
+        pixels = read_for_scenes(self.pictures.paths[row], self.options)
+        return pixels, *_objects(self.pictures, row)
+
+
+@dataclass(frozen=True, eq=False)
+class _Planner:
+    """Draws the same scenes for pictures that are elsewhere.
+
+    Attributes:
+        pictures: of whose objects the scenes are.
+        options: of the training.
+        numbers: `(N,)`, of the pictures there.
+        sizes: `(N, 2)`, height and width of each.
+    """
+
+    pictures: BoxedPictures
+    options: DetectTrainOptions
+    numbers: np.ndarray
+    sizes: np.ndarray
+
+    def plan(
+        self, rows: np.ndarray, epoch: int, places: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, list[tuple[np.ndarray, np.ndarray]]]:
+        """A batch of scenes: where pictures lie on each, how its colours change, and the boxes and
+        the classes and weights of each.
+        """
+        options = self.options
+        placements, changes = empty_placements(len(rows), MOST_PLACED), empty_changes(len(rows))
+        objects = []
+        for index, (row, place) in enumerate(zip(rows.tolist(), places.tolist(), strict=True)):
+            random = np.random.default_rng([options.seed, epoch, place])
+            draw = _drawing(self._measure, row, len(self.pictures), random)
+            placed, boxes, more = plan_scene(draw, options.side, random, **_shares(options))
+            for number, one in enumerate(placed):
+                placements[index, number] = (one.picture, one.mirrored, *one.seen, *one.whole)
+            changes[index] = change_numbers(draw_color_change(_color_only(options), random))
+            objects.append((boxes, more))
+        return placements, changes, objects
+
+    def _measure(self, row: int) -> Drawn:
+        return self.numbers[row], tuple(self.sizes[row]), *_objects(self.pictures, row)
+
+
+def _drawing(
+    read: Callable[[int], Any], row: int, count: int, random: np.random.Generator
+) -> Callable[[], Any]:
+    """Draws pictures for a scene: first one of its own, then any."""
+    rows = iter([row])
+
+    def draw() -> Any:
+        drawn = next(rows, None)
+        return read(int(random.integers(count)) if drawn is None else drawn)
+
+    return draw
+
+
+def _shares(options: DetectTrainOptions) -> dict[str, float]:
+    return {name: getattr(options, name) for name in ("mosaic", "scale", "mirror")}
+
+
+def _color_only(options: DetectTrainOptions) -> AugmentOptions:
+    return AugmentOptions(
+        **{**vars(AugmentOptions.off()), "color": options.color, "pca_color": 0.0}
+    )
+
+
+def _objects(pictures: BoxedPictures, row: int) -> tuple[np.ndarray, np.ndarray]:
+    """Boxes of a picture as parts of it, and rows of class and weight."""
+    good = ~pictures.ignored[row]
+    more = np.stack([pictures.class_ids[row], pictures.weights[row]], axis=-1)
+    return pictures.boxes_xyxy_normalized[row][good], more[good].astype(np.float64)
+
+
+def read_for_scenes(path: str, options: DetectTrainOptions) -> np.ndarray:
+    """A picture, as large as scenes need it, uint8 `(H, W, 3)`.
+
+    Raises:
+        DataError: it cannot be read.
+    """
+    try:
+        return read_pixels(path, max(options.side, options.seen_side))
+    except ImageError as error:
+        raise DataError(f"{error}, or leave it out with --skip-bad") from None
 
 
 def encode_objects(most: int) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:

@@ -1,6 +1,8 @@
 """Pictures put together at random, with their boxes, for the training of detectors."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -30,6 +32,27 @@ def fit_scene(boxed: Boxed, size: int) -> Boxed:
     return fill_canvas(pixels, frame), frame.from_parts(boxes), more
 
 
+@dataclass(frozen=True, eq=False)
+class Placed:
+    """A picture as it lies on a scene.
+
+    Attributes:
+        picture: whatever was drawn.
+        mirrored: left for right.
+        seen: left, top, right and bottom of what is seen of it, in pixels of the scene.
+        whole: left, top, width and height of all of it, in the same pixels.
+    """
+
+    picture: Any
+    mirrored: bool
+    seen: tuple[int, int, int, int]
+    whole: tuple[int, int, int, int]
+
+
+# A picture or what stands for it, its height and width, boxes as parts of it, and rows of more.
+Drawn = tuple[Any, tuple[int, int], np.ndarray, np.ndarray]
+
+
 def compose_scene(
     take: Callable[[], Boxed],
     size: int,
@@ -39,13 +62,47 @@ def compose_scene(
     scale: float = 0.5,
     mirror: float = 0.5,
 ) -> Boxed:
-    """A scene of one picture, or a mosaic of several in rows and columns.
+    """A scene of one picture, or a mosaic of several, painted.
+
+    Args:
+        take: draws a picture with its boxes.
+        size: side of the scene in pixels.
+        random: where all draws come from.
+        mosaic: see `plan_scene`.
+        scale: the same.
+        mirror: the same.
+
+    Returns:
+        uint8 `(size, size, 3)`, boxes in pixels of it, and the rows of more of those that are left.
+    """
+
+    def draw() -> Drawn:
+        pixels, boxes, more = take()
+        return pixels, pixels.shape[:2], boxes, more
+
+    placed, boxes, more = plan_scene(draw, size, random, mosaic=mosaic, scale=scale, mirror=mirror)
+    canvas = np.full((size, size, 3), GREY, np.uint8)
+    for one in placed:
+        _paint(canvas, one)
+    return canvas, boxes, more
+
+
+def plan_scene(
+    draw: Callable[[], Drawn],
+    size: int,
+    random: np.random.Generator,
+    *,
+    mosaic: float = 0.75,
+    scale: float = 0.5,
+    mirror: float = 0.5,
+) -> tuple[list[Placed], np.ndarray, np.ndarray]:
+    """Where pictures lie on a scene of one, or on a mosaic of several in rows and columns.
 
     Mosaics (Bochkovskiy et al., YOLOv4, 2020) show objects smaller, in other places, and beside
     objects that they are never seen with; here they have 2 to 9 pictures.
 
     Args:
-        take: draws a picture with its boxes.
+        draw: draws a picture with its boxes.
         size: side of the scene in pixels.
         random: where all draws come from.
         mosaic: share of the scenes that are mosaics.
@@ -53,25 +110,27 @@ def compose_scene(
         mirror: share of the pictures that are mirrored.
 
     Returns:
-        uint8 `(size, size, 3)`, boxes in pixels of it, and the rows of more of those that are left.
+        The pictures, boxes in pixels of the scene, and the rows of more of those that are left.
     """
     rows, columns = 1, 1
     if random.random() < mosaic:
         rows, columns = _GRIDS[random.integers(len(_GRIDS))]
-    canvas = np.full((size, size, 3), GREY, np.uint8)
-    boxes, more = [], []
+    placed, boxes, more = [], [], []
     down = _cuts(rows, size, random)
     for row in range(rows):
         across = _cuts(columns, size, random)
         for column in range(columns):
             tile = across[column], down[row], across[column + 1], down[row + 1]
-            found, kept = _paste(canvas, take(), tile, random, scale, mirror)
+            one, found, kept = _place(draw(), tile, random, scale, mirror)
+            placed.append(one)
             boxes.append(found)
             more.append(kept)
-    return canvas, np.concatenate(boxes), np.concatenate(more)
+    return placed, np.concatenate(boxes), np.concatenate(more)
 
 
 _GRIDS = ((1, 2), (2, 1), (2, 2), (2, 2), (2, 3), (3, 2), (3, 3))
+# Pictures of a scene, at most.
+MOST_PLACED = max(rows * columns for rows, columns in _GRIDS)
 
 
 def _cuts(parts: int, size: int, random: np.random.Generator) -> list[int]:
@@ -80,20 +139,18 @@ def _cuts(parts: int, size: int, random: np.random.Generator) -> list[int]:
     return [0, *cuts, size]
 
 
-def _paste(
-    canvas: np.ndarray,
-    boxed: Boxed,
+def _place(
+    drawn: Drawn,
     tile: Sequence[int],
     random: np.random.Generator,
     scale: float,
     mirror: float,
-) -> tuple[np.ndarray, np.ndarray]:
-    """Puts a picture into a part of the canvas, cut off at its borders."""
-    pixels, boxes, more = boxed
-    height, width = pixels.shape[:2]
+) -> tuple[Placed, np.ndarray, np.ndarray]:
+    """Lays a picture into a part of the scene, cut off at its borders."""
+    picture, (height, width), boxes, more = drawn
     left, top, right, bottom = tile
-    if random.random() < mirror:
-        pixels = pixels[:, ::-1]
+    mirrored = random.random() < mirror
+    if mirrored:
         boxes = np.stack([1 - boxes[:, 2], boxes[:, 1], 1 - boxes[:, 0], boxes[:, 3]], axis=-1)
     shares = (right - left) / width, (bottom - top) / height
     # Between what shows the whole picture and what leaves no place empty.
@@ -103,20 +160,27 @@ def _paste(
     wide, high = (max(8, round(side)) for side in (width * factor * stretch, height * factor))
     x = round(left + random.random() * (right - left - wide))
     y = round(top + random.random() * (bottom - top - high))
-    begin_x, begin_y = max(left, x), max(top, y)
-    end_x, end_y = min(right, x + wide), min(bottom, y + high)
+    seen = max(left, x), max(top, y), min(right, x + wide), min(bottom, y + high)
+    whole = boxes * [wide, high, wide, high] + [x, y, x, y]
+    clipped = np.clip(whole, seen[:2] * 2, seen[2:] * 2)
+    sides = (clipped[:, 2:] - clipped[:, :2]).min(axis=-1, initial=np.inf)
+    good = (areas(clipped) >= _LEAST_SEEN * areas(whole)) & (sides >= _LEAST_SIDE)
+    return Placed(picture, mirrored, seen, (x, y, wide, high)), clipped[good], more[good]
+
+
+def _paint(canvas: np.ndarray, placed: Placed) -> None:
+    pixels = placed.picture
+    if placed.mirrored:
+        pixels = pixels[:, ::-1]
+    height, width = pixels.shape[:2]
+    (left, top, right, bottom), (x, y, wide, high) = placed.seen, placed.whole
     # The part that is seen alone is resized.
-    seen = np.array([begin_x - x, begin_y - y, end_x - x, end_y - y])
+    seen = np.array([left - x, top - y, right - x, bottom - y])
     source = seen * np.tile([width / wide, height / high], 2)
     image = Image.fromarray(np.ascontiguousarray(pixels)).resize(
-        (end_x - begin_x, end_y - begin_y),
+        (right - left, bottom - top),
         Image.Resampling.BILINEAR,
         tuple(np.clip(source, 0, [width, height, width, height]).tolist()),
         reducing_gap=2.0,
     )
-    canvas[begin_y:end_y, begin_x:end_x] = np.asarray(image)
-    whole = boxes * [wide, high, wide, high] + [x, y, x, y]
-    clipped = np.clip(whole, [begin_x, begin_y] * 2, [end_x, end_y] * 2)
-    sides = (clipped[:, 2:] - clipped[:, :2]).min(axis=-1, initial=np.inf)
-    good = (areas(clipped) >= _LEAST_SEEN * areas(whole)) & (sides >= _LEAST_SIDE)
-    return clipped[good], more[good]
+    canvas[top:bottom, left:right] = np.asarray(image)

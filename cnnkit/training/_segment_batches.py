@@ -1,12 +1,14 @@
 """Batches of crops with their masks, cut, scaled and recoloured at random."""
 
 import math
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 
 import numpy as np
 from PIL import Image
 
-from cnnkit.data.augmentation import augment
+from cnnkit.data.augmentation import augment, draw_color_change
 from cnnkit.data.labelled import LabelledFiles
 from cnnkit.data.masks import MaskCoding, MaskPairs, read_mask
 from cnnkit.errors import DataError, ImageError
@@ -14,6 +16,12 @@ from cnnkit.images import fit_size, read_pixels
 from cnnkit.options import IGNORE, AugmentOptions, SegmentTrainOptions
 from cnnkit.runtime import reader_count
 from cnnkit.training._batches import LabelledBatches
+from cnnkit.training._device_pictures import (
+    DevicePictures,
+    change_numbers,
+    empty_changes,
+    empty_placements,
+)
 
 # Every fourth pixel of a mask is learned: scores are 8 apart or more, and on all pixels the loss
 # would take as long as the network.
@@ -42,6 +50,8 @@ class MaskBatches(LabelledBatches):
         epoch: to begin with.
         repeats: `(N,)`, how often each pair is drawn, against each other; all alike by default. An
             epoch has as many crops as there are pairs nevertheless.
+        on_device: the same pairs on the device that trains, which cuts the crops then; see
+            `put_on_device`.
     """
 
     def __init__(
@@ -51,6 +61,7 @@ class MaskBatches(LabelledBatches):
         options: SegmentTrainOptions,
         epoch: int = 0,
         repeats: np.ndarray | None = None,
+        on_device: DevicePictures | None = None,
     ):
         side = options.crop
         files = LabelledFiles(pairs.pictures, np.zeros(len(pairs), np.int64))
@@ -65,7 +76,7 @@ class MaskBatches(LabelledBatches):
         )
         self._masks, self._coding, self._options = pairs.masks, coding, options
         self._colors = colors_only(options)
-        self._repeats = repeats
+        self._repeats, self._device = repeats, on_device
 
     def _order(self, epoch: int) -> np.ndarray:
         rows = super()._order(epoch)
@@ -80,10 +91,15 @@ class MaskBatches(LabelledBatches):
         places = self._places(index)
         order = self._order(epoch)
         rows = order[places % len(order)]
-        x = np.empty((len(rows), *self._shape), np.float32)
-        y = np.empty(x.shape[:3], np.uint8)
+        if self._device is not None:
+            fill = self._fill_plans
+            x, y = empty_placements(len(rows), 1), empty_changes(len(rows))
+        else:
+            fill = self._fill_pairs
+            x = np.empty((len(rows), *self._shape), np.float32)
+            y = np.empty(x.shape[:3], np.uint8)
         futures = [
-            self._pool.submit(self._fill_pairs, x, y, rows, places, epoch, part)
+            self._pool.submit(fill, x, y, rows, places, epoch, part)
             for part in np.array_split(np.arange(len(rows)), self._workers_here)
         ]
         return (x, y), futures
@@ -100,16 +116,58 @@ class MaskBatches(LabelledBatches):
         for i in part.tolist():
             random = np.random.default_rng([self._seed, epoch, int(places[i])])
             picture, mask = self._files.paths[rows[i]], self._masks[rows[i]]
-            try:
-                pixels, classes = read_pixels(picture), read_mask(mask, self._coding)
-            except (ImageError, DataError) as error:
-                raise DataError(f"{error}, or leave it out with --skip-bad") from None
+            pixels, classes = _read_whole(picture, mask, self._coding)
             pixels, y[i] = crop_pair(pixels, classes, self._options, random)
             x[i] = augment(pixels, self._shape[:2], self._colors, random)
 
+    def _fill_plans(
+        self,
+        placements: np.ndarray,
+        changes: np.ndarray,
+        rows: np.ndarray,
+        places: np.ndarray,
+        epoch: int,
+        part: np.ndarray,
+    ) -> None:
+        for i in part.tolist():
+            random = np.random.default_rng([self._seed, epoch, int(places[i])])
+            device = self._device
+            crop = plan_crop(device.sizes[rows[i]], self._options, random)
+            placements[i, 0] = device.numbers[rows[i]], *crop.placement
+            changes[i] = change_numbers(draw_color_change(self._colors, random))
+
     def _finish(self, batch, epoch, index):
+        if self._device is not None:
+            return self._device.compose(*batch)
         x, y = batch
         return x, y[:, COARSE // 2 :: COARSE, COARSE // 2 :: COARSE]
+
+
+def put_on_device(
+    pairs: MaskPairs,
+    coding: MaskCoding,
+    options: SegmentTrainOptions,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> DevicePictures:
+    """Pairs for `MaskBatches`.
+
+    Raises:
+        DataError: a file cannot be read, or they are too many.
+    """
+    masks = dict(zip(pairs.pictures, pairs.masks, strict=True))
+
+    def read(picture: str) -> np.ndarray:
+        pixels, classes = _read_whole(picture, masks[picture], coding)
+        return np.concatenate([pixels, classes[..., None]], axis=-1)
+
+    return DevicePictures(pairs.pictures, read, options.crop, GREY, COARSE, on_progress)
+
+
+def _read_whole(picture: str, mask: str, coding: MaskCoding) -> tuple[np.ndarray, np.ndarray]:
+    try:
+        return read_pixels(picture), read_mask(mask, coding)
+    except (ImageError, DataError) as error:
+        raise DataError(f"{error}, or leave it out with --skip-bad") from None
 
 
 def repeat_factors(pairs: MaskPairs, coding: MaskCoding, threshold: float) -> np.ndarray:
@@ -191,30 +249,74 @@ def crop_pair(
         uint8 `(crop, crop, 3)` and `(crop, crop)`. Where a small picture does not fill the
         square, it is grey there and the label is to be ignored.
     """
-    zoom, top, left, mirror = random.random(4).tolist()
+    crop = plan_crop(classes.shape, options, random)
     side = options.crop
-    low, high = options.least_scale, options.most_scale
-    scale = low * (high / low) ** zoom
     x = np.full((side, side, 3), GREY, np.uint8)
     y = np.full((side, side), IGNORE, np.uint8)
-    spans = []
-    for size, draw in zip(classes.shape, (top, left), strict=True):
-        # Pixels of the scaled picture, and where the square begins in it: before it, for a
-        # picture that is smaller.
-        scaled = max(1, round(size * scale))
-        begin = math.floor(draw * (scaled - side + 1)) if scaled >= side else 0
-        count = min(side, scaled)
-        place = 0 if scaled >= side else math.floor(draw * (side - scaled + 1))
-        spans.append((begin * size / scaled, (begin + count) * size / scaled, place, count))
-    (y0, y1, row, rows), (x0, x1, column, columns) = spans
+    (y0, y1, row, rows), (x0, x1, column, columns) = crop.spans
     box, size = (x0, y0, x1, y1), (columns, rows)
     target = slice(row, row + rows), slice(column, column + columns)
     image = Image.fromarray(pixels)
     x[target] = np.asarray(image.resize(size, Image.Resampling.BICUBIC, box, 3.0))
     y[target] = np.asarray(Image.fromarray(classes).resize(size, Image.Resampling.NEAREST, box))
-    if mirror < options.mirror:
+    if crop.mirrored:
         x, y = x[:, ::-1], y[:, ::-1]
     return np.ascontiguousarray(x), np.ascontiguousarray(y)
+
+
+@dataclass(frozen=True)
+class Crop:
+    """A square of a picture.
+
+    Attributes:
+        side: of the square, in pixels.
+        scaled: height and width of the whole picture there.
+        spans: for rows and columns: begin and end of what is seen, in the picture's pixels, and
+            first and number of the pixels of the square that it fills.
+        mirrored: all of the square, left for right.
+    """
+
+    side: int
+    scaled: tuple[int, int]
+    spans: tuple[tuple[float, float, int, int], tuple[float, float, int, int]]
+    mirrored: bool
+
+    @property
+    def placement(self) -> tuple[float, ...]:
+        """What `ops.sampling.sample_placements` takes, but for the picture's number."""
+        (y0, y1, row, rows), (x0, x1, column, columns) = self.spans
+        high, wide = self.scaled
+        top, left = row - y0 * rows / (y1 - y0), column - x0 * columns / (x1 - x0)
+        if self.mirrored:
+            column, left = self.side - column - columns, self.side - left - wide
+        return self.mirrored, column, row, column + columns, row + rows, left, top, wide, high
+
+
+def plan_crop(
+    size: Sequence[int], options: SegmentTrainOptions, random: np.random.Generator
+) -> Crop:
+    """Draws the crop of `crop_pair`.
+
+    Args:
+        size: height and width of the picture.
+        options: `crop`, scales and `mirror` of the training.
+        random: where the draws come from.
+    """
+    zoom, top, left, mirror = random.random(4).tolist()
+    side = options.crop
+    low, high = options.least_scale, options.most_scale
+    scale = low * (high / low) ** zoom
+    spans, whole = [], []
+    for length, draw in zip(size, (top, left), strict=True):
+        # Pixels of the scaled picture, and where the square begins in it: before it, for a
+        # picture that is smaller.
+        scaled = max(1, round(length * scale))
+        begin = math.floor(draw * (scaled - side + 1)) if scaled >= side else 0
+        count = min(side, scaled)
+        place = 0 if scaled >= side else math.floor(draw * (side - scaled + 1))
+        spans.append((begin * length / scaled, (begin + count) * length / scaled, place, count))
+        whole.append(scaled)
+    return Crop(side, tuple(whole), tuple(spans), mirror < options.mirror)
 
 
 def read_pair(

@@ -16,6 +16,7 @@ import numpy as np
 
 from cnnkit import __version__
 from cnnkit.data.boxes import BoxedData, check_boxed, read_boxed, without_unreadable
+from cnnkit.data.letterbox import GREY
 from cnnkit.errors import DataError, DivergenceError
 from cnnkit.images import Picture, write_bytes, write_image
 from cnnkit.metrics.detection import FoundBoxes
@@ -28,9 +29,10 @@ from cnnkit.plots import (
     plot_training,
 )
 from cnnkit.training._batches import reading
-from cnnkit.training._detect_batches import SceneBatches
+from cnnkit.training._detect_batches import SceneBatches, read_for_scenes
 from cnnkit.training._detect_judge import Judge, quality_of
 from cnnkit.training._detectors import build_trainable
+from cnnkit.training._device_pictures import DevicePictures
 from cnnkit.training._fit import best_row, conclude, fit_epochs, reason_of, seconds_of
 from cnnkit.training._run_folder import open_run, read_run
 from cnnkit.training._runs import BEST_WEIGHTS, STATE, finished_epochs, read_results
@@ -47,7 +49,7 @@ from cnnkit.weights.keras_file import (
 _SAMPLE, _SHOWN = 128, 12
 _SHOWN_SCORE = 0.25
 # What may change when a run is taken up again.
-_EXTENDABLE = ("epochs", "time_budget", "patience", "val_size", "workers")
+_EXTENDABLE = ("epochs", "time_budget", "patience", "val_size", "workers", "on_device")
 
 
 @dataclass(frozen=True)
@@ -135,7 +137,7 @@ def train_detector(
     if not boxed.train.objects:
         raise DataError(f"{data} has no object to train on")
     keras.utils.set_random_seed(options.seed)
-    run = _Run(boxed, report.sizes, folder, options, known_classes, note)
+    run = _Run(boxed, report.sizes, folder, options, known_classes, note, progress)
     stopped: BaseException | None = None
     try:
         reason = run.fit(on_epoch)
@@ -184,8 +186,18 @@ class _Run:
         options: DetectTrainOptions,
         known_classes: tuple[str, ...],
         note: Callable[[str], None],
+        progress: Callable[[str, int, int], None],
     ):
         self._data, self._folder, self._options, self._note = data, folder, options, note
+        self._on_device: DevicePictures | None = None
+        if options.on_device:
+            self._on_device = DevicePictures(
+                data.train.paths,
+                lambda path: read_for_scenes(path, options),
+                options.side,
+                GREY,
+                on_progress=lambda done, total: progress("read the pictures", done, total),
+            )
         self._detector = build_trainable(options, data.classes, known_classes)
         self._model = self._detector.model
         if not self._detector.is_scaled:
@@ -216,7 +228,13 @@ class _Run:
             self._detector.set_scales(np.concatenate([batches[i][0] for i in range(count)]))
 
     def _batches(self, epoch: int) -> SceneBatches:
-        return SceneBatches(self._data.train, self._options, self._detector.encode, epoch)
+        return SceneBatches(
+            self._data.train,
+            self._options,
+            self._detector.encode,
+            epoch,
+            on_device=self._on_device,
+        )
 
     def _validate(self) -> dict[str, float]:
         """Figures of the validation pictures with the weights of now; none without any."""

@@ -36,6 +36,7 @@ from cnnkit.ops.inference import compiles_each_size
 from cnnkit.options import SegmentTrainOptions
 from cnnkit.plots import draw_segments, encode_figure, plot_confusion, plot_training
 from cnnkit.training._batches import CountedEpochs
+from cnnkit.training._device_pictures import DevicePictures
 from cnnkit.training._fit import (
     best_row,
     conclude,
@@ -46,7 +47,13 @@ from cnnkit.training._fit import (
 )
 from cnnkit.training._run_folder import open_run, read_run
 from cnnkit.training._runs import BEST, finished_epochs, read_results, state_file, weights_file
-from cnnkit.training._segment_batches import GREY, MaskBatches, read_pair, repeat_factors
+from cnnkit.training._segment_batches import (
+    GREY,
+    MaskBatches,
+    put_on_device,
+    read_pair,
+    repeat_factors,
+)
 from cnnkit.training._segment_maps import MapBatches, build_head, cache_maps
 from cnnkit.training._segment_networks import (
     backbone_layers,
@@ -203,6 +210,7 @@ class _Run:
         self._variant = ""
         self._weights = (0, 0)
         self._repeats: np.ndarray | None = None
+        self._on_device: DevicePictures | None = None
 
     def fit(self, on_epoch: Callable[[int, dict], None] | None) -> str:
         """Trains all stages to the end, from where the run stands; the reason why it ended."""
@@ -293,7 +301,14 @@ class _Run:
         data, options = self._data, self._options
         if options.balance and self._repeats is None:
             self._repeats = repeat_factors(data.train, data.coding, options.balance)
-        return MaskBatches(data.train, data.coding, options, epoch, self._repeats)
+        if options.on_device and self._on_device is None:
+            self._on_device = put_on_device(
+                data.train,
+                data.coding,
+                options,
+                lambda done, total: self._progress("read the pictures", done, total),
+            )
+        return MaskBatches(data.train, data.coding, options, epoch, self._repeats, self._on_device)
 
     def _start(self, index: int, model: keras.Model) -> None:
         """The weights that a stage begins with."""

@@ -7,13 +7,15 @@ import numpy as np
 import pytest
 
 from cnnkit.data.boxes import read_boxed
+from cnnkit.data.letterbox import GREY
 from cnnkit.data.shapes import write_shapes
 from cnnkit.errors import DataError, UsageError
 from cnnkit.options import DetectOptions, DetectTrainOptions
 from cnnkit.pipelines.detect import detect
 from cnnkit.training._classifiers import build_untrained
-from cnnkit.training._detect_batches import SceneBatches, encode_objects
+from cnnkit.training._detect_batches import SceneBatches, encode_objects, read_for_scenes
 from cnnkit.training._detectors import build_trainable
+from cnnkit.training._device_pictures import DevicePictures
 from cnnkit.training._runs import read_results
 from cnnkit.training.detect import read_run_options, train_detector
 
@@ -179,6 +181,35 @@ def test_processes_compose_the_same_scenes_as_threads(tmp_path):
             np.testing.assert_array_equal(one, other)
     with pytest.raises(UsageError, match="workers must be a whole number from 0"):
         replace(TINY, workers=-1)
+
+
+def test_the_device_composes_the_same_scenes(tmp_path):
+    pictures = read_boxed(shapes(tmp_path / "data", 6)).train
+    options = replace(TINY, color=0.4, scale=0.3)
+    stored = DevicePictures(
+        pictures.paths, lambda path: read_for_scenes(path, options), options.side, GREY
+    )
+    usual = SceneBatches(pictures, options, encode_objects(8))
+    on_device = SceneBatches(pictures, options, encode_objects(8), on_device=stored)
+    assert len(on_device) == len(usual)
+    for index in range(len(usual)):
+        (x, y), (known_x, known_y) = on_device[index], usual[index]
+        np.testing.assert_array_equal(y, known_y)
+        assert x.shape == known_x.shape
+        # Pillow reduces by other means than halves; edges differ a little.
+        difference = np.abs(np.asarray(x) - known_x)
+        assert difference.mean() < 0.02
+        assert (difference > 0.1).mean() < 0.05
+
+
+def test_a_training_on_pictures_of_the_device_learns_as_another(tmp_path):
+    data = shapes(tmp_path / "data", 8)
+    rows = []
+    for name, on_device in (("usual", False), ("device", True)):
+        result = train_detector(data, tmp_path / name, replace(TINY, on_device=on_device, epochs=2))
+        assert result.epochs == 2
+        rows.append(read_results(tmp_path / name)[-1]["loss"])
+    assert rows[1] == pytest.approx(rows[0], rel=0.1)
 
 
 def test_bad_boxes_stop_a_training_before_it_begins(tmp_path):

@@ -20,6 +20,7 @@ from cnnkit.training._segment_batches import (
     MaskBatches,
     crop_pair,
     draw_repeated,
+    put_on_device,
     repeat_factors,
 )
 from cnnkit.training._segment_networks import (
@@ -114,6 +115,25 @@ def test_every_fourth_pixel_of_a_mask_is_learned(squares):
         assert any(
             np.array_equal(classes, mask[2::4, left + 2 : left + 32 : 4]) for left in range(9)
         )
+
+
+@pytest.mark.parametrize("scales", [(1.0, 1.0), (0.6, 1.6)])
+def test_the_device_cuts_the_same_crops(squares, scales):
+    data = training.read_masks(squares)
+    options = replace(OPTIONS, least_scale=scales[0], most_scale=scales[1])
+    stored = put_on_device(data.train, data.coding, options)
+    usual = MaskBatches(data.train, data.coding, options)
+    on_device = MaskBatches(data.train, data.coding, options, on_device=stored)
+    for index in range(len(usual)):
+        (x, y), (known_x, known_y) = on_device[index], usual[index]
+        assert y.shape == known_y.shape
+        assert (np.asarray(y) != known_y).mean() < 0.02
+        difference = np.abs(np.asarray(x) - known_x)
+        if scales == (1.0, 1.0):
+            np.testing.assert_array_equal(y, known_y)
+            assert difference.max() < 1e-5
+        # Pillow's way of resizing overshoots at edges.
+        assert difference.mean() < 0.02
 
 
 def masks_of(folder: Path, masks: np.ndarray) -> tuple[MaskPairs, MaskCoding]:
