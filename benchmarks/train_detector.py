@@ -37,12 +37,15 @@ from _measure import cnnkit
 from PIL import Image
 from train_segmenter import pack
 
+from cnnkit.data._splits import draw_key
 from cnnkit.data.boxes import COCO_CLASSES
 from cnnkit.options import DetectOptions
 from cnnkit.pipelines.detect import detect
 
 # How often the pictures of a folder are in an epoch.
 TIMES = {"imagenet": 3, "bsds": 3, "camvid": 2, "tiny_coco": 4}
+# Share of the pictures that are for validation.
+VALIDATED = 0.02
 # Least score of a label, as in the pack.
 SURE = 0.25
 
@@ -51,25 +54,36 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, required=True, help="folder of the data pack")
     parser.add_argument("--output", type=Path, default=Path("runs/detector"))
+    parser.add_argument("--repeat", type=int, default=1, help="how often a picture is in an epoch")
     parser.add_argument("options", nargs="*", help="for cnnkit train detect")
     arguments = parser.parse_args()
-    notes = arguments.output.with_suffix(".json")
-    if not notes.exists():
-        notes.parent.mkdir(parents=True, exist_ok=True)
-        notes.write_text(json.dumps(as_coco(arguments.data)))
+    notes = arguments.output.with_name(f"{arguments.output.name}-data")
+    if not (notes / "train.json").exists():
+        notes.mkdir(parents=True, exist_ok=True)
+        for name, coco in as_coco(arguments.data, arguments.repeat).items():
+            (notes / f"{name}.json").write_text(json.dumps(coco))
     command = cnnkit("train", "detect", str(notes), "-o", str(arguments.output))
     subprocess.run([*command, *arguments.options], check=True)
     pack(arguments.output / "model.keras", arguments.output / "coco80.keras")
 
 
-def as_coco(data: Path) -> dict:
-    """The labels as one COCO file, with scores."""
-    images, annotations = [], []
+def as_coco(data: Path, repeat: int = 1) -> dict[str, dict]:
+    """The labels as COCO files "train" and "val", with scores."""
+    categories = [{"id": index, "name": name} for index, name in enumerate(COCO_CLASSES)]
+    files = {
+        split: {"images": [], "annotations": [], "categories": categories}
+        for split in ("train", "val")
+    }
 
     def add(path: Path, boxes: list, class_ids: list[int], scores: list[float]) -> None:
         with Image.open(path) as image:
             width, height = image.size
-        for _ in range(max(TIMES.get(part, 1) for part in path.relative_to(data.resolve()).parts)):
+        name = path.relative_to(data.resolve())
+        draw = int.from_bytes(draw_key(0, name.as_posix())[:4], "big") / 2**32
+        split = "val" if draw < VALIDATED else "train"
+        images, annotations = files[split]["images"], files[split]["annotations"]
+        times = repeat * max(TIMES.get(part, 1) for part in name.parts)
+        for _ in range(times if split == "train" else 1):
             key = len(images) + 1
             images.append({"id": key, "file_name": str(path), "width": width, "height": height})
             for box, class_id, score in zip(boxes, class_ids, scores, strict=True):
@@ -108,8 +122,7 @@ def as_coco(data: Path) -> dict:
             [thing.class_id for thing in one.objects],
             [thing.score for thing in one.objects],
         )
-    categories = [{"id": index, "name": name} for index, name in enumerate(COCO_CLASSES)]
-    return {"images": images, "annotations": annotations, "categories": categories}
+    return files
 
 
 if __name__ == "__main__":

@@ -88,7 +88,7 @@ def true_pairs(data: Path, folder: Path) -> Iterator[tuple[str, Path, Path]]:
             yield f"{name}/{stem}", pictures / f"{stem}.jpg", path
 
 
-def write_pairs(data: Path, folder: Path) -> None:
+def write_pairs(data: Path, folder: Path, repeat: int = 1) -> None:
     """Links to all pairs, as `cnnkit train segment` takes them."""
     kept_out = held_out(data)
     sure = sure_pairs(data, LEAST_SURE_TO_TRAIN)
@@ -101,7 +101,7 @@ def write_pairs(data: Path, folder: Path) -> None:
         parts = name.removeprefix("images/").split("/")
         stem = "-".join([*parts[:-1], Path(parts[-1]).stem])
         part = "val" if index % VALIDATED == 0 else "train"
-        for time in range(TIMES[parts[0]] if part == "train" else 1):
+        for time in range(repeat * TIMES[parts[0]] if part == "train" else 1):
             for kind, path in (("images", picture), ("labels", mask)):
                 link = folder / part / kind / f"{stem}-{time}{path.suffix}"
                 link.unlink(missing_ok=True)
@@ -151,10 +151,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, required=True, help="folder of the data")
     parser.add_argument("--output", type=Path, default=Path("runs/segment"))
+    parser.add_argument("--repeat", type=int, default=1, help="how often a picture is in an epoch")
     parser.add_argument("options", nargs="*", help="for cnnkit train segment")
     arguments = parser.parse_args()
     pairs = arguments.output.with_name(f"{arguments.output.name}-data")
-    write_pairs(arguments.data, pairs)
+    write_pairs(arguments.data, pairs, arguments.repeat)
     command = cnnkit("train", "segment", str(pairs), "-o", str(arguments.output))
     recipe = ["--backbone", "coco80", "--no-staged", "--transfer", f"last:{STAGE_CONVOLUTIONS}"]
     recipe += ["--scale", "0.5,1.6", "--dice", "0.5", "--balance", "0.03", "--crop", "256"]

@@ -39,7 +39,7 @@ TRAINABLE = (
 PRETRAINED = ("compact", "vgg16", "vgg19")
 LEARNING_RATE_SCHEDULES = ("cosine", "constant", "exponential")
 TRAINING_OPTIMIZERS = ("adamw", "adam", "sgd", "rmsprop")
-MIXED_PRECISIONS = ("auto", "on", "off")
+MIXED_PRECISIONS = ("auto", "on", "bfloat16", "off")
 
 # Parts of labelled data that can be evaluated; "all" is every picture.
 SPLITS = ("train", "val", "test", "all")
@@ -677,7 +677,7 @@ class ClassifyTrainOptions(FitOptions):
         dropout: share of the head's inputs that is left out; None for the regime's own.
         ema: momentum of averaged weights, which are the ones kept; 0 for none.
         class_weights: let rare classes count as much as frequent ones.
-        mixed_precision: compute in 16 bits: "auto" on GPUs, "on" or "off".
+        mixed_precision: compute in 16 bits: "auto" on GPUs, "on", "bfloat16" or "off".
         per_class: training examples of each class at most.
         augment: see `AugmentOptions`; arrays are not augmented.
     """
@@ -804,6 +804,7 @@ class DetectTrainOptions(FitOptions):
         scale: by how much sizes are changed, as a natural logarithm each way.
         mirror: share of the pictures that are mirrored.
         color: change of brightness, contrast, saturation and of each channel, as a part.
+        mixed_precision: compute in 16 bits: "auto" on GPUs, "on", "bfloat16" or "off".
         workers: processes that put scenes together, where threads are too slow for a graphics
             card; 0 for threads.
         on_device: keep the pictures in the memory of the device that trains, which composes the
@@ -829,6 +830,7 @@ class DetectTrainOptions(FitOptions):
     scale: float = 0.5
     mirror: float = 0.5
     color: float = 0.2
+    mixed_precision: str = "off"
     workers: int = 0
     on_device: bool = False
 
@@ -862,6 +864,7 @@ class DetectTrainOptions(FitOptions):
                 raise UsageError(
                     f"teacher must be {', '.join(DETECTORS)} or a .keras file, not {self.teacher!r}"
                 )
+        _check_choices(self, mixed_precision=MIXED_PRECISIONS)
         _check_counts(self, epochs=1, workers=0)
         _check_ranges(
             self, imitation=100.0, pretrained_rate=1.0, mosaic=1.0, scale=2.0, mirror=1.0, color=1.0
@@ -909,7 +912,7 @@ class SegmentTrainOptions(FitOptions):
         class_weights: let rare classes count more, by one over the root of their share of pixels.
         balance: pictures of classes that fewer than this share of the pictures show are drawn more
             often, by the root of what they lack; 0 for all alike.
-        mixed_precision: compute in 16 bits: "auto" on GPUs, "on" or "off".
+        mixed_precision: compute in 16 bits: "auto" on GPUs, "on", "bfloat16" or "off".
         val_size: pictures to validate with are seen at this long side at most.
         on_device: keep the pictures and masks in the memory of the device that trains, which cuts
             the crops then.

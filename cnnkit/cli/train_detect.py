@@ -10,6 +10,7 @@ from cnnkit.cli._options import OUTPUT_PANEL, RUN_PANEL, Device, Json, Quiet, Se
 from cnnkit.cli._training import (
     ClipNorm,
     Ema,
+    MixedPrecision,
     OnDevice,
     Optimizer,
     Patience,
@@ -159,6 +160,7 @@ def detect(
     color: Annotated[
         float, _scene(help="Brightness, contrast, saturation, channels.")
     ] = _DEFAULTS.color,
+    mixed_precision: MixedPrecision = _DEFAULTS.mixed_precision,
     seed: Seed = _DEFAULTS.seed,
     workers: Workers = _DEFAULTS.workers,
     on_device: OnDevice = _DEFAULTS.on_device,
@@ -215,6 +217,7 @@ def detect(
         scale=scale,
         mirror=mirror,
         color=color,
+        mixed_precision=mixed_precision,
         seed=seed,
         workers=workers,
         on_device=on_device,

@@ -274,7 +274,8 @@ def check_boxed(
         data: what to check.
         on_progress: called with the number of pictures done, and of all.
     """
-    paths = [path for pictures in data.splits.values() for path in pictures.paths]
+    # A picture may be there several times, to be seen as often.
+    paths = list(dict.fromkeys(path for one in data.splits.values() for path in one.paths))
 
     def look(path: str) -> tuple[int, int] | str:
         try:

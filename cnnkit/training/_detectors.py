@@ -81,7 +81,10 @@ class TrainableDetector:
 
 
 def build_trainable(
-    options: DetectTrainOptions, classes: Sequence[str], known_classes: Sequence[str] = ()
+    options: DetectTrainOptions,
+    classes: Sequence[str],
+    known_classes: Sequence[str] = (),
+    policy: str = "float32",
 ) -> TrainableDetector:
     """A detector as the options say.
 
@@ -90,11 +93,23 @@ def build_trainable(
             classes where the names are the same.
         classes: names of the classes.
         known_classes: those of the file.
+        policy: dtype policy of the layers.
 
     Raises:
         UsageError: a file that is no such detector.
         WeightsError: the file cannot be loaded.
     """
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(policy)
+    try:
+        return _build(options, classes, known_classes)
+    finally:
+        keras.config.set_dtype_policy(before)
+
+
+def _build(
+    options: DetectTrainOptions, classes: Sequence[str], known_classes: Sequence[str]
+) -> TrainableDetector:
     if options.model == "yolov1":
         return _build_yolov1(options, len(classes))
     built, backbone = _build_compact(len(classes), options.freeze)

@@ -130,10 +130,12 @@ def training_policy(mixed_precision: str) -> str:
     """The dtype policy to train with: 16 bits where a GPU is faster with them, or where asked for.
 
     Args:
-        mixed_precision: "auto", "on" or "off".
+        mixed_precision: "auto", "on", "bfloat16", whose range is that of 32 bits, or "off".
     """
     if mixed_precision == "off":
         return "float32"
+    if mixed_precision == "bfloat16":
+        return "mixed_bfloat16"
     if has_accelerator():
         return "mixed_float16"
     return "mixed_bfloat16" if mixed_precision == "on" else "float32"

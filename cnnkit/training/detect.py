@@ -8,7 +8,7 @@ import hashlib
 import json
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import keras
@@ -33,7 +33,14 @@ from cnnkit.training._detect_batches import SceneBatches, read_for_scenes
 from cnnkit.training._detect_judge import Judge, quality_of
 from cnnkit.training._detectors import build_trainable
 from cnnkit.training._device_pictures import DevicePictures
-from cnnkit.training._fit import best_row, conclude, fit_epochs, reason_of, seconds_of
+from cnnkit.training._fit import (
+    best_row,
+    conclude,
+    fit_epochs,
+    reason_of,
+    seconds_of,
+    training_policy,
+)
 from cnnkit.training._run_folder import open_run, read_run
 from cnnkit.training._runs import BEST_WEIGHTS, STATE, finished_epochs, read_results
 from cnnkit.weights.keras_file import (
@@ -198,11 +205,17 @@ class _Run:
                 GREY,
                 on_progress=lambda done, total: progress("read the pictures", done, total),
             )
-        self._detector = build_trainable(options, data.classes, known_classes)
+        policy = training_policy(options.mixed_precision)
+        self._detector = build_trainable(options, data.classes, known_classes, policy)
+        # What is seen with and kept is in 32 bits.
+        self._plain = self._detector
+        if policy != "float32":
+            alone = replace(options, teacher=None, imitation=DetectTrainOptions.imitation)
+            self._plain = build_trainable(alone, data.classes, known_classes)
         self._model = self._detector.model
         if not self._detector.is_scaled:
             self._set_scales()
-        self._scored = self._detector.scored
+        self._scored = self._plain.scored
         self.weights = (
             sum(math.prod(one.shape) for one in self._model.trainable_variables),
             self._model.count_params(),
@@ -241,11 +254,18 @@ class _Run:
         if "val" not in self._judges:
             return {}
         judge = self._judges["val"]
+        self._make_plain()
         scores = judge.scores(self._truth["val"], judge.find())
         return {
             "val_ap": float(np.nan_to_num(scores.ap)),
             "val_ap50": float(np.nan_to_num(scores.ap50)),
         }
+
+    def _make_plain(self) -> None:
+        """Gives the detector of 32 bits the weights of now, where it is another one."""
+        if self._plain is not self._detector:
+            for layer in self._plain.model.layers:
+                layer.set_weights(self._model.get_layer(layer.name).get_weights())
 
     def fit(self, on_epoch: Callable[[int, dict], None] | None) -> str:
         """Trains to the end, from where the run stands; the reason why it ended."""
@@ -269,6 +289,7 @@ class _Run:
         folder, data = self._folder, self._data
         rows = read_results(folder)
         self._model.load_weights(folder / BEST_WEIGHTS)
+        self._make_plain()
         names = "".join(f"{name}\n" for name in data.classes).encode("utf-8", "surrogateescape")
         settings = {"kind": DETECTOR_KIND, "size": self._options.seen_side, "cnnkit": __version__}
         write_keras_file(

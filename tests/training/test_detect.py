@@ -18,6 +18,7 @@ from cnnkit.training._detectors import build_trainable
 from cnnkit.training._device_pictures import DevicePictures
 from cnnkit.training._runs import read_results
 from cnnkit.training.detect import read_run_options, train_detector
+from cnnkit.weights.keras_file import load_keras_file
 
 
 def shapes(folder, count):
@@ -210,6 +211,24 @@ def test_a_training_on_pictures_of_the_device_learns_as_another(tmp_path):
         assert result.epochs == 2
         rows.append(read_results(tmp_path / name)[-1]["loss"])
     assert rows[1] == pytest.approx(rows[0], rel=0.1)
+
+
+def test_what_was_trained_in_16_bits_is_kept_in_32(tmp_path):
+    data = shapes(tmp_path / "data", 8)
+    options = replace(TINY, mixed_precision="bfloat16")
+    result = train_detector(data, tmp_path / "run", options)
+    model = load_keras_file(result.model, "--model")
+    assert {layer.dtype_policy.name for layer in model.layers} == {"float32"}
+    plain = train_detector(data, tmp_path / "plain", TINY)
+    losses = [read_results(one.model.parent)[-1]["loss"] for one in (result, plain)]
+    assert losses[0] == pytest.approx(losses[1], rel=0.1)
+    # The report is of the model in 32 bits, with the weights that were trained.
+    [row] = read_results(tmp_path / "run")
+    assert result.scores["val"]["ap50"] == pytest.approx(row["val_ap50"])
+    before = build_trainable(TINY, result.classes).model.get_layer("class8").get_weights()[0]
+    assert not np.array_equal(model.get_layer("class8").get_weights()[0], before)
+    with pytest.raises(UsageError, match="mixed-precision must be one of auto, on, bfloat16, off"):
+        replace(TINY, mixed_precision="half")
 
 
 def test_bad_boxes_stop_a_training_before_it_begins(tmp_path):
