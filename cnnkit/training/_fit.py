@@ -195,6 +195,9 @@ class Clock(keras.callbacks.Callback):
     """Ends a training in time: the learning rate falls with the steps or with the seconds,
     whichever is further on.
 
+    The seconds until the end of the first step, in which the backend compiles, are no part of the
+    schedule: a warm-up would be over before a step was made.
+
     Args:
         schedule: of the learning rate over `steps`.
         steps: of the whole run.
@@ -212,6 +215,9 @@ class Clock(keras.callbacks.Callback):
         super().__init__()
         self._schedule, self._steps, self._budget = schedule, steps, budget
         self._start = time.monotonic() - before
+        self._before = before
+        # When the first step of this run was over.
+        self._first: float | None = None
         # Of what comes after the last step of an epoch.
         self._tail = 0.0
         self._last_batch = self._start
@@ -224,13 +230,19 @@ class Clock(keras.callbacks.Callback):
             if batch % _SYNC_STEPS:
                 return
             sync()
-        share = (time.monotonic() - self._start) / max(1e-3, self._budget - self._tail)
+        now = time.monotonic()
+        first = now if self._first is None else self._first
+        compiling = first - self._start - self._before
+        spent = self._before + now - first
+        share = spent / max(1e-3, self._budget - self._tail - compiling)
         step = max(float(self.model.optimizer.iterations), share * self._steps)
         rate = float(self._schedule(min(step, self._steps)))
         self.model.optimizer.learning_rate = rate
 
     def on_train_batch_end(self, batch: int, logs=None) -> None:
         self._last_batch = time.monotonic()
+        if self._first is None:
+            self._first = self._last_batch
         if self._last_batch - self._start > self._budget - self._tail:
             self.is_over = True
             self.model.stop_training = True
