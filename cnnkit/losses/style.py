@@ -14,10 +14,8 @@ import keras
 import numpy as np
 
 from cnnkit.ops.statistics import (
-    covariance_matrix,
-    gram_matrix,
     matrix_square_root,
-    mean_vector,
+    moments,
     transport_map,
 )
 
@@ -115,10 +113,14 @@ def wasserstein_style_loss(
     roots = ops.sqrt(values)
     inverse_root = ops.matmul(vectors / roots, ops.transpose(vectors))
     slope = ops.matmul(ops.matmul(style_root, inverse_root), style_root)
-    # tr(S) - 2 tr(M^1/2) as a value, with the linear form (I - slope) . S as its gradient.
-    value = ops.trace(fixed) - 2.0 * ops.sum(roots)
-    linear = ops.trace(covariance) - ops.sum(ops.stop_gradient(slope) * covariance)
-    bures = value + (linear - ops.stop_gradient(linear)) + ops.trace(style_covariance)
+    # The products with the identity are traces: of few operations, since each is one to trace too.
+    # The last term is zero and has the gradient of the roots.
+    identity = np.eye(covariance.shape[-1], dtype=np.float32)
+    bures = (
+        ops.sum(identity * (covariance + style_covariance))
+        - 2.0 * ops.sum(roots)
+        - ops.sum(ops.stop_gradient(slope) * (covariance - fixed))
+    )
     return ops.sum(ops.square(ops.subtract(mean, style_mean))) + bures
 
 
@@ -171,11 +173,8 @@ class LayerStatistics:
 
 def layer_statistics(activations: Tensor, weights: Tensor | None = None) -> LayerStatistics:
     """Moments of `(height, width, C)` activations; `weights` `(height, width)` per position."""
-    to_numpy = keras.ops.convert_to_numpy
-    return LayerStatistics(
-        to_numpy(mean_vector(activations, weights)).astype(np.float64),
-        to_numpy(gram_matrix(activations, weights)).astype(np.float64),
-    )
+    mean, gram = map(keras.ops.convert_to_numpy, moments(activations, weights))
+    return LayerStatistics(mean.astype(np.float64), gram.astype(np.float64))
 
 
 def mix_statistics(
@@ -390,13 +389,13 @@ def _layer_loss(
     activations: Tensor, targets: Mapping[str, Tensor], kind: str, mask: Tensor | None
 ) -> Tensor:
     """One layer's part of the style loss; `mask` `(height, width, 1)` or None."""
-    weights = None if mask is None else mask[..., 0]
+    mean, gram = moments(activations, None if mask is None else mask[..., 0])
     if kind == "gram":
-        loss = gram_style_loss(gram_matrix(activations, weights), targets["gram"])
+        loss = gram_style_loss(gram, targets["gram"])
     else:
         loss = wasserstein_style_loss(
-            mean_vector(activations, weights),
-            keras.ops.add(covariance_matrix(activations, weights), targets["ridge"]),
+            mean,
+            gram - mean[:, None] * mean[None, :] + targets["ridge"],
             targets["mean"],
             targets["covariance"],
             targets["root"],

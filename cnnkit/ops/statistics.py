@@ -4,12 +4,63 @@ All functions run on any Keras backend and in the dtype they are given, which sh
 better: half precision loses the small eigenvalues.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import keras
 import numpy as np
 
 Tensor = Any  # a tensor of the Keras backend in use, or a NumPy array
+
+
+def moments(activations: Tensor, weights: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    """First and second moments of one picture's activations over positions, in one go.
+
+    Their gradient for an activation vector a, `(dG + dG^T) a + dm`, is written out: one product of
+    matrices, where differentiating the two of them would take another and several passes.
+
+    Args:
+        activations: `(height, width, channels)`.
+        weights: `(height, width)`, non-negative constants: how much each position counts. Equal by
+            default.
+
+    Returns:
+        The mean `(channels,)` and the Gram matrix `(channels, channels)`, see `gram_matrix`.
+    """
+    ops = keras.ops
+    activations = ops.convert_to_tensor(activations)
+    channels = activations.shape[-1]
+    if weights is not None:
+        share = ops.cast(ops.reshape(weights, (-1, 1)), activations.dtype)
+        share = ops.stop_gradient(share / ops.maximum(ops.sum(share), 1e-12))
+
+    @ops.custom_gradient
+    def both(activations: Tensor) -> tuple[Tensor, Callable[..., Tensor]]:
+        flat = ops.reshape(activations, (-1, channels))  # (H*W, C)
+        if weights is None:
+            count = ops.cast(ops.shape(flat)[0], flat.dtype)
+            mean = ops.mean(flat, axis=0)
+            gram = ops.matmul(ops.transpose(flat), flat) / count
+        else:
+            weighted = flat * share
+            mean = ops.sum(weighted, axis=0)
+            gram = ops.matmul(ops.transpose(weighted), flat)
+
+        def gradient(*given: Tensor, upstream: Tensor | None = None) -> Tensor:
+            # TensorFlow and JAX give what comes from above by its position, PyTorch by its name.
+            change = given[0] if upstream is None else upstream
+            slope = change[:-1] + ops.transpose(change[:-1])
+            if weights is None:
+                slopes = ops.matmul(flat, slope / count) + change[-1] / count
+            else:
+                slopes = share * (ops.matmul(flat, slope) + change[-1])
+            return ops.reshape(slopes, ops.shape(activations))
+
+        # Keras' PyTorch has custom gradients of one output only.
+        return ops.concatenate([gram, mean[None]], axis=0), gradient
+
+    result = both(activations)
+    return result[-1], result[:-1]
 
 
 def gram_matrix(activations: Tensor, weights: Tensor | None = None) -> Tensor:
@@ -34,29 +85,18 @@ def gram_matrix(activations: Tensor, weights: Tensor | None = None) -> Tensor:
     [[ 5.  7.]
      [ 7. 10.]]
     """
-    channels = activations.shape[-1]
-    flat = keras.ops.reshape(activations, (-1, channels))  # (H*W, C)
-    if weights is None:
-        count = keras.ops.cast(keras.ops.shape(flat)[0], flat.dtype)
-        return keras.ops.matmul(keras.ops.transpose(flat), flat) / count
-    share = keras.ops.reshape(weights, (-1, 1))
-    share = share / keras.ops.maximum(keras.ops.sum(share), 1e-12)
-    return keras.ops.matmul(keras.ops.transpose(flat * share), flat)
+    return moments(activations, weights)[1]
 
 
 def mean_vector(activations: Tensor, weights: Tensor | None = None) -> Tensor:
     """Mean of one picture's activations over positions: `(height, width, C)` -> `(C,)`."""
-    if weights is None:
-        return keras.ops.mean(activations, axis=(0, 1))
-    total = keras.ops.maximum(keras.ops.sum(weights), 1e-12)
-    weighted = keras.ops.multiply(activations, weights[..., None])
-    return keras.ops.sum(weighted, axis=(0, 1)) / total
+    return moments(activations, weights)[0]
 
 
 def covariance_matrix(activations: Tensor, weights: Tensor | None = None) -> Tensor:
     """Covariance over positions, `E[a a^T] - E[a] E[a]^T`: `(height, width, C)` -> `(C, C)`."""
-    mean = mean_vector(activations, weights)
-    return gram_matrix(activations, weights) - mean[:, None] * mean[None, :]
+    mean, gram = moments(activations, weights)
+    return gram - mean[:, None] * mean[None, :]
 
 
 def matrix_square_root(matrix: np.ndarray) -> np.ndarray:

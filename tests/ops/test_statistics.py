@@ -4,11 +4,13 @@ import keras
 import numpy as np
 import pytest
 
+from cnnkit.ops.gradients import value_and_gradient
 from cnnkit.ops.statistics import (
     covariance_matrix,
     gram_matrix,
     matrix_square_root,
     mean_vector,
+    moments,
     transport_map,
 )
 
@@ -136,3 +138,32 @@ def test_directions_without_variance_in_the_source_are_left_out():
 
 def test_nothing_is_carried_from_no_variance():
     assert np.abs(transport_map(np.zeros((3, 3)), np.eye(3))).max() == 0.0
+
+
+@pytest.mark.parametrize("is_weighted", [False, True])
+def test_the_gradient_of_the_moments_is_that_of_finite_differences(
+    activations, weights, is_weighted
+):
+    random = np.random.default_rng(3)
+    # A matrix that is not symmetric: the gradient of the Gram matrix has both halves.
+    by_mean, by_gram = random.normal(size=4), random.normal(size=(4, 4))
+    shares = weights / weights.sum() if is_weighted else np.full((5, 7), 1 / 35)
+
+    def function(x):
+        mean, gram = moments(x, weights if is_weighted else None)
+        return keras.ops.sum(mean**3 * by_mean.astype("f4")) + keras.ops.sum(
+            gram**2 * by_gram.astype("f4")
+        )
+
+    def by_numpy(x):
+        mean = np.einsum("ij,ijk->k", shares, x)
+        gram = np.einsum("ij,ijk,ijl->kl", shares, x, x)
+        return np.sum(mean**3 * by_mean) + np.sum(gram**2 * by_gram)
+
+    value, gradient = value_and_gradient(function)(activations)
+    wide = activations.astype(np.float64)
+    assert value == pytest.approx(by_numpy(wide), rel=1e-5)
+    for _ in range(3):
+        direction = random.normal(size=activations.shape)
+        ahead, behind = by_numpy(wide + 1e-6 * direction), by_numpy(wide - 1e-6 * direction)
+        assert np.sum(gradient * direction) == pytest.approx((ahead - behind) / 2e-6, rel=1e-4)
