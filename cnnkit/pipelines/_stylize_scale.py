@@ -1,5 +1,6 @@
 """The loop of style transfer at one scale: Keras' `fit` on a picture, or L-BFGS."""
 
+import functools
 import math
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -12,6 +13,7 @@ from cnnkit.losses.style import StylizeLoss
 from cnnkit.models.generated_image import LOSS_PARTS, GeneratedImage, composite
 from cnnkit.ops.gradients import value_and_gradient
 from cnnkit.ops.lbfgs import lbfgs
+from cnnkit.ops.spectrum import sobolev_gradient
 from cnnkit.options import StylizeOptions
 
 _PYRAMID_LEVELS = 5
@@ -25,6 +27,9 @@ _NOTHING_LEFT = 1e-4
 _FULL_STEPS_FROM_STRENGTH = 0.25
 # Root mean square over the pixels.
 _LBFGS_FIRST_STEP = 0.02
+# Cycles per pixel. The inverse curvature of the loss falls about as `sobolev_gradient` has it with
+# this: to a third or a seventh from the largest forms to the finest strokes.
+_COARSE = 0.05
 
 # What is called after each step: (steps done, losses).
 OnStep = Callable[[int, Mapping[str, float]], None]
@@ -242,6 +247,7 @@ class ScaleOptimizer:
                 upper=1.0,
                 first_step=_LBFGS_FIRST_STEP * self._share_of_steps,
                 enough=_NOTHING_LEFT if self._share_of_steps == 1.0 else -math.inf,
+                precondition=functools.partial(sobolev_gradient, onset=_COARSE),
             )
             for step in steps:
                 self._model.levels[0].assign(step.x)

@@ -113,3 +113,27 @@ def test_it_ends_where_the_value_is_low_enough():
     assert steps[-1].value < 1.0
     assert all(step.value >= 1.0 for step in steps[:-1])
     assert list(lbfgs(rosenbrock, np.zeros(4, "float32"), enough=100.0)) == []
+
+
+def test_what_is_known_of_the_inverse_hessian_saves_steps():
+    scales = np.geomspace(1, 1000, 30).astype("float32")
+    function = quadratic(np.diag(scales), np.full(30, 0.5, "float32"))
+    start = np.zeros(30, "float32")
+
+    def steps_until_small(**settings):
+        values = [step.value for step in itertools.islice(lbfgs(function, start, **settings), 200)]
+        return next(i for i, value in enumerate(values) if value < 1e-4 * function(start)[0])
+
+    plain = steps_until_small()
+    assert steps_until_small(precondition=np.copy) == plain
+    # A first move and one of the right length along the straight way, and what rounding leaves.
+    assert steps_until_small(precondition=lambda gradient: gradient / scales) <= 3 < plain
+
+
+def test_preconditioned_it_stays_in_the_box():
+    mixing = np.full((6, 6), 0.1, "float32") + np.eye(6, dtype="float32")
+    target = np.array([-1.0, 2.0, 0.3, 0.6, -0.5, 1.5], "float32")
+    function = quadratic(np.eye(6, dtype="float32"), target)
+    start = np.full(6, 0.5, "float32")
+    steps = lbfgs(function, start, lower=0.0, upper=1.0, precondition=lambda g: mixing @ g)
+    np.testing.assert_allclose(last(steps).x, np.clip(target, 0, 1), atol=1e-3)

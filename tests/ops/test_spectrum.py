@@ -8,6 +8,7 @@ from cnnkit.ops.spectrum import (
     filter_planes,
     frequencies,
     photograph_spectrum,
+    sobolev_gradient,
     spectrum_to_planes,
 )
 
@@ -78,3 +79,20 @@ def test_no_blur_changes_nothing():
     planes = np.random.default_rng(3).normal(size=(5, 6)).astype(np.float32)
     found = to_numpy(filter_planes(planes, blur_spectrum(5, 6, 0.0)))
     np.testing.assert_allclose(found, planes, atol=1e-6)
+
+
+def test_a_sobolev_gradient_shrinks_a_wave_by_its_frequency():
+    # 6 half periods over 20 pixels are 0.15 cycles per pixel: sqrt(1 + (0.15 / 0.05)^2) = sqrt(10).
+    wave = np.cos(np.pi * 6 * (np.arange(20) + 0.5) / 20).astype(np.float32)
+    picture = np.broadcast_to(wave[:, None, None], (20, 7, 3))
+    found = sobolev_gradient(picture, 0.05)
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found, picture / np.sqrt(10.0), atol=1e-6)
+    np.testing.assert_allclose(sobolev_gradient(np.ones((4, 6, 1), "f4"), 0.05), 1.0, atol=1e-6)
+
+
+def test_a_sobolev_gradient_is_symmetric_and_positive_definite():
+    points = np.eye(30, dtype=np.float32).reshape(30, 5, 6, 1)
+    matrix = np.stack([sobolev_gradient(point, 0.1).ravel() for point in points])
+    np.testing.assert_allclose(matrix, matrix.T, atol=1e-6)
+    assert np.linalg.eigvalsh(matrix.astype(np.float64)).min() > 0.1
