@@ -21,6 +21,7 @@ import time
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -44,7 +45,11 @@ from cnnkit.losses.style import (
 from cnnkit.models.decoder import entrance
 from cnnkit.models.vgg import FeatureNetwork, build_feature_network
 from cnnkit.ops.color import grey, match_colors, match_lightness, with_chroma_of
-from cnnkit.ops.inference import compile_inference, with_constant_weights
+from cnnkit.ops.inference import (
+    compile_inference,
+    compiles_each_size,
+    with_constant_weights,
+)
 from cnnkit.ops.schedule import Scale, fit_steps_to_budget, plan_scales, scale_sizes
 from cnnkit.options import StylizeOptions
 from cnnkit.pipelines._stylize_fast import fast_stylizer
@@ -57,6 +62,8 @@ _SMALLEST_CANVAS = 32
 _CHECKPOINT_SECONDS = 5.0
 # Levels of a draft that add fine texture and leave forms alone.
 _FINE_LEVELS = 3
+# Sides of the picture that the loss is compiled on, at most: such a step takes next to no time.
+_COMPILED_SIDE = 128
 # A draft with less than this share of the content's contrast is no start for the optimiser.
 _FLAT = 0.25
 
@@ -131,6 +138,7 @@ class Stylizer:
         self._styles = _as_styles(style_image)
         self._statistics: dict[tuple, Mapping[Any, LayerStatistics]] = {}
         self._evaluate: Evaluate | None = None
+        self._compiling: Future[Evaluate] | None = None
         if self.options.quality != "draft":
             name = self.network.name
             if self.options.backbone == "auto":
@@ -160,6 +168,71 @@ class Stylizer:
         """What the network says of a canvas `(height, width, 3)`, by layer."""
         return {layer: maps[0] for layer, maps in self._see(canvas[None]).items()}
 
+    def loss(
+        self,
+        canvas: np.ndarray,
+        activations: Mapping[str, np.ndarray],
+        style: Mapping[str, LayerStatistics],
+        mask: np.ndarray | None,
+    ) -> StylizeLoss:
+        """What a canvas is optimised for.
+
+        Args:
+            canvas: of the content, `(height, width, 3)`.
+            activations: of this canvas.
+            style: statistics to reach, of `target`.
+            mask: `(height, width)`, where style is measured.
+        """
+        options = self.options
+        return StylizeLoss(
+            self.frozen_network,
+            canvas,
+            options.content_layer,
+            style,
+            options.style_layers,
+            style_loss=options.style_loss,
+            alpha=options.content_weight,
+            beta=options.style_weight,
+            # It fights the noise of painting, not what the content is made of.
+            gamma=options.tv_weight * options.strength,
+            mask=mask,
+            activations=activations,
+        )
+
+    @contextlib.contextmanager
+    def compiling(self, height: int, width: int, is_masked: bool) -> Iterator[None]:
+        """Compiles the loss in a thread while the block runs, where one serves all sizes.
+
+        At the end of the block the thread has ended, and what went wrong in it is raised, if it was
+        not by `evaluator` already.
+
+        Args:
+            height: of the pictures that there will be, at least.
+            width: the same.
+            is_masked: whether there will be a mask.
+        """
+        if self.options.chosen_optimizer != "lbfgs" or self._evaluate or compiles_each_size():
+            yield
+            return
+        # Made here, once: both threads use them.
+        self._see, self.frozen_network  # noqa: B018
+        sides = [min(side, _COMPILED_SIDE) for side in (height, width)]
+        with ThreadPoolExecutor(1, "compile") as pool:
+            self._compiling = pool.submit(self._compile, *sides, is_masked)
+            yield
+        if self._compiling is not None:
+            self._evaluate, self._compiling = self._compiling.result(), None
+
+    def _compile(self, height: int, width: int, is_masked: bool) -> Evaluate:
+        """The loss of a grey picture, looked at once: TensorFlow compiles at the first look."""
+        canvas = _on_canvas(np.full((height, width, 3), 0.5, np.float32), self.options.margin)
+        mask = np.ones(canvas.shape[:2], np.float32) if is_masked else None
+        activations = self.activations(canvas)
+        loss = self.loss(canvas, activations, self._statistics_of(activations, mask), mask)
+        evaluate = compile_loss(loss)
+        evaluate(canvas, () if mask is None else (canvas, mask[..., None]), loss.targets)
+        return evaluate
+
     def evaluator(self, loss: StylizeLoss) -> Evaluate | None:
         """The compiled loss that all scales of all pictures share; None if the optimizer has none.
 
@@ -168,6 +241,9 @@ class Stylizer:
         """
         if self.options.chosen_optimizer != "lbfgs":
             return None
+        if self._compiling is not None:
+            compiling, self._compiling = self._compiling, None
+            self._evaluate = compiling.result()
         if self._evaluate is None:
             self._evaluate = compile_loss(loss)
         return self._evaluate
@@ -202,9 +278,11 @@ class Stylizer:
         deadline = None
         if self.options.budget is not None:
             deadline = (begin if started is None else started) + self.options.budget
-        pixels, reports, finished = job.optimize(
-            Path(checkpoint) if checkpoint else None, resume, deadline
-        )
+        job.check_memory()
+        with self.compiling(job.height, job.width, mask is not None):
+            pixels, reports, finished = job.optimize(
+                Path(checkpoint) if checkpoint else None, resume, deadline
+            )
         # A traced step is full of cycles: in a folder, hundreds of megabytes would wait for the
         # collector.
         gc.collect()
@@ -382,12 +460,10 @@ class _Job:
         """Runs all scales; returns `(pixels, reports, finished)`."""
         options = self._options
         if options.quality == "draft":
-            self._check_memory()
             return self._paint_draft()
         sizes = scale_sizes(self.height, self.width, options.coarsest_scale, options.scale_factor)
         preset = options.steps_for(sizes)
         plan = plan_scales(sizes, preset, options.steps)
-        self._check_memory()
         note = self._stylizer._note
         state = _read_checkpoint(checkpoint, self._fingerprint()) if resume and checkpoint else None
         if resume and state is None:
@@ -518,7 +594,8 @@ class _Job:
         per_pixel = _BYTES_PER_PIXEL.get(name, _BYTES_PER_PIXEL["vgg19"])
         return _BASE_BYTES + per_pixel * pixels
 
-    def _check_memory(self) -> None:
+    def check_memory(self) -> None:
+        """Refuses what would not fit."""
         available = psutil.virtual_memory().available + psutil.Process().memory_info().rss
         if self._memory() <= available:
             return
@@ -618,24 +695,13 @@ class _Job:
             if self._starts_from_draft:
                 enlarged = self._refined(enlarged, content)
             initial = _on_canvas(enlarged, margin)
-        options, stylizer = self._options, self._stylizer
+        stylizer = self._stylizer
         activations = stylizer.activations(canvas)
-        loss = StylizeLoss(
-            stylizer.frozen_network,
-            canvas,
-            options.content_layer,
-            stylizer.target(activations, max(size), content, mask),
-            options.style_layers,
-            style_loss=options.style_loss,
-            alpha=options.content_weight,
-            beta=options.style_weight,
-            # It fights the noise of painting, not what the content is made of.
-            gamma=options.tv_weight * options.strength,
-            mask=mask,
-            activations=activations,
-        )
+        target = stylizer.target(activations, max(size), content, mask)
+        loss = stylizer.loss(canvas, activations, target, mask)
+        evaluate = stylizer.evaluator(loss)
         optimizer = ScaleOptimizer(
-            initial, loss, scale.steps, options, keep, stylizer._note, stylizer.evaluator(loss)
+            initial, loss, scale.steps, self._options, keep, stylizer._note, evaluate
         )
         return optimizer, size
 

@@ -2,7 +2,10 @@
 
 import dataclasses
 import math
+import threading
+import time
 
+import keras
 import numpy as np
 import pytest
 from PIL import Image
@@ -644,8 +647,6 @@ def test_with_little_time_a_draft_keeps_its_size(seconds, expected):
 
 def spoil(monkeypatch, when):
     """Makes the loss NaN at the steps for which `when(step)` holds, counted over the whole run."""
-    import keras
-
     counter = keras.Variable(0, dtype="int32", trainable=False)
     plain = StylizeLoss.__call__
 
@@ -908,3 +909,70 @@ def test_a_state_that_cannot_be_written_is_noted_once_and_the_run_goes_on(tiny, 
 def test_no_state_is_left_behind_by_a_finished_run(tiny, tmp_path):
     Stylizer(strokes(), tiny()).run(scene(), checkpoint=tmp_path / "state")
     assert list(tmp_path.iterdir()) == []
+
+
+# Compiling while the draft is painted --------------------------------------------------------
+
+
+def compilers():
+    return [thread for thread in threading.enumerate() if thread.name.startswith("compile")]
+
+
+@pytest.mark.parametrize("mask", [None, np.tri(64, dtype="float32")])
+def test_the_picture_is_the_same_whether_a_thread_compiles_or_not(long, monkeypatch, mask):
+    options = long(size=64, smallest_scale=32)
+    assert options.chosen_optimizer == "lbfgs"
+    ahead = stylize(scene(64, 64), strokes(64, 64), options, mask=mask)
+    monkeypatch.setattr(pipeline, "compiles_each_size", lambda: True)
+    inline = stylize(scene(64, 64), strokes(64, 64), options, mask=mask)
+    np.testing.assert_array_equal(ahead.image, inline.image)
+    assert ahead.losses == inline.losses
+
+
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="it compiles for all sizes")
+@pytest.mark.parametrize("mask", [None, np.tri(64, dtype="float32")])
+def test_what_the_thread_compiles_serves_all_scales(long, monkeypatch, mask):
+    traces = []
+    judge = StylizeLoss.__call__
+
+    def count(self, *arguments):
+        traces.append(threading.current_thread().name)
+        return judge(self, *arguments)
+
+    monkeypatch.setattr(StylizeLoss, "__call__", count)
+    options = long(size=64, smallest_scale=32)
+    result = stylize(scene(64, 64), strokes(64, 64), options, mask=mask)
+    assert len(result.scales) == 2
+    assert [name.startswith("compile") for name in traces] == [True]
+    assert not compilers()
+
+
+@pytest.mark.skipif(keras.backend.backend() == "jax", reason="no thread compiles there")
+@pytest.mark.parametrize("budget", [None, 1e-3])
+def test_what_fails_in_the_thread_ends_the_run(long, monkeypatch, budget):
+    def fail(self, *arguments):
+        raise Stop("in the thread")
+
+    monkeypatch.setattr(pipeline.Stylizer, "_compile", fail)
+    with pytest.raises(Stop, match="in the thread"):
+        stylize(scene(), strokes(), long(budget=budget))
+    assert not compilers()
+
+
+@pytest.mark.parametrize("error", [Stop, KeyboardInterrupt])
+def test_no_thread_is_left_where_the_draft_fails(long, monkeypatch, error):
+    compiled = []
+
+    def slow(self, *arguments):
+        time.sleep(0.2)
+        compiled.append(arguments)
+
+    def fail(self):
+        raise error
+
+    monkeypatch.setattr(pipeline.Stylizer, "_compile", slow)
+    monkeypatch.setattr(pipeline._Job, "_paint_fast", fail)
+    with pytest.raises(error):
+        stylize(scene(), strokes(), long())
+    assert compiled or keras.backend.backend() == "jax"
+    assert not compilers()
