@@ -98,7 +98,8 @@ def _for_any_size(function: Callable[..., Any]) -> Callable[..., Any]:
         signature = keras.tree.map_structure(spec, arguments)
         key = repr(signature)
         if key not in traced:
-            traced[key] = tf.function(function, input_signature=signature, autograph=False)
+            # Of a concrete function TensorFlow does not count, and warn, how often it traces.
+            traced[key] = tf.function(function, autograph=False).get_concrete_function(*signature)
         return traced[key](*arguments)
 
     return call

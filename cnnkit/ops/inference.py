@@ -127,13 +127,23 @@ def compile_inference(model: keras.Model, dtype: str = "uint8") -> Callable[...,
             for one, whole in zip(model.inputs, is_whole, strict=True)
         ]
 
-        @tf.function(input_signature=signature, autograph=False)
-        def compiled(*arrays):
+        @tf.function(autograph=False)
+        def see(*arrays):
             floats = [
                 one if whole else tf.cast(one, tf.float32)
                 for one, whole in zip(arrays, is_whole, strict=True)
             ]
             return frozen(given(floats), training=False)
+
+        # Of a concrete function TensorFlow does not count, and warn, how often it traces.
+        concrete = see.get_concrete_function(*signature)
+
+        def compiled(*arrays):
+            tensors = [
+                tf.convert_to_tensor(one, spec.dtype)
+                for one, spec in zip(arrays, signature, strict=True)
+            ]
+            return concrete(*tensors)
 
     elif backend == "jax":
         import jax

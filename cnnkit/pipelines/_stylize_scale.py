@@ -26,7 +26,7 @@ _NOTHING_LEFT = 1e-4
 # is.
 _FULL_STEPS_FROM_STRENGTH = 0.25
 # Root mean square over the pixels.
-_LBFGS_FIRST_STEP = 0.02
+_LBFGS_FIRST_STEP = 0.04
 # Cycles per pixel. The inverse curvature of the loss falls about as `sobolev_gradient` has it with
 # this: to a third or a seventh from the largest forms to the finest strokes.
 _COARSE = 0.05

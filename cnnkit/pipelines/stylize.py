@@ -11,6 +11,7 @@ Departures from the paper, each for a reason that was looked at:
 """
 
 import contextlib
+import dataclasses
 import functools
 import gc
 import hashlib
@@ -22,7 +23,6 @@ import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +66,9 @@ _FINE_LEVELS = 3
 _COMPILED_SIDE = 128
 # A draft with less than this share of the content's contrast is no start for the optimiser.
 _FLAT = 0.25
+# Standard deviation of a style of one colour, at most, and the strength that it can have.
+_ONE_COLOUR = 0.02
+_ONE_COLOUR_STRENGTH = 0.7
 
 # Measured peak of a run on TensorFlow, CPU: the process without a picture, and what a pixel of
 # the finest scale adds, by backbone (peaks in benchmarks/RESULTS.md; vgg16 as vgg19).
@@ -136,6 +139,7 @@ class Stylizer:
         self.options = options or StylizeOptions()
         self._note = on_note or (lambda text: None)
         self._styles = _as_styles(style_image)
+        self._keep_from_vanishing()
         self._statistics: dict[tuple, Mapping[Any, LayerStatistics]] = {}
         self._evaluate: Evaluate | None = None
         self._compiling: Future[Evaluate] | None = None
@@ -144,6 +148,16 @@ class Stylizer:
             if self.options.backbone == "auto":
                 why = "its weights are here" if name == "vgg19" else "shipped"
                 self._note(f"backbone: {name} ({why}); choose another with --backbone")
+
+    def _keep_from_vanishing(self) -> None:
+        """Lowers the strength for a style of one colour, of which the whole would be one colour."""
+        spread = max(style.pixels.std(axis=(0, 1)).max() for style, _ in self._styles)
+        if spread < _ONE_COLOUR and self.options.strength > _ONE_COLOUR_STRENGTH:
+            self.options = dataclasses.replace(self.options, strength=_ONE_COLOUR_STRENGTH)
+            self._note(
+                "the style picture is of one colour, in which the content would vanish: "
+                f"strength {_ONE_COLOUR_STRENGTH} is taken"
+            )
 
     @functools.cached_property
     def network(self) -> FeatureNetwork:
@@ -211,7 +225,8 @@ class Stylizer:
             width: the same.
             is_masked: whether there will be a mask.
         """
-        if self.options.chosen_optimizer != "lbfgs" or self._evaluate or compiles_each_size():
+        is_needed = self.options.chosen_optimizer == "lbfgs" and self.options.quality != "draft"
+        if not is_needed or self._evaluate or compiles_each_size():
             yield
             return
         # Made here, once: both threads use them.
@@ -877,7 +892,7 @@ class _Checkpoint:
             "plan": [[s.height, s.width, s.steps] for s in self._plan],
             "scale": self._index,
             "losses": losses,
-            "reports": [asdict(report) for report in self._reports],
+            "reports": [dataclasses.asdict(report) for report in self._reports],
         }
         buffer = io.BytesIO()
         np.savez(buffer, header=np.frombuffer(json.dumps(header).encode(), np.uint8), **arrays)
@@ -1085,7 +1100,9 @@ def _hash(arrays: Any) -> str:
 
 def _plain_options(options: StylizeOptions) -> dict[str, Any]:
     """The options as JSON types."""
-    return json.loads(json.dumps({**asdict(options), "style_layers": dict(options.style_layers)}))
+    return json.loads(
+        json.dumps({**dataclasses.asdict(options), "style_layers": dict(options.style_layers)})
+    )
 
 
 def _duration(seconds: float) -> str:

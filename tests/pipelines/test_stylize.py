@@ -53,6 +53,9 @@ def long(tiny_backbone):
     return lambda **changes: dataclasses.replace(plain, **changes)
 
 
+ONE_COLOUR = "the style picture is of one colour"
+
+
 def scene(height=32, width=32):
     """A photograph of sorts: a gradient with a disc."""
     rows, columns = np.mgrid[0 : 1 : height * 1j, 0 : 1 : width * 1j].astype("float32")
@@ -235,7 +238,7 @@ def test_pictures_of_one_colour_give_a_sensible_picture(long, flat, level):
     result = stylize(content, style, long(steps=12), on_note=notes.append)
     assert sensible(result.image)
     assert all(math.isfinite(value) for value in result.losses.values())
-    assert notes == []
+    assert [ONE_COLOUR in note for note in notes] == ([] if flat == "content" else [True])
     if flat == "both":
         # Not quite: at its edges this network sees zeros, which are no part of the picture.
         np.testing.assert_allclose(result.image, content, atol=0.1)
@@ -250,14 +253,25 @@ def test_a_one_colour_style_on_the_shipped_network_is_no_black_picture(level, st
     plain = np.full((64, 64, 3), level, "float32")
     result = stylize(scene(64, 64), plain, options, on_note=notes.append)
     assert sensible(result.image)
-    assert notes == []
+    [note] = notes
+    assert ONE_COLOUR in note
+    assert note.endswith("strength 0.7 is taken")
+    assert result.settings["strength"] == 0.7
     # Somewhere on the way from the content's mean to the style's.
     assert 0.05 < result.image.mean() < 0.95
 
 
+def test_a_style_of_one_colour_at_little_strength_needs_no_word(tiny):
+    notes = []
+    plain = np.full((64, 64, 3), 0.5, "float32")
+    stylize(scene(), plain, tiny(strength=0.5), on_note=notes.append)
+    assert notes == []
+
+
 @pytest.mark.slow
-def test_a_style_of_one_colour_starts_from_the_content():
+def test_a_style_of_nearly_one_colour_starts_from_the_content():
     plain = np.full((64, 64, 3), 1.0, "float32")
+    plain[::2] -= 0.05
     content = scene(64, 64)
     common = {"size": 64, "steps": 3, "backbone": "compact", "optimizer": "adam"}
     fast = stylize(content, plain, StylizeOptions(init="fast", **common))
