@@ -44,5 +44,5 @@ def test_in_a_texture_nothing_is_found(detector, name):
 
 def test_the_card_says_how_good_it_is():
     card = read_card("coco80")
-    assert "0.148, 0.080" in card
+    assert "0.158, 0.091" in card
     assert "Penn-Fudan" in card
