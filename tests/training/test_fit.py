@@ -11,7 +11,8 @@ import pytest
 
 from cnnkit.options import ClassifyTrainOptions
 from cnnkit.training._batches import CountedEpochs
-from cnnkit.training._fit import fit_epochs
+from cnnkit.training import _fit
+from cnnkit.training._fit import Clock, build_schedule, fit_epochs
 
 
 class Ones(CountedEpochs):
@@ -50,6 +51,35 @@ def test_tensorboard_gets_its_logs_where_tensorflow_is(tmp_path, monkeypatch, is
     assert fit(tmp_path) == "epochs"
     assert (tmp_path / "results.csv").exists()
     assert (tmp_path / "tensorboard").exists() == is_here
+
+
+def test_the_time_to_compile_is_no_part_of_the_schedule(monkeypatch):
+    now = 1000.0
+    monkeypatch.setattr(_fit.time, "monotonic", lambda: now)
+    options = ClassifyTrainOptions(learning_rate=1.0, warmup=0.0)
+    clock = Clock(build_schedule(options, 40), steps=40, budget=110.0, before=10.0)
+    model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
+    model.compile(keras.optimizers.SGD(0.5))
+    clock.set_model(model)
+
+    def begin(batch):
+        clock.on_train_batch_begin(batch)
+        return float(model.optimizer.learning_rate)
+
+    # A tenth of the run was over before this part of it began.
+    at_a_tenth = 0.5 + 0.5 * np.cos(np.pi * 10 / 110)
+    assert begin(0) == pytest.approx(at_a_tenth)
+    now += 40.0
+    clock.on_train_batch_end(0)
+    # It compiled for 40 seconds: of 70 that are left, and those ten, ten are over.
+    assert begin(1) == pytest.approx(0.5 + 0.5 * np.cos(np.pi * 10 / 70))
+    now += 30.0
+    assert begin(2) == pytest.approx(0.5 + 0.5 * np.cos(np.pi * 40 / 70))
+    clock.on_train_batch_end(2)
+    assert not clock.is_over
+    now += 31.0
+    clock.on_train_batch_end(3)
+    assert clock.is_over
 
 
 # Within an epoch, which is all that there is: the rate is looked at as the optimizer uses it.
