@@ -86,7 +86,7 @@ SMALLEST_SCALE = 128
 QUALITY_STEPS_FROM_DRAFT = {"standard": (40, 28, 16, 10), "fine": (300, 200, 130, 80)}
 SMALLEST_SCALE_FROM_DRAFT = {"standard": 256, "fine": SMALLEST_SCALE}
 # And with L-BFGS, a step of which goes as far as two of Adam's.
-QUALITY_STEPS_OF_LBFGS = {**QUALITY_STEPS_FROM_DRAFT, "standard": (24, 22, 12, 8)}
+QUALITY_STEPS_OF_LBFGS = {**QUALITY_STEPS_FROM_DRAFT, "standard": (20, 20, 11, 7)}
 # A picture of one scale alone gets the steps that take as long as the two scales of 512x512, but no
 # more than one for so many pixels of its long side: tiny ones would go on to leave the photograph
 # even at a little strength.
@@ -235,9 +235,9 @@ class StylizeOptions:
         """Steps of scales of these sizes, coarsest first; the last serves for all that follow.
 
         >>> StylizeOptions().steps_for([(256, 256), (512, 512)])
-        (24, 22, 12, 8)
+        (20, 20, 11, 7)
         >>> StylizeOptions().steps_for([(300, 450)])
-        (54,)
+        (48,)
         """
         preset = self.steps_by_scale
         is_quick = self.init == "fast" and self.chosen_optimizer == "lbfgs"
