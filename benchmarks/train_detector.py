@@ -22,8 +22,8 @@ and from that run, on a graphics card (an H200) beside five other trainings and 
        --teacher yolo-fastest-xl --imitation 2 --size 320 --val-size 416 --batch 32
        --learning-rate 0.002 --ema 0.999 --val-share 0.02 --time-budget 435 --workers 6
 
-and `--resume --val-size 320` once more, and from that, on an H100 beside another training, with 41,628
-scenes in an epoch that the card composes itself,
+and `--resume --val-size 320` once more, and from that, on an H100 beside another training, with
+41,628 scenes in an epoch that the card composes itself,
 
     -o runs/detector3 --repeat 3 -- --model runs/detector2 --no-freeze --pretrained-rate 0.1
        --teacher yolo-fastest-xl --imitation 2 --size 320 --val-size 320 --batch 64

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from cnnkit.options import ClassifyTrainOptions
-from cnnkit.training._batches import CountedEpochs
 from cnnkit.training import _fit
+from cnnkit.training._batches import CountedEpochs
 from cnnkit.training._fit import Clock, build_schedule, fit_epochs
 
 
