@@ -225,8 +225,7 @@ class Stylizer:
             width: the same.
             is_masked: whether there will be a mask.
         """
-        is_needed = self.options.chosen_optimizer == "lbfgs" and self.options.quality != "draft"
-        if not is_needed or self._evaluate or compiles_each_size():
+        if self.options.chosen_optimizer != "lbfgs" or self._evaluate or compiles_each_size():
             yield
             return
         # Made here, once: both threads use them.
