@@ -109,7 +109,8 @@ class StylizeOptions:
         steps: total number of steps over all scales, instead of the quality's own.
         budget: seconds the whole run may take; scales and steps are planned to fit.
         strength: how far the picture goes from its own style (0: unchanged) to the style
-            picture's (1), along the shortest path between their statistics.
+            picture's (1), along the shortest path between their statistics. A style of one colour,
+            in which the content would vanish, is taken at 0.7 at most, and that is noted.
         content_weight: alpha, weight of the content loss.
         style_weight: beta, weight of the style loss.
         tv_weight: gamma, weight of the total variation.
