@@ -338,10 +338,10 @@ class StylizeLoss:
             activations[self._content_layer][0], targets["content"]
         )
         masks = targets.get("masks", {})
-        style = sum(
-            _layer_loss(activations[layer][0], own, self._kind, masks.get(layer))
-            for layer, own in targets["layers"].items()
-        )
+        style = 0.0
+        for layer, own in targets["layers"].items():
+            mask = masks[layer][..., 0] if masks else None
+            style += layer_loss(*moments(activations[layer][0], mask), own, self._kind)
         tv = total_variation(image)
         total = self._alpha * content + self._beta * style + self._gamma * tv
         return total, {"content": content, "style": style, "tv": tv}
@@ -385,11 +385,18 @@ def _layer_targets(statistics: LayerStatistics, kind: str, share: float) -> dict
     return {name: array.astype(np.float32) for name, array in arrays.items()}
 
 
-def _layer_loss(
-    activations: Tensor, targets: Mapping[str, Tensor], kind: str, mask: Tensor | None
-) -> Tensor:
-    """One layer's part of the style loss; `mask` `(height, width, 1)` or None."""
-    mean, gram = moments(activations, None if mask is None else mask[..., 0])
+def layer_loss(mean: Tensor, gram: Tensor, targets: Mapping[str, Tensor], kind: str) -> Tensor:
+    """One layer's part of the style loss of `StylizeLoss`.
+
+    Args:
+        mean: of the activations, `(channels,)`.
+        gram: mean over positions of `a a^T`, `(channels, channels)`.
+        targets: of the layer, `StylizeLoss.targets["layers"][layer]`.
+        kind: "wasserstein" or "gram".
+
+    Returns:
+        Scalar, with the layer's weight.
+    """
     if kind == "gram":
         loss = gram_style_loss(gram, targets["gram"])
     else:

@@ -66,7 +66,7 @@ def value_and_gradient(
             return keras.tree.map_structure(lambda one: one.detach(), result), x.grad
 
     else:
-        raise ValueError(f"the backend must be tensorflow, jax or torch. Received: {backend}")
+        raise ValueError(_unknown(backend))
 
     def evaluate(x: np.ndarray, *constants: Any) -> tuple[Any, np.ndarray]:
         tensors = keras.tree.map_structure(keras.ops.convert_to_tensor, constants)
@@ -80,6 +80,54 @@ def value_and_gradient(
         return (float(value), keras.tree.map_structure(keras.ops.convert_to_numpy, aux)), gradient
 
     return evaluate
+
+
+def value_for_any_size(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Compiles a function of pictures and maps without its gradient.
+
+    Args:
+        function: tensors in any structure -> tensors in any structure, written in `keras.ops`.
+
+    Returns:
+        Arrays or tensors -> NumPy arrays. On TensorFlow it is compiled once for all sizes, as by
+        `value_and_gradient` with `any_size`; on JAX once for each.
+
+    Raises:
+        ValueError: an unknown backend.
+
+    Example:
+
+    >>> total = value_for_any_size(lambda maps: keras.ops.sum(maps["one"], axis=(0, 1)))
+    >>> [total({"one": np.ones((side, 2, 1), "float32")}).tolist() for side in (1, 3)]
+    [[2.0], [6.0]]
+    """
+    backend = keras.backend.backend()
+    if backend == "tensorflow":
+        compiled = _for_any_size(function)
+    elif backend == "jax":
+        import jax
+
+        compiled = jax.jit(function)
+    elif backend == "torch":
+
+        def compiled(*arguments):
+            import torch
+
+            with torch.no_grad():
+                return function(*arguments)
+
+    else:
+        raise ValueError(_unknown(backend))
+
+    def evaluate(*arguments: Any) -> Any:
+        tensors = keras.tree.map_structure(keras.ops.convert_to_tensor, arguments)
+        return keras.tree.map_structure(keras.ops.convert_to_numpy, compiled(*tensors))
+
+    return evaluate
+
+
+def _unknown(backend: str) -> str:
+    return f"the backend must be tensorflow, jax or torch. Received: {backend}"
 
 
 def _for_any_size(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -2,7 +2,7 @@ import keras
 import numpy as np
 import pytest
 
-from cnnkit.ops.gradients import value_and_gradient
+from cnnkit.ops.gradients import value_and_gradient, value_for_any_size
 
 
 def test_the_gradient_is_that_of_finite_differences():
@@ -39,7 +39,25 @@ def test_it_is_compiled_once_for_many_points():
     assert len(calls) == 1
 
 
-def test_an_unknown_backend_is_named(monkeypatch):
+@pytest.mark.parametrize("compile_it", [value_and_gradient, value_for_any_size])
+def test_an_unknown_backend_is_named(compile_it, monkeypatch):
     monkeypatch.setattr(keras.backend, "backend", lambda: "abacus")
     with pytest.raises(ValueError, match=r"tensorflow, jax or torch\. Received: abacus"):
-        value_and_gradient(lambda x: x)
+        compile_it(lambda x: x)
+
+
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="JAX compiles for each size")
+def test_maps_of_all_sizes_share_what_is_compiled():
+    calls = []
+
+    def function(maps):
+        calls.append(1)
+        return {"sums": keras.ops.sum(maps["one"], axis=(0, 1)), "twice": 2 * maps["one"]}
+
+    evaluate = value_for_any_size(function)
+    for height, width in ((1, 2), (3, 1), (5, 7)):
+        ones = np.ones((height, width, 2), "float32")
+        found = evaluate({"one": ones})
+        assert found["sums"].tolist() == [height * width] * 2
+        np.testing.assert_array_equal(found["twice"], 2 * ones)
+    assert len(calls) == 1
