@@ -96,6 +96,7 @@ def fit_steps_to_budget(
     seconds: float,
     seconds_per_megapixel: float,
     seconds_per_scale: float,
+    work: Sequence[float] = (),
 ) -> list[Scale]:
     """The plan that uses a time budget: fewer or more steps, and a smaller last scale if it must.
 
@@ -105,6 +106,7 @@ def fit_steps_to_budget(
         seconds: time that is left.
         seconds_per_megapixel: measured time of one step divided by the megapixels of the scale.
         seconds_per_scale: measured cost of starting a scale (tracing and compiling).
+        work: what a pixel of each size costs, as a multiple of that; 1 by default.
 
     Returns:
         A plan whose predicted time is at most `seconds`, ending at the finest size that affords
@@ -114,8 +116,10 @@ def fit_steps_to_budget(
         kept = list(sizes[:last])
         wanted = [preset[min(index, len(preset) - 1)] for index in range(last)]
         cost = sum(
-            count * height * width / 1e6 * seconds_per_megapixel
-            for count, (height, width) in zip(wanted, kept, strict=True)
+            count * height * width / 1e6 * seconds_per_megapixel * times
+            for count, (height, width), times in zip(
+                wanted, kept, work[:last] or [1.0] * last, strict=True
+            )
         )
         ratio = (seconds - seconds_per_scale * last) / cost
         counts = [int(count * max(ratio, 0.0)) for count in wanted]

@@ -104,6 +104,13 @@ def test_a_scale_that_affords_no_whole_step_is_left_out():
     assert seconds(plan, 1.0, 0.0) <= 0.11 * whole
 
 
+def test_sizes_whose_pixels_cost_more_get_fewer_steps():
+    # 1 x 60 x 0.0123 + 1 x 30 x 0.0492 + 2 x 15 x 0.1966 = 8.1 s for the preset, half of it here.
+    work = (1.0, 1.0, 2.0)
+    plan = fit_steps_to_budget(SIZES, (60, 30, 15), 4.06, 1.0, 0.0, work)
+    assert steps(plan) == [30, 15, 7]
+
+
 def test_no_sizes_is_refused():
     with pytest.raises(ValueError, match="sizes must not be empty"):
         fit_steps_to_budget([], (1,), 1.0, 1.0, 1.0)
