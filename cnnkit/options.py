@@ -94,6 +94,8 @@ SIDE_OF_A_STEP = 8
 
 DEFAULT_STYLE_LAYERS = {f"block{block}_conv1": 1.0 for block in range(1, 6)}
 DEFAULT_CONTENT_LAYER = "block4_conv2"
+# Smaller ones would see more around them than of their own.
+SMALLEST_TILE = 64
 LARGEST_STYLE_SCALE = 8  # a style picture of 4096 pixels for a result of 512
 
 
@@ -140,6 +142,9 @@ class StylizeOptions:
         margin: pixels that the picture is mirrored over its edges while it is painted. At the edge
             of what it sees the network sees mirror images too, which the optimiser learns to
             exploit: without a margin it draws a garish frame.
+        tile: of L-BFGS: canvases larger than this are looked at in tiles of this side, in pixels:
+            the same loss and gradient, in less memory and more time. None for tiles only where
+            the picture would not fit into the memory.
         seed: of the noise, and of the faint grain that a draft grows its texture from.
     """
 
@@ -168,6 +173,7 @@ class StylizeOptions:
     scale_factor: float = 2.0
     scale_steps: tuple[int, ...] | None = None
     margin: int = 16
+    tile: int | None = None
     seed: int = 0
 
     def __post_init__(self):
@@ -215,6 +221,8 @@ class StylizeOptions:
             value = getattr(self, name)
             if not _is_count(value, least=0):
                 raise UsageError(f"{name} must be a whole number from 0, not {value!r}")
+        if self.tile is not None and not _is_count(self.tile, SMALLEST_TILE):
+            raise UsageError(f"tile must be at least {SMALLEST_TILE} pixels, not {self.tile!r}")
         self._check_applies()
 
     @property
@@ -294,6 +302,8 @@ class StylizeOptions:
                 f"lbfgs has no {_spell(self._settings_of_adam()[0])}; leave it out, or use "
                 "--optimizer adam"
             )
+        elif self.tile is not None and self.chosen_optimizer != "lbfgs":
+            raise UsageError("tile is for lbfgs alone; leave it out, or use --optimizer lbfgs")
         elif self.init != "fast" and self.transform != TRANSFORMS[0]:
             raise UsageError(f"transform is of the draft, which --init {self.init} goes without")
 
@@ -303,7 +313,7 @@ _OF_THE_OPTIMIZER = frozenset(
     (
         *("steps", "budget", "content_weight", "style_weight", "tv_weight", "content_layer"),
         *("style_loss", "init", "optimizer", "learning_rate", "parameterization", "ema"),
-        *("pooling", "smallest_scale", "scale_factor", "scale_steps", "margin"),
+        *("pooling", "smallest_scale", "scale_factor", "scale_steps", "margin", "tile"),
     )
 )
 

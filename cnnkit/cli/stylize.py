@@ -206,6 +206,15 @@ def stylize(
             rich_help_panel=_OPTIMIZER_PANEL,
         ),
     ] = _DEFAULTS.ema,
+    tile: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            help="Let L-BFGS look at tiles of N pixels: the same loss, in less memory and more "
+            "time [default: where memory is short].",
+            rich_help_panel=_OPTIMIZER_PANEL,
+        ),
+    ] = _DEFAULTS.tile,
     seed: Seed = _DEFAULTS.seed,
     recursive: Recursive = False,
     overwrite: Overwrite = False,
@@ -280,6 +289,7 @@ def stylize(
         pooling=pooling,
         preserve_color=preserve_color,
         backbone=backbone,
+        tile=tile,
         seed=seed,
     )
     if save_every and quality == "draft":

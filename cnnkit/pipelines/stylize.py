@@ -54,6 +54,7 @@ from cnnkit.ops.schedule import Scale, fit_steps_to_budget, plan_scales, scale_s
 from cnnkit.options import StylizeOptions
 from cnnkit.pipelines._stylize_fast import fast_stylizer
 from cnnkit.pipelines._stylize_scale import Evaluate, OutOfTime, ScaleOptimizer, compile_loss
+from cnnkit.pipelines._stylize_tiles import TiledLoss, TilePlan, plan_tiles
 from cnnkit.results import ScaleReport, StylizeProgress, StylizeResult
 
 # The five blocks halve the picture four times, and reflection needs two positions at the deepest.
@@ -72,8 +73,12 @@ _ONE_COLOUR_STRENGTH = 0.7
 
 # Measured peak of a run on TensorFlow, CPU: the process without a picture, and what a pixel of
 # the finest scale adds, by backbone (peaks in benchmarks/RESULTS.md; vgg16 as vgg19).
-_BASE_BYTES = 900e6
-_BYTES_PER_PIXEL = {"compact": 1_500, "vgg16": 6_500, "vgg19": 6_500}
+_BASE_BYTES = 1_000e6
+_BYTES_PER_PIXEL = {"compact": 1_100, "vgg16": 6_500, "vgg19": 6_500}
+# The same where the network looks at tiles, beside what the largest tile takes, and sides of tiles,
+# the quickest first (benchmarks/stylize_tiles.py).
+_TILED_BASE_BYTES, _TILED_BYTES_PER_PIXEL = 2_000e6, 370
+_TILES = (1024, 512, 256)
 # The same of a draft, which works on large pictures in tiles.
 _DRAFT_BASE_BYTES, _DRAFT_BYTES_PER_PIXEL = 1_600e6, 70
 _LONG_RUN_COST = 40e6  # steps x pixels from which a run is worth a prediction
@@ -143,6 +148,7 @@ class Stylizer:
         self._statistics: dict[tuple, Mapping[Any, LayerStatistics]] = {}
         self._evaluate: Evaluate | None = None
         self._compiling: Future[Evaluate] | None = None
+        self._tiled: TiledLoss | None = None
         if self.options.quality != "draft":
             name = self.network.name
             if self.options.backbone == "auto":
@@ -177,6 +183,27 @@ class Stylizer:
     @functools.cached_property
     def _see(self) -> Callable[[np.ndarray], Mapping[str, np.ndarray]]:
         return compile_inference(self.network.model, "float32")
+
+    def tile_plan(self, side: int) -> TilePlan | None:
+        """How canvases are cut into tiles of a side; None where nobody knows what a layer sees."""
+        if self.options.chosen_optimizer != "lbfgs":
+            return None
+        return plan_tiles(self.network.model, side)
+
+    def use_tiles(self, plan: TilePlan | None) -> None:
+        """From now on canvases that are larger than a tile are looked at in tiles, or none are."""
+        if plan is None:
+            self._tiled = None
+        elif self._tiled is None or self._tiled.plan != plan:
+            self._tiled = TiledLoss(self.frozen_network, plan, self.options)
+
+    def tiled(self, canvas: np.ndarray) -> TiledLoss | None:
+        """What looks at a canvas in tiles, where it is to be looked at in tiles."""
+        if self._tiled is None or self._tiled.plan.is_whole(*canvas.shape[:2]):
+            return None
+        # One thread at a time calls the network's layers.
+        self._end_compiling()
+        return self._tiled
 
     def activations(self, canvas: np.ndarray) -> Mapping[str, np.ndarray]:
         """What the network says of a canvas `(height, width, 3)`, by layer."""
@@ -234,15 +261,19 @@ class Stylizer:
         with ThreadPoolExecutor(1, "compile") as pool:
             self._compiling = pool.submit(self._compile, *sides, is_masked)
             yield
+        self._end_compiling()
+
+    def _end_compiling(self) -> None:
         if self._compiling is not None:
-            self._evaluate, self._compiling = self._compiling.result(), None
+            compiling, self._compiling = self._compiling, None
+            self._evaluate = compiling.result()
 
     def _compile(self, height: int, width: int, is_masked: bool) -> Evaluate:
         """The loss of a grey picture, looked at once: TensorFlow compiles at the first look."""
         canvas = _on_canvas(np.full((height, width, 3), 0.5, np.float32), self.options.margin)
         mask = np.ones(canvas.shape[:2], np.float32) if is_masked else None
         activations = self.activations(canvas)
-        loss = self.loss(canvas, activations, self._statistics_of(activations, mask), mask)
+        loss = self.loss(canvas, activations, self.statistics_of(activations, mask), mask)
         evaluate = compile_loss(loss)
         evaluate(canvas, () if mask is None else (canvas, mask[..., None]), loss.targets)
         return evaluate
@@ -255,9 +286,7 @@ class Stylizer:
         """
         if self.options.chosen_optimizer != "lbfgs":
             return None
-        if self._compiling is not None:
-            compiling, self._compiling = self._compiling, None
-            self._evaluate = compiling.result()
+        self._end_compiling()
         if self._evaluate is None:
             self._evaluate = compile_loss(loss)
         return self._evaluate
@@ -292,7 +321,7 @@ class Stylizer:
         deadline = None
         if self.options.budget is not None:
             deadline = (begin if started is None else started) + self.options.budget
-        job.check_memory()
+        self.use_tiles(job.choose_tiles())
         with self.compiling(job.height, job.width, mask is not None):
             pixels, reports, finished = job.optimize(
                 Path(checkpoint) if checkpoint else None, resume, deadline
@@ -311,6 +340,7 @@ class Stylizer:
                 for style, weight in self._styles
             ],
             **_plain_options(self.options),
+            "tile": job.tile,
             "optimizer": (
                 None if self.options.quality == "draft" else self.options.chosen_optimizer
             ),
@@ -392,9 +422,12 @@ class Stylizer:
     def _measure(
         self, canvas: np.ndarray, weights: np.ndarray | None
     ) -> dict[str, LayerStatistics]:
-        return self._statistics_of(self.activations(canvas), weights)
+        tiled = self.tiled(canvas)
+        if tiled is not None:
+            return tiled.statistics(canvas, weights)
+        return self.statistics_of(self.activations(canvas), weights)
 
-    def _statistics_of(
+    def statistics_of(
         self, activations: Mapping[str, np.ndarray], weights: np.ndarray | None
     ) -> dict[str, LayerStatistics]:
         """Of the style layers; `weights` `(height, width)` says how much each pixel counts."""
@@ -408,23 +441,21 @@ class Stylizer:
 
     def target(
         self,
-        activations: Mapping[str, np.ndarray],
+        measure: Callable[[], Mapping[str, LayerStatistics]],
         long_side: int,
         content: np.ndarray,
-        mask: np.ndarray | None,
     ) -> Mapping[str, LayerStatistics]:
         """The statistics to reach: the style's, or those on the way to them at `strength`.
 
         Args:
-            activations: of the content's canvas.
+            measure: gives those of the content's canvas.
             long_side: see `style_statistics`.
             content: the same.
-            mask: `(height, width)` of the canvas, where style is measured.
         """
         style = self.style_statistics(long_side, content)
         if self.options.strength >= 1.0:
             return style
-        own = self._statistics_of(activations, mask)
+        own = measure()
         return {
             layer: interpolate_statistics(own[layer], style[layer], self.options.strength)
             for layer in style
@@ -467,6 +498,7 @@ class _Job:
         self._mask = None
         if mask is not None:
             self._mask = _as_mask(mask, self.height, self.width)
+        self._tile_plan: TilePlan | None = None
 
     def optimize(
         self, checkpoint: Path | None, resume: bool, deadline: float | None
@@ -484,19 +516,26 @@ class _Job:
             note("there is no interrupted run of this picture; starting anew")
         if state is not None:
             plan = [Scale(*numbers) for numbers in state["plan"]]
+            side = state["tile"]
+            self._tile_plan = None if side is None else self._stylizer.tile_plan(side)
+            self._stylizer.use_tiles(self._tile_plan)
         elif deadline is not None:
             plan = self._plan_for(plan, sizes, preset, deadline)
         elif sum(scale.pixels * scale.steps for scale in plan) >= _LONG_RUN_COST:
             per_pixel, overhead = self._time_step([(s.height, s.width) for s in plan])
-            seconds = sum(s.pixels * s.steps * per_pixel + overhead for s in plan)
-            note(f"predicted: about {_duration(seconds)} and {self._memory() / 1e9:.1f} GB")
+            seconds = sum(
+                s.pixels * s.steps * per_pixel * self._work(s.height, s.width) + overhead
+                for s in plan
+            )
+            memory = self._memory(self._tile_plan) / 1e9
+            note(f"predicted: about {_duration(seconds)} and {memory:.1f} GB")
         reports, image, first, go_on = [], None, 0, True
         if not plan:
             image, reports = self._draft, [ScaleReport(self.height, self.width, 0, {})]
         if state is not None:
             reports = [ScaleReport(**report) for report in state["reports"]]
             image, first = state["arrays"].get("start"), state["scale"]
-        writer = _Checkpoint(checkpoint, self._fingerprint(), plan, note)
+        writer = _Checkpoint(checkpoint, self._fingerprint(), plan, self.tile, note)
         for index in range(first, len(plan)):
             resumed = state if index == first else None
             try:
@@ -600,26 +639,65 @@ class _Job:
 
     # Cost ------------------------------------------------------------------------------------
 
-    def _memory(self, pixels: int | None = None) -> float:
+    def _memory(self, plan: TilePlan | None = None, pixels: int | None = None) -> float:
+        """Bytes that the run takes, with these tiles or none."""
         pixels = self.height * self.width if pixels is None else pixels
         if self._options.quality == "draft":
             return _DRAFT_BASE_BYTES + _DRAFT_BYTES_PER_PIXEL * pixels
         name = self._stylizer.network.name
         per_pixel = _BYTES_PER_PIXEL.get(name, _BYTES_PER_PIXEL["vgg19"])
-        return _BASE_BYTES + per_pixel * pixels
+        if plan is None:
+            return _BASE_BYTES + per_pixel * pixels
+        # What the draft took is there for the tiles.
+        tile = max(_TILED_BASE_BYTES, _BASE_BYTES + per_pixel * plan.pixels)
+        return tile + _TILED_BYTES_PER_PIXEL * pixels
 
-    def check_memory(self) -> None:
-        """Refuses what would not fit."""
+    def choose_tiles(self) -> TilePlan | None:
+        """The tiles that the picture is painted in, None for none: where it would not fit as a
+        whole, or where they are asked for. Refuses what would not fit with them either.
+        """
+        stylizer, plan = self._stylizer, None
         available = psutil.virtual_memory().available + psutil.Process().memory_info().rss
-        if self._memory() <= available:
-            return
-        base = self._memory(0)
-        fits = max(0.0, available - base) / (self._memory(1) - base)
+        if self._options.tile is not None:
+            plan = stylizer.tile_plan(self._options.tile)
+            if plan is None:
+                raise UsageError(
+                    f"{stylizer.network.name} has layers of which it is not known what they see: "
+                    "leave out --tile"
+                )
+        elif self._memory() > available and self._options.quality != "draft":
+            for side in _TILES:
+                plan = stylizer.tile_plan(side)
+                if plan is None or self._memory(plan) <= available:
+                    break
+        memory = self._memory(plan)
+        if memory <= available:
+            if plan is not None and self._options.tile is None:
+                stylizer._note(
+                    f"looked at in tiles of {plan.side} pixels for want of memory, which takes "
+                    "more time"
+                )
+            self._tile_plan = plan
+            return plan
+        base = self._memory(plan, 0)
+        fits = max(0.0, available - base) / (self._memory(plan, 1) - base)
         long_side = int(math.sqrt(fits / (self.height * self.width)) * max(self.height, self.width))
+        remedy = f"--size {max(64, long_side // 16 * 16)} would fit"
+        if self._options.quality != "draft" and self._options.chosen_optimizer != "lbfgs":
+            remedy += "; --optimizer lbfgs takes less, in tiles"
         raise ResourceError(
-            f"{self.width}x{self.height} needs about {self._memory() / 1e9:.1f} GB and "
-            f"{available / 1e9:.1f} GB are free; --size {max(64, long_side // 16 * 16)} would fit"
+            f"{self.width}x{self.height} needs about {memory / 1e9:.1f} GB and "
+            f"{available / 1e9:.1f} GB are free; {remedy}"
         )
+
+    @property
+    def tile(self) -> int | None:
+        """Side of the tiles that large canvases are looked at in, in pixels."""
+        return None if self._tile_plan is None else self._tile_plan.side
+
+    def _work(self, height: int, width: int) -> float:
+        """Of a step at a size, as a multiple of that without tiles."""
+        return 1.0 if self._tile_plan is None else self._tile_plan.work(height, width)
 
     def _time_step(self, sizes: Sequence[tuple[int, int]]) -> tuple[float, float]:
         """Times a few steps of the coarsest: `(seconds per step and pixel, to start a scale)`."""
@@ -638,7 +716,7 @@ class _Job:
             start = (times[0] - begin) * np.mean(pixels) / pixels[0]
         else:
             start = first - per_step
-        return per_step / pixels[0], max(0.0, start)
+        return per_step / (pixels[0] * self._work(*sizes[0])), max(0.0, start)
 
     def _plan_for(
         self,
@@ -655,12 +733,16 @@ class _Job:
         # Larger maps leave the caches: a step costs a little more than its pixels say.
         left = deadline - time.monotonic() - self._reserve()
         cost, start = 1.15 * per_pixel, 1.2 * overhead
+        work = [self._work(*size) for size in sizes]
         if self._starts_from_draft:
-            plan = _fit_to_draft(sizes, preset, left, cost, start)
+            plan = _fit_to_draft(sizes, preset, left, cost, start, work)
         else:
-            plan = fit_steps_to_budget(sizes, preset, left, 1e6 * cost, start)
+            plan = fit_steps_to_budget(sizes, preset, left, 1e6 * cost, start, work)
         if self._options.steps or self._options.scale_steps:
-            seconds = sum(scale.pixels * scale.steps * cost + start for scale in wanted)
+            seconds = sum(
+                scale.pixels * scale.steps * cost * self._work(scale.height, scale.width) + start
+                for scale in wanted
+            )
             plan = wanted if seconds <= left else plan
         budget = f"budget {_duration(self._options.budget)}"
         if not plan:
@@ -710,10 +792,17 @@ class _Job:
                 enlarged = self._refined(enlarged, content)
             initial = _on_canvas(enlarged, margin)
         stylizer = self._stylizer
-        activations = stylizer.activations(canvas)
-        target = stylizer.target(activations, max(size), content, mask)
-        loss = stylizer.loss(canvas, activations, target, mask)
-        evaluate = stylizer.evaluator(loss)
+        tiled = stylizer.tiled(canvas)
+        if tiled is None:
+            activations = stylizer.activations(canvas)
+            measure = functools.partial(stylizer.statistics_of, activations, mask)
+        else:
+            activations = {self._options.content_layer: tiled.maps(canvas)}
+            measure = functools.partial(tiled.statistics, canvas, mask)
+        target = stylizer.target(measure, max(size), content)
+        # In tiles `keep` says where style is measured, since its mask is that of the pixels.
+        loss = stylizer.loss(canvas, activations, target, None if tiled else mask)
+        evaluate = tiled.evaluate if tiled else stylizer.evaluator(loss)
         optimizer = ScaleOptimizer(
             initial, loss, scale.steps, self._options, keep, stylizer._note, evaluate
         )
@@ -852,6 +941,7 @@ class _Checkpoint:
         path: the file, or None to write nothing.
         fingerprint: identifies the run.
         plan: its scales.
+        tile: side of the tiles that large scales are looked at in, or None.
         on_note: told once, if the file cannot be written: the picture matters more.
     """
 
@@ -860,9 +950,10 @@ class _Checkpoint:
         path: Path | None,
         fingerprint: str,
         plan: Sequence[Scale],
+        tile: int | None,
         on_note: Callable[[str], None],
     ):
-        self._path, self._fingerprint, self._plan = path, fingerprint, plan
+        self._path, self._fingerprint, self._plan, self._tile = path, fingerprint, plan, tile
         self._note = on_note
         self._failed = False
         self._written = time.monotonic()
@@ -889,6 +980,7 @@ class _Checkpoint:
         header = {
             "fingerprint": self._fingerprint,
             "plan": [[s.height, s.width, s.steps] for s in self._plan],
+            "tile": self._tile,
             "scale": self._index,
             "losses": losses,
             "reports": [dataclasses.asdict(report) for report in self._reports],
@@ -1031,6 +1123,7 @@ def _fit_to_draft(
     seconds: float,
     seconds_per_pixel: float,
     seconds_per_scale: float,
+    work: Sequence[float] = (),
 ) -> list[Scale]:
     """The plan from a draft: with little time it leaves coarse scales out, never the finest.
 
@@ -1040,6 +1133,7 @@ def _fit_to_draft(
         seconds: time that is left.
         seconds_per_pixel: of one step.
         seconds_per_scale: to start a scale.
+        work: as `fit_steps_to_budget` takes it.
 
     Returns:
         The plan of all scales whose finest gets half of its preset's steps, of all but the coarsest
@@ -1049,12 +1143,17 @@ def _fit_to_draft(
     for first in range(len(sizes)):
         steps = [preset[min(index, len(preset) - 1)] for index in range(first, len(sizes))]
         plan = fit_steps_to_budget(
-            sizes[first:], steps, seconds, 1e6 * seconds_per_pixel, seconds_per_scale
+            sizes[first:],
+            steps,
+            seconds,
+            1e6 * seconds_per_pixel,
+            seconds_per_scale,
+            work[first:],
         )
         last = plan[-1]
         if (last.height, last.width) == sizes[-1] and last.steps >= 0.5 * steps[-1]:
             return plan
-    least = seconds_per_scale + seconds_per_pixel * plan[0].pixels
+    least = seconds_per_scale + seconds_per_pixel * plan[0].pixels * (work[-1] if work else 1.0)
     return plan if least <= seconds else []
 
 

@@ -289,8 +289,11 @@ def test_too_little_memory_says_what_size_would_fit(tiny, monkeypatch):
 
     monkeypatch.setattr(pipeline.psutil, "virtual_memory", Memory)
     monkeypatch.setattr(pipeline.psutil, "Process", Process)
-    with pytest.raises(ResourceError, match=r"200x100 needs about .* GB .*--size \d+ would fit"):
+    message = r"200x100 needs about .* GB .*--size \d+ would fit"
+    with pytest.raises(ResourceError, match=message):
         stylize(scene(100, 200), strokes(), tiny(size="original"))
+    with pytest.raises(ResourceError, match=f"{message}; --optimizer lbfgs takes less, in tiles"):
+        stylize(scene(100, 200), strokes(), tiny(size="original", optimizer="adam"))
 
 
 def test_a_long_run_is_predicted(tiny, monkeypatch):
