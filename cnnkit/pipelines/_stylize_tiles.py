@@ -29,8 +29,8 @@ _TWO_LOOKS = 4.0 / 3.0
 
 
 @dataclass(frozen=True)
-class TilePlan:
-    """How a network's tiles have to lie.
+class Tiling:
+    """How canvases are cut into tiles for a network.
 
     Attributes:
         side: of a core, in pixels; a multiple of the largest stride.
@@ -63,15 +63,16 @@ class TilePlan:
         return _TWO_LOOKS * seen / (height * width)
 
 
-def plan_tiles(model: keras.Model, side: int) -> TilePlan | None:
-    """The plan for a feature network.
+def find_tiling(model: keras.Model, side: int) -> Tiling | None:
+    """How the tiles of a feature network have to lie.
 
     Args:
         model: RGB `(B, H, W, 3)` -> dict of layer to maps.
         side: wanted of a core, in pixels; rounded to what the strides allow.
 
     Returns:
-        A `TilePlan`, or None where it is not known what the network's layers see.
+        A `Tiling`, or None where it is not known what the network's layers see, or where they have
+        no position at the edges.
     """
     known = {layer.name: layer for layer in summarize_model(model).layers}
     strides, reach = {}, 0
@@ -83,7 +84,10 @@ def plan_tiles(model: keras.Model, side: int) -> TilePlan | None:
         for size, jump, start in zip(layer.receptive_field, layer.jump, layer.start, strict=True):
             reach = max(reach, -start, start + size - jump)
     step = math.lcm(*strides.values())
-    return TilePlan(max(1, round(side / step)) * step, math.ceil(reach / step) * step, strides)
+    seen = model(np.zeros((1, 4 * step, 4 * step, 3), np.float32))
+    if any(seen[name].shape[1] * stride != 4 * step for name, stride in strides.items()):
+        return None
+    return Tiling(max(1, round(side / step)) * step, math.ceil(reach / step) * step, strides)
 
 
 class TiledLoss:
@@ -91,17 +95,17 @@ class TiledLoss:
 
     Args:
         network: RGB `(1, height, width, 3)` in [0, 1] -> dict of layer to maps, to be compiled.
-        plan: of its tiles.
+        tiling: of the canvases.
         options: what the loss is made of.
     """
 
     def __init__(
         self,
         network: Callable[[Any], Mapping[str, Any]],
-        plan: TilePlan,
+        tiling: Tiling,
         options: StylizeOptions,
     ):
-        self.plan, self._options = plan, options
+        self.tiling, self._options = tiling, options
         content_layer, kind = options.content_layer, options.style_loss
         layers = [layer for layer, share in options.style_layers.items() if share > 0]
 
@@ -134,9 +138,9 @@ class TiledLoss:
 
     def maps(self, canvas: np.ndarray) -> np.ndarray:
         """The maps of the content layer, as the network gives them for the whole canvas."""
-        step = self.plan.strides[self._content_layer]
+        step = self.tiling.strides[self._content_layer]
         result = np.zeros(0, np.float32)
-        for tile in self.plan.tiles(*canvas.shape[:2]):
+        for tile in self.tiling.tiles(*canvas.shape[:2]):
             found = self._see(canvas[tile.whole])
             if not result.size:
                 height, width = (side // step for side in canvas.shape[:2])
@@ -166,8 +170,8 @@ class TiledLoss:
         gradient = np.asarray(options.tv_weight * options.strength * gradient)
         if keep:
             gradient *= np.asarray(keep[1])
-        content, step = 0.0, self.plan.strides[self._content_layer]
-        for tile, share in zip(self.plan.tiles(*image.shape[:2]), shares, strict=True):
+        content, step = 0.0, self.tiling.strides[self._content_layer]
+        for tile, share in zip(self.tiling.tiles(*image.shape[:2]), shares, strict=True):
             core = self._core(tile, None)[self._content_layer]
             (_, lost), change = self._part(
                 image[tile.whole],
@@ -194,7 +198,7 @@ class TiledLoss:
         """
         sums: dict[str, Any] = dict.fromkeys(self._layers, 0.0)
         counts: list[dict[str, float]] = []
-        for tile in self.plan.tiles(*canvas.shape[:2]):
+        for tile in self.tiling.tiles(*canvas.shape[:2]):
             weights = self._core(tile, mask)
             counts.append({layer: float(weights[layer].sum()) for layer in self._layers})
             found = self._look(canvas[tile.whole], _cut(keep, tile), weights)
@@ -212,7 +216,7 @@ class TiledLoss:
         """
         height, width = (part.stop - part.start for part in tile.whole)
         weights = {}
-        for layer, step in self.plan.strides.items():
+        for layer, step in self.tiling.strides.items():
             core = np.zeros((height // step, width // step), np.float32)
             seen = tile.inner(step)
             core[seen] = 1.0 if mask is None else mask_at(mask[tile.core], *core[seen].shape)

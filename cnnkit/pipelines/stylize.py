@@ -54,7 +54,7 @@ from cnnkit.ops.schedule import Scale, fit_steps_to_budget, plan_scales, scale_s
 from cnnkit.options import StylizeOptions
 from cnnkit.pipelines._stylize_fast import fast_stylizer
 from cnnkit.pipelines._stylize_scale import Evaluate, OutOfTime, ScaleOptimizer, compile_loss
-from cnnkit.pipelines._stylize_tiles import TiledLoss, TilePlan, plan_tiles
+from cnnkit.pipelines._stylize_tiles import TiledLoss, Tiling, find_tiling
 from cnnkit.results import ScaleReport, StylizeProgress, StylizeResult
 
 # The five blocks halve the picture four times, and reflection needs two positions at the deepest.
@@ -184,22 +184,22 @@ class Stylizer:
     def _see(self) -> Callable[[np.ndarray], Mapping[str, np.ndarray]]:
         return compile_inference(self.network.model, "float32")
 
-    def tile_plan(self, side: int) -> TilePlan | None:
+    def tiling(self, side: int) -> Tiling | None:
         """How canvases are cut into tiles of a side; None where nobody knows what a layer sees."""
         if self.options.chosen_optimizer != "lbfgs":
             return None
-        return plan_tiles(self.network.model, side)
+        return find_tiling(self.network.model, side)
 
-    def use_tiles(self, plan: TilePlan | None) -> None:
+    def use_tiles(self, tiling: Tiling | None) -> None:
         """From now on canvases that are larger than a tile are looked at in tiles, or none are."""
-        if plan is None:
+        if tiling is None:
             self._tiled = None
-        elif self._tiled is None or self._tiled.plan != plan:
-            self._tiled = TiledLoss(self.frozen_network, plan, self.options)
+        elif self._tiled is None or self._tiled.tiling != tiling:
+            self._tiled = TiledLoss(self.frozen_network, tiling, self.options)
 
     def tiled(self, canvas: np.ndarray) -> TiledLoss | None:
         """What looks at a canvas in tiles, where it is to be looked at in tiles."""
-        if self._tiled is None or self._tiled.plan.is_whole(*canvas.shape[:2]):
+        if self._tiled is None or self._tiled.tiling.is_whole(*canvas.shape[:2]):
             return None
         # One thread at a time calls the network's layers.
         self._end_compiling()
@@ -498,7 +498,7 @@ class _Job:
         self._mask = None
         if mask is not None:
             self._mask = _as_mask(mask, self.height, self.width)
-        self._tile_plan: TilePlan | None = None
+        self._tiling: Tiling | None = None
 
     def optimize(
         self, checkpoint: Path | None, resume: bool, deadline: float | None
@@ -517,8 +517,8 @@ class _Job:
         if state is not None:
             plan = [Scale(*numbers) for numbers in state["plan"]]
             side = state["tile"]
-            self._tile_plan = None if side is None else self._stylizer.tile_plan(side)
-            self._stylizer.use_tiles(self._tile_plan)
+            self._tiling = None if side is None else self._stylizer.tiling(side)
+            self._stylizer.use_tiles(self._tiling)
         elif deadline is not None:
             plan = self._plan_for(plan, sizes, preset, deadline)
         elif sum(scale.pixels * scale.steps for scale in plan) >= _LONG_RUN_COST:
@@ -527,7 +527,7 @@ class _Job:
                 s.pixels * s.steps * per_pixel * self._work(s.height, s.width) + overhead
                 for s in plan
             )
-            memory = self._memory(self._tile_plan) / 1e9
+            memory = self._memory(self._tiling) / 1e9
             note(f"predicted: about {_duration(seconds)} and {memory:.1f} GB")
         reports, image, first, go_on = [], None, 0, True
         if not plan:
@@ -639,48 +639,48 @@ class _Job:
 
     # Cost ------------------------------------------------------------------------------------
 
-    def _memory(self, plan: TilePlan | None = None, pixels: int | None = None) -> float:
+    def _memory(self, tiling: Tiling | None = None, pixels: int | None = None) -> float:
         """Bytes that the run takes, with these tiles or none."""
         pixels = self.height * self.width if pixels is None else pixels
         if self._options.quality == "draft":
             return _DRAFT_BASE_BYTES + _DRAFT_BYTES_PER_PIXEL * pixels
         name = self._stylizer.network.name
         per_pixel = _BYTES_PER_PIXEL.get(name, _BYTES_PER_PIXEL["vgg19"])
-        if plan is None:
+        if tiling is None:
             return _BASE_BYTES + per_pixel * pixels
         # What the draft took is there for the tiles.
-        tile = max(_TILED_BASE_BYTES, _BASE_BYTES + per_pixel * plan.pixels)
+        tile = max(_TILED_BASE_BYTES, _BASE_BYTES + per_pixel * tiling.pixels)
         return tile + _TILED_BYTES_PER_PIXEL * pixels
 
-    def choose_tiles(self) -> TilePlan | None:
+    def choose_tiles(self) -> Tiling | None:
         """The tiles that the picture is painted in, None for none: where it would not fit as a
         whole, or where they are asked for. Refuses what would not fit with them either.
         """
-        stylizer, plan = self._stylizer, None
+        stylizer, tiling = self._stylizer, None
         available = psutil.virtual_memory().available + psutil.Process().memory_info().rss
         if self._options.tile is not None:
-            plan = stylizer.tile_plan(self._options.tile)
-            if plan is None:
+            tiling = stylizer.tiling(self._options.tile)
+            if tiling is None:
                 raise UsageError(
                     f"{stylizer.network.name} has layers of which it is not known what they see: "
                     "leave out --tile"
                 )
         elif self._memory() > available and self._options.quality != "draft":
             for side in _TILES:
-                plan = stylizer.tile_plan(side)
-                if plan is None or self._memory(plan) <= available:
+                tiling = stylizer.tiling(side)
+                if tiling is None or self._memory(tiling) <= available:
                     break
-        memory = self._memory(plan)
+        memory = self._memory(tiling)
         if memory <= available:
-            if plan is not None and self._options.tile is None:
+            if tiling is not None and self._options.tile is None:
                 stylizer._note(
-                    f"looked at in tiles of {plan.side} pixels for want of memory, which takes "
+                    f"looked at in tiles of {tiling.side} pixels for want of memory, which takes "
                     "more time"
                 )
-            self._tile_plan = plan
-            return plan
-        base = self._memory(plan, 0)
-        fits = max(0.0, available - base) / (self._memory(plan, 1) - base)
+            self._tiling = tiling
+            return tiling
+        base = self._memory(tiling, 0)
+        fits = max(0.0, available - base) / (self._memory(tiling, 1) - base)
         long_side = int(math.sqrt(fits / (self.height * self.width)) * max(self.height, self.width))
         remedy = f"--size {max(64, long_side // 16 * 16)} would fit"
         if self._options.quality != "draft" and self._options.chosen_optimizer != "lbfgs":
@@ -693,11 +693,11 @@ class _Job:
     @property
     def tile(self) -> int | None:
         """Side of the tiles that large canvases are looked at in, in pixels."""
-        return None if self._tile_plan is None else self._tile_plan.side
+        return None if self._tiling is None else self._tiling.side
 
     def _work(self, height: int, width: int) -> float:
         """Of a step at a size, as a multiple of that without tiles."""
-        return 1.0 if self._tile_plan is None else self._tile_plan.work(height, width)
+        return 1.0 if self._tiling is None else self._tiling.work(height, width)
 
     def _time_step(self, sizes: Sequence[tuple[int, int]]) -> tuple[float, float]:
         """Times a few steps of the coarsest: `(seconds per step and pixel, to start a scale)`."""

@@ -13,7 +13,7 @@ from cnnkit.models.vgg import build_feature_network
 from cnnkit.options import DEFAULT_STYLE_LAYERS
 from cnnkit.pipelines import stylize as pipeline
 from cnnkit.pipelines._stylize_scale import compile_loss
-from cnnkit.pipelines._stylize_tiles import TiledLoss, plan_tiles
+from cnnkit.pipelines._stylize_tiles import TiledLoss, Tiling, find_tiling
 
 # Nine tiles of 64 pixels with the compact network, which looks 80 pixels around each: none of them
 # sees all of it.
@@ -54,7 +54,7 @@ def whole_and_tiled(network, options, mask=None):
         mask=mask,
         **weights,
     )
-    return loss, TiledLoss(network, plan_tiles(network, 64), options)
+    return loss, TiledLoss(network, find_tiling(network, 64), options)
 
 
 @pytest.mark.parametrize(
@@ -73,7 +73,7 @@ def test_value_and_gradient_are_those_of_the_whole_picture(network, changes, is_
         mask = np.clip(np.linspace(-1, 1, WIDTH, dtype="float32"), 0, 1) * np.ones((HEIGHT, 1), "f")
         keep = (picture(3), mask[..., None])
     loss, tiled = whole_and_tiled(network, options, mask)
-    assert len(tiled.plan.tiles(HEIGHT, WIDTH)) == 9
+    assert len(tiled.tiling.tiles(HEIGHT, WIDTH)) == 9
     image = picture(2)
     (value, parts), gradient = compile_loss(loss)(image, keep, loss.targets)
     (tiled_value, tiled_parts), tiled_gradient = tiled.evaluate(image, keep, loss.targets)
@@ -100,24 +100,36 @@ def test_maps_and_moments_are_those_of_the_whole_picture(network):
 
 
 def test_a_tile_sees_as_far_as_the_network_does(network):
-    plan = plan_tiles(network, 100)
+    tiling = find_tiling(network, 100)
     # Around its own 16 pixels a position of block5_conv1 sees (1 + 1) + 2 (1 + 1) + 4 * 4 + 8 * 4
     # + 16 = 70 more to each side, which is less than 5 * 16.
-    assert (plan.side, plan.overlap) == (96, 80)
-    assert plan.strides["block1_conv1"] == 1
-    assert plan.strides["block5_conv1"] == 16
-    assert plan.is_whole(256, 256)
-    assert plan.work(256, 256) == 1.0
+    assert (tiling.side, tiling.overlap) == (96, 80)
+    assert tiling.strides["block1_conv1"] == 1
+    assert tiling.strides["block5_conv1"] == 16
+    assert tiling.is_whole(256, 256)
+    assert tiling.work(256, 256) == 1.0
     # Four tiles in a row with cores of 96, 96, 96 and 16 pixels; looking takes a third of a step,
     # and is done twice.
-    assert plan.work(96, 304) == pytest.approx(4 / 3 * (176 + 256 + 192 + 96) / 304)
+    assert tiling.work(96, 304) == pytest.approx(4 / 3 * (176 + 256 + 192 + 96) / 304)
 
 
 def test_where_it_is_not_known_what_a_layer_sees_there_are_no_tiles():
     inputs = keras.Input((None, None, 3))
     wider = keras.layers.Conv2DTranspose(4, 3, 2, padding="same")(inputs)
     layer = keras.layers.Conv2D(4, 3, padding="same", name="behind")(wider)
-    assert plan_tiles(keras.Model(inputs, {"behind": layer}), 64) is None
+    assert find_tiling(keras.Model(inputs, {"behind": layer}), 64) is None
+
+
+def test_layers_without_positions_at_the_edges_have_no_tiles():
+    inputs = keras.Input((None, None, 3))
+    layers = {
+        padding: keras.Model(
+            inputs, {"layer": keras.layers.Conv2D(4, 3, padding=padding, name="layer")(inputs)}
+        )
+        for padding in ("same", "valid")
+    }
+    assert find_tiling(layers["same"], 64) == Tiling(64, 1, {"layer": 1})
+    assert find_tiling(layers["valid"], 64) is None
 
 
 # Whole runs ----------------------------------------------------------------------------------
@@ -208,7 +220,7 @@ def test_a_run_is_resumed_with_the_tiles_that_it_had(options, tmp_path, monkeypa
     sides = []
     used = Stylizer.use_tiles
     monkeypatch.setattr(
-        Stylizer, "use_tiles", lambda self, plan: (sides.append(plan), used(self, plan))
+        Stylizer, "use_tiles", lambda self, tiling: (sides.append(tiling), used(self, tiling))
     )
     stylizer = Stylizer(style, options(tile=64))
     unbroken = stylizer.run(content)
