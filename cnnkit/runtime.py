@@ -12,6 +12,7 @@ import tempfile
 import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TextIO
 
 from cnnkit.errors import CnnkitError, ExitCode, UsageError
@@ -233,6 +234,78 @@ def thread_count() -> int:
 def reader_count() -> int:
     """Threads that read files at a time: no more than `thread_count`, and at most eight."""
     return min(_MOST_READERS, thread_count())
+
+
+@dataclass(frozen=True)
+class Memory:
+    """What the process may use, in bytes.
+
+    Attributes:
+        total: of the machine or the container.
+        available: what is left of it.
+    """
+
+    total: int
+    available: int
+
+
+def measure_memory(
+    groups: Path = Path("/sys/fs/cgroup"), own: Path = Path("/proc/self/cgroup")
+) -> Memory:
+    """Memory of the machine, or of the container that the process is in, where that has less.
+
+    Args:
+        groups: where Linux shows the limits of groups of processes, in either version.
+        own: which of them this process is in.
+
+    Returns:
+        A `Memory`. What a container has cached of files counts as available.
+    """
+    import psutil
+
+    machine = psutil.virtual_memory()
+    total, available = machine.total, machine.available
+    for folder in _memory_groups(groups, own):
+        for limit, used, cached in _MEMORY_FILES:
+            most, taken = _number(folder / limit), _number(folder / used)
+            if most is None or taken is None or most >= machine.total:
+                continue
+            with contextlib.suppress(OSError):
+                for line in (folder / "memory.stat").read_text().splitlines():
+                    name, _, value = line.partition(" ")
+                    taken -= int(value) if name == cached else 0
+            total, available = min(total, most), min(available, max(0, most - taken))
+    return Memory(total, available)
+
+
+# The limit, what is used of it, and files that are kept as long as nobody needs the room: in the
+# second version of groups, and in the first.
+_MEMORY_FILES = (
+    ("memory.max", "memory.current", "inactive_file"),
+    ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
+)
+
+
+def _memory_groups(groups: Path, own: Path) -> Iterator[Path]:
+    """Folders of the groups whose memory this process counts to: the outermost ones, which are a
+    container's own, and its own one.
+    """
+    yield from (groups, groups / "memory")
+    with contextlib.suppress(OSError):
+        for line in own.read_text().splitlines():
+            _, controllers, path = line.split(":", 2)
+            if "memory" in controllers.split(","):
+                yield groups / "memory" / path.lstrip("/")
+            elif not controllers:
+                yield groups / path.lstrip("/")
+
+
+def _number(path: Path) -> int | None:
+    """Of a file that holds one; None where it holds none, or is not there."""
+    try:
+        return int(path.read_text())
+    except (OSError, ValueError):
+        return None
 
 
 def _import_keras(cluster: Cluster | None = None) -> None:

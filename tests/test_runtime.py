@@ -2,6 +2,7 @@ import os
 import sys
 import types
 
+import psutil
 import pytest
 
 from cnnkit import runtime
@@ -216,3 +217,51 @@ def test_several_processes_on_another_backend_than_jax_are_refused(monkeypatch):
     monkeypatch.setenv("KERAS_BACKEND", "tensorflow")
     with pytest.raises(UsageError, match="set KERAS_BACKEND=jax in all of them"):
         runtime.configure(cluster=runtime.Cluster("a:1", 2, 0))
+
+
+# Memory --------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def groups(tmp_path, monkeypatch):
+    """Writes files of a group of processes on a machine with 1,000 bytes, of which 900 are free."""
+    machine = types.SimpleNamespace(total=1000, available=900)
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: machine)
+
+    def write(folder, **files):
+        (tmp_path / folder).mkdir(parents=True, exist_ok=True)
+        for name, text in files.items():
+            (tmp_path / folder / name.replace("__", ".")).write_text(f"{text}\n")
+        return tmp_path
+
+    return write
+
+
+def test_without_limits_memory_is_that_of_the_machine(groups):
+    root = groups(".", memory__max="max", memory__current=10)
+    groups("memory", **{"memory__limit_in_bytes": 2**63 - 4096, "memory__usage_in_bytes": 10})
+    assert runtime.measure_memory(root, root / "none") == runtime.Memory(1000, 900)
+
+
+def test_a_container_has_the_memory_of_its_limit(groups):
+    # 500 - 200, and 50 of these can be had back.
+    stat = "anon 150\ninactive_file 50\nactive_file 7"
+    root = groups(".", memory__max=500, memory__current=200, memory__stat=stat)
+    assert runtime.measure_memory(root, root / "none") == runtime.Memory(500, 350)
+
+
+@pytest.mark.parametrize(
+    ("line", "folder"), [("0::/user/job", "user/job"), ("4:cpu,memory:/job", "memory/job")]
+)
+def test_a_job_has_the_memory_of_its_own_group(groups, line, folder):
+    files = {"memory__max": 300, "memory__current": 100}
+    if "memory" in folder:
+        files = {"memory__limit_in_bytes": 300, "memory__usage_in_bytes": 100}
+    root = groups(folder, **files)
+    (root / "own").write_text(f"7:cpuset:/other\n{line}\n")
+    assert runtime.measure_memory(root, root / "own") == runtime.Memory(300, 200)
+
+
+def test_a_full_container_has_nothing_left(groups):
+    root = groups(".", memory__max=100, memory__current=120)
+    assert runtime.measure_memory(root, root / "none") == runtime.Memory(100, 0)

@@ -6,10 +6,8 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-import psutil
-
 import cnnkit
-from cnnkit.runtime import configure, devices, thread_count
+from cnnkit.runtime import configure, devices, measure_memory, thread_count
 from cnnkit.weights import cache_dir, entries, status
 
 
@@ -65,7 +63,7 @@ def diagnose() -> Diagnosis:
     import keras
 
     backend = keras.backend.backend()
-    memory = psutil.virtual_memory()
+    memory = measure_memory()
     return Diagnosis(
         cnnkit=cnnkit.__version__,
         python=platform.python_version(),

@@ -56,6 +56,7 @@ from cnnkit.pipelines._stylize_fast import fast_stylizer
 from cnnkit.pipelines._stylize_scale import Evaluate, OutOfTime, ScaleOptimizer, compile_loss
 from cnnkit.pipelines._stylize_tiles import TiledLoss, Tiling, find_tiling
 from cnnkit.results import ScaleReport, StylizeProgress, StylizeResult
+from cnnkit.runtime import measure_memory
 
 # The five blocks halve the picture four times, and reflection needs two positions at the deepest.
 _MULTIPLE = 16
@@ -657,7 +658,7 @@ class _Job:
         whole, or where they are asked for. Refuses what would not fit with them either.
         """
         stylizer, tiling = self._stylizer, None
-        available = psutil.virtual_memory().available + psutil.Process().memory_info().rss
+        available = measure_memory().available + psutil.Process().memory_info().rss
         if self._options.tile is not None:
             tiling = stylizer.tiling(self._options.tile)
             if tiling is None:

@@ -287,7 +287,7 @@ def test_too_little_memory_says_what_size_would_fit(tiny, monkeypatch):
         def memory_info(self):
             return type("Info", (), {"rss": 0})
 
-    monkeypatch.setattr(pipeline.psutil, "virtual_memory", Memory)
+    monkeypatch.setattr(pipeline, "measure_memory", Memory)
     monkeypatch.setattr(pipeline.psutil, "Process", Process)
     message = r"200x100 needs about .* GB .*--size \d+ would fit"
     with pytest.raises(ResourceError, match=message):

@@ -14,6 +14,7 @@ from cnnkit.options import DEFAULT_STYLE_LAYERS
 from cnnkit.pipelines import stylize as pipeline
 from cnnkit.pipelines._stylize_scale import compile_loss
 from cnnkit.pipelines._stylize_tiles import TiledLoss, Tiling, find_tiling
+from cnnkit.runtime import Memory
 
 # Nine tiles of 64 pixels with the compact network, which looks 80 pixels around each: none of them
 # sees all of it.
@@ -176,13 +177,8 @@ def free_memory(monkeypatch, available):
         def memory_info(self):
             return type("Info", (), {"rss": 0})
 
-    monkeypatch.setattr(pipeline.psutil, "virtual_memory", lambda: Available(available))
+    monkeypatch.setattr(pipeline, "measure_memory", lambda: Memory(0, int(available)))
     monkeypatch.setattr(pipeline.psutil, "Process", Process)
-
-
-@dataclasses.dataclass
-class Available:
-    available: float
 
 
 def test_where_memory_is_short_tiles_are_looked_at_and_that_is_said(options, monkeypatch):
