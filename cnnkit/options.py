@@ -335,6 +335,16 @@ def _is_left_out(options: Any, name: str) -> bool:
     return default is None and getattr(options, name) is None
 
 
+def check_scales(scales: Sequence[float]) -> None:
+    """Refuses sizes to look at a picture at, as multiples of its own, that make no sense.
+
+    Raises:
+        UsageError: there are none, or one is not from 0.1 to 4.
+    """
+    if not scales or not all(0.1 <= scale <= 4.0 for scale in scales):
+        raise UsageError(f"scales must be from 0.1 to 4, not {list(scales)}")
+
+
 def check_split(split: str | None, splits: tuple[str, ...] = SPLITS) -> None:
     """Refuses a part of the data that there cannot be.
 
@@ -771,6 +781,10 @@ class DetectOptions:
         size: long side that the network sees pictures at, in pixels; None for the model's own.
         suppression: "class": of boxes of one class that overlap the best is kept; "agnostic": of
             all classes; "soft": the scores of the others fall instead.
+        flip: look at the mirror image too.
+        scales: look at pictures of all these sizes, as multiples of `size`. What is found in
+            several views of a picture is fused (see `ops.boxes.fuse_boxes`), so that scores are
+            means over the views.
     """
 
     conf: float = 0.25
@@ -779,10 +793,13 @@ class DetectOptions:
     classes: tuple[str, ...] | None = None
     size: int | None = None
     suppression: str = "class"
+    flip: bool = False
+    scales: tuple[float, ...] = (1.0,)
 
     def __post_init__(self):
         _check_ranges(self, conf=1.0, iou=1.0)
         _check_counts(self, max_det=1)
+        check_scales(self.scales)
         if self.size is not None and not _is_count(self.size, 32):
             raise UsageError(f"size must be at least 32 pixels, not {self.size!r}")
         _check_choices(self, suppression=BOX_SUPPRESSIONS)

@@ -4,10 +4,8 @@ from typing import Annotated
 
 import typer
 
-from cnnkit.errors import UsageError
+from cnnkit.cli._views import NETWORK_PANEL
 from cnnkit.options import SEGMENTERS
-
-NETWORK_PANEL = "Network"
 
 Model = Annotated[
     str,
@@ -26,27 +24,3 @@ Size = Annotated[
         rich_help_panel=NETWORK_PANEL,
     ),
 ]
-Flip = Annotated[
-    bool,
-    typer.Option(
-        "--flip",
-        help="Average with what is seen of the mirror image; takes twice the time.",
-        rich_help_panel=NETWORK_PANEL,
-    ),
-]
-Scales = Annotated[
-    str,
-    typer.Option(
-        metavar="S,...",
-        help="Average over pictures of these sizes, such as 0.75,1,1.25.",
-        rich_help_panel=NETWORK_PANEL,
-    ),
-]
-
-
-def read_scales(text: str) -> tuple[float, ...]:
-    """Numbers between commas."""
-    try:
-        return tuple(float(part) for part in text.split(","))
-    except ValueError:
-        raise UsageError(f"--scales takes numbers such as 0.75,1,1.25, not {text!r}") from None

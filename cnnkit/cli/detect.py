@@ -22,6 +22,7 @@ from cnnkit.cli._options import (
     Verbose,
 )
 from cnnkit.cli._outcome import Outcome, check_json
+from cnnkit.cli._views import Flip, Scales, read_scales
 from cnnkit.console import Console
 from cnnkit.errors import CnnkitError, UsageError
 from cnnkit.options import BOX_SUPPRESSIONS, DEFAULT_DETECTOR, DETECTORS, DetectOptions
@@ -76,6 +77,8 @@ def detect(
             show_default="the model's own",
         ),
     ] = _DEFAULTS.size,
+    flip: Flip = _DEFAULTS.flip,
+    scales: Scales = "1",
     output: Annotated[
         str | None,
         typer.Option(
@@ -145,7 +148,14 @@ def detect(
         raise UsageError("--overwrite and --skip-existing exclude each other; give one of them")
     names = None if classes is None else tuple(name.strip() for name in classes.split(","))
     options = DetectOptions(
-        conf=conf, iou=iou, max_det=max_det, classes=names, size=size, suppression=suppression
+        conf=conf,
+        iou=iou,
+        max_det=max_det,
+        classes=names,
+        size=size,
+        suppression=suppression,
+        flip=flip,
+        scales=read_scales(scales),
     )
     from cnnkit.pipelines._detector_files import find_detector_file
 

@@ -7,6 +7,7 @@ import typer
 
 from cnnkit.cli._classifier import Batch
 from cnnkit.cli._options import OUTPUT_PANEL, Device, Json, Overwrite, Quiet, Threads, Verbose
+from cnnkit.cli._views import Flip, Scales, read_scales
 from cnnkit.console import Console
 from cnnkit.errors import ExitCode, UsageError
 from cnnkit.options import DEFAULT_DETECTOR, DETECTORS, check_split
@@ -55,6 +56,8 @@ def detect(
             show_default="the model's own",
         ),
     ] = None,
+    flip: Flip = False,
+    scales: Scales = "1",
     all_classes: Annotated[
         bool,
         typer.Option(
@@ -87,6 +90,7 @@ def detect(
     """
     console = Console(quiet=quiet, verbose=verbose)
     check_split(split)
+    sizes = read_scales(scales)
     if output is not None and (output / "report.json").exists() and not overwrite:
         raise UsageError(f"{output} has a report already; use --overwrite or another -o")
     from cnnkit.pipelines._detector_files import find_detector_file
@@ -108,6 +112,8 @@ def detect(
             model=model,
             split=split,
             size=size,
+            flip=flip,
+            scales=sizes,
             batch=batch,
             on_progress=show,
             on_error=lambda error: console.error(str(error)),

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cnnkit.cli._options import OUTPUT_PANEL, Device, Json, Overwrite, Quiet, Threads, Verbose
-from cnnkit.cli._segmenter import Flip, Model, Scales, Size, read_scales
+from cnnkit.cli._segmenter import Model, Size
+from cnnkit.cli._views import Flip, Scales, read_scales
 from cnnkit.console import Console
 from cnnkit.errors import ExitCode, UsageError
 from cnnkit.options import DEFAULT_SEGMENTER, MASK_SPLITS, SEGMENT_SIZE, check_split

@@ -22,7 +22,8 @@ from cnnkit.cli._options import (
     Verbose,
 )
 from cnnkit.cli._outcome import Outcome, check_json
-from cnnkit.cli._segmenter import Flip, Model, Scales, Size, read_scales
+from cnnkit.cli._segmenter import Model, Size
+from cnnkit.cli._views import Flip, Scales, read_scales
 from cnnkit.console import Console
 from cnnkit.errors import CnnkitError, UsageError
 from cnnkit.options import DEFAULT_SEGMENTER, SEGMENT_SIZE

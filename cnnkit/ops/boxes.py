@@ -1,6 +1,6 @@
 """Boxes `(left, top, right, bottom)` in pixels: their overlaps, suppression, and letterboxes."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -191,6 +191,61 @@ def soft_suppression(
         scores[left] *= np.exp(-(shared**2) / deviation)
         left = left[scores[left] >= least]
     return np.array(kept, np.intp), scores[kept]
+
+
+def fuse_boxes(
+    views: Sequence[tuple[np.ndarray, np.ndarray, np.ndarray]], threshold: float = 0.55
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    r"""Makes one set of boxes of what was found in several views of a picture.
+
+    Boxes of a class that overlap belong together; they become one, weighted by their scores:
+
+    .. math:: b = \frac{\sum_i s_i b_i}{\sum_i s_i}, \quad s = \frac{\sum_i s_i}{\max(T, N)}
+
+    with the T boxes of the group and the number N of views, so that what one view alone has seen
+    counts little. From the best box to the worst, each joins the group whose box it overlaps most.
+
+    Args:
+        views: for each its boxes `(n, 4)`, class ids `(n,)` and scores `(n,)`, in the same
+            coordinates, without boxes that mean the same.
+        threshold: overlap from which boxes belong together.
+
+    Returns:
+        Boxes `(m, 4)`, class ids `(m,)` and scores `(m,)`, best first.
+
+    >>> one = np.array([[0, 0, 10, 10]]), np.array([3]), np.array([0.6])
+    >>> other = np.array([[0, 0, 10, 8], [20, 0, 30, 9]]), np.array([3, 5]), np.array([0.2, 0.4])
+    >>> boxes_xyxy, class_ids, scores = fuse_boxes([one, other])
+    >>> boxes_xyxy.tolist(), class_ids.tolist()  # (0.6 * 10 + 0.2 * 8) / 0.8 = 9.5
+    ([[0.0, 0.0, 10.0, 9.5], [20.0, 0.0, 30.0, 9.0]], [3, 5])
+    >>> scores.tolist()
+    [0.4, 0.2]
+
+    Solovyev, Wang & Gabruseva, "Weighted boxes fusion: Ensembling boxes from different object
+    detection models" (2021).
+    """
+    boxes_xyxy = np.concatenate([np.asarray(one[0], float).reshape(-1, 4) for one in views])
+    class_ids = np.concatenate([np.asarray(one[1], np.int64) for one in views])
+    scores = np.concatenate([np.asarray(one[2], float) for one in views])
+    # Of each group: the box, class, sum of scores, and number of boxes.
+    fused = np.zeros((len(scores), 4))
+    classes, sums, counts = (np.zeros(len(scores), kind) for kind in (np.int64, float, np.int64))
+    groups = 0
+    for row in np.argsort(-scores, kind="stable"):
+        (same,) = np.nonzero(classes[:groups] == class_ids[row])
+        overlaps = intersection_over_union(boxes_xyxy[[row]], fused[same])[0]
+        if overlaps.size and overlaps.max() > threshold:
+            group = same[overlaps.argmax()]
+        else:
+            group, groups = groups, groups + 1
+            classes[group] = class_ids[row]
+        total = sums[group] + scores[row]
+        share = scores[row] / total if total > 0 else 1.0
+        fused[group] += share * (boxes_xyxy[row] - fused[group])
+        sums[group], counts[group] = total, counts[group] + 1
+    means = sums[:groups] / np.maximum(counts[:groups], len(views))
+    order = np.argsort(-means, kind="stable")
+    return fused[order], classes[order], means[order]
 
 
 def select_detections(

@@ -1,6 +1,7 @@
 """A trained detector, compiled, on files: read ahead by threads, in batches, in order."""
 
 import json
+import math
 import time
 import zipfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -20,7 +21,12 @@ from cnnkit.models.detector import STRIDES, BoxesAtPoints
 from cnnkit.models.yolo import CellBoxes
 from cnnkit.models.yolo_fastest import SIZE as YOLO_FASTEST_SIZE
 from cnnkit.models.yolo_fastest import yolo_fastest_sections
-from cnnkit.ops.boxes import Letterbox, select_detections
+from cnnkit.ops.boxes import (
+    Letterbox,
+    fuse_boxes,
+    non_maximum_suppression,
+    select_detections,
+)
 from cnnkit.ops.inference import compile_inference, compiles_each_size
 from cnnkit.options import DetectOptions
 from cnnkit.pipelines._detector_files import find_detector_file
@@ -123,10 +129,14 @@ class Detector:
         )
         fixed = self.detector.model.inputs[0].shape[1]
         self._is_square = fixed is not None or compiles_each_size()
-        # Rounded up, so that every map has whole places.
-        self._size = -(-(self.options.size or self.detector.size) // STRIDES[-1]) * STRIDES[-1]
-        if fixed is not None and self._size != fixed:
-            raise UsageError(f"{self.detector.name} takes pictures of {fixed} pixels; no --size")
+        # Rounded up, so that every map has whole places; of scales none comes twice.
+        size = self.options.size or self.detector.size
+        sizes = [math.ceil(scale * size / STRIDES[-1]) for scale in self.options.scales]
+        self._sizes = [STRIDES[-1] * count for count in dict.fromkeys(sizes)]
+        if fixed is not None and self._sizes != [fixed]:
+            raise UsageError(
+                f"{self.detector.name} takes pictures of {fixed} pixels; no --size and --scales"
+            )
         self._run = compile_inference(self.detector.model, "float32")
 
     def detect(
@@ -192,32 +202,107 @@ class Detector:
             network's, and those to choose the boxes.
         """
         options, names = self.options, self.detector.names
+        found = self.find(
+            pictures,
+            lambda scores: np.where(self._wanted, scores, -1.0),
+            conf=options.conf,
+            iou=options.iou,
+            most=options.max_det,
+        )
+        return [
+            (
+                tuple(
+                    DetectedObject(
+                        names[class_id], int(class_id), float(value), tuple(map(float, box))
+                    )
+                    for box, class_id, value in zip(*detections, strict=True)
+                ),
+                *times,
+            )
+            for detections, *times in found
+        ]
+
+    def find(
+        self,
+        pictures: Sequence[np.ndarray],
+        choose: Callable[[np.ndarray], np.ndarray],
+        *,
+        conf: float,
+        iou: float,
+        most: int,
+        several: bool = False,
+    ) -> list[tuple[tuple[np.ndarray, np.ndarray, np.ndarray], float, float, float]]:
+        """Boxes of pictures, fused where they are looked at in several views.
+
+        Args:
+            pictures: uint8 `(H, W, 3)` of any sizes.
+            choose: takes the scores of all places `(N, classes)` and gives those that count.
+            conf: see `select_detections`, like the next three.
+            iou: the same.
+            most: the same.
+            several: the same.
+
+        Returns:
+            For each what `select_detections` gives, in pixels of the picture, and the milliseconds
+            to prepare it, its share of the network's, and those to choose the boxes.
+        """
+        options = self.options
+        views = [
+            (size, is_mirrored)
+            for size in self._sizes
+            for is_mirrored in ((False, True) if options.flip else (False,))
+        ]
+        parts: list[list] = [[] for _ in pictures]
+        times = np.zeros((len(pictures), 3))
+        for size, is_mirrored in views:
+            seen = [pixels[:, ::-1] for pixels in pictures] if is_mirrored else pictures
+            for index, (boxes, scores, frame, pre, net) in enumerate(self.predict(seen, size)):
+                begin = time.monotonic()
+                boxes, class_ids, values = select_detections(
+                    boxes,
+                    choose(scores),
+                    # A mean over the views reaches `conf` with less in one of them.
+                    conf=conf / len(views),
+                    iou=iou,
+                    most=most,
+                    suppression=options.suppression,
+                    several=several,
+                )
+                boxes = frame.to_picture(boxes)
+                if is_mirrored:
+                    boxes[:, [0, 2]] = pictures[index].shape[1] - boxes[:, [2, 0]]
+                parts[index].append((boxes, class_ids, values))
+                times[index] += pre, net, 1e3 * (time.monotonic() - begin)
         result = []
-        for boxes, scores, frame, pre, net in self.predict(pictures):
+        for index, found in enumerate(parts):
             begin = time.monotonic()
-            found, class_ids, values = select_detections(
-                boxes,
-                np.where(self._wanted, scores, -1.0),
-                conf=options.conf,
-                iou=options.iou,
-                most=options.max_det,
-                suppression=options.suppression,
-            )
-            found = frame.to_picture(found)
-            objects = tuple(
-                DetectedObject(names[class_id], int(class_id), float(value), tuple(map(float, box)))
-                for box, class_id, value in zip(found, class_ids, values, strict=True)
-            )
-            result.append((objects, pre, net, 1e3 * (time.monotonic() - begin)))
+            detections = found[0] if len(views) == 1 else self._fuse(found, conf, iou, most)
+            times[index, 2] += 1e3 * (time.monotonic() - begin)
+            result.append((detections, *times[index].tolist()))
         return result
 
+    def _fuse(
+        self,
+        views: Sequence[tuple[np.ndarray, np.ndarray, np.ndarray]],
+        conf: float,
+        iou: float,
+        most: int,
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        boxes, class_ids, scores = fuse_boxes(views)
+        kept = np.flatnonzero(scores >= conf)
+        if self.options.suppression == "agnostic":
+            kept = kept[non_maximum_suppression(boxes[kept], scores[kept], iou)]
+        kept = kept[:most]
+        return boxes[kept], class_ids[kept], scores[kept]
+
     def predict(
-        self, pictures: Sequence[np.ndarray]
+        self, pictures: Sequence[np.ndarray], size: int
     ) -> list[tuple[np.ndarray, np.ndarray, Letterbox, float, float]]:
         """What the network says of all places.
 
         Args:
             pictures: uint8 `(H, W, 3)` of any sizes.
+            size: long side of their canvases in pixels.
 
         Returns:
             For each the boxes `(N, 4)` on its canvas, the scores `(N, classes)`, how the picture
@@ -227,7 +312,7 @@ class Detector:
         prepared = []
         for pixels in pictures:
             begin = time.monotonic()
-            frame = Letterbox.fit(*pixels.shape[:2], self._size, stride)
+            frame = Letterbox.fit(*pixels.shape[:2], size, stride)
             prepared.append((frame, fill_canvas(pixels, frame), 1e3 * (time.monotonic() - begin)))
         result: list = [None] * len(prepared)
         by_shape: dict[tuple[int, ...], list[int]] = {}

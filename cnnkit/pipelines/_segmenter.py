@@ -13,7 +13,7 @@ from cnnkit.errors import UsageError
 from cnnkit.images import Picture, fit_size, resize
 from cnnkit.models import fcn
 from cnnkit.ops.inference import compile_inference
-from cnnkit.options import DEFAULT_SEGMENTER, SEGMENT_SIZE
+from cnnkit.options import DEFAULT_SEGMENTER, SEGMENT_SIZE, check_scales
 from cnnkit.pipelines._segmenter_files import find_segmenter_file
 from cnnkit.results import Milliseconds, Region, Segment, Segmentation
 from cnnkit.weights.keras_file import load_keras_file
@@ -54,8 +54,7 @@ class Segmenter:
     ):
         if size < _SMALLEST_SIDE:
             raise UsageError(f"size must be at least {_SMALLEST_SIDE} pixels, not {size}")
-        if not scales or not all(0.1 <= scale <= 4.0 for scale in scales):
-            raise UsageError(f"scales must be from 0.1 to 4, not {list(scales)}")
+        check_scales(scales)
         file = find_segmenter_file(model)
         network = load_keras_file(file.path, "--model")
         classes = network.outputs[0].shape[-1]

@@ -1,6 +1,6 @@
 """How good a detector is on pictures with boxes."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +9,6 @@ from cnnkit.data.boxes import BoxedData, BoxedPictures, read_boxed
 from cnnkit.errors import CnnkitError, DataError, UsageError
 from cnnkit.images import read_pixels
 from cnnkit.metrics.detection import FoundBoxes, TrueBoxes, coco_scores, voc_average_precision
-from cnnkit.ops.boxes import select_detections
 from cnnkit.options import DetectOptions, check_split
 from cnnkit.pipelines._detector import Detector
 from cnnkit.results import DetectEvaluation
@@ -24,6 +23,8 @@ def evaluate_detect(
     model: str | Path,
     split: str | None = None,
     size: int | None = None,
+    flip: bool = False,
+    scales: Sequence[float] = (1.0,),
     batch: int = 8,
     on_progress: Callable[[int, int], None] | None = None,
     on_error: Callable[[CnnkitError], None] | None = None,
@@ -36,6 +37,8 @@ def evaluate_detect(
         split: "train", "val", "test" or "all"; by default test where the data have it, else val,
             else all.
         size: long side that the network sees pictures at; the model's own by default.
+        flip: see `DetectOptions`.
+        scales: the same.
         batch: pictures at a time.
         on_progress: called with the pictures done and their number.
         on_error: called with the reason for each picture that cannot be read.
@@ -50,7 +53,7 @@ def evaluate_detect(
             know.
     """
     boxed, pictures, name = read_split(data, split)
-    detector = Detector(str(model), DetectOptions(size=size))
+    detector = Detector(str(model), DetectOptions(size=size, flip=flip, scales=tuple(scales)))
     columns = _columns(boxed, pictures, detector.detector.names, detector.detector.name)
     truth, found = [], []
     failed = 0
@@ -64,13 +67,20 @@ def evaluate_detect(
                 failed += 1
                 if on_error:
                     on_error(error)
-        for row, pixels, (boxes, scores, frame, _, _) in zip(
-            rows, some, detector.predict(some), strict=True
+        for row, pixels, (detections, *_) in zip(
+            rows,
+            some,
+            detector.find(
+                some,
+                lambda scores: scores[:, columns],
+                conf=LEAST_SCORE,
+                iou=OVERLAP,
+                most=MOST,
+                several=True,
+            ),
+            strict=True,
         ):
-            boxes, class_ids, values = select_detections(
-                boxes, scores[:, columns], conf=LEAST_SCORE, iou=OVERLAP, most=MOST, several=True
-            )
-            found.append(FoundBoxes(frame.to_picture(boxes), class_ids, values))
+            found.append(FoundBoxes(*detections))
             truth.append(_truth(pictures, row, pixels.shape[:2]))
         if on_progress:
             on_progress(min(begin + batch, len(pictures)), len(pictures))

@@ -74,6 +74,19 @@ def test_only_some_classes_and_only_sure_ones(dot_detector, dotted_pictures, cap
     assert len(json.loads(capsys.readouterr().out)["items"]) == 1
 
 
+def test_several_views_of_a_picture(dot_detector, dotted_pictures, capsys):
+    command = ["detect", str(dotted_pictures / "two.png"), "--model", dot_detector, "--json"]
+    assert run(command) == 0
+    plain = json.loads(capsys.readouterr().out)
+    assert run([*command, "--flip", "--scales", "1,0.5"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    # The half-sized views, two of four, show next to nothing.
+    for one, other in zip(plain["items"], found["items"], strict=True):
+        assert other["score"] == pytest.approx(one["score"] / 2, abs=0.01)
+    assert run([*command, "--scales", "1;2"]) == 2
+    assert "--scales takes numbers such as 0.75,1,1.25, not '1;2'" in capsys.readouterr().err
+
+
 def test_a_broken_picture_is_a_record_and_the_others_go_on(
     dot_detector, dotted_pictures, tmp_path, capsys
 ):

@@ -31,6 +31,14 @@ def test_figures_for_people(dot_detector, dotted_pictures, capsys):
     assert lines[-1].split() == ["blue", "2", "100.0%", "100.0%"]
 
 
+def test_several_views_find_all_too(dot_detector, dotted_pictures, capsys):
+    command = ["evaluate", "detect", str(dotted_pictures), "--model", dot_detector]
+    assert run([*command, "--flip", "--scales", "1,2"]) == 0
+    assert capsys.readouterr().out.splitlines()[2] == "AP50       100.0%"
+    assert run([*command, "--scales", "9"]) == 2
+    assert "scales must be from 0.1 to 4, not [9.0]" in capsys.readouterr().err
+
+
 def test_data_with_a_class_that_is_not_known(dot_detector, dotted_pictures, tmp_path, capsys):
     values = json.loads((dotted_pictures / "train.json").read_text())
     values["categories"][0]["name"] = "green"

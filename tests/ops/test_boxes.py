@@ -5,6 +5,7 @@ from cnnkit.ops.boxes import (
     Letterbox,
     areas,
     enclosing_overlap,
+    fuse_boxes,
     intersection_over_union,
     intersections,
     non_maximum_suppression,
@@ -217,3 +218,50 @@ def test_suppression_of_all_classes_and_lowered_scores():
 def test_nothing_likely_is_nothing():
     boxes, class_ids, scores = select(conf=0.95)
     assert (boxes.shape, class_ids.shape, scores.shape) == ((0, 4), (0,), (0,))
+
+
+def found(*rows):
+    """Boxes, class ids and scores from rows of left, top, right, bottom, class and score."""
+    rows = np.array(rows, float).reshape(-1, 6)
+    return rows[:, :4], rows[:, 4].astype(int), rows[:, 5]
+
+
+def test_views_that_agree_are_fused_to_what_each_has_seen():
+    view = found((0, 0, 10, 10, 1, 0.5), (0, 0, 10, 10, 2, 0.4), (30, 30, 50, 60, 1, 0.9))
+    fused, class_ids, scores = fuse_boxes([view, view, view])
+    assert fused.tolist() == [[30, 30, 50, 60], [0, 0, 10, 10], [0, 0, 10, 10]]
+    assert class_ids.tolist() == [1, 1, 2]
+    assert scores == pytest.approx([0.9, 0.5, 0.4])
+
+
+def test_fused_boxes_are_weighted_by_their_scores():
+    # 0.6 + 0.3 + 0.1 = 1: 0.3 * 2 + 0.1 * 1 = 0.7 to the left edge; a third of 1 is the score.
+    views = [
+        found((0, 0, 20, 20, 0, 0.6)),
+        found((2, 0, 20, 20, 0, 0.3)),
+        found((1, 0, 20, 20, 0, 0.1)),
+    ]
+    fused, _, scores = fuse_boxes(views)
+    assert fused[0].tolist() == pytest.approx([0.7, 0, 20, 20])
+    assert scores == pytest.approx([1 / 3])
+
+
+def test_what_is_apart_or_of_another_class_is_not_fused():
+    # An overlap of 10 * 5 / (10 * 15) is a third.
+    views = [found((0, 0, 10, 10, 0, 0.8)), found((0, 5, 10, 15, 0, 0.6), (0, 0, 10, 10, 1, 0.4))]
+    fused, class_ids, scores = fuse_boxes(views)
+    assert fused.tolist() == [[0, 0, 10, 10], [0, 5, 10, 15], [0, 0, 10, 10]]
+    assert class_ids.tolist() == [0, 0, 1]
+    assert scores == pytest.approx([0.4, 0.3, 0.2])
+    assert len(fuse_boxes(views, threshold=0.3)[0]) == 2
+
+
+def test_more_boxes_than_views_have_their_mean():
+    [_, _, scores] = fuse_boxes([found((0, 0, 10, 10, 0, 0.9), (0, 0, 10, 9, 0, 0.3))])
+    assert scores == pytest.approx([0.6])
+
+
+def test_nothing_in_any_view_is_nothing():
+    fused, class_ids, scores = fuse_boxes([found(), found()])
+    assert fused.shape == (0, 4)
+    assert len(class_ids) == len(scores) == 0

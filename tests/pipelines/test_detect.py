@@ -39,6 +39,41 @@ def test_a_batch_gives_what_single_pictures_give(dot_detector, dotted_pictures):
     assert boxes[0] == boxes[1]
 
 
+def test_a_mirror_image_shows_the_same_objects(dot_detector, dotted_pictures):
+    paths = [dotted_pictures / f"{name}.png" for name in ("two", "none", "tall")]
+    plain = detect(paths, model=dot_detector)
+    both = detect(paths, model=dot_detector, options=DetectOptions(flip=True))
+    for one, other in zip(plain, both, strict=True):
+        assert [thing.label for thing in other.objects] == [thing.label for thing in one.objects]
+        for found, expected in zip(other.objects, one.objects, strict=True):
+            assert found.box_xyxy == pytest.approx(expected.box_xyxy, abs=1e-3)
+            assert found.score == pytest.approx(expected.score, abs=1e-5)
+
+
+def test_what_one_of_two_views_shows_has_half_the_score(dot_detector, dotted_pictures):
+    picture = dotted_pictures / "tall.png"
+    [alone] = detect(picture, model=dot_detector)
+    # At half the size the dot fills a quarter of a place, for which the score is low.
+    options = {"scales": (1.0, 0.5), "classes": ("blue",)}
+    [found] = detect(picture, model=dot_detector, options=DetectOptions(**options))
+    assert found.objects[0].box_xyxy == pytest.approx(alone.objects[0].box_xyxy, abs=1e-3)
+    assert found.objects[0].score == pytest.approx(alone.objects[0].score / 2, abs=1e-3)
+    [found] = detect(picture, model=dot_detector, options=DetectOptions(conf=0.6, **options))
+    assert found.objects == ()
+
+
+@pytest.mark.parametrize(("suppression", "expected"), [("class", [0, 1]), ("agnostic", [0])])
+def test_fused_boxes_of_two_classes_exclude_each_other_if_asked(
+    dot_detector, suppression, expected
+):
+    detector = Detector(dot_detector, DetectOptions(suppression=suppression))
+    box = np.array([[0.0, 0.0, 10.0, 10.0]])
+    views = [(box, [0], [0.8]), (box, [1], [0.6])]
+    _, class_ids, scores = detector._fuse(views, conf=0.25, iou=0.5, most=10)
+    assert class_ids.tolist() == expected
+    assert scores == pytest.approx([0.4, 0.3][: len(expected)])
+
+
 def test_a_missing_picture_is_an_error(dot_detector):
     with pytest.raises(ImageError, match="does not exist"):
         detect("nowhere.png", model=dot_detector)
@@ -71,5 +106,6 @@ def test_a_network_of_one_size_sees_squares_of_it(tmp_path, dotted_pictures):
     [found] = detect(dotted_pictures / "tall.png", model=path, options=options)
     # One cell of two boxes.
     assert len(found.objects) == 2
-    with pytest.raises(UsageError, match="takes pictures of 64 pixels"):
-        Detector(str(path), DetectOptions(size=96))
+    for wrong in ({"size": 96}, {"scales": (1.0, 2.0)}):
+        with pytest.raises(UsageError, match="takes pictures of 64 pixels; no --size and --scales"):
+            Detector(str(path), DetectOptions(**wrong))
