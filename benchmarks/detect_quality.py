@@ -1,6 +1,7 @@
 """Average precision of detectors on 128 pictures of COCO and on pedestrians.
 
     python benchmarks/detect_quality.py --data DIR --model NAME|RUN|FILE.keras [--model ...]
+        [--size 416] [--flip] [--scales 1 1.2]
 
 DIR is the data pack with `coco/coco128` and `pennfudan`. None of these pictures is trained on by
 `train_detector.py`.
@@ -38,14 +39,17 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, help="folder of the data pack")
     parser.add_argument("--model", action="append", required=True, help="see cnnkit detect")
     parser.add_argument("--size", type=int, help="long side that the network sees pictures at")
+    parser.add_argument("--flip", action="store_true", help="look at mirror images too")
+    parser.add_argument("--scales", type=float, nargs="+", default=[1.0], help="of that side")
     arguments = parser.parse_args()
+    views = {name: getattr(arguments, name) for name in ("size", "flip", "scales")}
     print(machine())
     with tempfile.TemporaryDirectory() as folder:
         coco, people = Path(folder) / "coco.json", Path(folder) / "people.json"
         coco.write_text(json.dumps(coco128(arguments.data)))
         people.write_text(json.dumps(pennfudan(arguments.data)))
         for model in arguments.model:
-            found = evaluate_detect(coco, model=model, size=arguments.size)
+            found = evaluate_detect(coco, model=model, **views)
             scores = found.coco
             print(
                 f"{model} on coco128, {found.pictures} pictures: AP {scores.ap:.3f}, AP50 "
@@ -57,7 +61,7 @@ def main() -> None:
                 if known:
                     mean = sum(known) / len(known)
                     print(f"  {name:10} {mean:.3f} AP50 of {len(known)} classes, {objects} objects")
-            found = evaluate_detect(people, model=model, size=arguments.size)
+            found = evaluate_detect(people, model=model, **views)
             print(
                 f"{model} on Penn-Fudan, {found.pictures} pictures: person AP50 "
                 f"{found.coco.ap50:.3f}, AP {found.coco.ap:.3f}"
