@@ -111,8 +111,7 @@ class ScaleOptimizer:
             ema=options.ema,
             keep=keep,
         )
-        if options.chosen_optimizer != "lbfgs":
-            self._compile(1.0)
+        self._compile(1.0)
 
     def _compile(self, caution: float) -> None:
         """(Re)makes the optimizer with its first step size multiplied by `caution`."""
