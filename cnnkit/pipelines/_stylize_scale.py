@@ -111,7 +111,8 @@ class ScaleOptimizer:
             ema=options.ema,
             keep=keep,
         )
-        self._compile(1.0)
+        if self.is_resumable:
+            self._compile(1.0)
 
     def _compile(self, caution: float) -> None:
         """(Re)makes the optimizer with its first step size multiplied by `caution`."""
@@ -177,7 +178,9 @@ class ScaleOptimizer:
         return self._share_of_steps == 1.0 and self.losses["loss"] < _NOTHING_LEFT
 
     def _variables(self) -> list:
-        return [*self._model.variables, *self._model.optimizer.variables]
+        # L-BFGS is none of Keras' optimizers: Adam's moments would lie there unused.
+        own = self._model.optimizer.variables if self.is_resumable else []
+        return [*self._model.variables, *own]
 
     def _iterations(self) -> int:
         return int(keras.ops.convert_to_numpy(self._model.optimizer.iterations.value))

@@ -322,7 +322,7 @@ class Stylizer:
         deadline = None
         if self.options.budget is not None:
             deadline = (begin if started is None else started) + self.options.budget
-        self.use_tiles(job.choose_tiles())
+        job.choose_tiles()
         with self.compiling(job.height, job.width, mask is not None):
             pixels, reports, finished = job.optimize(
                 Path(checkpoint) if checkpoint else None, resume, deadline
@@ -518,8 +518,7 @@ class _Job:
         if state is not None:
             plan = [Scale(*numbers) for numbers in state["plan"]]
             side = state["tile"]
-            self._tiling = None if side is None else self._stylizer.tiling(side)
-            self._stylizer.use_tiles(self._tiling)
+            self._use_tiles(None if side is None else self._stylizer.tiling(side))
         elif deadline is not None:
             plan = self._plan_for(plan, sizes, preset, deadline)
         elif sum(scale.pixels * scale.steps for scale in plan) >= _LONG_RUN_COST:
@@ -653,9 +652,9 @@ class _Job:
         tile = max(_TILED_BASE_BYTES, _BASE_BYTES + per_pixel * tiling.pixels)
         return tile + _TILED_BYTES_PER_PIXEL * pixels
 
-    def choose_tiles(self) -> Tiling | None:
-        """The tiles that the picture is painted in, None for none: where it would not fit as a
-        whole, or where they are asked for. Refuses what would not fit with them either.
+    def choose_tiles(self) -> None:
+        """Has the picture looked at in tiles where it would not fit as a whole, or where they are
+        asked for. Refuses what would not fit with them either.
         """
         stylizer, tiling = self._stylizer, None
         available = measure_memory().available + psutil.Process().memory_info().rss
@@ -678,8 +677,8 @@ class _Job:
                     f"looked at in tiles of {tiling.side} pixels for want of memory, which takes "
                     "more time"
                 )
-            self._tiling = tiling
-            return tiling
+            self._use_tiles(tiling)
+            return
         base = self._memory(tiling, 0)
         fits = max(0.0, available - base) / (self._memory(tiling, 1) - base)
         long_side = int(math.sqrt(fits / (self.height * self.width)) * max(self.height, self.width))
@@ -690,6 +689,10 @@ class _Job:
             f"{self.width}x{self.height} needs about {memory / 1e9:.1f} GB and "
             f"{available / 1e9:.1f} GB are free; {remedy}"
         )
+
+    def _use_tiles(self, tiling: Tiling | None) -> None:
+        self._tiling = tiling
+        self._stylizer.use_tiles(tiling)
 
     @property
     def tile(self) -> int | None:
