@@ -1,6 +1,7 @@
 """How fast a detector is: warm at a size, as a cold process, and its memory over many pictures.
 
 python benchmarks/detect_speed.py --model NAME|RUN|FILE.keras [--size 416] [--count 1000]
+    [--flip] [--scales 1 1.2]
 """
 
 import argparse
@@ -17,10 +18,15 @@ def main() -> None:
     parser.add_argument("--model", required=True, help="see cnnkit detect")
     parser.add_argument("--size", type=int, default=416)
     parser.add_argument("--count", type=int, default=1000, help="pictures for the memory")
+    parser.add_argument("--flip", action="store_true", help="look at mirror images too")
+    parser.add_argument("--scales", type=float, nargs="+", default=[1.0], help="of the size")
     arguments = parser.parse_args()
     print(machine())
     paths = sorted(str(path) for path in sample_folder().glob("*.png"))
-    detector = Detector(arguments.model, DetectOptions(size=arguments.size))
+    options = DetectOptions(
+        size=arguments.size, flip=arguments.flip, scales=tuple(arguments.scales)
+    )
+    detector = Detector(arguments.model, options)
     pictures = [read_pixels(path) for path in paths]
     print_warm(f"{arguments.size} px", lambda pixels: detector.detect_pixels([pixels]), pictures)
     many = (paths[index % len(paths)] for index in range(arguments.count))
