@@ -72,7 +72,7 @@ TEXT_SPLITS = ("word", "character")
 
 # What `cnnkit train detect` builds, besides a `.keras` file.
 DEFAULT_DETECTOR = "coco80"
-TRAINABLE_DETECTORS = (DEFAULT_DETECTOR, "compact", "yolov1")
+TRAINABLE_DETECTORS = (DEFAULT_DETECTOR, "anchors", "compact", "yolov1")
 # Detectors that have a name, and weights in the table.
 DETECTORS = (DEFAULT_DETECTOR, "yolo-fastest-xl")
 # How boxes that mean the same object are told: see `ops.boxes.select_detections`.
@@ -812,7 +812,8 @@ class DetectTrainOptions(FitOptions):
     Attributes, beside those of `FitOptions`:
         model: "coco80", the shipped detector, whose weights are taken over, those of the classes
             where the names are the same; a `.keras` file of an earlier training, the same way;
-            "compact", the same network anew on the shipped one; or "yolov1", from random weights.
+            "anchors", the same network anew on the shipped one; "compact", one without anchors that
+            tells smaller objects too, the same way; or "yolov1", from random weights.
         freeze: leave the trained network below the detector as it is.
         size: side of the scenes in pixels, a multiple of 32, of 64 for "yolov1"; None for the
             model's own.
@@ -821,10 +822,13 @@ class DetectTrainOptions(FitOptions):
             in larger pictures. Not of "yolov1".
         width: of "yolov1": filters, as a part of the paper's.
         pretrained: of "yolov1": the `.keras` file of a classifier "yolov1" of the same width, whose
-            20 convolutions the training begins with, as in the paper.
+            20 convolutions the training begins with, as in the paper. Of "anchors" and "compact":
+            that of a detector whose stages it begins with.
         teacher: of other models than "yolov1": one of `DETECTORS` or a `.keras` file of a detector
-            whose activations at strides 8, 16 and 32 are imitated beside learning the labels.
-        imitation: weight of that, for each stride.
+            that is imitated beside learning the labels: where the model has anchors, its answers,
+            and the features before them; else its activations at strides 8, 16 and 32.
+        imitation: weight of that.
+        labels: weight of the labels; less than 1 where a teacher knows better.
         epochs: passes over the training data.
         pretrained_rate: of it, for the network below, where it is trained.
         ema: momentum of averaged weights, which are the ones kept; 0 for none.
@@ -847,6 +851,7 @@ class DetectTrainOptions(FitOptions):
     pretrained: str | None = None
     teacher: str | None = None
     imitation: float = 1.0
+    labels: float = 1.0
     epochs: int = 60
     batch_size: int = 8
     pretrained_rate: float = 0.003
@@ -878,10 +883,10 @@ class DetectTrainOptions(FitOptions):
             if not _is_count(self.val_size, 32) or self.val_size % 32:
                 raise UsageError(f"val-size must be a multiple of 32, not {self.val_size!r}")
         _check_width(self)
-        if self.pretrained is not None and self.model != "yolov1":
+        if self.pretrained is not None and self.model not in ("anchors", "compact", "yolov1"):
             raise UsageError(
-                "pretrained is for yolov1, whose convolutions a classifier learns first; a run to "
-                "start from is given as the model"
+                "pretrained is for a model that begins anew; a run to start from is given as the "
+                "model"
             )
         if self.teacher is None and self.imitation != DetectTrainOptions.imitation:
             raise UsageError("imitation is the weight of what a teacher sees; give a teacher")
@@ -894,9 +899,10 @@ class DetectTrainOptions(FitOptions):
                 )
         _check_choices(self, mixed_precision=MIXED_PRECISIONS)
         _check_counts(self, epochs=1, workers=0)
-        _check_ranges(
-            self, imitation=100.0, pretrained_rate=1.0, mosaic=1.0, scale=2.0, mirror=1.0, color=1.0
-        )
+        if self.labels != DetectTrainOptions.labels and self.teacher is None:
+            raise UsageError("labels is their weight beside a teacher; give a teacher")
+        _check_ranges(self, imitation=100.0, labels=1.0, pretrained_rate=1.0, mosaic=1.0, scale=2.0)
+        _check_ranges(self, mirror=1.0, color=1.0)
 
     @property
     def side(self) -> int:
@@ -911,7 +917,7 @@ class DetectTrainOptions(FitOptions):
     @property
     def usual_learning_rate(self) -> float:
         """What the learning rate is at its highest where none is given."""
-        return 2e-3 if self.model in ("compact", "yolov1") else 1e-3
+        return 2e-3 if self.model in ("anchors", "compact", "yolov1") else 1e-3
 
 
 @dataclass(frozen=True)

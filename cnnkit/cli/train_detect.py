@@ -92,7 +92,7 @@ def detect(
         typer.Option(
             metavar="RUN|FILE.keras",
             help="Of yolov1: a run of 'train classify --model yolov1', whose 20 convolutions it "
-            "begins with.",
+            "begins with. Of anchors and compact: a run of this command, for the stages.",
             show_default="random weights",
             rich_help_panel=_MODEL_PANEL,
         ),
@@ -102,7 +102,7 @@ def detect(
         typer.Option(
             metavar="NAME|RUN|FILE.keras",
             help="Another detector to imitate beside learning the boxes: it sees every scene too, "
-            "and its activations are targets.",
+            "and its answers, or for compact its activations, are targets.",
             show_default="none",
             rich_help_panel=_MODEL_PANEL,
         ),
@@ -111,6 +111,10 @@ def detect(
         float,
         typer.Option(help="Weight of what the teacher sees.", rich_help_panel=_MODEL_PANEL),
     ] = _DEFAULTS.imitation,
+    labels: Annotated[
+        float,
+        typer.Option(help="Weight of the boxes beside a teacher.", rich_help_panel=_MODEL_PANEL),
+    ] = _DEFAULTS.labels,
     resume: Annotated[
         bool,
         typer.Option(
@@ -200,6 +204,7 @@ def detect(
         pretrained=None if before is None else str(before.path),
         teacher=teacher if known is None else str(known.path),
         imitation=imitation,
+        labels=labels,
         epochs=epochs,
         batch_size=batch,
         learning_rate=learning_rate,

@@ -95,6 +95,7 @@ class AlignedDetectionLoss(keras.losses.Loss):
         alpha: of the score.
         beta: of the overlap.
         box_weight: lambda.
+        weight: of the whole.
 
     Call: `y_true` `(B, G, 6)`: box `(left, top, right, bottom)` in pixels, class and weight; rows
     of weight 0 are no objects. `y_pred` `(B, N, 4 + classes)`: boxes and logits.
@@ -109,12 +110,13 @@ class AlignedDetectionLoss(keras.losses.Loss):
         alpha: float = 0.5,
         beta: float = 6.0,
         box_weight: float = 4.0,
+        weight: float = 1.0,
         name: str = "aligned_detection",
     ):
         super().__init__(name=name)
         self.points = np.asarray(points, np.float32)
         self.candidates, self.alpha, self.beta = candidates, alpha, beta
-        self.box_weight = box_weight
+        self.box_weight, self.weight = box_weight, weight
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
         ops = keras.ops
@@ -127,7 +129,8 @@ class AlignedDetectionLoss(keras.losses.Loss):
         wanted = ops.einsum("bga,bgk->bak", share, y_true[..., :4])
         weight = ops.stop_gradient(overlap_wanted)
         fit = 1.0 - box_overlaps(boxes, wanted, "giou")
-        return (ops.sum(entropy) + self.box_weight * ops.sum(weight * fit)) / total
+        loss = (ops.sum(entropy) + self.box_weight * ops.sum(weight * fit)) / total
+        return self.weight * loss
 
     def _assign(self, y_true: Any, boxes: Any, logits: Any) -> tuple[Any, Any, Any]:
         """Which place learns which object, and how much.
@@ -176,6 +179,7 @@ class AlignedDetectionLoss(keras.losses.Loss):
             "alpha": self.alpha,
             "beta": self.beta,
             "box_weight": self.box_weight,
+            "weight": self.weight,
             "name": self.name,
         }
 

@@ -6,6 +6,7 @@ from typing import Any
 import keras
 
 from cnnkit.errors import WeightsError
+from cnnkit.models._anchor_boxes import AnchorBoxes
 from cnnkit.weights.darknet_format import DarknetWeights, Section, anchors_of
 
 _ACTIVATIONS: dict[str, Callable[[Any], Any] | None] = {
@@ -19,81 +20,6 @@ _ACTIVATIONS: dict[str, Callable[[Any], Any] | None] = {
 }
 # What makes no difference when nothing is trained.
 _TRAINING_ONLY = ("dropout",)
-
-
-@keras.saving.register_keras_serializable("cnnkit")
-class AnchorBoxes(keras.layers.Layer):
-    r"""What a `[yolo]` or `[region]` layer makes of its map: boxes in pixels, and scores.
-
-    For the anchor (a, b) at the place (row, column) of a map of stride s:
-
-    .. math:: x = (c + k\,\sigma(t_x) - (k - 1) / 2) s, \quad w = a e^{t_w}
-
-    and the same for y and h; the score of a class is the objectness times its probability.
-
-    Args:
-        anchors: width and height of each, in pixels.
-        stride: s.
-        scale_xy: k, 1 in YOLOv3.
-        softmax: classes exclude each other, as in YOLOv2.
-
-    Call: `(B, H, W, anchors (5 + classes))` -> `(B, H W anchors, 4 + classes)`.
-
-    Redmon & Farhadi, "YOLO9000" (2017) and "YOLOv3" (2018).
-    """
-
-    def __init__(
-        self,
-        anchors: Sequence[Sequence[float]],
-        stride: int,
-        scale_xy: float = 1.0,
-        softmax: bool = False,
-        **settings: Any,
-    ):
-        super().__init__(**settings)
-        self.anchors = [tuple(map(float, pair)) for pair in anchors]
-        self.stride, self.scale_xy, self.softmax = stride, scale_xy, softmax
-
-    def call(self, maps: Any) -> Any:
-        ops = keras.ops
-        height, width, channels = *ops.shape(maps)[1:3], maps.shape[-1]
-        count = len(self.anchors)
-        x = ops.reshape(maps, (-1, height, width, count, channels // count))
-        columns = ops.cast(ops.arange(width), "float32")[None, None, :, None]
-        rows = ops.cast(ops.arange(height), "float32")[None, :, None, None]
-        shift = (self.scale_xy - 1.0) / 2.0
-        centre_x = (columns + self.scale_xy * ops.sigmoid(x[..., 0]) - shift) * self.stride
-        centre_y = (rows + self.scale_xy * ops.sigmoid(x[..., 1]) - shift) * self.stride
-        sizes = ops.convert_to_tensor(self.anchors, dtype="float32")
-        half_wide = ops.exp(x[..., 2]) * sizes[:, 0] / 2
-        half_high = ops.exp(x[..., 3]) * sizes[:, 1] / 2
-        boxes = ops.stack(
-            [
-                centre_x - half_wide,
-                centre_y - half_high,
-                centre_x + half_wide,
-                centre_y + half_high,
-            ],
-            axis=-1,
-        )
-        classes = ops.softmax(x[..., 5:]) if self.softmax else ops.sigmoid(x[..., 5:])
-        scores = ops.sigmoid(x[..., 4:5]) * classes
-        found = ops.concatenate([boxes, scores], axis=-1)
-        return ops.reshape(found, (-1, height * width * count, channels // count - 1))
-
-    def compute_output_shape(self, shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
-        count = len(self.anchors)
-        places = None if None in shape[1:3] else shape[1] * shape[2] * count
-        return shape[0], places, shape[-1] // count - 1
-
-    def get_config(self) -> dict[str, Any]:
-        return {
-            **super().get_config(),
-            "anchors": self.anchors,
-            "stride": self.stride,
-            "scale_xy": self.scale_xy,
-            "softmax": self.softmax,
-        }
 
 
 def build_darknet(
@@ -264,7 +190,7 @@ class _Builder:
                 f"{self._x.shape[-1]}"
             )
         scale = section.real("scale_x_y", 1.0)
-        layer = AnchorBoxes(anchors, self._stride, scale, softmax, name=name)
+        layer = AnchorBoxes(anchors, self._stride, scale, softmax, name=name, dtype="float32")
         self.found.append(layer(self._x))
 
     def _at(self, index: int, where: str) -> int:

@@ -5,11 +5,13 @@ sides of a box, as FCOS does (Tian et al. 2019), and a score for each class, whi
 the class is and how well the box fits at once (Feng et al., TOOD, 2021).
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
 import numpy as np
+
+from cnnkit.models._anchor_boxes import AnchorBoxes
 
 STRIDES = (8, 16, 32)
 # Layers that give what the detector makes of a picture at these strides, and the one that centres
@@ -129,30 +131,9 @@ def build_detector(
     >>> tuple(model(np.zeros((1, 64, 32, 3))).shape)  # 8 x 4 + 4 x 2 + 2 x 1 places
     (1, 42, 6)
     """
-    if classes < 1 or len(widths) != len(STRIDES) or len(depths) != len(STRIDES):
-        raise ValueError(
-            "there must be at least 1 class, and widths and depths of 3 stages. Received: "
-            f"{classes}, {widths}, {depths}"
-        )
+    _check(classes, widths, depths)
+    levels = _see_levels(fine, STRIDES, widths, depths, neck)
     layers = keras.layers
-    x = layers.BatchNormalization(center=False, scale=False, trainable=False, name=SCALE)(fine)
-    stages = {}
-    for stride, width, depth in zip(STRIDES, widths, depths, strict=True):
-        x = _convolve(x, width, f"stage{stride}_in", kernel=3, stride=2)
-        for block in range(depth):
-            x = _residual(x, f"stage{stride}_{block}")
-        if stride == STRIDES[-1]:
-            x = _look_around(x, f"stage{stride}_around")
-        x = layers.Identity(name=f"stage{stride}")(x)
-        stages[stride] = x
-    levels: dict[int, Any] = {}
-    for stride in reversed(STRIDES):
-        x = _convolve(stages[stride], neck, f"neck{stride}")
-        if 2 * stride in levels:
-            above = layers.UpSampling2D(2, name=f"neck{stride}_up")(levels[2 * stride])
-            x = layers.Add(name=f"neck{stride}_add")([x, above])
-            x = _convolve(x, neck, f"neck{stride}_out", kernel=3)
-        levels[stride] = x
     boxes, scores = [], []
     for stride in STRIDES:
         branches = {
@@ -186,6 +167,140 @@ def build_detector(
     ]
     output = layers.Concatenate(axis=-1, dtype="float32", name=PREDICTIONS)(whole)
     return keras.Model(inputs, output, name=name)
+
+
+def build_anchor_detector(
+    inputs: Any,
+    fine: Any,
+    classes: int,
+    anchors: Mapping[int, Sequence[Sequence[float]]],
+    features: Mapping[int, int],
+    *,
+    widths: Sequence[int] = (96, 160, 256),
+    depths: Sequence[int] = (2, 4, 3),
+    neck: int = 128,
+    name: str = "detector",
+) -> keras.Model:
+    """Builds a detector whose boxes are changes of anchors, on the stages of `build_detector`.
+
+    What it ends with is that of YOLOv3 (Redmon & Farhadi 2018): features, and of these, without an
+    activation between, boxes, how sure each is, and classes. A network that gives the features of
+    another detector can take over the layer behind them as it is (Chen et al., "Knowledge
+    Distillation with the Reused Teacher Classifier", 2022).
+
+    Args:
+        inputs: `keras.Input` of the network, RGB in [0, 1].
+        fine: activations at stride 4, a tensor of the network's graph.
+        classes: number of classes.
+        anchors: stride -> width and height in pixels of each anchor; strides are some of `STRIDES`,
+            the last one among them.
+        features: stride -> channels of its features.
+        widths: channels of the three stages.
+        depths: blocks of the three stages.
+        neck: channels of the branches.
+        name: of the model.
+
+    Returns:
+        A `keras.Model` like that of `build_detector`; there are as many predictions for a place as
+        anchors, see `anchor_points`. For each stride the layers "features16" and "grid16" (of 16)
+        give the features and what the anchors' boxes are told with.
+
+    Raises:
+        ValueError: no class, or other than three stages.
+
+    Example:
+
+    >>> inputs = keras.Input((None, None, 3))
+    >>> fine = keras.layers.Conv2D(4, 4, 4)(inputs)
+    >>> small = {"widths": (8, 8, 8), "depths": (1, 1, 1), "neck": 8}
+    >>> anchors, features = {32: [(50, 50), (90, 60)]}, {32: 6}
+    >>> model = build_anchor_detector(inputs, fine, 3, anchors, features, **small)
+    >>> tuple(model(np.zeros((1, 64, 32, 3))).shape)  # 2 x 1 places of 2 anchors
+    (1, 4, 7)
+    """
+    _check(classes, widths, depths)
+    levels = _see_levels(fine, sorted(anchors), widths, depths, neck)
+    found = []
+    for stride, sizes in sorted(anchors.items()):
+        x = levels[stride]
+        for number in range(2):
+            x = _separable(x, neck, f"head{stride}_{number}")
+        x = keras.layers.Conv2D(features[stride], 1, dtype="float32", name=f"features{stride}")(x)
+        start = np.zeros((len(sizes), 5 + classes), np.float32)
+        start[:, 4] = np.log(_PRIOR / (1 - _PRIOR))
+        x = keras.layers.Conv2D(
+            start.size,
+            1,
+            bias_initializer=keras.initializers.Constant(start.reshape(-1)),
+            kernel_initializer=keras.initializers.RandomNormal(stddev=0.01),
+            dtype="float32",
+            name=f"grid{stride}",
+        )(x)
+        boxes = AnchorBoxes(sizes, stride, logits=True, dtype="float32", name=f"boxes{stride}")
+        found.append(boxes(x))
+    if len(found) == 1:
+        output = keras.layers.Identity(dtype="float32", name=PREDICTIONS)(found[0])
+    else:
+        output = keras.layers.Concatenate(axis=1, dtype="float32", name=PREDICTIONS)(found)
+    return keras.Model(inputs, output, name=name)
+
+
+def anchor_points(
+    height: int, width: int, anchors: Mapping[int, Sequence[Sequence[float]]]
+) -> np.ndarray:
+    """The points of all predictions of `build_anchor_detector`, in their order.
+
+    Args:
+        height: of the picture, a multiple of the largest stride.
+        width: the same.
+        anchors: as that takes them.
+
+    Returns:
+        float32 `(N, 3)`: x, y and the stride.
+
+    >>> anchor_points(32, 32, {32: [(8, 8), (9, 5)]}).tolist()
+    [[16.0, 16.0, 32.0], [16.0, 16.0, 32.0]]
+    """
+    return np.concatenate(
+        [
+            np.repeat(grid_points(height, width, [stride]), len(sizes), axis=0)
+            for stride, sizes in sorted(anchors.items())
+        ]
+    )
+
+
+def _check(classes: int, widths: Sequence[int], depths: Sequence[int]) -> None:
+    if classes < 1 or len(widths) != len(STRIDES) or len(depths) != len(STRIDES):
+        raise ValueError(
+            "there must be at least 1 class, and widths and depths of 3 stages. Received: "
+            f"{classes}, {widths}, {depths}"
+        )
+
+
+def _see_levels(
+    fine: Any, strides: Sequence[int], widths: Sequence[int], depths: Sequence[int], neck: int
+) -> dict[int, Any]:
+    """The stages on a network's first maps, and what they saw put together at these strides."""
+    layers = keras.layers
+    x = layers.BatchNormalization(center=False, scale=False, trainable=False, name=SCALE)(fine)
+    stages = {}
+    for stride, width, depth in zip(STRIDES, widths, depths, strict=True):
+        x = _convolve(x, width, f"stage{stride}_in", kernel=3, stride=2)
+        for block in range(depth):
+            x = _residual(x, f"stage{stride}_{block}")
+        if stride == STRIDES[-1]:
+            x = _look_around(x, f"stage{stride}_around")
+        x = layers.Identity(name=f"stage{stride}")(x)
+        stages[stride] = x
+    levels: dict[int, Any] = {}
+    for stride in reversed(strides):
+        x = _convolve(stages[stride], neck, f"neck{stride}")
+        if 2 * stride in levels:
+            above = layers.UpSampling2D(2, name=f"neck{stride}_up")(levels[2 * stride])
+            x = layers.Add(name=f"neck{stride}_add")([x, above])
+            x = _convolve(x, neck, f"neck{stride}_out", kernel=3)
+        levels[stride] = x
+    return levels
 
 
 def with_scores(model: keras.Model) -> keras.Model:

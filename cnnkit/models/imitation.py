@@ -1,14 +1,20 @@
 """Learning from another network: its activations as targets beside the labels."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import keras
 import numpy as np
 
+from cnnkit.losses.detection import box_overlaps
+from cnnkit.models._anchor_boxes import AnchorBoxes
+
 # Side of the picture that the strides of a network's layers are read off with.
 _PROBE = 256
 _EPSILON = 1e-4
+# Of an imitation of answers: weights of boxes and of features.
+_OF_BOXES, _OF_FEATURES = 4.0, 4.0
 
 
 def last_maps(model: keras.Model, strides: Sequence[int]) -> list[Any]:
@@ -108,3 +114,116 @@ class Imitation(keras.layers.Layer):
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "weight": self.weight}
+
+
+@dataclass(frozen=True, eq=False)
+class Answers:
+    """Where a detector of anchors answers at one stride.
+
+    Attributes:
+        layer: gives the boxes.
+        convolution: the layer before it, which tells them from features.
+    """
+
+    layer: AnchorBoxes
+    convolution: keras.layers.Conv2D
+
+    @property
+    def tensors(self) -> tuple[Any, Any, Any]:
+        """Of the detector's graph: features `(B, H, W, F)`, what the convolution makes of them
+        `(B, H, W, anchors (5 + classes))`, and `(B, H W anchors, 4 + classes)`, the boxes in pixels
+        first.
+        """
+        return self.convolution.input, self.convolution.output, self.layer.output
+
+
+def answers_of(model: keras.Model) -> dict[int, Answers]:
+    """Where a detector answers, by stride.
+
+    Args:
+        model: functional; each layer of anchors is on a convolution.
+    """
+    layers = (layer for layer in model.layers if isinstance(layer, AnchorBoxes))
+    return {layer.stride: Answers(layer, layer.input._keras_history.operation) for layer in layers}
+
+
+@keras.saving.register_keras_serializable("cnnkit")
+class AnswerImitation(keras.layers.Layer):
+    r"""Passes predictions on, with a loss that draws a detector's answers to another's of the same
+    anchors.
+
+    With the teacher's objectness o of each anchor at each place of all strides, its probabilities p
+    of the classes and its boxes b, and the detector's own with a hat,
+
+    .. math:: L = \lambda \Bigl[\frac{1}{\sum o} \Bigl(\sum H(o, \hat o) + \sum o \sum_c
+        H(p_c, \hat p_c) + 4 \sum o \, (1 - \mathrm{GIoU}(b, \hat b))\Bigr)
+        + 4 \sum_s D_s\Bigr]
+
+    where H is the binary cross-entropy above the teacher's own entropy, and D at each stride is how
+    far the features are from the teacher's, as a share of the variance of each of its channels in
+    the batch: half of it the mean of all places, half their mean weighted by the largest o there.
+    Labels name one class of some objects; these targets say of every place what another network
+    makes of it, and the features what it would need to name the classes that are not there.
+
+    Args:
+        anchors: of a place.
+        weight: lambda.
+
+    Call: `[predictions, x_1, ..., x_n, y_1, ..., y_n]`, for each stride the three tensors of
+    `Answers`, the detector's and then the teacher's -> predictions.
+
+    Hinton et al., "Distilling the Knowledge in a Neural Network" (2015).
+    """
+
+    def __init__(self, anchors: int, weight: float = 1.0, **settings: Any):
+        super().__init__(**{**settings, "dtype": "float32"})
+        self.anchors, self.weight = anchors, weight
+
+    def call(self, inputs: Sequence[Any]) -> Any:
+        ops = keras.ops
+        predictions, *parts = inputs
+        half = len(parts) // 2
+        far = norm = told = 0.0
+        for begin in range(0, half, 3):
+            features, grid, boxes = (_in_rows(one) for one in parts[begin : begin + 3])
+            wanted_features, wanted_grid, wanted_boxes = (
+                ops.stop_gradient(_in_rows(one)) for one in parts[half + begin : half + begin + 3]
+            )
+            # From places to anchors of places.
+            rows = (ops.shape(grid)[0], -1, grid.shape[-1] // self.anchors)
+            grid, wanted_grid = ops.reshape(grid, rows), ops.reshape(wanted_grid, rows)
+            sure = ops.sigmoid(wanted_grid[..., 4])
+            norm = norm + ops.sum(sure)
+            told = told + ops.sum(_excess_entropy(wanted_grid[..., 4], grid[..., 4]))
+            classes = ops.sum(_excess_entropy(wanted_grid[..., 5:], grid[..., 5:]), axis=-1)
+            told = told + ops.sum(sure * classes)
+            miss = 1.0 - box_overlaps(boxes[..., :4], wanted_boxes[..., :4], "giou")
+            told = told + _OF_BOXES * ops.sum(sure * miss)
+            variance = ops.var(wanted_features, axis=(0, 1))
+            error = (features - wanted_features) ** 2 / (variance + _EPSILON)
+            error = ops.mean(error, axis=-1)
+            seen = ops.max(ops.reshape(sure, (rows[0], -1, self.anchors)), axis=-1)
+            far = far + ops.mean(error) / 2 + ops.sum(seen * error) / (2 * ops.sum(seen) + _EPSILON)
+        self.add_loss(self.weight * (told / ops.maximum(norm, 1.0) + _OF_FEATURES * far))
+        return predictions
+
+    def compute_output_shape(
+        self, shapes: Sequence[tuple[int | None, ...]]
+    ) -> tuple[int | None, ...]:
+        return tuple(shapes[0])
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "anchors": self.anchors, "weight": self.weight}
+
+
+def _in_rows(maps: Any) -> Any:
+    """`(B, ..., C)` -> `(B, N, C)` in 32 bits."""
+    ops = keras.ops
+    return ops.reshape(ops.cast(maps, "float32"), (ops.shape(maps)[0], -1, maps.shape[-1]))
+
+
+def _excess_entropy(wanted: Any, logits: Any) -> Any:
+    """Cross-entropy of probabilities, given as logits, less what it is when they are the same."""
+    ops = keras.ops
+    probability = ops.sigmoid(wanted)
+    return ops.softplus(logits) - ops.softplus(wanted) + probability * (wanted - logits)

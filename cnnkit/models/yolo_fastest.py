@@ -18,6 +18,13 @@ _WINDOWS = (3, 5, 9)
 # Width and height in pixels, the small boxes first.
 _ANCHORS = ((12, 18), (37, 49), (52, 132), (115, 73), (119, 199), (242, 238))
 _CLASSES = 80
+# Which of them are told at each stride, and of how many features.
+_OF_STRIDE = {32: ((3, 4, 5), 96), 16: ((0, 1, 2), 144)}
+ANCHORS = {
+    stride: tuple(_ANCHORS[number] for number in numbers)
+    for stride, (numbers, _) in _OF_STRIDE.items()
+}
+FEATURES = {stride: features for stride, (_, features) in _OF_STRIDE.items()}
 
 
 def yolo_fastest_sections() -> list[Section]:
@@ -52,11 +59,11 @@ def yolo_fastest_sections() -> list[Section]:
     layers.add("route", {"layers": ",".join(map(str, [*seen, whole]))})
     layers.convolve(96, 1)
     coarse = layers.last
-    layers.detect(96, (3, 4, 5))
+    layers.detect(32)
     layers.add("route", {"layers": coarse})
     layers.add("upsample", {"stride": 2})
     layers.add("route", {"layers": f"{layers.last},{fine}"})
-    layers.detect(144, (0, 1, 2))
+    layers.detect(16)
     return layers.sections
 
 
@@ -93,8 +100,9 @@ class _Layers:
             },
         )
 
-    def detect(self, filters: int, anchors: tuple[int, ...]) -> None:
+    def detect(self, stride: int) -> None:
         """Two depthwise convolutions of 5x5, and boxes."""
+        anchors, filters = _OF_STRIDE[stride]
         for _ in range(2):
             self.convolve(filters, 5, groups=filters)
             self.convolve(filters, 1, activation="linear")

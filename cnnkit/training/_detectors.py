@@ -16,16 +16,23 @@ from cnnkit.models.detector import (
     SCALE,
     STAGES,
     STRIDES,
-    BoxesAtPoints,
+    AnchorBoxes,
+    anchor_points,
+    build_anchor_detector,
     build_detector,
     grid_points,
     with_scores,
 )
-from cnnkit.models.imitation import Imitation, last_maps
+from cnnkit.models.imitation import (
+    AnswerImitation,
+    Imitation,
+    answers_of,
+    last_maps,
+)
 from cnnkit.models.unrolled import unroll_model
 from cnnkit.models.vgg import build_feature_network
 from cnnkit.models.yolo import build_yolov1, take_over_pretrained, with_boxes
-from cnnkit.models.yolo_fastest import yolo_fastest_sections
+from cnnkit.models.yolo_fastest import ANCHORS, FEATURES, yolo_fastest_sections
 from cnnkit.options import DEFAULT_DETECTOR, DETECTORS, DetectTrainOptions
 from cnnkit.training._detect_batches import encode_objects
 from cnnkit.weights import locate
@@ -112,19 +119,25 @@ def _build(
 ) -> TrainableDetector:
     if options.model == "yolov1":
         return _build_yolov1(options, len(classes))
-    built, backbone = _build_compact(len(classes), options.freeze)
-    if options.model == DEFAULT_DETECTOR:
-        _take_over(built, str(locate(DEFAULT_DETECTOR)), classes, COCO_CLASSES)
-    elif options.model != "compact":
-        _take_over(built, options.model, classes, known_classes)
+    loaded: keras.Model | None = None
+    if options.model not in ("anchors", "compact"):
+        loaded = _load_detector(options.model)
+        known_classes = COCO_CLASSES if options.model == DEFAULT_DETECTOR else known_classes
+    has_anchors = options.model == "anchors" or (loaded is not None and _has_anchors(loaded))
+    built, backbone = _build_compact(len(classes), options.freeze, has_anchors)
+    if loaded is not None:
+        _take_over(built, loaded, options.model, classes, known_classes)
+    elif options.pretrained is not None:
+        _take_over_stages(built, options.pretrained)
     side = options.side
+    points = anchor_points(side, side, ANCHORS) if has_anchors else grid_points(side, side)
     return TrainableDetector(
-        built if options.teacher is None else _imitating(built, options),
+        built if options.teacher is None else _taught(built, options),
         with_scores(built),
-        AlignedDetectionLoss(grid_points(side, side)),
+        AlignedDetectionLoss(points, weight=options.labels),
         encode_objects(_MOST_OBJECTS),
         backbone,
-        is_scaled=options.model != "compact",
+        is_scaled=loaded is not None or options.pretrained is not None,
     )
 
 
@@ -134,20 +147,27 @@ def build_shipped() -> keras.Model:
     Returns:
         A `keras.Model` as `build_detector` makes it.
     """
-    built, _ = _build_compact(len(COCO_CLASSES), freeze=False)
-    _take_over(built, str(locate(DEFAULT_DETECTOR)), COCO_CLASSES, COCO_CLASSES)
+    loaded = _load_detector(DEFAULT_DETECTOR)
+    built, _ = _build_compact(len(COCO_CLASSES), False, _has_anchors(loaded))
+    _take_over(built, loaded, DEFAULT_DETECTOR, COCO_CLASSES, COCO_CLASSES)
     return built
 
 
-def _imitating(built: keras.Model, options: DetectTrainOptions) -> keras.Model:
-    """The same detector, with a loss beside its own: what it sees as another one does."""
+def _taught(built: keras.Model, options: DetectTrainOptions) -> keras.Model:
+    """The same detector, with a loss beside its own: to see or answer as another one does."""
     name = str(options.teacher)
     path = locate(name) if name in DETECTORS else Path(name)
     if path.suffix == ".keras":
         teacher = load_keras_file(path, "--teacher")
     else:
+        policy = keras.config.dtype_policy()
+        # In 16 bits its answers would be noisier.
+        keras.config.set_dtype_policy("float32")
         teacher = build_darknet(yolo_fastest_sections(), DarknetWeights(path), name)
+        keras.config.set_dtype_policy(policy)
     teacher.trainable = False
+    if _has_anchors(built):
+        return _answering(built, teacher, options)
     pixels = built.inputs[0]
     try:
         wanted = last_maps(teacher, STRIDES)
@@ -159,6 +179,34 @@ def _imitating(built: keras.Model, options: DetectTrainOptions) -> keras.Model:
     own = [built.get_layer(name).output for name in STAGES]
     predictions = Imitation(options.imitation, name="imitation")([built.outputs[0], *own, *wanted])
     return keras.Model(pixels, predictions, name=built.name)
+
+
+def _answering(
+    built: keras.Model, teacher: keras.Model, options: DetectTrainOptions
+) -> keras.Model:
+    """A detector of anchors with a teacher of the same."""
+    own, theirs = answers_of(built), answers_of(teacher)
+    is_same = own.keys() == theirs.keys() and all(
+        own[stride].layer.anchors == theirs[stride].layer.anchors
+        and own[stride].convolution.kernel.shape == theirs[stride].convolution.kernel.shape
+        for stride in own
+    )
+    if not is_same:
+        raise UsageError(
+            f"{options.teacher} has other anchors or classes; give another --teacher, or --model "
+            "compact"
+        )
+    if options.model == "anchors":
+        # What reads the teacher's features reads those that are to be like them.
+        for stride, one in own.items():
+            one.convolution.set_weights(theirs[stride].convolution.get_weights())
+    pixels = built.inputs[0]
+    wanted = [tensor for stride in own for tensor in theirs[stride].tensors]
+    wanted = keras.Model(teacher.inputs[0], wanted, name="teacher")(pixels)
+    told = [tensor for one in own.values() for tensor in one.tensors]
+    anchors = len(own[STRIDES[-1]].layer.anchors)
+    imitation = AnswerImitation(anchors, options.imitation, name="imitation")
+    return keras.Model(pixels, imitation([built.outputs[0], *told, *wanted]), name=built.name)
 
 
 def _build_yolov1(options: DetectTrainOptions, classes: int) -> TrainableDetector:
@@ -191,14 +239,17 @@ def _take_over_convolutions(detector: keras.Model, pretrained: str) -> None:
 
 
 def _build_compact(
-    classes: int, freeze: bool
+    classes: int, freeze: bool, has_anchors: bool
 ) -> tuple[keras.Model, tuple[keras.layers.Layer, ...]]:
     """A new detector on the shipped network, and the layers of that."""
     network = build_feature_network("compact", [_MAP]).model
     inputs = keras.Input((None, None, 3), name="picture")
     found: dict[str, Any] = {}
     unroll_model(network, [inputs], found)
-    built = build_detector(inputs, found[_MAP], classes)
+    if has_anchors:
+        built = build_anchor_detector(inputs, found[_MAP], classes, ANCHORS, FEATURES)
+    else:
+        built = build_detector(inputs, found[_MAP], classes)
     names = {layer.name for layer in network.layers}
     backbone = tuple(layer for layer in built.layers if layer.name in names and layer.weights)
     for layer in backbone:
@@ -206,13 +257,37 @@ def _build_compact(
     return built, backbone
 
 
+def _load_detector(model: str, option: str = "--model") -> keras.Model:
+    """A trained detector on the shipped network: that which is shipped too, or a file."""
+    path = str(locate(model)) if model == DEFAULT_DETECTOR else model
+    loaded = load_keras_file(path, option)
+    names = {layer.name for layer in getattr(loaded, "layers", ())}
+    if not names.issuperset(STAGES):
+        raise UsageError(f"{model} is no detector of 'cnnkit train detect'; give another {option}")
+    return loaded
+
+
+def _has_anchors(model: keras.Model) -> bool:
+    return any(isinstance(layer, AnchorBoxes) for layer in model.layers)
+
+
+def _take_over_stages(built: keras.Model, pretrained: str) -> None:
+    """A detector begins with the stages of another, and what is before them."""
+    known = {layer.name: layer for layer in _load_detector(pretrained, "--pretrained").layers}
+    stages = keras.Model(built.inputs[0], [built.get_layer(name).output for name in STAGES])
+    for layer in stages.layers:
+        if layer.weights:
+            layer.set_weights(known[layer.name].get_weights())
+
+
 def _take_over(
-    built: keras.Model, model: str, classes: Sequence[str], known_classes: Sequence[str]
+    built: keras.Model,
+    loaded: keras.Model,
+    model: str,
+    classes: Sequence[str],
+    known_classes: Sequence[str],
 ) -> None:
-    """Puts the weights of a file into a new detector."""
-    loaded = load_keras_file(model, "--model")
-    if not any(isinstance(layer, BoxesAtPoints) for layer in getattr(loaded, "layers", ())):
-        raise UsageError(f"{model} is no detector of 'cnnkit train detect'; give another --model")
+    """Puts the weights of a trained detector into a new one."""
     known = {layer.name: layer for layer in loaded.layers}
     shared = [
         (new, known_classes.index(name))
@@ -231,6 +306,28 @@ def _take_over(
                 for value, source in zip(values, given, strict=True):
                     value[..., new] = source[..., before]
             given = values
+        elif layer.name.removeprefix("grid").isdigit():
+            for value, source in zip(values, given, strict=True):
+                _take_over_anchors(value, source, len(classes), shared)
+            given = values
         if [one.shape for one in given] != [one.shape for one in values]:
             raise UsageError(f"{model} has another layer {layer.name!r}; train it anew")
         layer.set_weights(given)
+
+
+def _take_over_anchors(
+    values: np.ndarray, source: np.ndarray, classes: int, shared: Sequence[tuple[int, int]]
+) -> None:
+    """Of what tells anchors' boxes, those and how sure they are, and the classes that are shared.
+
+    Args:
+        values: `(..., anchors (5 + classes))`, changed in place.
+        source: the same of other classes.
+        classes: of `values`.
+        shared: pairs of a class and its place in the source.
+    """
+    new = values.reshape(*values.shape[:-1], -1, 5 + classes)
+    old = source.reshape(*source.shape[:-1], new.shape[-2], -1)
+    new[..., :5] = old[..., :5]
+    for at, before in shared:
+        new[..., 5 + at] = old[..., 5 + before]

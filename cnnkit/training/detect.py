@@ -210,7 +210,8 @@ class _Run:
         # What is seen with and kept is in 32 bits.
         self._plain = self._detector
         if policy != "float32":
-            alone = replace(options, teacher=None, imitation=DetectTrainOptions.imitation)
+            usual = {name: getattr(DetectTrainOptions, name) for name in ("imitation", "labels")}
+            alone = replace(options, teacher=None, **usual)
             self._plain = build_trainable(alone, data.classes, known_classes)
         self._model = self._detector.model
         if not self._detector.is_scaled:

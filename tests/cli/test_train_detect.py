@@ -25,7 +25,7 @@ def test_a_run_says_what_trains_and_how_good_it_is(dotted_pictures, tmp_path, ca
     [
         ([], "no data is given"),
         (["nowhere"], "nowhere does not exist"),
-        (["--model", "yolov9", "."], "model must be coco80, compact, yolov1"),
+        (["--model", "yolov9", "."], "model must be coco80, anchors, compact, yolov1"),
         (["--size", "100", "."], "size must be a multiple of 32"),
         (["--resume", "-o", "nowhere"], "holds no training run"),
     ],

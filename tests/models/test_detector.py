@@ -5,7 +5,10 @@ import pytest
 from cnnkit.models.detector import (
     SCALE,
     STAGES,
+    AnchorBoxes,
     BoxesAtPoints,
+    anchor_points,
+    build_anchor_detector,
     build_detector,
     grid_points,
     with_scores,
@@ -87,3 +90,50 @@ def test_no_classes_or_other_stages_are_refused(settings):
     inputs = keras.Input((None, None, 3))
     with pytest.raises(ValueError, match="at least 1 class, and widths and depths of 3 stages"):
         build_detector(inputs, keras.layers.Conv2D(4, 4, 4)(inputs), **settings)
+
+
+def test_anchors_are_told_at_their_points_and_scores_as_logits():
+    keras.utils.set_random_seed(0)
+    inputs = keras.Input((None, None, 3))
+    fine = keras.layers.Conv2D(4, 4, 4)(inputs)
+    anchors = {16: [(10, 20), (30, 8), (4, 4)], 32: [(50, 50), (64, 90), (80, 20)]}
+    small = {"widths": (8, 8, 8), "depths": (1, 1, 1), "neck": 8}
+    detector = build_anchor_detector(inputs, fine, 5, anchors, {16: 6, 32: 7}, **small)
+    pixels = np.random.default_rng(0).random((2, 96, 64, 3)).astype("float32")
+    found = np.array(detector(pixels))
+    points = anchor_points(96, 64, anchors)
+    assert found.shape == (2, len(points), 9)
+    middles = (found[..., :2] + found[..., 2:4]) / 2
+    assert np.all(np.abs(middles - points[:, :2]) <= points[:, 2:] / 2)
+    # A new one tells the anchors themselves, nearly, and is unsure of all.
+    sizes = np.concatenate(
+        [
+            np.tile(one, (len(points), 1))[:count]
+            for one, count in ((anchors[16], 3 * 24), (anchors[32], 3 * 6))
+        ]
+    )
+    np.testing.assert_allclose(found[0, :, 2:4] - found[0, :, :2], sizes, rtol=0.2)
+    assert np.all(found[..., 4:] < -4.5)
+    assert [layer.name for layer in detector.layers if layer.name.startswith("features")] == [
+        "features16",
+        "features32",
+    ]
+
+
+def test_logits_of_anchors_are_those_of_the_scores_and_end_nowhere():
+    random = np.random.default_rng(0)
+    maps = random.normal(0.0, 3.0, (1, 2, 2, 2 * 8)).astype("float32")
+    anchors = [(10, 20), (30, 8)]
+    for softmax in (False, True):
+        scores, logits = (
+            np.array(AnchorBoxes(anchors, 32, softmax=softmax, logits=logits)(maps), float)
+            for logits in (False, True)
+        )
+        np.testing.assert_array_equal(scores[..., :4], logits[..., :4])
+        expected = np.log(scores[..., 4:] / (1 - scores[..., 4:]))
+        np.testing.assert_allclose(logits[..., 4:], expected, rtol=1e-3, atol=1e-3)
+    maps[..., 4:] = 200.0
+    assert np.array(AnchorBoxes(anchors, 32, logits=True)(maps))[..., 4:].min() > 15.0
+    maps[..., 4:] = -200.0
+    far = np.array(AnchorBoxes(anchors, 32, logits=True)(maps))[..., 4:]
+    np.testing.assert_allclose(far, -400.0, rtol=1e-5)

@@ -2,7 +2,8 @@ import keras
 import numpy as np
 import pytest
 
-from cnnkit.models.imitation import Imitation, last_maps
+from cnnkit.models.detector import build_anchor_detector
+from cnnkit.models.imitation import AnswerImitation, Imitation, answers_of, last_maps
 
 
 def student_and_teacher(weight):
@@ -68,3 +69,82 @@ def test_the_last_maps_of_each_stride_are_found_behind_padding_and_activations()
     assert found[1] is last
     with pytest.raises(ValueError, match="no maps of stride 16"):
         last_maps(model, (16,))
+
+
+def small_detector(seed):
+    keras.utils.set_random_seed(seed)
+    inputs = keras.Input((None, None, 3))
+    fine = keras.layers.Conv2D(4, 4, 4)(inputs)
+    anchors = {32: [(50, 50), (90, 60)], 16: [(9, 9), (12, 30)]}
+    small = {"widths": (8, 8, 8), "depths": (1, 1, 1), "neck": 8}
+    model = build_anchor_detector(inputs, fine, 3, anchors, {32: 6, 16: 5}, **small)
+    for one in answers_of(model).values():
+        # As if it were trained: answers that differ.
+        kernel, bias = one.convolution.get_weights()
+        one.convolution.set_weights([40 * kernel, bias])
+    return model
+
+
+def taught(weight):
+    student, teacher = small_detector(1), small_detector(2)
+    own, wanted = (
+        [tensor for one in answers_of(model).values() for tensor in one.tensors]
+        for model in (student, teacher)
+    )
+    wanted = keras.Model(teacher.inputs[0], wanted)(student.inputs[0])
+    layer = AnswerImitation(2, weight)
+    model = keras.Model(student.inputs[0], layer([student.outputs[0], *own, *wanted]))
+    return student, teacher, model
+
+
+def answers(model, pixels):
+    parts = keras.Model(model.inputs[0], [one.tensors for one in answers_of(model).values()])
+    return [[np.array(one, float) for one in stride] for stride in parts(pixels)]
+
+
+def giou(first, second):
+    left_top = np.maximum(first[..., :2], second[..., :2])
+    right_bottom = np.minimum(first[..., 2:], second[..., 2:])
+    shared = np.clip(right_bottom - left_top, 0, None).prod(-1)
+    union = sum((one[..., 2:] - one[..., :2]).prod(-1) for one in (first, second)) - shared
+    around = np.maximum(first[..., 2:], second[..., 2:]) - np.minimum(
+        first[..., :2], second[..., :2]
+    )
+    return shared / union - 1 + union / around.prod(-1)
+
+
+def test_the_loss_of_answers_is_what_its_formula_says():
+    student, teacher, model = taught(0.5)
+    pixels = np.random.default_rng(0).random((2, 64, 96, 3)).astype("float32")
+    np.testing.assert_array_equal(np.array(model(pixels)), np.array(student(pixels)))
+
+    def entropy(wanted, logits):
+        wanted, found = (1 / (1 + np.exp(-one)) for one in (wanted, logits))
+        cross = -wanted * np.log(found) - (1 - wanted) * np.log(1 - found)
+        return cross + wanted * np.log(wanted) + (1 - wanted) * np.log(1 - wanted)
+
+    told = norm = far = 0.0
+    for own, theirs in zip(answers(student, pixels), answers(teacher, pixels), strict=True):
+        (features, grid, boxes), (wanted_features, wanted_grid, wanted_boxes) = own, theirs
+        grid, wanted_grid = (one.reshape(*one.shape[:3], 2, 8) for one in (grid, wanted_grid))
+        sure = 1 / (1 + np.exp(-wanted_grid[..., 4]))
+        norm += sure.sum()
+        told += entropy(wanted_grid[..., 4], grid[..., 4]).sum()
+        told += (sure[..., None] * entropy(wanted_grid[..., 5:], grid[..., 5:])).sum()
+        miss = 1 - giou(boxes[..., :4], wanted_boxes[..., :4])
+        told += 4 * (sure.reshape(miss.shape) * miss).sum()
+        error = (features - wanted_features) ** 2 / (wanted_features.var((0, 1, 2)) + 1e-4)
+        error, seen = error.mean(-1), sure.max(-1)
+        far += error.mean() / 2 + (seen * error).sum() / seen.sum() / 2
+    expected = 0.5 * (told / norm + 4 * far)
+    assert float(model.losses[0]) == pytest.approx(expected, rel=1e-3)
+
+
+def test_there_is_nothing_to_learn_from_the_same_answers():
+    student, teacher, model = taught(1.0)
+    pixels = np.random.default_rng(0).random((1, 64, 64, 3)).astype("float32")
+    model(pixels)
+    assert float(model.losses[0]) > 0.01
+    student.set_weights(teacher.get_weights())
+    model(pixels)
+    assert float(model.losses[0]) == pytest.approx(0.0, abs=1e-4)

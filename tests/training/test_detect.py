@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import pytest
 
-from cnnkit.data.boxes import read_boxed
+from cnnkit.data.boxes import COCO_CLASSES, read_boxed
 from cnnkit.data.letterbox import GREY
 from cnnkit.data.shapes import write_shapes
 from cnnkit.errors import DataError, UsageError
@@ -88,8 +88,8 @@ def test_yolov1_begins_with_the_convolutions_of_its_classifier(tmp_path):
         )
     with pytest.raises(UsageError, match="give the same --width"):
         build_trainable(replace(options, width=1 / 16), ("disc", "square"))
-    with pytest.raises(UsageError, match="pretrained is for yolov1"):
-        replace(options, model="compact", width=1.0)
+    with pytest.raises(UsageError, match="a run to start from is given as the model"):
+        replace(options, model="coco80", width=1.0)
 
 
 def test_weights_of_classes_of_the_same_name_are_taken_over(tmp_path):
@@ -263,7 +263,7 @@ def test_a_classifier_is_no_detector_to_start_from(tmp_path, color_run):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"model": "yolov9"}, "model must be coco80, compact, yolov1 or a .keras file"),
+        ({"model": "yolov9"}, "model must be coco80, anchors, compact, yolov1 or a .keras file"),
         ({"size": 100}, "size must be a multiple of 32"),
         ({"model": "yolov1", "size": 96}, "size must be a multiple of 64"),
         ({"width": 0.5}, "width must be"),
@@ -275,3 +275,71 @@ def test_a_classifier_is_no_detector_to_start_from(tmp_path, color_run):
 def test_settings_that_make_no_sense_are_refused(settings, message):
     with pytest.raises(UsageError, match=message):
         DetectTrainOptions(**settings)
+
+
+def test_anchors_begin_with_the_stages_of_another_detector_and_what_reads_the_teacher(tmp_path):
+    compact = DetectTrainOptions(model="compact", size=64)
+    first = build_trainable(compact, COCO_CLASSES)
+    first.scored.save(tmp_path / "first.keras")
+    options = DetectTrainOptions(model="anchors", size=64, pretrained=str(tmp_path / "first.keras"))
+    alone = build_trainable(options, COCO_CLASSES)
+    assert alone.is_scaled
+    # Of two strides, 4 x 4 and 2 x 2 places of three anchors each.
+    assert alone.model.output_shape[1:] == (None, 84)
+    assert alone.loss.points.shape == (60, 3)
+    for name in ("stage16_in", "stage32_around_expand", "scale_4"):
+        for one, other in zip(
+            first.model.get_layer(name).get_weights(),
+            alone.model.get_layer(name).get_weights(),
+            strict=True,
+        ):
+            np.testing.assert_array_equal(one, other)
+    alone.scored.save(tmp_path / "teacher.keras")
+    kernel = alone.model.get_layer("grid32").get_weights()[0]
+    taught = replace(options, teacher=str(tmp_path / "teacher.keras"), labels=0.25)
+    keras.utils.set_random_seed(1)
+    student = build_trainable(taught, COCO_CLASSES)
+    np.testing.assert_array_equal(student.model.get_layer("grid32").get_weights()[0], kernel)
+    assert student.loss.weight == 0.25
+    assert not np.array_equal(
+        student.model.get_layer("features32").get_weights()[0],
+        alone.model.get_layer("features32").get_weights()[0],
+    )
+    # A file is gone on with as it was, its answers too.
+    student.scored.save(tmp_path / "student.keras")
+    again = replace(taught, model=str(tmp_path / "student.keras"), pretrained=None)
+    again = build_trainable(again, COCO_CLASSES, COCO_CLASSES)
+    for name in ("features32", "grid16"):
+        np.testing.assert_array_equal(
+            again.model.get_layer(name).get_weights()[0],
+            student.model.get_layer(name).get_weights()[0],
+        )
+    with pytest.raises(UsageError, match="has other anchors or classes"):
+        build_trainable(replace(taught, teacher=str(tmp_path / "first.keras")), COCO_CLASSES)
+
+
+def test_of_anchors_too_the_classes_of_the_same_name_are_taken_over(tmp_path):
+    options = DetectTrainOptions(model="anchors", size=64)
+    first = build_trainable(options, ("disc", "square"))
+    layer = first.model.get_layer("grid16")
+    kernel, bias = layer.get_weights()
+    layer.set_weights([kernel, np.arange(21.0)])
+    first.scored.save(tmp_path / "first.keras")
+    again = replace(options, model=str(tmp_path / "first.keras"))
+    second = build_trainable(again, ("star", "square", "ring"), ("disc", "square"))
+    bias = second.model.get_layer("grid16").get_weights()[1].reshape(3, 8)
+    # Boxes and how sure they are as before, then a new class, one that was the second, a new one.
+    assert bias.tolist() == [[*range(7 * a, 7 * a + 5), 0, 7 * a + 6, 0] for a in range(3)]
+
+
+@pytest.mark.slow
+def test_anchors_are_learned_from_a_teacher_and_labels(tmp_path):
+    data = shapes(tmp_path / "data", 12)
+    options = replace(TINY, model="anchors")
+    teacher = train_detector(data, tmp_path / "teacher", options)
+    taught = replace(options, teacher=str(teacher.model), labels=0.5, epochs=3)
+    result = train_detector(data, tmp_path / "student", taught)
+    rows = read_results(tmp_path / "student")
+    assert rows[-1]["loss"] < rows[0]["loss"]
+    [found] = detect(data / "images" / "train1.png", model=result.model)
+    assert found.size == (64, 64)
