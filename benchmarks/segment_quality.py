@@ -40,13 +40,9 @@ def main() -> None:
     for name, pattern in (("PennPed", "PennPed*"), ("FudanPed, trained on", "FudanPed*")):
         people = people_of(segmenter, arguments.data, pattern, arguments.output)
         print(f"{name}: person IoU {people.iou[1]:.3f}, found {people.accuracy[1]:.3f}")
-    kept_out = held_out(arguments.data)
-    pairs = [pair for pair in sure_pairs(arguments.data, LEAST_SURE) if pair[0] in kept_out]
+    pairs = quality_pairs(arguments.data, arguments.every)
     for name in ("caltech101", "imagenet", "bsds", ""):
         chosen = [pair for pair in pairs if pair[0].startswith(f"images/{name}")]
-        if name == "caltech101":
-            chosen = chosen[:: arguments.every]
-            pairs = [pair for pair in pairs if "caltech101" not in pair[0]] + chosen
         scores = teacher_scores(segmenter, chosen, arguments.output, name or "all")
         print(
             f"{name or 'all'}: {len(chosen)} pictures, mean IoU {scores.mean_iou:.3f}, "
@@ -54,6 +50,15 @@ def main() -> None:
         )
     for label, iou, support in zip(VOC_CLASSES, scores.iou, scores.support, strict=True):
         print(f"  {label:12} {iou:.3f}  {support:>9,} pixels")
+
+
+def quality_pairs(data: Path, every: int = 4) -> list[tuple[str, Path, Path]]:
+    """Pictures that were not trained on with the larger network's masks; of Caltech's every such
+    one."""
+    kept_out = held_out(data)
+    pairs = [pair for pair in sure_pairs(data, LEAST_SURE) if pair[0] in kept_out]
+    caltech = [pair for pair in pairs if "caltech101" in pair[0]]
+    return [pair for pair in pairs if "caltech101" not in pair[0]] + caltech[::every]
 
 
 def people_of(
