@@ -931,6 +931,8 @@ class SegmentTrainOptions(FitOptions):
         crop: side of the squares that are cut out of pictures, in pixels; a multiple of 32.
         least_scale: smallest size of a picture in a crop, of its own.
         most_scale: largest.
+        mosaic: share of the crops that are laid out instead: one picture or several in rows and
+            columns, each about as large as its part, whatever its own size.
         mirror: share of the crops that is mirrored.
         color: most change of brightness, contrast, saturation and channels, as a part.
         epochs: passes over the training data, in all stages together.
@@ -954,6 +956,7 @@ class SegmentTrainOptions(FitOptions):
     crop: int = 224
     least_scale: float = 0.5
     most_scale: float = 1.5
+    mosaic: float = 0.0
     mirror: float = 0.5
     color: float = 0.3
     epochs: int = 20
@@ -996,7 +999,7 @@ class SegmentTrainOptions(FitOptions):
         if not 0.05 <= low <= high <= 20.0:
             raise UsageError(f"scale must be LOW,HIGH from 0.05 to 20, not {low:g},{high:g}")
         _check_ranges(self, mirror=1.0, color=1.0, dropout=0.95, dice=100.0, pretrained_rate=1.0)
-        _check_ranges(self, balance=1.0)
+        _check_ranges(self, balance=1.0, mosaic=1.0)
 
     @property
     def stages(self) -> tuple[str, ...]:
