@@ -1,15 +1,16 @@
 """How good the shipped segmenter is: people against true masks, all classes against its teacher.
 
-    python benchmarks/segment_quality.py --data DIR [--model voc21] [--output FOLDER]
+    python benchmarks/segment_quality.py --data DIR [--model voc21] [--least 384] [--output FOLDER]
 
 DIR is that of `train_segmenter.py`. The pictures here were not trained on: PennPed of Penn-Fudan,
 whose masks people drew, and Caltech's test pictures, BSDS' val and every eighth picture of
 ImageNet, whose masks a larger network made (where it was sure, as in training). What it says of
-those is no truth.
+those is no truth. `--least` says what small pictures would gain from being enlarged first.
 """
 
 import argparse
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,7 @@ from PIL import Image
 from train_segmenter import LEAST_SURE, held_out, sure_pairs
 
 from cnnkit.data.masks import VOC_CLASSES
-from cnnkit.images import Picture, read_image, to_uint8, write_image
+from cnnkit.images import Picture, fit_size, read_image, resize, to_uint8, write_image
 from cnnkit.metrics.segmentation import SegmentationScores, pixel_confusion, segmentation_scores
 from cnnkit.pipelines._segmenter import Segmenter
 from cnnkit.plots import draw_segments
@@ -32,22 +33,23 @@ def main() -> None:
     parser.add_argument("--model", default="voc21")
     parser.add_argument("--every", type=int, default=4, help="of the pictures with a teacher")
     parser.add_argument("--size", type=int, default=512)
+    parser.add_argument("--least", type=int, default=0, help="long side of small ones, enlarged")
     parser.add_argument("--flip", action="store_true")
     parser.add_argument("--output", type=Path, help="folder for sheets of pictures")
     arguments = parser.parse_args()
     print(machine())
     segmenter = Segmenter(arguments.model, size=arguments.size, flip=arguments.flip)
+
+    def look(picture: Picture) -> np.ndarray:
+        return classes_of(segmenter, picture, arguments.least)
+
     for name, pattern in (("PennPed", "PennPed*"), ("FudanPed, trained on", "FudanPed*")):
-        people = people_of(segmenter, arguments.data, pattern, arguments.output)
+        people = people_of(look, arguments.data, pattern, arguments.output)
         print(f"{name}: person IoU {people.iou[1]:.3f}, found {people.accuracy[1]:.3f}")
-    kept_out = held_out(arguments.data)
-    pairs = [pair for pair in sure_pairs(arguments.data, LEAST_SURE) if pair[0] in kept_out]
+    pairs = quality_pairs(arguments.data, arguments.every)
     for name in ("caltech101", "imagenet", "bsds", ""):
         chosen = [pair for pair in pairs if pair[0].startswith(f"images/{name}")]
-        if name == "caltech101":
-            chosen = chosen[:: arguments.every]
-            pairs = [pair for pair in pairs if "caltech101" not in pair[0]] + chosen
-        scores = teacher_scores(segmenter, chosen, arguments.output, name or "all")
+        scores = teacher_scores(look, chosen, arguments.output, name or "all")
         print(
             f"{name or 'all'}: {len(chosen)} pictures, mean IoU {scores.mean_iou:.3f}, "
             f"{scores.pixel_accuracy:.1%} of the pixels"
@@ -56,15 +58,34 @@ def main() -> None:
         print(f"  {label:12} {iou:.3f}  {support:>9,} pixels")
 
 
+def quality_pairs(data: Path, every: int = 4) -> list[tuple[str, Path, Path]]:
+    """Pictures that were not trained on with the larger network's masks; of Caltech's every such
+    one."""
+    kept_out = held_out(data)
+    pairs = [pair for pair in sure_pairs(data, LEAST_SURE) if pair[0] in kept_out]
+    caltech = [pair for pair in pairs if "caltech101" in pair[0]]
+    return [pair for pair in pairs if "caltech101" not in pair[0]] + caltech[::every]
+
+
+def classes_of(segmenter: Segmenter, picture: Picture, least: int) -> np.ndarray:
+    """The class of each pixel of a picture that is enlarged to a long side at least."""
+    height, width = picture.pixels.shape[:2]
+    if max(height, width) >= least:
+        return segmenter.segment(picture).classes
+    larger = np.clip(resize(picture.pixels, *fit_size(height, width, least)), 0.0, 1.0)
+    found = Image.fromarray(segmenter.segment(Picture(larger)).classes)
+    return np.asarray(found.resize((width, height), Image.Resampling.NEAREST))
+
+
 def people_of(
-    segmenter: Segmenter, data: Path, pattern: str, output: Path | None
+    look: Callable[[Picture], np.ndarray], data: Path, pattern: str, output: Path | None
 ) -> SegmentationScores:
     """Person or not, in the pictures of Penn-Fudan."""
     confusion, rows, seconds = np.zeros((2, 2), np.int64), [], []
     for path in sorted((data / "pennfudan/images").glob(f"{pattern}.jpg")):
         picture = read_image(path)
         begin = time.monotonic()
-        found = segmenter.segment(picture).classes
+        found = look(picture)
         seconds.append(time.monotonic() - begin)
         true = np.asarray(Image.open(data / "pennfudan/masks" / f"{path.stem}.png")) > 0
         confusion += pixel_confusion(true.astype(int), (found == PERSON).astype(int), 2)
@@ -76,13 +97,16 @@ def people_of(
 
 
 def teacher_scores(
-    segmenter: Segmenter, pairs: list[tuple[str, Path, Path]], output: Path | None, name: str
+    look: Callable[[Picture], np.ndarray],
+    pairs: list[tuple[str, Path, Path]],
+    output: Path | None,
+    name: str,
 ) -> SegmentationScores:
     """Against masks of the larger network."""
     confusion, rows = np.zeros((len(VOC_CLASSES),) * 2, np.int64), []
     for index, (_, path, mask) in enumerate(pairs):
         picture = read_image(path)
-        found = segmenter.segment(picture).classes
+        found = look(picture)
         true = np.asarray(Image.open(mask))
         confusion += pixel_confusion(true, found, len(VOC_CLASSES))
         if index % max(1, len(pairs) // 10) == 0:

@@ -932,11 +932,19 @@ class SegmentTrainOptions(FitOptions):
         staged: begin with 32s, and start 16s from it and 8s from that.
         transfer: what is trained: "head", all but the backbone, or "last:N", the backbone's last N
             layers too, or "all".
+        start: a `.keras` file of an earlier training, whose weights the first stage begins with
+            where layers have the same name and shapes.
+        teacher: a `.keras` file that scores the same classes, at any stride, of RGB in [0, 1]; if
+            it takes pictures of one size only it is given the crops at that. Its scores of every
+            crop are imitated beside learning the labels.
+        imitation: weight of that.
         views: of "head" on the compact backbone: crops of each picture that the backbone sees once,
             and is not asked about again; 0 for fresh crops in every epoch.
         crop: side of the squares that are cut out of pictures, in pixels; a multiple of 32.
         least_scale: smallest size of a picture in a crop, of its own.
         most_scale: largest.
+        mosaic: share of the crops that are laid out instead: one picture or several in rows and
+            columns, each about as large as its part, whatever its own size.
         mirror: share of the crops that is mirrored.
         color: most change of brightness, contrast, saturation and channels, as a part.
         epochs: passes over the training data, in all stages together.
@@ -956,10 +964,14 @@ class SegmentTrainOptions(FitOptions):
     variant: str = "8s"
     staged: bool = True
     transfer: str = "head"
+    start: str | None = None
+    teacher: str | None = None
+    imitation: float = 1.0
     views: int = 0
     crop: int = 224
     least_scale: float = 0.5
     most_scale: float = 1.5
+    mosaic: float = 0.0
     mirror: float = 0.5
     color: float = 0.3
     epochs: int = 20
@@ -991,6 +1003,14 @@ class SegmentTrainOptions(FitOptions):
                 "views are kept of a compact backbone that does not change; leave them out, or use "
                 "--backbone compact --transfer head"
             )
+        if self.teacher is None and self.imitation != SegmentTrainOptions.imitation:
+            raise UsageError("imitation is the weight of what a teacher sees; give a teacher")
+        for name in ("start", "teacher"):
+            file = getattr(self, name)
+            if file is not None and not file.endswith(".keras"):
+                raise UsageError(f"{name} must be a .keras file, not {file!r}")
+        if self.teacher is not None and self.views:
+            raise UsageError("a teacher sees fresh crops; leave out the views, or the teacher")
         if self.crop % 32:
             raise UsageError(f"crop must be a multiple of 32, not {self.crop}")
         if self.epochs < len(self.stages):
@@ -1002,7 +1022,7 @@ class SegmentTrainOptions(FitOptions):
         if not 0.05 <= low <= high <= 20.0:
             raise UsageError(f"scale must be LOW,HIGH from 0.05 to 20, not {low:g},{high:g}")
         _check_ranges(self, mirror=1.0, color=1.0, dropout=0.95, dice=100.0, pretrained_rate=1.0)
-        _check_ranges(self, balance=1.0)
+        _check_ranges(self, balance=1.0, mosaic=1.0, imitation=100.0)
 
     @property
     def stages(self) -> tuple[str, ...]:

@@ -27,6 +27,7 @@ from cnnkit.errors import UsageError
 from cnnkit.options import (
     FCN_BACKBONES,
     FCN_VARIANTS,
+    SEGMENTERS,
     SegmentTrainOptions,
 )
 
@@ -80,6 +81,26 @@ def segment(
             help="What is trained: all but the backbone, its last N layers too, or everything.",
         ),
     ] = _DEFAULTS.transfer,
+    start: Annotated[
+        str | None,
+        _model(
+            metavar="NAME|RUN|FILE.keras",
+            help="An earlier training whose weights this one begins with, where layers agree.",
+            show_default="none",
+        ),
+    ] = _DEFAULTS.start,
+    teacher: Annotated[
+        str | None,
+        _model(
+            metavar="NAME|RUN|FILE.keras",
+            help="Another network whose scores of the same classes are imitated beside learning "
+            "the labels: it sees every crop too.",
+            show_default="none",
+        ),
+    ] = _DEFAULTS.teacher,
+    imitation: Annotated[
+        float, _model(help="Weight of what the teacher sees.")
+    ] = _DEFAULTS.imitation,
     dropout: Annotated[
         float | None,
         _model(help="Share of the deepest maps left out.", show_default="0.1, 0.5 for vgg16"),
@@ -143,6 +164,13 @@ def segment(
         str,
         _crop(metavar="LEAST,MOST", help="Size of pictures in them, of their own."),
     ] = f"{_DEFAULTS.least_scale:g},{_DEFAULTS.most_scale:g}",
+    mosaic: Annotated[
+        float,
+        _crop(
+            help="Share that is laid out instead: one picture or several, each about as large as "
+            "its part."
+        ),
+    ] = _DEFAULTS.mosaic,
     mirror: Annotated[float, _crop(help="Share that is mirrored.")] = _DEFAULTS.mirror,
     color: Annotated[
         float, _crop(help="Change of brightness, contrast, saturation, channels.")
@@ -203,10 +231,14 @@ def segment(
         variant=variant,
         staged=staged,
         transfer=transfer,
+        start=_file_of(start, "--start"),
+        teacher=_file_of(teacher, "--teacher"),
+        imitation=imitation,
         views=views,
         crop=crop,
         least_scale=least,
         most_scale=most,
+        mosaic=mosaic,
         mirror=mirror,
         color=color,
         epochs=epochs,
@@ -253,6 +285,21 @@ def segment(
         f"was best, {result.seconds:.0f} s"
     )
     return 0
+
+
+def _file_of(model: str | None, option: str) -> str | None:
+    """The `.keras` file that is meant."""
+    if model is None:
+        return None
+    from cnnkit.pipelines._model_files import find_model_file
+    from cnnkit.weights import locate
+
+    if model in SEGMENTERS:
+        return str(locate(model))
+    file = find_model_file(model)
+    if file is None:
+        raise UsageError(f"{option} takes a run folder or a .keras file, not {model!r}")
+    return str(file.path)
 
 
 def _scales(text: str) -> tuple[float, float]:

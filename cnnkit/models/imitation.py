@@ -227,3 +227,61 @@ def _excess_entropy(wanted: Any, logits: Any) -> Any:
     ops = keras.ops
     probability = ops.sigmoid(wanted)
     return ops.softplus(logits) - ops.softplus(wanted) + probability * (wanted - logits)
+
+
+@keras.saving.register_keras_serializable("cnnkit")
+class ScoreImitation(keras.layers.Layer):
+    r"""Passes scores on, with a loss that draws them towards those of another network.
+
+    .. math:: L = \lambda T^2 \, \overline{\sum_c q_c \log \frac{q_c}{p_c}}, \quad
+        q = \mathrm{softmax}(y / T), \; p = \mathrm{softmax}(x / T)
+
+    with the network's scores x of each class, the teacher's y, and the mean over all places. With
+    a temperature T above 1 the teacher also tells which of the wrong classes are near.
+
+    Args:
+        weight: lambda.
+        temperature: T.
+
+    Call: `[x, y]`, each `(B, H, W, classes)` -> x. Maps cover the same picture in squares; those
+    of the teacher are brought to the size of the others, bilinearly.
+
+    Example:
+
+    >>> layer = ScoreImitation()
+    >>> student, teacher = np.zeros((2, 1, 1, 1, 2), "float32")
+    >>> teacher[..., 0] = 2 * np.log(3.0)
+    >>> _ = layer([student, teacher])
+    >>> # 4 (3/4 log(3/2) + 1/4 log(1/2))
+    >>> round(float(layer.losses[0]), 4)
+    0.5232
+
+    Hinton, Vinyals & Dean, "Distilling the Knowledge in a Neural Network" (2015).
+    """
+
+    def __init__(self, weight: float = 1.0, temperature: float = 2.0, **settings: Any):
+        # 16 bits would lose small differences.
+        super().__init__(**{**settings, "dtype": "float32"})
+        self.weight, self.temperature = weight, temperature
+
+    def call(self, inputs: Sequence[Any]) -> Any:
+        ops = keras.ops
+        scores, teacher = inputs
+        size = ops.shape(scores)[1:3]
+        if tuple(teacher.shape[1:3]) != tuple(scores.shape[1:3]):
+            teacher = ops.image.resize(teacher, size, interpolation="bilinear")
+        teacher = ops.stop_gradient(teacher)
+        wanted = ops.log_softmax(teacher / self.temperature)
+        found = ops.log_softmax(scores / self.temperature)
+        divergence = ops.sum(ops.exp(wanted) * (wanted - found), axis=-1)
+        self.add_loss(self.weight * self.temperature**2 * ops.mean(divergence))
+        return scores
+
+    def compute_output_shape(
+        self, shapes: Sequence[tuple[int | None, ...]]
+    ) -> tuple[int | None, ...]:
+        return tuple(shapes[0])
+
+    def get_config(self) -> dict[str, Any]:
+        numbers = {"weight": self.weight, "temperature": self.temperature}
+        return {**super().get_config(), **numbers}

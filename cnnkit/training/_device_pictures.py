@@ -1,6 +1,6 @@
 """Pictures in the memory of the device that trains, where examples of them are put together."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -33,7 +33,8 @@ class DevicePictures:
     in its memory as bytes, each also at a half, a quarter and an eighth of its size.
 
     Args:
-        paths: of the pictures; one that is there several times lies there once.
+        paths: of the pictures, or what else names them; one that is there several times lies there
+            once.
         read: path -> uint8 `(H, W, 3)`, or `(H, W, 4)` with the class of each pixel.
         side: of the squares, in pixels.
         grey: of them where no picture lies, of 255.
@@ -50,8 +51,8 @@ class DevicePictures:
 
     def __init__(
         self,
-        paths: Sequence[str],
-        read: Callable[[str], np.ndarray],
+        paths: Sequence[Hashable],
+        read: Callable[[Any], np.ndarray],
         side: int,
         grey: int,
         step: int = 1,

@@ -83,7 +83,7 @@ def compose_scene(
     placed, boxes, more = plan_scene(draw, size, random, mosaic=mosaic, scale=scale, mirror=mirror)
     canvas = np.full((size, size, 3), GREY, np.uint8)
     for one in placed:
-        _paint(canvas, one)
+        paint(canvas, one)
     return canvas, boxes, more
 
 
@@ -168,7 +168,18 @@ def _place(
     return Placed(picture, mirrored, seen, (x, y, wide, high)), clipped[good], more[good]
 
 
-def _paint(canvas: np.ndarray, placed: Placed) -> None:
+def paint(
+    canvas: np.ndarray,
+    placed: Placed,
+    resampling: Image.Resampling = Image.Resampling.BILINEAR,
+) -> None:
+    """Paints a picture, or a mask, onto a scene.
+
+    Args:
+        canvas: uint8 `(size, size, 3)` or `(size, size)`; changed.
+        placed: with the pixels of the picture.
+        resampling: of Pillow.
+    """
     pixels = placed.picture
     if placed.mirrored:
         pixels = pixels[:, ::-1]
@@ -179,8 +190,9 @@ def _paint(canvas: np.ndarray, placed: Placed) -> None:
     source = seen * np.tile([width / wide, height / high], 2)
     image = Image.fromarray(np.ascontiguousarray(pixels)).resize(
         (right - left, bottom - top),
-        Image.Resampling.BILINEAR,
+        resampling,
         tuple(np.clip(source, 0, [width, height, width, height]).tolist()),
-        reducing_gap=2.0,
+        # Classes are not to be mixed.
+        reducing_gap=None if resampling == Image.Resampling.NEAREST else 2.0,
     )
     canvas[top:bottom, left:right] = np.asarray(image)

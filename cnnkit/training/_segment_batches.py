@@ -1,9 +1,11 @@
 """Batches of crops with their masks, cut, scaled and recoloured at random."""
 
 import math
+import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -22,6 +24,7 @@ from cnnkit.training._device_pictures import (
     empty_changes,
     empty_placements,
 )
+from cnnkit.training._scenes import MOST_PLACED, Drawn, Placed, paint, plan_scene
 
 # Every fourth pixel of a mask is learned: scores are 8 apart or more, and on all pixels the loss
 # would take as long as the network.
@@ -32,6 +35,10 @@ GREY = 124
 # others at most: few pictures of a class, seen again and again, would be learned by heart.
 _SHOWN = 0.005
 _MOST_REPEATS = 10.0
+# Share of the mosaics that have several pictures; others show one, about as large as the square.
+_SEVERAL = 0.5
+# By how much the sizes of their pictures differ, as a natural logarithm each way.
+_SCALE = 0.25
 # Tells the draws of an epoch's pictures from others of the same seed.
 _DRAW = 2
 
@@ -93,13 +100,14 @@ class MaskBatches(LabelledBatches):
         rows = order[places % len(order)]
         if self._device is not None:
             fill = self._fill_plans
-            x, y = empty_placements(len(rows), 1), empty_changes(len(rows))
+            most = MOST_PLACED if self._options.mosaic else 1
+            x, y = empty_placements(len(rows), most), empty_changes(len(rows))
         else:
             fill = self._fill_pairs
             x = np.empty((len(rows), *self._shape), np.float32)
             y = np.empty(x.shape[:3], np.uint8)
         futures = [
-            self._pool.submit(fill, x, y, rows, places, epoch, part)
+            self._pool.submit(fill, x, y, rows, places, order, epoch, part)
             for part in np.array_split(np.arange(len(rows)), self._workers_here)
         ]
         return (x, y), futures
@@ -110,14 +118,17 @@ class MaskBatches(LabelledBatches):
         y: np.ndarray,
         rows: np.ndarray,
         places: np.ndarray,
+        order: np.ndarray,
         epoch: int,
         part: np.ndarray,
     ) -> None:
         for i in part.tolist():
             random = np.random.default_rng([self._seed, epoch, int(places[i])])
-            picture, mask = self._files.paths[rows[i]], self._masks[rows[i]]
-            pixels, classes = _read_whole(picture, mask, self._coding)
-            pixels, y[i] = crop_pair(pixels, classes, self._options, random)
+            if _is_mosaic(self._options, random):
+                pixels, y[i] = self._paint_mosaic(int(rows[i]), order, random)
+            else:
+                pixels, classes = self._read_row(rows[i])
+                pixels, y[i] = crop_pair(pixels, classes, self._options, random)
             x[i] = augment(pixels, self._shape[:2], self._colors, random)
 
     def _fill_plans(
@@ -126,21 +137,79 @@ class MaskBatches(LabelledBatches):
         changes: np.ndarray,
         rows: np.ndarray,
         places: np.ndarray,
+        order: np.ndarray,
         epoch: int,
         part: np.ndarray,
     ) -> None:
         for i in part.tolist():
             random = np.random.default_rng([self._seed, epoch, int(places[i])])
-            device = self._device
-            crop = plan_crop(device.sizes[rows[i]], self._options, random)
-            placements[i, 0] = device.numbers[rows[i]], *crop.placement
+            if _is_mosaic(self._options, random):
+                placed = self._plan_mosaic(int(rows[i]), order, random, self._measure_row)
+                for number, one in enumerate(placed):
+                    placements[i, number] = one.picture, one.mirrored, *one.seen, *one.whole
+            else:
+                number, size = self._measure_row(rows[i])
+                crop = plan_crop(size, self._options, random)
+                placements[i, 0] = number, *crop.placement
             changes[i] = change_numbers(draw_color_change(self._colors, random))
+
+    def _plan_mosaic(
+        self,
+        row: int,
+        order: np.ndarray,
+        random: np.random.Generator,
+        look: Callable[[int], tuple[Any, tuple[int, int]]],
+    ) -> list[Placed]:
+        """Where pictures lie on a mosaic: that of the row, and others as often as in an order.
+
+        `look` gives a row's picture, or what stands for it, and its height and width.
+        """
+        first = iter([row])
+
+        def draw() -> Drawn:
+            drawn = next(first, None)
+            if drawn is None:
+                drawn = int(order[random.integers(len(order))])
+            return *look(drawn), np.zeros((0, 4)), np.zeros((0, 0))
+
+        side, mirror = self._options.crop, self._options.mirror
+        placed, *_ = plan_scene(draw, side, random, mosaic=_SEVERAL, scale=_SCALE, mirror=mirror)
+        return placed
+
+    def _paint_mosaic(
+        self, row: int, order: np.ndarray, random: np.random.Generator
+    ) -> tuple[np.ndarray, np.ndarray]:
+        side = self._options.crop
+        x = np.full((side, side, 3), GREY, np.uint8)
+        y = np.full((side, side), IGNORE, np.uint8)
+
+        def look(row: int) -> tuple[Any, tuple[int, int]]:
+            pair = self._read_row(row)
+            return pair, pair[1].shape
+
+        for one in self._plan_mosaic(row, order, random, look):
+            pixels, classes = one.picture
+            paint(x, replace(one, picture=pixels))
+            paint(y, replace(one, picture=classes), Image.Resampling.NEAREST)
+        return x, y
+
+    def _measure_row(self, row: int) -> tuple[int, tuple[int, int]]:
+        """A picture on the device."""
+        return self._device.numbers[row], tuple(self._device.sizes[row])
+
+    def _read_row(self, row: int) -> tuple[np.ndarray, np.ndarray]:
+        return _read_whole(self._files.paths[row], self._masks[row], self._coding)
 
     def _finish(self, batch, epoch, index):
         if self._device is not None:
             return self._device.compose(*batch)
         x, y = batch
         return x, y[:, COARSE // 2 :: COARSE, COARSE // 2 :: COARSE]
+
+
+def _is_mosaic(options: SegmentTrainOptions, random: np.random.Generator) -> bool:
+    """Whether the next crop is one; draws nothing where none is wanted."""
+    return options.mosaic > 0 and random.random() < options.mosaic
 
 
 def put_on_device(
@@ -154,13 +223,17 @@ def put_on_device(
     Raises:
         DataError: a file cannot be read, or they are too many.
     """
-    masks = dict(zip(pairs.pictures, pairs.masks, strict=True))
+    # Links to one file are one picture.
+    files = [
+        (os.path.realpath(picture), os.path.realpath(mask))
+        for picture, mask in zip(pairs.pictures, pairs.masks, strict=True)
+    ]
 
-    def read(picture: str) -> np.ndarray:
-        pixels, classes = _read_whole(picture, masks[picture], coding)
+    def read(pair: tuple[str, str]) -> np.ndarray:
+        pixels, classes = _read_whole(*pair, coding)
         return np.concatenate([pixels, classes[..., None]], axis=-1)
 
-    return DevicePictures(pairs.pictures, read, options.crop, GREY, COARSE, on_progress)
+    return DevicePictures(files, read, options.crop, GREY, COARSE, on_progress)
 
 
 def _read_whole(picture: str, mask: str, coding: MaskCoding) -> tuple[np.ndarray, np.ndarray]:

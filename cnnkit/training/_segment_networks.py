@@ -18,6 +18,7 @@ from cnnkit.models.fcn import (
     build_fcn_vgg,
     take_dense_weights,
 )
+from cnnkit.models.imitation import ScoreImitation
 from cnnkit.models.unrolled import unroll_model
 from cnnkit.models.vgg import (
     VGG16_CONVOLUTIONS,
@@ -28,6 +29,7 @@ from cnnkit.models.vgg import (
 from cnnkit.options import SegmentTrainOptions
 from cnnkit.training._detectors import build_shipped
 from cnnkit.training._segment_batches import COARSE
+from cnnkit.weights.keras_file import load_keras_file
 
 # What the layers that come trained are called.
 _PRETRAINED = (*(f"block{number}_" for number in range(1, 6)), *(f"{name}_" for name in STAGES))
@@ -127,6 +129,41 @@ def build_coarse(model: keras.Model, variant: str, inputs: Any) -> keras.Model:
     scores = model.get_layer(f"upscore_{last}_pixels").input
     enlarged = EnlargeBilinearly(last // COARSE, dtype="float32", name="upscore_coarse")(scores)
     return keras.Model(inputs, enlarged, name=f"{model.name}-coarse")
+
+
+def imitating(model: keras.Model, options: SegmentTrainOptions, policy: str) -> keras.Model:
+    """The same network, with a loss beside its own: the teacher's scores of each crop.
+
+    Args:
+        model: as `build_coarse` makes it.
+        options: of the training, with a teacher.
+        policy: dtype policy of the teacher's layers.
+
+    Raises:
+        UsageError: the teacher does not score these classes in maps.
+        WeightsError: its file cannot be loaded.
+    """
+    teacher = load_keras_file(str(options.teacher), "--teacher")
+    classes = model.outputs[0].shape[-1]
+    if len(teacher.outputs) != 1 or len(teacher.inputs) != 1:
+        raise UsageError(f"{options.teacher} has several inputs or outputs; give another --teacher")
+    shape = teacher.outputs[0].shape
+    if len(shape) != 4 or shape[-1] != classes:
+        raise UsageError(
+            f"{options.teacher} does not score {classes} classes at each place; give another "
+            "--teacher"
+        )
+    teacher.trainable = False
+    for layer in teacher.layers:
+        # These take its time; a file has the policy that it was written with.
+        if isinstance(layer, keras.layers.Conv2D | keras.layers.DepthwiseConv2D):
+            layer.dtype_policy = policy
+    pixels = model.inputs[0]
+    seen, size = pixels, teacher.inputs[0].shape[1:3]
+    if None not in size:
+        seen = keras.ops.image.resize(pixels, size, interpolation="bilinear")
+    scores = ScoreImitation(options.imitation, name="imitation")([model.outputs[0], teacher(seen)])
+    return keras.Model(pixels, scores, name=model.name)
 
 
 def feature_statistics(

@@ -61,12 +61,14 @@ from cnnkit.training._segment_networks import (
     build_segmenter,
     feature_statistics,
     freeze_backbone,
+    imitating,
 )
 from cnnkit.weights.keras_file import (
     CLASSES_FILE,
     MODEL_FILE,
     SEGMENTER_KIND,
     SETTINGS_FILE,
+    load_keras_file,
     write_keras_file,
 )
 
@@ -255,6 +257,8 @@ class _Run:
             batches = MapBatches(*self._maps(), variant, options, done)
         else:
             trainer = build_coarse(trained, variant, trained.inputs[0])
+            if options.teacher is not None:
+                trainer = imitating(trainer, options, self._policy)
             batches = self._batches(done)
         self._variant = variant
         self._weights = (
@@ -318,6 +322,8 @@ class _Run:
             earlier = self._build(before)
             earlier.load_weights(self._folder / weights_file(BEST, before))
             start_from(model, earlier)
+        elif options.start is not None:
+            start_from(model, load_keras_file(options.start, "--start"))
         if options.backbone == "compact":
             set_feature_statistics(model, self._statistics())
 

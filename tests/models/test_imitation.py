@@ -3,7 +3,13 @@ import numpy as np
 import pytest
 
 from cnnkit.models.detector import build_anchor_detector
-from cnnkit.models.imitation import AnswerImitation, Imitation, answers_of, last_maps
+from cnnkit.models.imitation import (
+    AnswerImitation,
+    Imitation,
+    ScoreImitation,
+    answers_of,
+    last_maps,
+)
 
 
 def student_and_teacher(weight):
@@ -148,3 +154,40 @@ def test_there_is_nothing_to_learn_from_the_same_answers():
     student.set_weights(teacher.get_weights())
     model(pixels)
     assert float(model.losses[0]) == pytest.approx(0.0, abs=1e-4)
+
+
+def log_softmax(scores):
+    return scores - np.log(np.exp(scores).sum(axis=-1, keepdims=True))
+
+
+@pytest.mark.parametrize("temperature", [1.0, 3.0])
+def test_scores_are_drawn_by_how_far_their_softmax_diverges(temperature):
+    random = np.random.default_rng(0)
+    scores, teacher = random.normal(0.0, 2.0, (2, 2, 3, 4, 5))
+    layer = ScoreImitation(0.5, temperature)
+    given = layer([scores.astype("float32"), teacher.astype("float32")])
+    np.testing.assert_allclose(np.array(given), scores, rtol=1e-6)
+    wanted, found = log_softmax(teacher / temperature), log_softmax(scores / temperature)
+    divergence = (np.exp(wanted) * (wanted - found)).sum(axis=-1)
+    expected = 0.5 * temperature**2 * divergence.mean()
+    assert float(layer.losses[0]) == pytest.approx(expected, rel=1e-4)
+
+
+def test_scores_that_are_the_teachers_have_nothing_to_learn():
+    scores = np.random.default_rng(0).normal(size=(1, 2, 2, 3)).astype("float32")
+    layer = ScoreImitation()
+    # The same for all classes is no difference.
+    layer([scores, scores + 5.0])
+    assert float(layer.losses[0]) == pytest.approx(0.0, abs=1e-6)
+
+
+def test_scores_of_a_coarser_teacher_are_enlarged_in_place():
+    teacher = np.zeros((1, 1, 2, 2), "float32")
+    teacher[0, 0, 1, 0] = 4.0
+    # Between the middles of its two squares: a quarter and three quarters of the way.
+    fine = np.array([0.0, 1.0, 3.0, 4.0], "float32")
+    scores = np.zeros((1, 1, 4, 2), "float32")
+    scores[0, 0, :, 0] = fine
+    layer = ScoreImitation()
+    layer([scores, teacher])
+    assert float(layer.losses[0]) == pytest.approx(0.0, abs=1e-6)

@@ -1,6 +1,7 @@
 """Training of networks that label every pixel: crops, stages, resuming, and what is written."""
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -134,6 +135,61 @@ def test_the_device_cuts_the_same_crops(squares, scales):
             assert difference.max() < 1e-5
         # Pillow's way of resizing overshoots at edges.
         assert difference.mean() < 0.02
+
+
+def test_the_device_lays_out_the_same_mosaics(squares):
+    data = training.read_masks(squares)
+    options = replace(OPTIONS, crop=64, mosaic=0.8)
+    stored = put_on_device(data.train, data.coding, options)
+    usual = MaskBatches(data.train, data.coding, options)
+    on_device = MaskBatches(data.train, data.coding, options, on_device=stored)
+    again = MaskBatches(data.train, data.coding, options)
+    for index in range(len(usual)):
+        (x, y), (known_x, known_y) = on_device[index], usual[index]
+        # The nearest pixel is another one by a rounding error now and then.
+        assert (np.asarray(y) != known_y).mean() < 0.05
+        assert np.abs(np.asarray(x) - known_x).mean() < 0.03
+        np.testing.assert_array_equal(again[index][0], known_x)
+        np.testing.assert_array_equal(again[index][1], known_y)
+
+
+def test_a_mosaic_shows_pictures_as_large_as_their_parts_with_their_masks(squares):
+    data = training.read_masks(squares)
+    options = replace(OPTIONS, crop=128, mosaic=1.0, color=0.0)
+    batches = MaskBatches(data.train, data.coding, options)
+    sizes = []
+    for index in range(len(batches)):
+        x, y = batches[index]
+        for pixels, classes in zip(x[:, 2::4, 2::4], y, strict=True):
+            # The square of a picture is red where its mask says red, and blue likewise.
+            for value, channel in ((1, 0), (2, 2)):
+                inside = pixels[classes == value]
+                if len(inside) > 20:
+                    assert (inside[:, channel] > 0.6).mean() > 0.8
+                    assert (inside[:, 1] < 0.4).mean() > 0.8
+            assert (pixels[classes == 0].max(axis=-1) < 0.5).mean() > 0.8
+            sizes.append((classes < 255).mean())
+    # A single crop would show 32 x 40 of 128 x 128 pixels: 8 %.
+    assert min(sizes) > 0.2
+    assert np.mean(sizes) > 0.5
+
+
+def test_links_to_one_picture_lie_on_the_device_once(squares):
+    data = training.read_masks(squares)
+    folder = squares / "links"
+    folder.mkdir()
+    pictures, masks = [], []
+    for name in ("a", "b"):
+        for kind, files, found in (
+            ("picture", data.train.pictures, pictures),
+            ("mask", data.train.masks, masks),
+        ):
+            link = folder / f"{kind}-{name}.png"
+            link.symlink_to(files[0])
+            found.append(str(link))
+    stored = put_on_device(MaskPairs(tuple(pictures), tuple(masks)), data.coding, OPTIONS)
+    assert stored.numbers.tolist() == [0, 0]
+    assert stored.sizes.tolist() == [[32, 40]] * 2
 
 
 def masks_of(folder: Path, masks: np.ndarray) -> tuple[MaskPairs, MaskCoding]:
@@ -293,6 +349,94 @@ def test_a_segmenter_on_a_detector_learns_in_stages_and_goes_on(squares, tmp_pat
     assert found.scores.mean_iou == pytest.approx(rows[-1]["val_mean_iou"], abs=1e-3)
 
 
+@pytest.fixture
+def teacher(tmp_path):
+    """A network that knows the squares by their colours, of pictures of 48 x 48, in 16 places."""
+    inputs = keras.Input((48, 48, 3))
+    x = keras.layers.AveragePooling2D(12)(inputs)
+    layer = keras.layers.Conv2D(3, 1)
+    model = keras.Model(inputs, layer(x))
+    layer.set_weights(
+        [np.array([[[[-9, 9, -9], [0, 0, 0], [-9, -9, 9]]]], "float32"), np.array([3.0, 0, 0])]
+    )
+    path = tmp_path / "teacher.keras"
+    model.save(path)
+    return path
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mixed_precision", ["off", "bfloat16"])
+def test_a_teacher_is_imitated_without_any_label(squares, teacher, tmp_path, mixed_precision):
+    data = tmp_path / "unlabelled"
+    shutil.copytree(squares / "val", data / "val")
+    shutil.copytree(squares / "train", data / "train")
+    shutil.copy(squares / "classes.txt", data / "classes.txt")
+    for mask in (data / "train" / "labels").iterdir():
+        Image.new("L", (40, 32), 255).save(mask)
+    options = replace(
+        OPTIONS,
+        backbone="coco80",
+        staged=False,
+        transfer="all",
+        crop=64,
+        mosaic=0.5,
+        epochs=6,
+        pretrained_rate=0.5,
+        teacher=str(teacher),
+        imitation=2.0,
+        mixed_precision=mixed_precision,
+    )
+    train_segmenter(data, tmp_path / "run", options)
+    losses = [row["loss"] for row in read_results(tmp_path / "run")]
+    assert losses[-1] < 0.75 * losses[0]
+    model = load_keras_file(tmp_path / "run" / "model.keras", "--model")
+    # What is written is the student alone.
+    assert not [layer for layer in model.layers if "imitation" in layer.name]
+
+
+def test_a_run_with_a_teacher_goes_on_as_if_it_was_not_stopped(squares, teacher, tmp_path):
+    options = replace(
+        OPTIONS, variant="32s", epochs=2, teacher=str(teacher), mosaic=0.5, schedule="constant"
+    )
+    train_segmenter(squares, tmp_path / "whole", options)
+    first = replace(options, epochs=1)
+    train_segmenter(squares, tmp_path / "parts", first)
+    text = (tmp_path / "parts" / "args.yaml").read_text()
+    (tmp_path / "parts" / "args.yaml").write_text(text.replace("epochs: 1", "epochs: 2"))
+    train_segmenter(squares, tmp_path / "parts", options, resume=True)
+    whole, parts = (
+        [row["loss"] for row in read_results(tmp_path / name)] for name in ("whole", "parts")
+    )
+    assert parts == pytest.approx(whole, rel=1e-3)
+
+
+def test_a_teacher_of_other_classes_is_refused(squares, tmp_path):
+    inputs = keras.Input((None, None, 3))
+    for name, outputs in (
+        ("more", keras.layers.Conv2D(4, 1)(inputs)),
+        ("flat", keras.layers.GlobalAveragePooling2D()(inputs)),
+    ):
+        path = tmp_path / f"{name}.keras"
+        keras.Model(inputs, outputs).save(path)
+        options = replace(OPTIONS, staged=False, teacher=str(path))
+        with pytest.raises(UsageError, match="does not score 3 classes at each place"):
+            train_segmenter(squares, tmp_path / name, options)
+
+
+def test_a_training_starts_from_the_weights_of_another(squares, tmp_path):
+    options = replace(OPTIONS, variant="32s", epochs=1)
+    train_segmenter(squares, tmp_path / "first", options)
+    start = str(tmp_path / "first" / "model.keras")
+    # So slow that nothing changes.
+    slow = replace(options, start=start, learning_rate=1e-9)
+    train_segmenter(squares, tmp_path / "second", slow)
+    first, second = (
+        load_keras_file(tmp_path / name / "model.keras", "--model").get_layer("score_32")
+        for name in ("first", "second")
+    )
+    np.testing.assert_allclose(first.get_weights()[0], second.get_weights()[0], atol=1e-6)
+
+
 @pytest.mark.slow
 def test_three_stages_learn_one_after_the_other(squares, tmp_path):
     options = replace(OPTIONS, epochs=8, views=2)
@@ -429,6 +573,11 @@ def test_a_loss_that_is_no_number_stops_the_training(squares, tmp_path):
         ({"views": 2, "backbone": "coco80"}, "views are kept of a compact backbone"),
         ({"balance": 1.5}, "balance must be between 0 and 1"),
         ({"dice": -1.0}, "dice must be between"),
+        ({"mosaic": 1.5}, "mosaic must be between 0 and 1"),
+        ({"imitation": 2.0}, "imitation is the weight of what a teacher sees"),
+        ({"teacher": "voc21"}, "teacher must be a .keras file"),
+        ({"start": "voc21"}, "start must be a .keras file"),
+        ({"teacher": "t.keras", "views": 2}, "a teacher sees fresh crops"),
         ({"learning_rate": 0.0}, "learning-rate must be more than 0"),
     ],
 )
