@@ -60,8 +60,29 @@ def last_maps(model: keras.Model, strides: Sequence[int]) -> list[Any]:
     return [found[stride] for stride in strides]
 
 
+class _Imitator(keras.layers.Layer):
+    """Passes the first of its inputs on, with a loss that draws a network to its teacher.
+
+    Args:
+        weight: of the loss.
+    """
+
+    def __init__(self, weight: float = 1.0, **settings: Any):
+        # 16 bits would lose small differences.
+        super().__init__(**{**settings, "dtype": "float32"})
+        self.weight = weight
+
+    def compute_output_shape(
+        self, shapes: Sequence[tuple[int | None, ...]]
+    ) -> tuple[int | None, ...]:
+        return tuple(shapes[0])
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "weight": self.weight}
+
+
 @keras.saving.register_keras_serializable("cnnkit")
-class Imitation(keras.layers.Layer):
+class Imitation(_Imitator):
     r"""Passes predictions on, with a loss that draws a network's maps towards another's.
 
     .. math:: L = \lambda \sum_s \overline{(W_s x_s - \hat y_s)^2}, \quad
@@ -80,9 +101,7 @@ class Imitation(keras.layers.Layer):
     """
 
     def __init__(self, weight: float = 1.0, **settings: Any):
-        # Shares of a variance: 16 bits would lose small ones.
-        super().__init__(**{**settings, "dtype": "float32"})
-        self.weight = weight
+        super().__init__(weight, **settings)
         self._heads: list[keras.layers.Layer] = []
 
     def build(self, shapes: Sequence[tuple[int | None, ...]]) -> None:
@@ -106,14 +125,6 @@ class Imitation(keras.layers.Layer):
             wanted = (teacher - mean) / ops.sqrt(variance + _EPSILON)
             self.add_loss(self.weight * ops.mean((head(student) - wanted) ** 2))
         return inputs[0]
-
-    def compute_output_shape(
-        self, shapes: Sequence[tuple[int | None, ...]]
-    ) -> tuple[int | None, ...]:
-        return tuple(shapes[0])
-
-    def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "weight": self.weight}
 
 
 @dataclass(frozen=True, eq=False)
@@ -148,7 +159,7 @@ def answers_of(model: keras.Model) -> dict[int, Answers]:
 
 
 @keras.saving.register_keras_serializable("cnnkit")
-class AnswerImitation(keras.layers.Layer):
+class AnswerImitation(_Imitator):
     r"""Passes predictions on, with a loss that draws a detector's answers to another's of the same
     anchors.
 
@@ -176,8 +187,8 @@ class AnswerImitation(keras.layers.Layer):
     """
 
     def __init__(self, anchors: int, weight: float = 1.0, **settings: Any):
-        super().__init__(**{**settings, "dtype": "float32"})
-        self.anchors, self.weight = anchors, weight
+        super().__init__(weight, **settings)
+        self.anchors = anchors
 
     def call(self, inputs: Sequence[Any]) -> Any:
         ops = keras.ops
@@ -207,13 +218,8 @@ class AnswerImitation(keras.layers.Layer):
         self.add_loss(self.weight * (told / ops.maximum(norm, 1.0) + _OF_FEATURES * far))
         return predictions
 
-    def compute_output_shape(
-        self, shapes: Sequence[tuple[int | None, ...]]
-    ) -> tuple[int | None, ...]:
-        return tuple(shapes[0])
-
     def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "anchors": self.anchors, "weight": self.weight}
+        return {**super().get_config(), "anchors": self.anchors}
 
 
 def _in_rows(maps: Any) -> Any:
@@ -230,7 +236,7 @@ def _excess_entropy(wanted: Any, logits: Any) -> Any:
 
 
 @keras.saving.register_keras_serializable("cnnkit")
-class ScoreImitation(keras.layers.Layer):
+class ScoreImitation(_Imitator):
     r"""Passes scores on, with a loss that draws them towards those of another network.
 
     .. math:: L = \lambda T^2 \, \overline{\sum_c q_c \log \frac{q_c}{p_c}}, \quad
@@ -260,9 +266,8 @@ class ScoreImitation(keras.layers.Layer):
     """
 
     def __init__(self, weight: float = 1.0, temperature: float = 2.0, **settings: Any):
-        # 16 bits would lose small differences.
-        super().__init__(**{**settings, "dtype": "float32"})
-        self.weight, self.temperature = weight, temperature
+        super().__init__(weight, **settings)
+        self.temperature = temperature
 
     def call(self, inputs: Sequence[Any]) -> Any:
         ops = keras.ops
@@ -277,11 +282,5 @@ class ScoreImitation(keras.layers.Layer):
         self.add_loss(self.weight * self.temperature**2 * ops.mean(divergence))
         return scores
 
-    def compute_output_shape(
-        self, shapes: Sequence[tuple[int | None, ...]]
-    ) -> tuple[int | None, ...]:
-        return tuple(shapes[0])
-
     def get_config(self) -> dict[str, Any]:
-        numbers = {"weight": self.weight, "temperature": self.temperature}
-        return {**super().get_config(), **numbers}
+        return {**super().get_config(), "temperature": self.temperature}
