@@ -192,8 +192,8 @@ def build_anchor_detector(
         inputs: `keras.Input` of the network, RGB in [0, 1].
         fine: activations at stride 4, a tensor of the network's graph.
         classes: number of classes.
-        anchors: stride -> width and height in pixels of each anchor; strides are some of `STRIDES`,
-            the last one among them.
+        anchors: stride -> width and height in pixels of each anchor; the strides are the last two
+            of `STRIDES`, or all.
         features: stride -> channels of its features.
         widths: channels of the three stages.
         depths: blocks of the three stages.
@@ -213,10 +213,10 @@ def build_anchor_detector(
     >>> inputs = keras.Input((None, None, 3))
     >>> fine = keras.layers.Conv2D(4, 4, 4)(inputs)
     >>> small = {"widths": (8, 8, 8), "depths": (1, 1, 1), "neck": 8}
-    >>> anchors, features = {32: [(50, 50), (90, 60)]}, {32: 6}
+    >>> anchors, features = {16: [(20, 20)], 32: [(50, 50), (90, 60)]}, {16: 4, 32: 6}
     >>> model = build_anchor_detector(inputs, fine, 3, anchors, features, **small)
-    >>> tuple(model(np.zeros((1, 64, 32, 3))).shape)  # 2 x 1 places of 2 anchors
-    (1, 4, 7)
+    >>> tuple(model(np.zeros((1, 64, 32, 3))).shape)  # 4 x 2 places, and 2 x 1 of 2 anchors
+    (1, 12, 7)
     """
     _check(classes, widths, depths)
     levels = _see_levels(fine, sorted(anchors), widths, depths, neck)
@@ -238,10 +238,7 @@ def build_anchor_detector(
         )(x)
         boxes = AnchorBoxes(sizes, stride, logits=True, dtype="float32", name=f"boxes{stride}")
         found.append(boxes(x))
-    if len(found) == 1:
-        output = keras.layers.Identity(dtype="float32", name=PREDICTIONS)(found[0])
-    else:
-        output = keras.layers.Concatenate(axis=1, dtype="float32", name=PREDICTIONS)(found)
+    output = keras.layers.Concatenate(axis=1, dtype="float32", name=PREDICTIONS)(found)
     return keras.Model(inputs, output, name=name)
 
 
