@@ -13,6 +13,7 @@ from cnnkit.errors import UsageError
 from cnnkit.losses.detection import AlignedDetectionLoss, YoloV1Loss, encode_cells
 from cnnkit.models.darknet import build_darknet
 from cnnkit.models.detector import (
+    PREDICTIONS,
     SCALE,
     STAGES,
     STRIDES,
@@ -23,6 +24,7 @@ from cnnkit.models.detector import (
     grid_points,
     with_scores,
 )
+from cnnkit.models.fcn import start_from
 from cnnkit.models.imitation import (
     AnswerImitation,
     Imitation,
@@ -124,7 +126,7 @@ def _build(
         loaded = _load_detector(options.model)
         known_classes = COCO_CLASSES if options.model == DEFAULT_DETECTOR else known_classes
     has_anchors = options.model == "anchors" or (loaded is not None and _has_anchors(loaded))
-    built, backbone = _build_compact(len(classes), options.freeze, has_anchors)
+    built, backbone = _build_compact(len(classes), freeze=options.freeze, has_anchors=has_anchors)
     if loaded is not None:
         _take_over(built, loaded, options.model, classes, known_classes)
     elif options.pretrained is not None:
@@ -148,7 +150,7 @@ def build_shipped() -> keras.Model:
         A `keras.Model` as `build_detector` makes it.
     """
     loaded = _load_detector(DEFAULT_DETECTOR)
-    built, _ = _build_compact(len(COCO_CLASSES), False, _has_anchors(loaded))
+    built, _ = _build_compact(len(COCO_CLASSES), has_anchors=_has_anchors(loaded))
     _take_over(built, loaded, DEFAULT_DETECTOR, COCO_CLASSES, COCO_CLASSES)
     return built
 
@@ -239,7 +241,7 @@ def _take_over_convolutions(detector: keras.Model, pretrained: str) -> None:
 
 
 def _build_compact(
-    classes: int, freeze: bool, has_anchors: bool
+    classes: int, *, freeze: bool = False, has_anchors: bool
 ) -> tuple[keras.Model, tuple[keras.layers.Layer, ...]]:
     """A new detector on the shipped network, and the layers of that."""
     network = build_feature_network("compact", [_MAP]).model
@@ -262,7 +264,7 @@ def _load_detector(model: str, option: str = "--model") -> keras.Model:
     path = str(locate(model)) if model == DEFAULT_DETECTOR else model
     loaded = load_keras_file(path, option)
     names = {layer.name for layer in getattr(loaded, "layers", ())}
-    if not names.issuperset(STAGES):
+    if not names.issuperset({*STAGES, PREDICTIONS}):
         raise UsageError(f"{model} is no detector of 'cnnkit train detect'; give another {option}")
     return loaded
 
@@ -273,11 +275,12 @@ def _has_anchors(model: keras.Model) -> bool:
 
 def _take_over_stages(built: keras.Model, pretrained: str) -> None:
     """A detector begins with the stages of another, and what is before them."""
-    known = {layer.name: layer for layer in _load_detector(pretrained, "--pretrained").layers}
     stages = keras.Model(built.inputs[0], [built.get_layer(name).output for name in STAGES])
-    for layer in stages.layers:
-        if layer.weights:
-            layer.set_weights(known[layer.name].get_weights())
+    missing = start_from(stages, _load_detector(pretrained, "--pretrained"))
+    if missing:
+        raise UsageError(
+            f"{pretrained} has another layer {missing[0]!r}; give another --pretrained"
+        )
 
 
 def _take_over(

@@ -10,6 +10,7 @@ from cnnkit.data.boxes import COCO_CLASSES, read_boxed
 from cnnkit.data.letterbox import GREY
 from cnnkit.data.shapes import write_shapes
 from cnnkit.errors import DataError, UsageError
+from cnnkit.models.detector import STAGES
 from cnnkit.options import DetectOptions, DetectTrainOptions
 from cnnkit.pipelines.detect import detect
 from cnnkit.training._classifiers import build_untrained
@@ -343,3 +344,13 @@ def test_anchors_are_learned_from_a_teacher_and_labels(tmp_path):
     assert rows[-1]["loss"] < rows[0]["loss"]
     [found] = detect(data / "images" / "train1.png", model=result.model)
     assert found.size == (64, 64)
+
+
+def test_stages_alone_are_no_detector_to_start_from(tmp_path):
+    trained = build_trainable(DetectTrainOptions(model="compact", size=64), COCO_CLASSES).model
+    stages = [trained.get_layer(name).output for name in STAGES]
+    keras.Model(trained.inputs[0], stages).save(tmp_path / "stages.keras")
+    file = str(tmp_path / "stages.keras")
+    for given in ({"model": file}, {"model": "anchors", "pretrained": file}):
+        with pytest.raises(UsageError, match="is no detector of 'cnnkit train detect'"):
+            build_trainable(DetectTrainOptions(size=64, **given), COCO_CLASSES)
