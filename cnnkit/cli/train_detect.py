@@ -90,9 +90,9 @@ def detect(
     pretrained: Annotated[
         str | None,
         typer.Option(
-            metavar="RUN|FILE.keras",
+            metavar="NAME|RUN|FILE.keras",
             help="Of yolov1: a run of 'train classify --model yolov1', whose 20 convolutions it "
-            "begins with. Of anchors and compact: a run of this command, for the stages.",
+            "begins with. Of anchors and compact: a run of this command or coco80, for the stages.",
             show_default="random weights",
             rich_help_panel=_MODEL_PANEL,
         ),
@@ -188,13 +188,23 @@ def detect(
     console = Console(quiet=quiet, verbose=verbose)
     if data is None and not resume:
         raise UsageError("no data is given; name a folder of pictures with boxes, or a .json")
+    from cnnkit.pipelines._detector_files import find_detector_file
     from cnnkit.pipelines._model_files import find_model_file
 
     file = None if model in TRAINABLE_DETECTORS else find_model_file(model)
     known = None if teacher is None or teacher in DETECTORS else find_model_file(teacher)
-    before = None if pretrained is None else find_model_file(pretrained)
-    if pretrained is not None and before is None:
-        raise UsageError(f"--pretrained takes a run folder or a .keras file, not {pretrained!r}")
+    before = None
+    if pretrained is not None:
+        # A classifier, of yolov1.
+        before = (
+            find_model_file(pretrained)
+            if model == "yolov1"
+            else find_detector_file(pretrained, "--pretrained")
+        )
+        if before is None:
+            raise UsageError(
+                f"--pretrained takes a run folder or a .keras file, not {pretrained!r}"
+            )
     options = DetectTrainOptions(
         model=model if file is None else str(file.path),
         freeze=freeze,

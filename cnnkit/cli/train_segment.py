@@ -226,13 +226,15 @@ def segment(
     """
     console = Console(quiet=quiet, verbose=verbose)
     least, most = _scales(scale)
+    from cnnkit.pipelines._segmenter_files import find_segmenter_file
+
     options = SegmentTrainOptions(
         backbone=backbone,
         variant=variant,
         staged=staged,
         transfer=transfer,
-        start=_file_of(start, "--start"),
-        teacher=_file_of(teacher, "--teacher"),
+        start=None if start is None else str(find_segmenter_file(start, "--start").path),
+        teacher=None if teacher is None else _teacher_file(teacher),
         imitation=imitation,
         views=views,
         crop=crop,
@@ -287,18 +289,15 @@ def segment(
     return 0
 
 
-def _file_of(model: str | None, option: str) -> str | None:
-    """The `.keras` file that is meant."""
-    if model is None:
-        return None
+def _teacher_file(teacher: str) -> str:
+    """The `.keras` file that is meant, which may be of another program."""
     from cnnkit.pipelines._model_files import find_model_file
-    from cnnkit.weights import locate
+    from cnnkit.pipelines._segmenter_files import find_segmenter_file
 
-    if model in SEGMENTERS:
-        return str(locate(model))
-    file = find_model_file(model)
+    named = teacher in SEGMENTERS
+    file = find_segmenter_file(teacher) if named else find_model_file(teacher)
     if file is None:
-        raise UsageError(f"{option} takes a run folder or a .keras file, not {model!r}")
+        raise UsageError(f"--teacher takes a run folder or a .keras file, not {teacher!r}")
     return str(file.path)
 
 

@@ -8,15 +8,19 @@ from cnnkit.weights import locate
 from cnnkit.weights.keras_file import DETECTOR_KIND
 
 
-def find_detector_file(model: str) -> ModelFile | None:
+def find_detector_file(model: str, option: str = "--model") -> ModelFile | None:
     """The file that a user means by a name, a run folder or a `.keras` file; None for Darknet's.
+
+    Args:
+        model: what was given.
+        option: by which; for messages.
 
     Raises:
         UsageError: it is no name, folder or file.
         WeightsError: there is no such folder or file, no model in it, or weights were not fetched.
     """
     names = ", ".join(DETECTORS)
-    remedy = f"give --model the folder of a run of 'cnnkit train detect', or {names}"
+    remedy = f"give {option} the folder of a run of 'cnnkit train detect', or {names}"
     if model == DEFAULT_DETECTOR:
         return describe_file(locate(model), model)
     if model in DETECTORS:

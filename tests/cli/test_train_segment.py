@@ -28,6 +28,7 @@ def data(tmp_path):
         (["nothing"], "nothing is no folder"),
         (["--scale", "big"], "--scale takes two numbers"),
         (["--crop", "50"], "crop must be a multiple of 32"),
+        (["--start", "nothing"], "there is no segmenter named 'nothing'"),
         (["--teacher", "nothing"], "--teacher takes a run folder or a .keras file"),
         (["--resume", "-o", "nothing"], "nothing holds no training run"),
     ],
