@@ -216,6 +216,8 @@ class Clock(keras.callbacks.Callback):
         self._schedule, self._steps, self._budget = schedule, steps, budget
         self._start = time.monotonic() - before
         self._before = before
+        # Keras' own attribute puts JAX's copies of the variables back whenever it is looked at.
+        self._watched: keras.Model | None = None
         # When the first step of this run was over.
         self._first: float | None = None
         # Of what comes after the last step of an epoch.
@@ -223,8 +225,12 @@ class Clock(keras.callbacks.Callback):
         self._last_batch = self._start
         self.is_over = False
 
+    def set_model(self, model: keras.Model) -> None:
+        super().set_model(model)
+        self._watched = model
+
     def on_train_batch_begin(self, batch: int, logs=None) -> None:
-        sync = getattr(self.model, "jax_state_sync", None)
+        sync = getattr(self._watched, "jax_state_sync", None)
         if sync is not None:
             # JAX trains copies of the variables: what is not put back first is lost.
             if batch % _SYNC_STEPS:
