@@ -278,7 +278,8 @@ class _Run:
             self._options,
             self._options.epochs,
             loss=self._detector.loss,
-            kept=self._model,
+            # Not the teacher.
+            kept=self._detector.scored,
             measure=lambda logs: self._validate(),
             quality=quality_of,
             slow=[one for layer in self._detector.backbone for one in layer.variables],
@@ -289,7 +290,7 @@ class _Run:
         """Writes the model with the best weights, and what there is to say about it."""
         folder, data = self._folder, self._data
         rows = read_results(folder)
-        self._model.load_weights(folder / BEST_WEIGHTS)
+        self._detector.scored.load_weights(folder / BEST_WEIGHTS)
         self._make_plain()
         names = "".join(f"{name}\n" for name in data.classes).encode("utf-8", "surrogateescape")
         settings = {"kind": DETECTOR_KIND, "size": self._options.seen_side, "cnnkit": __version__}
