@@ -200,10 +200,12 @@ def fuse_boxes(
 
     Boxes of a class that overlap belong together; they become one, weighted by their scores:
 
-    .. math:: b = \frac{\sum_i s_i b_i}{\sum_i s_i}, \quad s = \frac{\sum_i s_i}{\max(T, N)}
+    .. math:: b = \frac{\sum_i s_i b_i}{\sum_i s_i}, \quad s = \frac{1}{N} \sum_i s_i
 
-    with the T boxes of the group and the number N of views, so that what one view alone has seen
-    counts little. From the best box to the worst, each joins the group whose box it overlaps most.
+    with the number N of views, so that what one view alone has seen counts little. From the best
+    box to the worst, each joins the group whose box it overlaps most. Departure from the paper: of
+    each view a group has one box at most, so that several views of the same give what each of them
+    gives, and what was left around an object in a view does not make it less sure.
 
     Args:
         views: for each its boxes `(n, 4)`, class ids `(n,)` and scores `(n,)`, in the same
@@ -227,12 +229,15 @@ def fuse_boxes(
     boxes_xyxy = np.concatenate([np.asarray(one[0], float).reshape(-1, 4) for one in views])
     class_ids = np.concatenate([np.asarray(one[1], np.int64) for one in views])
     scores = np.concatenate([np.asarray(one[2], float) for one in views])
-    # Of each group: the box, class, sum of scores, and number of boxes.
+    numbers = np.repeat(np.arange(len(views)), [len(one[2]) for one in views])
+    # Of each group: the box, class, sum of scores, and the views that have a box in it.
     fused = np.zeros((len(scores), 4))
-    classes, sums, counts = (np.zeros(len(scores), kind) for kind in (np.int64, float, np.int64))
+    classes, sums = np.zeros(len(scores), np.int64), np.zeros(len(scores))
+    has_box = np.zeros((len(scores), len(views)), bool)
     groups = 0
     for row in np.argsort(-scores, kind="stable"):
-        (same,) = np.nonzero(classes[:groups] == class_ids[row])
+        is_open = ~has_box[:groups, numbers[row]]
+        (same,) = np.nonzero((classes[:groups] == class_ids[row]) & is_open)
         overlaps = intersection_over_union(boxes_xyxy[[row]], fused[same])[0]
         if overlaps.size and overlaps.max() > threshold:
             group = same[overlaps.argmax()]
@@ -242,8 +247,8 @@ def fuse_boxes(
         total = sums[group] + scores[row]
         share = scores[row] / total if total > 0 else 1.0
         fused[group] += share * (boxes_xyxy[row] - fused[group])
-        sums[group], counts[group] = total, counts[group] + 1
-    means = sums[:groups] / np.maximum(counts[:groups], len(views))
+        sums[group], has_box[group, numbers[row]] = total, True
+    means = sums[:groups] / len(views)
     order = np.argsort(-means, kind="stable")
     return fused[order], classes[order], means[order]
 

@@ -256,9 +256,14 @@ def test_what_is_apart_or_of_another_class_is_not_fused():
     assert len(fuse_boxes(views, threshold=0.3)[0]) == 2
 
 
-def test_more_boxes_than_views_have_their_mean():
-    [_, _, scores] = fuse_boxes([found((0, 0, 10, 10, 0, 0.9), (0, 0, 10, 9, 0, 0.3))])
-    assert scores == pytest.approx([0.6])
+def test_what_a_view_has_beside_its_box_does_not_make_it_less_sure():
+    view = found((0, 0, 10, 10, 0, 0.9), (0, 0, 10, 9, 0, 0.3))
+    other = found((0, 0, 10, 10, 0, 0.7), (0, 0, 10, 9, 0, 0.1))
+    fused, _, scores = fuse_boxes([view, other])
+    assert fused.tolist() == [[0, 0, 10, 10], [0, 0, 10, 9]]
+    assert scores == pytest.approx([0.8, 0.2])
+    # Of one view nothing is fused.
+    assert fuse_boxes([view])[2].tolist() == [0.9, 0.3]
 
 
 def test_nothing_in_any_view_is_nothing():
