@@ -7,6 +7,7 @@ import keras
 
 from cnnkit.errors import WeightsError
 from cnnkit.models._anchor_boxes import AnchorBoxes
+from cnnkit.models._depthwise import DepthwiseConv2D
 from cnnkit.weights.darknet_format import DarknetWeights, Section, anchors_of
 
 _ACTIVATIONS: dict[str, Callable[[Any], Any] | None] = {
@@ -114,7 +115,7 @@ class _Builder:
             # On all sides alike, which with a stride of 2 is not Keras' "same".
             x = layers.ZeroPadding2D(padding, name=f"{name}_pad")(x)
         if is_depthwise:
-            layer = layers.DepthwiseConv2D(size, stride, name=name)
+            layer = DepthwiseConv2D(size, stride, name=name)
         else:
             layer = layers.Conv2D(filters, size, stride, name=name)
         self._x = layer(x)
