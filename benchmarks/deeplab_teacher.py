@@ -24,6 +24,7 @@ from segment_quality import quality_pairs
 from cnnkit.data.masks import VOC_CLASSES
 from cnnkit.images import fit_size, read_pixels
 from cnnkit.metrics.segmentation import pixel_confusion, segmentation_scores
+from cnnkit.models._depthwise import DepthwiseConv2D
 from cnnkit.weights.keras_file import write_keras_file
 
 # Around a picture that is no square.
@@ -86,7 +87,7 @@ def build_teacher(path: Path, side: int) -> keras.Model:
             x = activate(x, result)
         elif kind == "DEPTHWISE_CONV_2D":
             kernel, bias = (values(number) for number in operator.inputs[1:3])
-            layer = layers.DepthwiseConv2D(
+            layer = DepthwiseConv2D(
                 kernel.shape[1],
                 options.strideH,
                 padding="same",

@@ -15,9 +15,14 @@ import jax, keras, numpy as np
 from cnnkit.models._depthwise import DepthwiseConv2D
 
 x = np.random.default_rng(0).standard_normal((2, 9, 8, 6)).astype(np.float32)
-for settings in ({}, {"padding": "same"}, {"use_bias": False}, {"activation": "relu"}):
-    ours = DepthwiseConv2D(3, 2, **settings)
-    theirs = keras.layers.DepthwiseConv2D(3, 2, **settings)
+for settings in (
+    {"strides": 2, "padding": "same"},
+    {"strides": 2, "use_bias": False},
+    {"activation": "relu"},
+    {"dilation_rate": 2, "padding": "same"},
+):
+    ours = DepthwiseConv2D(3, **settings)
+    theirs = keras.layers.DepthwiseConv2D(3, **settings)
     theirs.build(x.shape)
     ours.build(x.shape)
     weights = [np.random.default_rng(1).standard_normal(one.shape) for one in ours.weights]

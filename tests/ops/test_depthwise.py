@@ -22,6 +22,17 @@ def test_sums_of_shifted_products_are_what_keras_computes(size, extent, stride, 
     np.testing.assert_allclose(found, wanted, atol=1e-5)
 
 
+@pytest.mark.parametrize("padding", ["valid", "same"])
+@pytest.mark.parametrize("dilation", [2, 3])
+def test_kernels_are_dilated(dilation, padding):
+    random = np.random.default_rng(dilation)
+    x = random.standard_normal((1, 13, 12, 4)).astype(np.float32)
+    kernel = random.standard_normal((3, 3, 4, 1)).astype(np.float32)
+    found = convolve_depthwise(x, kernel, 1, padding, dilation)
+    wanted = keras.ops.depthwise_conv(x, kernel, 1, padding, dilation_rate=dilation)
+    np.testing.assert_allclose(found, wanted, atol=1e-5)
+
+
 def test_sums_of_16_bits_are_in_32():
     x = np.full((1, 50, 50, 1), 0.5, np.float16)
     found = convolve_depthwise(x, np.ones((50, 50, 1, 1), np.float32))
