@@ -813,7 +813,7 @@ class DetectTrainOptions(FitOptions):
         model: "coco80", the shipped detector, whose weights are taken over, those of the classes
             where the names are the same; a `.keras` file of an earlier training, the same way;
             "anchors", the same network anew on the shipped one; "compact", one without anchors that
-            tells smaller objects too, the same way; or "yolov1", from random weights.
+            has a finer map too, the same way; or "yolov1", from random weights.
         freeze: leave the trained network below the detector as it is.
         size: side of the scenes in pixels, a multiple of 32, of 64 for "yolov1"; None for the
             model's own.
