@@ -1,17 +1,25 @@
-"""Contact sheets to look at: contents x styles, strengths, colour modes, sizes.
+"""Contact sheets to look at: contents x styles, strengths, colour modes, what is found.
 
 python benchmarks/contact_sheets.py [--size 512] [--quality standard] [--output DIR]
+    [--only styles strength color found]
 """
 
 import argparse
+import subprocess
+import tempfile
 from pathlib import Path
 
-from _measure import CONTENTS, STYLES, sample, write_sheet
+import numpy as np
+from _measure import CONTENTS, STYLES, cnnkit, sample, write_sheet
+from skimage import data
 
 from cnnkit import StylizeOptions, Stylizer
+from cnnkit.images import Picture, fit_size, read_pixels, resize, write_image
 from cnnkit.options import COLORS
 
 STRENGTHS = (0.0, 0.25, 0.5, 0.75, 1.0)
+# Photographs of scikit-image to find something in, and the long side that they are drawn at.
+FOUND, FOUND_SIDE = ("astronaut", "motorcycle_left", "chelsea", "coffee"), 300
 
 
 def main() -> None:
@@ -19,7 +27,7 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=512)
     parser.add_argument("--quality", default="standard")
     parser.add_argument("--output", type=Path, default=Path("runs/benchmarks"))
-    parser.add_argument("--only", nargs="+", default=["styles", "strength", "color"])
+    parser.add_argument("--only", nargs="+", default=["styles", "strength", "color", "found"])
     arguments = parser.parse_args()
     common = {"size": arguments.size, "quality": arguments.quality}
 
@@ -47,6 +55,23 @@ def main() -> None:
             for content, style in (("astronaut", "impasto"), ("coffee", "waves"))
         ]
         write_sheet(arguments.output / "color.jpg", rows, COLORS)
+    if "found" in arguments.only:
+        jobs = ("detect", "segment")
+        rows = [find(job) for job in jobs]
+        write_sheet(arguments.output / "found.jpg", rows, (), jobs, cell=FOUND_SIDE + 8)
+
+
+def find(job: str) -> list[np.ndarray]:
+    """What a command draws into the photographs."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        for content in FOUND:
+            pixels = read_pixels(Path(data.__file__).parent / f"{content}.png") / np.float32(255.0)
+            pixels = resize(pixels, *fit_size(*pixels.shape[:2], FOUND_SIDE))
+            write_image(folder / f"{content}.png", Picture(np.clip(pixels, 0.0, 1.0)))
+        command = cnnkit(job, str(folder), "-o", str(folder / "drawn"))
+        subprocess.run(command, check=True, capture_output=True)
+        return [read_pixels(next((folder / "drawn").glob(f"{content}.*"))) for content in FOUND]
 
 
 if __name__ == "__main__":
