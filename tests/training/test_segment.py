@@ -380,7 +380,8 @@ def test_a_teacher_is_imitated_without_any_label(squares, teacher, tmp_path, mix
         transfer="all",
         crop=64,
         mosaic=0.5,
-        epochs=6,
+        epochs=24,
+        learning_rate=1e-3,
         pretrained_rate=0.5,
         teacher=str(teacher),
         imitation=2.0,
@@ -388,7 +389,8 @@ def test_a_teacher_is_imitated_without_any_label(squares, teacher, tmp_path, mix
     )
     train_segmenter(data, tmp_path / "run", options)
     losses = [row["loss"] for row in read_results(tmp_path / "run")]
-    assert losses[-1] < 0.75 * losses[0]
+    # A few crops an epoch: their mean jumps from one to the next.
+    assert np.mean(losses[-8:]) < 0.75 * np.mean(losses[:8])
     model = load_keras_file(tmp_path / "run" / "model.keras", "--model")
     # What is written is the student alone.
     assert not [layer for layer in model.layers if "imitation" in layer.name]
