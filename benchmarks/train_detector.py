@@ -31,9 +31,9 @@ and `--resume --val-size 320` once more, and from that, on an H100 beside anothe
        --teacher yolo-fastest-xl --imitation 2 --size 320 --val-size 320 --batch 64
        --learning-rate 0.002 --ema 0.999 --time-budget 425 --epochs 500 --workers 6 --on-device
 
-Then, with the stages of that, which is packed as `coco80.keras`, on an H100 alone,
+Then, with the stages of that as it was packed, on an H100 alone,
 
-    -o runs/detector4 --repeat 2 -- --model anchors --pretrained runs/detector3
+    -o runs/detector4 --repeat 2 -- --model anchors --pretrained runs/detector3/coco80.keras
        --teacher yolo-fastest-xl --labels 0.25 --size 320 --val-size 320 --batch 64
        --learning-rate 0.002 --ema 0.999 --time-budget 545 --epochs 500 --workers 6 --on-device
        --mixed-precision bfloat16

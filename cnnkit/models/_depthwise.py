@@ -10,7 +10,7 @@ from cnnkit.ops.depthwise import convolve_depthwise
 @keras.saving.register_keras_serializable("cnnkit")
 class DepthwiseConv2D(keras.layers.DepthwiseConv2D):
     """The same as Keras' layer; on JAX, where that is a grouped convolution, as a sum of shifted
-    products: Yolo-Fastest is seven times as fast then.
+    products, which is several times as fast.
 
     One kernel for a channel.
     """
