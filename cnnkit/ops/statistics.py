@@ -13,6 +13,15 @@ import numpy as np
 Tensor = Any  # a tensor of the Keras backend in use, or a NumPy array
 
 
+def precise_dtype() -> str:
+    """The floats for the little that float32 is too coarse for.
+
+    TensorFlow has float64 on every device. JAX has it only where the process asked for it at its
+    start, and PyTorch has none on Apple's graphics cards: there it is float32.
+    """
+    return "float64" if keras.backend.backend() == "tensorflow" else "float32"
+
+
 def moments(activations: Tensor, weights: Tensor | None = None) -> tuple[Tensor, Tensor]:
     """First and second moments of one picture's activations over positions, in one go.
 

@@ -20,7 +20,7 @@ from cnnkit.losses.style import (
     wasserstein_style_loss,
 )
 from cnnkit.ops.gradients import value_and_gradient
-from cnnkit.ops.statistics import covariance_matrix, gram_matrix, mean_vector
+from cnnkit.ops.statistics import covariance_matrix, gram_matrix, mean_vector, precise_dtype
 
 CHANNELS = 4
 
@@ -121,6 +121,20 @@ def test_a_style_picture_tiled_to_another_size_has_no_gram_loss():
 def test_the_wasserstein_loss_is_scipys():
     a, b = gaussian(4), gaussian(5)
     assert wasserstein(*a, *b) == pytest.approx(wasserstein_by_scipy(*a, *b), rel=1e-4)
+
+
+@pytest.mark.skipif(precise_dtype() == "float32", reason="this backend has no float64")
+def test_small_variances_do_not_make_the_wasserstein_loss_tremble():
+    """As of activations: most directions of most channels vary little."""
+    channels = 64
+    spectrum = np.geomspace(1.0, 1e-6, channels)
+    turned = [np.linalg.qr(gaussian(seed, channels)[1])[0] for seed in (20, 21)]
+    first, second = (q @ np.diag(spectrum) @ q.T for q in turned)
+    # What float32 keeps of it.
+    first, second = (matrix.astype("float32").astype(float) for matrix in (first, second))
+    zero = np.zeros(channels)
+    expected = wasserstein_by_scipy(zero, first, zero, second)
+    assert wasserstein(zero, first, zero, second) == pytest.approx(expected, rel=3e-6)
 
 
 def test_the_wasserstein_loss_of_shifted_gaussians_is_the_squared_shift():
