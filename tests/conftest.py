@@ -1,6 +1,7 @@
 """What several rooms of the tests share."""
 
 import os
+import signal
 
 import numpy as np
 import pytest
@@ -8,6 +9,9 @@ import pytest
 from cnnkit.runtime import choose_kernels
 
 choose_kernels()
+# What a shell runs in the background ignores Ctrl-C, and so would the programs that tests start.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 # Several processes of tests share a GPU, where there is one.
 os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
 os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
