@@ -85,8 +85,8 @@ SMALLEST_SCALE = 128
 # The same from a draft, which has the large shapes already: "standard" begins at twice the size.
 QUALITY_STEPS_FROM_DRAFT = {"standard": (40, 28, 16, 10), "fine": (300, 200, 130, 80)}
 SMALLEST_SCALE_FROM_DRAFT = {"standard": 256, "fine": SMALLEST_SCALE}
-# And with L-BFGS, a step of which goes as far as two of Adam's.
-QUALITY_STEPS_OF_LBFGS = {**QUALITY_STEPS_FROM_DRAFT, "standard": (20, 20, 11, 7)}
+# And with L-BFGS, a step of which goes as far as two or three of Adam's.
+QUALITY_STEPS_OF_LBFGS = {"standard": (20, 20, 11, 7), "fine": (100, 70, 70, 40)}
 # A picture of one scale alone gets the steps that take as long as the two scales of 512x512, but no
 # more than one for so many pixels of its long side: tiny ones would go on to leave the photograph
 # even at a little strength.
@@ -124,9 +124,8 @@ class StylizeOptions:
         transform: how the draft carries statistics over: "wct", all channels together, or
             "adain", each by itself.
         init: start from the draft ("fast"), the "content", "noise", or the "style" picture.
-        optimizer: "adam", "sgd", "lbfgs" or "auto": L-BFGS for "standard" from a draft, where few
-            steps have to do, and Adam, which finds a little more in many, for everything else or
-            where its settings are given.
+        optimizer: "adam", "sgd", "lbfgs" or "auto": L-BFGS from a draft, and Adam from another
+            start or where its settings are given.
         learning_rate: step size; None for the optimizer's own default.
         parameterization: what the optimizer moves: the levels of a Laplacian "pyramid" that add
             up to the picture (large areas move fast, little noise), or the "pixels".
@@ -263,8 +262,7 @@ class StylizeOptions:
         """What "auto" stands for, or the optimizer that was given."""
         if self.optimizer != "auto":
             return self.optimizer
-        is_short = self.quality == "standard" and self.init == "fast"
-        return "lbfgs" if is_short and not self._settings_of_adam() else "adam"
+        return "lbfgs" if self.init == "fast" and not self._settings_of_adam() else "adam"
 
     def _settings_of_adam(self) -> list[str]:
         """Those that are given of what L-BFGS has no use for."""

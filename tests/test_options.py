@@ -87,12 +87,13 @@ def test_standard_begins_at_twice_the_size_from_a_draft():
         ({"ema": 0.9}, "adam", 40),
         ({"learning_rate": 0.01}, "adam", 40),
         ({"parameterization": "pixels"}, "adam", 40),
-        ({"quality": "fine"}, "adam", 300),
+        ({"quality": "fine"}, "lbfgs", 100),
+        ({"quality": "fine", "optimizer": "adam"}, "adam", 300),
         ({"init": "content"}, "adam", 100),
         ({"optimizer": "sgd"}, "sgd", 40),
     ],
 )
-def test_few_steps_from_a_draft_are_those_of_lbfgs(changes, optimizer, steps):
+def test_steps_from_a_draft_are_those_of_lbfgs(changes, optimizer, steps):
     options = StylizeOptions(**changes)
     assert options.chosen_optimizer == optimizer
     assert options.steps_by_scale[0] == steps

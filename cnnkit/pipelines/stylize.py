@@ -5,7 +5,7 @@ Departures from the paper, each for a reason that was looked at:
   matrix's (both are offered): brush strokes come out clearer and colours truer;
 - every loss is relative to its natural scale (`cnnkit.losses.style.StylizeLoss`);
 - the run starts small and doubles the size, so that large forms and fine strokes both come out;
-- from a draft few steps of L-BFGS do; Adam, for more of them, moves the levels of a Laplacian
+- from a draft few steps of L-BFGS do; Adam, for other starts, moves the levels of a Laplacian
   pyramid instead of pixels: less noise at the same loss;
 - the network may be a compact VGG-19, distilled from the real one.
 """
