@@ -1,6 +1,6 @@
 """`--quality fine` by L-BFGS and by Adam: time, loss, and the pictures side by side.
 
-    python benchmarks/stylize_fine.py [--pairs 3] [--output DIR]
+    python benchmarks/stylize_fine.py [--pairs 3] [--only RUN ...] [--output DIR]
 
 Both begin with the same draft at 128 pixels and minimise the same loss; `standard` stands beside
 them. Seconds are of runs in one process, whose first one has the imports behind it.
@@ -24,6 +24,7 @@ RUNS = {
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--pairs", type=int, default=len(PAIRS))
+    parser.add_argument("--only", nargs="+", default=list(RUNS), choices=list(RUNS))
     parser.add_argument("--output", type=Path, default=Path("runs/benchmarks"))
     arguments = parser.parse_args()
     print(machine())
@@ -33,8 +34,9 @@ def main() -> None:
     for names in PAIRS[: arguments.pairs]:
         content, style = map(sample, names)
         pictures = [content, style]
-        for label, settings in RUNS.items():
-            result = stylize(content, style, StylizeOptions(backbone="compact", **settings))
+        for label in arguments.only:
+            options = StylizeOptions(backbone="compact", **RUNS[label])
+            result = stylize(content, style, options)
             steps = "/".join(str(scale.steps) for scale in result.scales)
             print(
                 f"| {' x '.join(names)} | {label} | {steps} | {result.seconds:.1f} "
@@ -43,7 +45,9 @@ def main() -> None:
             )
             pictures.append(result.image)
         rows.append(pictures)
-    write_sheet(arguments.output / "fine.png", rows, ["content", "style", *RUNS], cell=400)
+    write_sheet(
+        arguments.output / "fine.png", rows, ["content", "style", *arguments.only], cell=400
+    )
 
 
 if __name__ == "__main__":
