@@ -262,7 +262,8 @@ class StylizeOptions:
         """What "auto" stands for, or the optimizer that was given."""
         if self.optimizer != "auto":
             return self.optimizer
-        return "lbfgs" if self.init == "fast" and not self._settings_of_adam() else "adam"
+        goes_on_from_draft = self.init == "fast" and self.quality != "draft"
+        return "lbfgs" if goes_on_from_draft and not self._settings_of_adam() else "adam"
 
     def _settings_of_adam(self) -> list[str]:
         """Those that are given of what L-BFGS has no use for."""

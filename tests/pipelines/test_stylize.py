@@ -976,6 +976,14 @@ def test_what_fails_in_the_thread_ends_the_run(long, monkeypatch, budget):
     assert not compilers()
 
 
+def test_a_draft_compiles_no_loss(monkeypatch):
+    def fail(self, *arguments):
+        raise Stop("compiled for nothing")
+
+    monkeypatch.setattr(pipeline.Stylizer, "_compile", fail)
+    assert stylize(scene(), strokes(), StylizeOptions(size=32, quality="draft")).finished
+
+
 @pytest.mark.parametrize("error", [Stop, KeyboardInterrupt])
 def test_no_thread_is_left_where_the_draft_fails(long, monkeypatch, error):
     compiled = []
