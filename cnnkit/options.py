@@ -85,7 +85,7 @@ SMALLEST_SCALE = 128
 # The same from a draft, which has the large shapes already: "standard" begins at twice the size.
 QUALITY_STEPS_FROM_DRAFT = {"standard": (40, 28, 16, 10), "fine": (300, 200, 130, 80)}
 SMALLEST_SCALE_FROM_DRAFT = {"standard": 256, "fine": SMALLEST_SCALE}
-# And with L-BFGS, a step of which goes as far as two or three of Adam's.
+# And with L-BFGS, a step of which goes as far as about two of Adam's.
 QUALITY_STEPS_OF_LBFGS = {"standard": (20, 20, 11, 7), "fine": (100, 100, 80, 40)}
 # A picture of one scale alone gets the steps that take as long as the two scales of 512x512, but no
 # more than one for so many pixels of its long side: tiny ones would go on to leave the photograph

@@ -107,8 +107,8 @@ def wasserstein_style_loss(
     ops = keras.ops
     covariance = ops.convert_to_tensor(covariance)
     fixed = ops.stop_gradient(covariance)
-    # Of the roots of the smallest eigenvalues float32 knows next to nothing: on a picture the sum
-    # trembles by three parts in 10,000, from which no line search finds its way down.
+    # Of the roots of the smallest eigenvalues float32 knows next to nothing: the loss of a picture
+    # would tremble by some parts in 100,000, and a line search find no way down any more.
     precise = precise_dtype()
     style_root = ops.cast(style_root, precise)
     product = ops.matmul(ops.matmul(style_root, ops.cast(fixed, precise)), style_root)
@@ -119,7 +119,7 @@ def wasserstein_style_loss(
     inverse_root = ops.matmul(vectors / roots, ops.transpose(vectors))
     slope = ops.matmul(ops.matmul(style_root, inverse_root), style_root)
     # The products with the identity are traces: of few operations, since each is one to trace too.
-    # The last term is zero and has the gradient of all.
+    # The last term is zero and has the gradient of both.
     identity = np.eye(covariance.shape[-1], dtype=np.float32)
     both = ops.cast(identity * (fixed + style_covariance), precise)
     bures = ops.cast(ops.sum(both) - 2.0 * ops.sum(roots), covariance.dtype)

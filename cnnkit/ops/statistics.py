@@ -14,10 +14,11 @@ Tensor = Any  # a tensor of the Keras backend in use, or a NumPy array
 
 
 def precise_dtype() -> str:
-    """The floats for the little that float32 is too coarse for.
+    """The dtype for the little that float32 is too coarse for, on the Keras backend in use.
 
-    TensorFlow has float64 on every device. JAX has it only where the process asked for it at its
-    start, and PyTorch has none on Apple's graphics cards: there it is float32.
+    Returns:
+        "float64" on TensorFlow, which has it on every device. JAX has it only where the process
+        asked for it at its start, and PyTorch has none on Apple's graphics cards: "float32".
     """
     return "float64" if keras.backend.backend() == "tensorflow" else "float32"
 
