@@ -7,6 +7,7 @@ transparency are handled in one place.
 import io
 import math
 import os
+import shutil
 import struct
 import tempfile
 import warnings
@@ -512,6 +513,24 @@ def write_bytes(path: str | os.PathLike, data: bytes) -> None:
     finally:
         if temporary is not None:
             Path(temporary).unlink(missing_ok=True)
+
+
+def require_room(folder: str | os.PathLike, size: float) -> None:
+    """Makes sure that a disk takes a large file, before a library writes it that would crash.
+
+    Args:
+        folder: that exists.
+        size: of the file, in bytes.
+
+    Raises:
+        ResourceError: there is less.
+    """
+    free = shutil.disk_usage(folder).free
+    if free < size:
+        raise ResourceError(
+            f"{folder} has room for {free / 1e6:,.0f} MB, and {size / 1e6:,.0f} MB are needed; "
+            "make room, or choose another folder"
+        )
 
 
 def _umask() -> int:

@@ -12,6 +12,7 @@ import numpy as np
 from cnnkit.data.labelled import LabelledFiles
 from cnnkit.images import write_bytes
 from cnnkit.ops.inference import compile_inference
+from cnnkit.training._array_files import create_array_file
 from cnnkit.training._batches import CountedEpochs, LabelledBatches
 from cnnkit.training._distribution import Team
 
@@ -87,7 +88,7 @@ def _see(
     shape = tuple(model.inputs[0].shape[1:])
     see = compile_inference(model, dtype="float32")
     size = (len(files), 2 if mirrored else 1, model.output.shape[-1])
-    features = np.lib.format.open_memmap(path, "w+", np.float16, size)
+    features = create_array_file(path, np.float16, size)
     batches = LabelledBatches(files, 1, shape, _BATCH, shuffle=False)
     for index in range(len(batches)):
         x = batches[index][0]
@@ -103,7 +104,7 @@ def _see(
 def _merge(parts: Sequence[Path], path: Path, count: int) -> None:
     """One file of those that the processes wrote of every n-th example."""
     first = np.load(parts[0], mmap_mode="r")
-    features = np.lib.format.open_memmap(path, "w+", np.float16, (count, *first.shape[1:]))
+    features = create_array_file(path, np.float16, (count, *first.shape[1:]))
     for number, part in enumerate(parts):
         features[number :: len(parts)] = np.load(part, mmap_mode="r")
         part.unlink()

@@ -12,6 +12,7 @@ import numpy as np
 
 from cnnkit.errors import CnnkitError
 from cnnkit.images import write_bytes
+from cnnkit.weights.keras_file import size_of, writing_anew
 
 BEST, LAST = "best", "last"
 RESULTS = "results.csv"
@@ -62,13 +63,13 @@ class Backup(keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs=None) -> None:
         if self._is_broken():
             return
-        temporary = self._path.with_name(f"new-{self._path.name}")
         values = {
             str(index): keras.ops.convert_to_numpy(variable)
             for index, variable in enumerate(_states(self.model))
         }
-        np.savez(temporary, epoch=epoch + 1, **values)
-        temporary.replace(self._path)
+        size = sum(value.nbytes for value in values.values())
+        with writing_anew(self._path, size) as temporary:
+            np.savez(temporary, epoch=epoch + 1, **values)
 
 
 def finished_epochs(path: Path) -> int:
@@ -99,9 +100,8 @@ def _states(model: keras.Model) -> list[keras.Variable]:
 
 def save_weights(model: keras.Model, path: Path) -> None:
     """All or nothing: a run that is killed here finds the file of before."""
-    temporary = path.with_name(f"new-{path.name}")
-    model.save_weights(temporary)
-    temporary.replace(path)
+    with writing_anew(path, size_of(model)) as temporary:
+        model.save_weights(temporary)
 
 
 def read_results(folder: str | Path) -> list[dict[str, Any]]:

@@ -12,6 +12,7 @@ from cnnkit.images import write_bytes
 from cnnkit.models.fcn import COMPACT_LAYERS
 from cnnkit.ops.inference import compile_inference
 from cnnkit.options import SegmentTrainOptions
+from cnnkit.training._array_files import create_array_file
 from cnnkit.training._batches import CountedEpochs
 from cnnkit.training._segment_batches import MaskBatches
 from cnnkit.training._segment_networks import build_coarse
@@ -58,7 +59,7 @@ def cache_maps(
                     if name not in files:
                         kind = np.uint8 if name == "labels" else np.float16
                         shape = (count, *values.shape[1:])
-                        files[name] = np.lib.format.open_memmap(paths[name], "w+", kind, shape)
+                        files[name] = create_array_file(paths[name], kind, shape)
                     files[name][rows] = values
                 done += len(x)
                 if on_progress is not None:

@@ -1,13 +1,17 @@
 """Reads whole Keras models from `.keras` files, with one clear line for what is none."""
 
+import contextlib
+import math
 import shutil
+import tempfile
 import zipfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cnnkit.errors import WeightsError
+from cnnkit.errors import ResourceError, WeightsError
+from cnnkit.images import require_room
 
 if TYPE_CHECKING:
     import keras
@@ -23,6 +27,8 @@ CAPTIONER_KIND = "captions"
 TEXT_KIND = "text"
 # Inside and beside a model of texts: what it takes them as.
 VOCABULARY_FILE = "vocabulary.txt"
+# What a file has beside the weights, in bytes.
+_ROOM_BESIDE = 1e6
 
 
 def load_keras_file(path: str | Path, option: str) -> "keras.Model":
@@ -62,18 +68,55 @@ def write_keras_file(model: "keras.Model", path: Path, files: Mapping[str, bytes
     """
     import keras
 
-    plain = path.with_name(f"plain-{path.name}")
-    temporary = path.with_name(f"new-{path.name}")
     inputs = model.inputs if len(model.inputs) > 1 else model.inputs[0]
-    keras.Model(inputs, model.outputs[0], name=model.name).save(plain)
+    # As Keras writes it, and packed.
     with (
-        zipfile.ZipFile(plain) as saved,
-        zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive,
+        writing_anew(path, 2 * size_of(model)) as temporary,
+        tempfile.TemporaryDirectory(dir=path.parent, prefix=".plain-") as folder,
     ):
-        for entry in saved.infolist():
-            with saved.open(entry) as source, archive.open(entry.filename, "w") as target:
-                shutil.copyfileobj(source, target)
-        for name, content in files.items():
-            archive.writestr(name, content)
-    plain.unlink()
-    temporary.replace(path)
+        plain = Path(folder) / path.name
+        keras.Model(inputs, model.outputs[0], name=model.name).save(plain)
+        with (
+            zipfile.ZipFile(plain) as saved,
+            zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive,
+        ):
+            for entry in saved.infolist():
+                with saved.open(entry) as source, archive.open(entry.filename, "w") as target:
+                    shutil.copyfileobj(source, target)
+            for name, content in files.items():
+                archive.writestr(name, content)
+
+
+def size_of(model: "keras.Model") -> int:
+    """Bytes of a model's weights."""
+    return sum(4 * math.prod(variable.shape) for variable in model.variables)
+
+
+@contextlib.contextmanager
+def writing_anew(path: Path, size: float) -> Iterator[Path]:
+    """A file that takes the place of another when it is whole, for libraries that write by name.
+
+    HDF5 ends the process where a disk is full. So the room is looked for before.
+
+    Args:
+        path: of the file; its folder is there.
+        size: that it will about have, in bytes.
+
+    Yields:
+        Where to write it.
+
+    Raises:
+        ResourceError: there is no room for it; the file of before is untouched.
+    """
+    require_room(path.parent, 1.02 * size + _ROOM_BESIDE)
+    temporary = path.with_name(f"new-{path.name}")
+    try:
+        yield temporary
+        temporary.replace(path)
+    except OSError as error:
+        raise ResourceError(
+            f"{path} cannot be written: {error.strerror or error}; make room, or choose another "
+            "folder"
+        ) from None
+    finally:
+        temporary.unlink(missing_ok=True)
