@@ -51,6 +51,7 @@ IGNORE = 255
 # Networks that label every pixel, and how coarsely they look: `cnnkit train segment` builds them.
 FCN_BACKBONES = ("compact", "vgg16", "coco80")
 FCN_VARIANTS = ("32s", "16s", "8s")
+TEACHER_VIEWS = ("crops", "pictures")
 # Longest side in pixels at which a segmenter looks at a picture.
 SEGMENT_SIZE = 512
 SEGMENTERS = ("voc21",)
@@ -934,9 +935,12 @@ class SegmentTrainOptions(FitOptions):
         start: a `.keras` file of an earlier training, whose weights the first stage begins with
             where layers have the same name and shapes.
         teacher: a `.keras` file that scores the same classes, at any stride, of RGB in [0, 1]; if
-            it takes pictures of one size only it is given the crops at that. Its scores of every
-            crop are imitated beside learning the labels.
+            it takes pictures of one size only it is given the crops at that. Its scores are
+            imitated beside learning the labels.
         imitation: weight of that.
+        teacher_sees: one of `TEACHER_VIEWS`: every crop, or each picture once, whole, in a square;
+            its scores are kept then, and cut as the picture is.
+        hints: with "pictures": weight of imitating what the teacher's scores are made of, too.
         views: of "head" on the compact backbone: crops of each picture that the backbone sees once,
             and is not asked about again; 0 for fresh crops in every epoch.
         crop: side of the squares that are cut out of pictures, in pixels; a multiple of 32.
@@ -950,6 +954,7 @@ class SegmentTrainOptions(FitOptions):
         pretrained_rate: of it, for the layers of the backbone.
         dropout: share of the deepest maps left out; of vgg16 0.5 is the paper's.
         dice: weight of the dice loss beside the cross-entropy.
+        ema: momentum of averaged weights, which are the ones kept; 0 for none.
         class_weights: let rare classes count more, by one over the root of their share of pixels.
         balance: pictures of classes that fewer than this share of the pictures show are drawn more
             often, by the root of what they lack; 0 for all alike.
@@ -966,6 +971,8 @@ class SegmentTrainOptions(FitOptions):
     start: str | None = None
     teacher: str | None = None
     imitation: float = 1.0
+    teacher_sees: str = "crops"
+    hints: float = 0.0
     views: int = 0
     crop: int = 224
     least_scale: float = 0.5
@@ -979,6 +986,7 @@ class SegmentTrainOptions(FitOptions):
     weight_decay: float = 0.01
     dropout: float | None = None
     dice: float = 0.0
+    ema: float = 0.0
     class_weights: bool = False
     balance: float = 0.0
     clip_norm: float = 5.0
@@ -992,6 +1000,7 @@ class SegmentTrainOptions(FitOptions):
             self,
             backbone=FCN_BACKBONES,
             variant=FCN_VARIANTS,
+            teacher_sees=TEACHER_VIEWS,
             mixed_precision=MIXED_PRECISIONS,
         )
         if not re.fullmatch(r"head|all|last:[1-9]\d*", self.transfer):
@@ -1010,6 +1019,16 @@ class SegmentTrainOptions(FitOptions):
                 raise UsageError(f"{name} must be a .keras file, not {file!r}")
         if self.teacher is not None and self.views:
             raise UsageError("a teacher sees fresh crops; leave out the views, or the teacher")
+        sees_pictures = self.teacher is not None and self.teacher_sees == "pictures"
+        if self.teacher_sees == "pictures" and self.teacher is None:
+            raise UsageError("teacher_sees says what a teacher is shown; give a teacher")
+        if self.hints and not sees_pictures:
+            raise UsageError("hints are kept of whole pictures; use --teacher-sees pictures")
+        if sees_pictures and self.on_device:
+            raise UsageError(
+                "what a teacher says of whole pictures is not kept on the device; leave out "
+                "--on-device, or use --teacher-sees crops"
+            )
         if self.crop % 32:
             raise UsageError(f"crop must be a multiple of 32, not {self.crop}")
         if self.epochs < len(self.stages):
@@ -1021,7 +1040,7 @@ class SegmentTrainOptions(FitOptions):
         if not 0.05 <= low <= high <= 20.0:
             raise UsageError(f"scale must be LOW,HIGH from 0.05 to 20, not {low:g},{high:g}")
         _check_ranges(self, mirror=1.0, color=1.0, dropout=0.95, dice=100.0, pretrained_rate=1.0)
-        _check_ranges(self, balance=1.0, mosaic=1.0, imitation=100.0)
+        _check_ranges(self, balance=1.0, mosaic=1.0, imitation=100.0, hints=100.0)
 
     @property
     def stages(self) -> tuple[str, ...]:

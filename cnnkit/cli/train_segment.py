@@ -9,6 +9,7 @@ import typer
 from cnnkit.cli._options import OUTPUT_PANEL, RUN_PANEL, Device, Json, Quiet, Seed, Threads, Verbose
 from cnnkit.cli._training import (
     ClipNorm,
+    Ema,
     MixedPrecision,
     OnDevice,
     Optimizer,
@@ -28,6 +29,7 @@ from cnnkit.options import (
     FCN_BACKBONES,
     FCN_VARIANTS,
     SEGMENTERS,
+    TEACHER_VIEWS,
     SegmentTrainOptions,
 )
 
@@ -94,13 +96,27 @@ def segment(
         _model(
             metavar="NAME|RUN|FILE.keras",
             help="Another network whose scores of the same classes are imitated beside learning "
-            "the labels: it sees every crop too.",
+            "the labels.",
             show_default="none",
         ),
     ] = _DEFAULTS.teacher,
     imitation: Annotated[
         float, _model(help="Weight of what the teacher sees.")
     ] = _DEFAULTS.imitation,
+    teacher_sees: Annotated[
+        str,
+        _model(
+            metavar="|".join(TEACHER_VIEWS),
+            help="Every crop, or each picture once, whole: that is kept in the run folder.",
+        ),
+    ] = _DEFAULTS.teacher_sees,
+    hints: Annotated[
+        float,
+        _model(
+            help="Of --teacher-sees pictures: weight of what the teacher's scores are made of, "
+            "e.g. 1; 0 for the scores alone."
+        ),
+    ] = _DEFAULTS.hints,
     dropout: Annotated[
         float | None,
         _model(help="Share of the deepest maps left out.", show_default="0.1, 0.5 for vgg16"),
@@ -196,6 +212,7 @@ def segment(
     dice: Annotated[
         float, fit_option(help="Weight of the dice loss beside the cross-entropy.")
     ] = _DEFAULTS.dice,
+    ema: Ema = _DEFAULTS.ema,
     clip_norm: ClipNorm = _DEFAULTS.clip_norm,
     patience: Patience = _DEFAULTS.patience,
     time_budget: TimeBudget = _DEFAULTS.time_budget,
@@ -236,6 +253,8 @@ def segment(
         start=None if start is None else str(find_segmenter_file(start, "--start").path),
         teacher=None if teacher is None else _teacher_file(teacher),
         imitation=imitation,
+        teacher_sees=teacher_sees,
+        hints=hints,
         views=views,
         crop=crop,
         least_scale=least,
@@ -253,6 +272,7 @@ def segment(
         weight_decay=weight_decay,
         dropout=dropout,
         dice=dice,
+        ema=ema,
         class_weights=class_weights,
         balance=balance,
         clip_norm=clip_norm,

@@ -242,15 +242,17 @@ class ScoreImitation(_Imitator):
     .. math:: L = \lambda T^2 \, \overline{\sum_c q_c \log \frac{q_c}{p_c}}, \quad
         q = \mathrm{softmax}(y / T), \; p = \mathrm{softmax}(x / T)
 
-    with the network's scores x of each class, the teacher's y, and the mean over all places. With
-    a temperature T above 1 the teacher also tells which of the wrong classes are near.
+    with the network's scores x of each class, the teacher's y, and the mean over all places, or
+    over those that count. With a temperature T above 1 the teacher also tells which of the wrong
+    classes are near.
 
     Args:
         weight: lambda.
         temperature: T.
 
-    Call: `[x, y]`, each `(B, H, W, classes)` -> x. Maps cover the same picture in squares; those
-    of the teacher are brought to the size of the others, bilinearly.
+    Call: `[x, y]`, each `(B, H, W, classes)`, or `[x, y, weights]`, with the weight of each place,
+    `(B, H, W)` -> x. Maps cover the same picture in squares; those of the teacher are brought to
+    the size of the others, bilinearly.
 
     Example:
 
@@ -271,7 +273,7 @@ class ScoreImitation(_Imitator):
 
     def call(self, inputs: Sequence[Any]) -> Any:
         ops = keras.ops
-        scores, teacher = inputs
+        scores, teacher, *weights = inputs
         size = ops.shape(scores)[1:3]
         if tuple(teacher.shape[1:3]) != tuple(scores.shape[1:3]):
             teacher = ops.image.resize(teacher, size, interpolation="bilinear")
@@ -279,8 +281,78 @@ class ScoreImitation(_Imitator):
         wanted = ops.log_softmax(teacher / self.temperature)
         found = ops.log_softmax(scores / self.temperature)
         divergence = ops.sum(ops.exp(wanted) * (wanted - found), axis=-1)
-        self.add_loss(self.weight * self.temperature**2 * ops.mean(divergence))
+        mean = _weighted_mean(divergence, *weights)
+        self.add_loss(self.weight * self.temperature**2 * mean)
         return scores
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "temperature": self.temperature}
+
+
+@keras.saving.register_keras_serializable("cnnkit")
+class HintImitation(_Imitator):
+    r"""Passes predictions on, with a loss that draws a network's maps of several strides, put
+    together, towards those that a teacher's answers are made of.
+
+    .. math:: L = \lambda \, \overline{\Bigl(\sum_s U(W_s x_s) - y\Bigr)^2}
+
+    with the network's maps x at stride s, linear maps W that are learned, U, which repeats their
+    places as often as it takes, the teacher's maps y, and the mean over the places that count.
+
+    Args:
+        weight: lambda.
+        factors: of each x, places of y along one of its own.
+
+    Call: `[predictions, y, weights, x_1, ..., x_n]` -> predictions; y is `(B, h, w, K)`, weights
+    are `(B, h, w)`.
+
+    Example:
+
+    >>> layer = HintImitation(factors=(2,))
+    >>> y, weights = np.full((1, 2, 2, 3), 2.0, "float32"), np.ones((1, 2, 2), "float32")
+    >>> _ = layer([y, y, weights, np.zeros((1, 1, 1, 5), "float32")])
+    >>> float(layer.losses[0])
+    4.0
+
+    Romero et al., "FitNets: Hints for Thin Deep Nets" (2015).
+    """
+
+    def __init__(self, weight: float = 1.0, factors: Sequence[int] = (1,), **settings: Any):
+        super().__init__(weight, **settings)
+        self.factors = tuple(factors)
+
+    def build(self, shapes: Sequence[tuple[int | None, ...]]) -> None:
+        self._heads = [
+            keras.layers.Conv2D(
+                shapes[1][-1],
+                1,
+                # The same for a run that is taken up again.
+                kernel_initializer=keras.initializers.GlorotUniform(index),
+                dtype="float32",
+                name=f"head{index}",
+            )
+            for index in range(len(self.factors))
+        ]
+        for head, shape in zip(self._heads, shapes[3:], strict=True):
+            head.build(shape)
+        self.built = True
+
+    def call(self, inputs: Sequence[Any]) -> Any:
+        ops = keras.ops
+        predictions, wanted, weights, *maps = inputs
+        found = 0.0
+        for head, factor, one in zip(self._heads, self.factors, maps, strict=True):
+            found = found + ops.repeat(ops.repeat(head(one), factor, axis=1), factor, axis=2)
+        difference = ops.mean((found - ops.stop_gradient(wanted)) ** 2, axis=-1)
+        self.add_loss(self.weight * _weighted_mean(difference, weights))
+        return predictions
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "factors": self.factors}
+
+
+def _weighted_mean(values: Any, weights: Any = None) -> Any:
+    ops = keras.ops
+    if weights is None:
+        return ops.mean(values)
+    return ops.sum(values * weights) / ops.maximum(ops.sum(weights), 1.0)

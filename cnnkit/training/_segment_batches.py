@@ -25,10 +25,13 @@ from cnnkit.training._device_pictures import (
     empty_placements,
 )
 from cnnkit.training._scenes import MOST_PLACED, Drawn, Placed, paint, plan_scene
+from cnnkit.training._teacher_maps import TeacherMaps
 
 # Every fourth pixel of a mask is learned: scores are 8 apart or more, and on all pixels the loss
 # would take as long as the network.
 COARSE = 4
+# Of a teacher's hints.
+HINT_STEP = 8
 # Where a crop reaches beyond its picture.
 GREY = 124
 # A picture shows a class from this share of its pixels on, and is drawn so many times as often as
@@ -59,6 +62,7 @@ class MaskBatches(LabelledBatches):
             epoch has as many crops as there are pairs nevertheless.
         on_device: the same pairs on the device that trains, which cuts the crops then; see
             `put_on_device`.
+        teacher: what a teacher says of the same pairs.
     """
 
     def __init__(
@@ -69,6 +73,7 @@ class MaskBatches(LabelledBatches):
         epoch: int = 0,
         repeats: np.ndarray | None = None,
         on_device: DevicePictures | None = None,
+        teacher: TeacherMaps | None = None,
     ):
         side = options.crop
         files = LabelledFiles(pairs.pictures, np.zeros(len(pairs), np.int64))
@@ -83,7 +88,7 @@ class MaskBatches(LabelledBatches):
         )
         self._masks, self._coding, self._options = pairs.masks, coding, options
         self._colors = colors_only(options)
-        self._repeats, self._device = repeats, on_device
+        self._repeats, self._device, self._teacher = repeats, on_device, teacher
 
     def _order(self, epoch: int) -> np.ndarray:
         rows = super()._order(epoch)
@@ -104,17 +109,29 @@ class MaskBatches(LabelledBatches):
             x, y = empty_placements(len(rows), most), empty_changes(len(rows))
         else:
             fill = self._fill_pairs
-            x = np.empty((len(rows), *self._shape), np.float32)
-            y = np.empty(x.shape[:3], np.uint8)
+            x = (np.empty((len(rows), *self._shape), np.float32), *self._empty_maps(len(rows)))
+            y = np.empty(x[0].shape[:3], np.uint8)
         futures = [
             self._pool.submit(fill, x, y, rows, places, order, epoch, part)
             for part in np.array_split(np.arange(len(rows)), self._workers_here)
         ]
         return (x, y), futures
 
+    def _empty_maps(self, count: int) -> list[np.ndarray]:
+        """Of crops that show nothing, what a teacher says."""
+        if self._teacher is None:
+            return []
+        found = []
+        for maps, step in ((self._teacher.scores, COARSE), (self._teacher.hints, HINT_STEP)):
+            if maps is not None:
+                shape = count, self._options.crop // step, self._options.crop // step
+                found += [np.zeros((*shape, maps.shape[-1]), np.float32)]
+                found += [np.zeros(shape, np.float32)]
+        return found
+
     def _fill_pairs(
         self,
-        x: np.ndarray,
+        x: tuple[np.ndarray, ...],
         y: np.ndarray,
         rows: np.ndarray,
         places: np.ndarray,
@@ -125,11 +142,26 @@ class MaskBatches(LabelledBatches):
         for i in part.tolist():
             random = np.random.default_rng([self._seed, epoch, int(places[i])])
             if _is_mosaic(self._options, random):
-                pixels, y[i] = self._paint_mosaic(int(rows[i]), order, random)
+                pixels, y[i], places_of = self._paint_mosaic(int(rows[i]), order, random)
             else:
                 pixels, classes = self._read_row(rows[i])
-                pixels, y[i] = crop_pair(pixels, classes, self._options, random)
-            x[i] = augment(pixels, self._shape[:2], self._colors, random)
+                crop = plan_crop(classes.shape, self._options, random)
+                pixels, y[i] = crop_pair(pixels, classes, crop)
+                places_of = [(int(rows[i]), crop.placement)]
+            x[0][i] = augment(pixels, self._shape[:2], self._colors, random)
+            if self._teacher is not None:
+                self._cut_maps([one[i] for one in x[1:]], places_of)
+
+    def _cut_maps(
+        self, maps: Sequence[np.ndarray], places: Sequence[tuple[int, Sequence[float]]]
+    ) -> None:
+        """Fills a crop's maps with what the teacher says of the pictures in it."""
+        kinds = ("scores", COARSE), ("hints", HINT_STEP)
+        for number, (kind, step) in enumerate(kinds[: len(maps) // 2]):
+            canvas, seen = maps[2 * number : 2 * number + 2]
+            for row, placement in places:
+                where = self._teacher.cut(kind, row, placement, step, canvas)
+                seen[where] = 1.0
 
     def _fill_plans(
         self,
@@ -146,7 +178,7 @@ class MaskBatches(LabelledBatches):
             if _is_mosaic(self._options, random):
                 placed = self._plan_mosaic(int(rows[i]), order, random, self._measure_row)
                 for number, one in enumerate(placed):
-                    placements[i, number] = one.picture, one.mirrored, *one.seen, *one.whole
+                    placements[i, number] = one.picture, *_placement(one)
             else:
                 number, size = self._measure_row(rows[i])
                 crop = plan_crop(size, self._options, random)
@@ -178,20 +210,23 @@ class MaskBatches(LabelledBatches):
 
     def _paint_mosaic(
         self, row: int, order: np.ndarray, random: np.random.Generator
-    ) -> tuple[np.ndarray, np.ndarray]:
+    ) -> tuple[np.ndarray, np.ndarray, list[tuple[int, Sequence[float]]]]:
+        """The pixels and classes of a mosaic, and which rows' pictures lie where."""
         side = self._options.crop
         x = np.full((side, side, 3), GREY, np.uint8)
         y = np.full((side, side), IGNORE, np.uint8)
+        places = []
 
         def look(row: int) -> tuple[Any, tuple[int, int]]:
-            pair = self._read_row(row)
-            return pair, pair[1].shape
+            pixels, classes = self._read_row(row)
+            return (row, pixels, classes), classes.shape
 
         for one in self._plan_mosaic(row, order, random, look):
-            pixels, classes = one.picture
+            drawn, pixels, classes = one.picture
             paint(x, replace(one, picture=pixels))
             paint(y, replace(one, picture=classes), Image.Resampling.NEAREST)
-        return x, y
+            places.append((drawn, _placement(one)))
+        return x, y, places
 
     def _measure_row(self, row: int) -> tuple[int, tuple[int, int]]:
         """A picture on the device."""
@@ -204,7 +239,12 @@ class MaskBatches(LabelledBatches):
         if self._device is not None:
             return self._device.compose(*batch)
         x, y = batch
-        return x, y[:, COARSE // 2 :: COARSE, COARSE // 2 :: COARSE]
+        return x if len(x) > 1 else x[0], y[:, COARSE // 2 :: COARSE, COARSE // 2 :: COARSE]
+
+
+def _placement(placed: Placed) -> tuple[float, ...]:
+    """Of a picture on a mosaic, what `Crop.placement` is of one in a crop."""
+    return placed.mirrored, *placed.seen, *placed.whole
 
 
 def _is_mosaic(options: SegmentTrainOptions, random: np.random.Generator) -> bool:
@@ -307,23 +347,20 @@ def colors_only(options: SegmentTrainOptions) -> AugmentOptions:
 def crop_pair(
     pixels: np.ndarray,
     classes: np.ndarray,
-    options: SegmentTrainOptions,
-    random: np.random.Generator,
+    crop: "Crop",
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Cuts the same square out of a picture and its mask, at a random scale and place.
+    """Cuts the same square out of a picture and its mask.
 
     Args:
         pixels: uint8 `(H, W, 3)`.
         classes: uint8 `(H, W)`.
-        options: `crop`, scales and `mirror` of the training.
-        random: where the draws come from.
+        crop: of such a picture.
 
     Returns:
-        uint8 `(crop, crop, 3)` and `(crop, crop)`. Where a small picture does not fill the
+        uint8 `(side, side, 3)` and `(side, side)`. Where a small picture does not fill the
         square, it is grey there and the label is to be ignored.
     """
-    crop = plan_crop(classes.shape, options, random)
-    side = options.crop
+    side = crop.side
     x = np.full((side, side, 3), GREY, np.uint8)
     y = np.full((side, side), IGNORE, np.uint8)
     (y0, y1, row, rows), (x0, x1, column, columns) = crop.spans
@@ -368,7 +405,7 @@ class Crop:
 def plan_crop(
     size: Sequence[int], options: SegmentTrainOptions, random: np.random.Generator
 ) -> Crop:
-    """Draws the crop of `crop_pair`.
+    """Draws a crop, at a random scale and place.
 
     Args:
         size: height and width of the picture.

@@ -18,7 +18,7 @@ from cnnkit.models.fcn import (
     build_fcn_vgg,
     take_dense_weights,
 )
-from cnnkit.models.imitation import ScoreImitation
+from cnnkit.models.imitation import HintImitation, ScoreImitation
 from cnnkit.models.unrolled import unroll_model
 from cnnkit.models.vgg import (
     VGG16_CONVOLUTIONS,
@@ -28,7 +28,8 @@ from cnnkit.models.vgg import (
 )
 from cnnkit.options import SegmentTrainOptions
 from cnnkit.training._detectors import build_shipped
-from cnnkit.training._segment_batches import COARSE
+from cnnkit.training._segment_batches import COARSE, HINT_STEP
+from cnnkit.training._teacher_maps import TeacherMaps
 from cnnkit.weights.keras_file import load_keras_file
 
 # What the layers that come trained are called.
@@ -131,20 +132,19 @@ def build_coarse(model: keras.Model, variant: str, inputs: Any) -> keras.Model:
     return keras.Model(inputs, enlarged, name=f"{model.name}-coarse")
 
 
-def imitating(model: keras.Model, options: SegmentTrainOptions, policy: str) -> keras.Model:
-    """The same network, with a loss beside its own: the teacher's scores of each crop.
+def load_teacher(options: SegmentTrainOptions, classes: int, policy: str) -> keras.Model:
+    """The teacher of a training.
 
     Args:
-        model: as `build_coarse` makes it.
         options: of the training, with a teacher.
-        policy: dtype policy of the teacher's layers.
+        classes: number of classes.
+        policy: dtype policy of its layers.
 
     Raises:
         UsageError: the teacher does not score these classes in maps.
         WeightsError: its file cannot be loaded.
     """
     teacher = load_keras_file(str(options.teacher), "--teacher")
-    classes = model.outputs[0].shape[-1]
     if len(teacher.outputs) != 1 or len(teacher.inputs) != 1:
         raise UsageError(f"{options.teacher} has several inputs or outputs; give another --teacher")
     shape = teacher.outputs[0].shape
@@ -158,12 +158,58 @@ def imitating(model: keras.Model, options: SegmentTrainOptions, policy: str) -> 
         # These take its time; a file has the policy that it was written with.
         if isinstance(layer, keras.layers.Conv2D | keras.layers.DepthwiseConv2D):
             layer.dtype_policy = policy
+    return teacher
+
+
+def imitating(
+    model: keras.Model, options: SegmentTrainOptions, teacher: keras.Model
+) -> keras.Model:
+    """The same network, with a loss beside its own: the teacher's scores of each crop.
+
+    Args:
+        model: as `build_coarse` makes it.
+        options: of the training.
+        teacher: see `load_teacher`.
+    """
     pixels = model.inputs[0]
     seen, size = pixels, teacher.inputs[0].shape[1:3]
     if None not in size:
         seen = keras.ops.image.resize(pixels, size, interpolation="bilinear")
     scores = ScoreImitation(options.imitation, name="imitation")([model.outputs[0], teacher(seen)])
     return keras.Model(pixels, scores, name=model.name)
+
+
+def imitating_maps(
+    model: keras.Model, whole: keras.Model, options: SegmentTrainOptions, maps: TeacherMaps
+) -> keras.Model:
+    """The same network, with losses beside its own: what a teacher said of the pictures.
+
+    Args:
+        model: as `build_coarse` makes it.
+        whole: the FCN that it was made of.
+        options: of the training.
+        maps: of the teacher.
+
+    Returns:
+        A `keras.Model`: what `MaskBatches` give with these maps -> scores.
+    """
+
+    def inputs(kept: np.ndarray, step: int) -> list[Any]:
+        side = options.crop // step
+        return [keras.Input((side, side, kept.shape[-1])), keras.Input((side, side))]
+
+    given = inputs(maps.scores, COARSE)
+    scores = ScoreImitation(options.imitation, name="imitation")([model.outputs[0], *given])
+    if maps.hints is not None:
+        # What the scores are made of, at each stride that has some.
+        layers = {layer.name: layer for layer in whole.layers}
+        strides = [stride for stride in (32, 16, 8) if f"score_{stride}" in layers]
+        hints = inputs(maps.hints, HINT_STEP)
+        given += hints
+        scores = HintImitation(
+            options.hints, [stride // HINT_STEP for stride in strides], name="hints"
+        )([scores, *hints, *(layers[f"score_{stride}"].input for stride in strides)])
+    return keras.Model([model.inputs[0], *given], scores, name=model.name)
 
 
 def feature_statistics(

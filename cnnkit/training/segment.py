@@ -62,7 +62,10 @@ from cnnkit.training._segment_networks import (
     feature_statistics,
     freeze_backbone,
     imitating,
+    imitating_maps,
+    load_teacher,
 )
+from cnnkit.training._teacher_maps import TeacherMaps, keep_teacher_maps
 from cnnkit.weights.keras_file import (
     CLASSES_FILE,
     MODEL_FILE,
@@ -257,9 +260,15 @@ class _Run:
             batches = MapBatches(*self._maps(), variant, options, done)
         else:
             trainer = build_coarse(trained, variant, trained.inputs[0])
+            maps = None
             if options.teacher is not None:
-                trainer = imitating(trainer, options, self._policy)
-            batches = self._batches(done)
+                teacher = load_teacher(options, self._classes, self._policy)
+                if options.teacher_sees == "pictures":
+                    maps = self._teacher_maps(teacher)
+                    trainer = imitating_maps(trainer, trained, options, maps)
+                else:
+                    trainer = imitating(trainer, options, teacher)
+            batches = self._batches(done, maps)
         self._variant = variant
         self._weights = (
             sum(math.prod(one.shape) for one in trainer.trainable_variables),
@@ -300,7 +309,18 @@ class _Run:
             on_epoch=on_epoch,
         )
 
-    def _batches(self, epoch: int = 0) -> MaskBatches:
+    def _teacher_maps(self, teacher: keras.Model) -> TeacherMaps:
+        """What a teacher says of the pictures to train on, in the first stage."""
+        return keep_teacher_maps(
+            teacher,
+            self._data.train.pictures,
+            self._folder / "teacher",
+            self._options.val_size,
+            self._options.hints > 0,
+            lambda done, total: self._progress("ask the teacher", done, total),
+        )
+
+    def _batches(self, epoch: int = 0, maps: TeacherMaps | None = None) -> MaskBatches:
         """Crops of the pictures to train on, from an epoch on."""
         data, options = self._data, self._options
         if options.balance and self._repeats is None:
@@ -312,7 +332,9 @@ class _Run:
                 options,
                 lambda done, total: self._progress("read the pictures", done, total),
             )
-        return MaskBatches(data.train, data.coding, options, epoch, self._repeats, self._on_device)
+        return MaskBatches(
+            data.train, data.coding, options, epoch, self._repeats, self._on_device, maps
+        )
 
     def _start(self, index: int, model: keras.Model) -> None:
         """The weights that a stage begins with."""

@@ -5,6 +5,7 @@ import pytest
 from cnnkit.models.detector import build_anchor_detector
 from cnnkit.models.imitation import (
     AnswerImitation,
+    HintImitation,
     Imitation,
     ScoreImitation,
     answers_of,
@@ -191,3 +192,37 @@ def test_scores_of_a_coarser_teacher_are_enlarged_in_place():
     layer = ScoreImitation()
     layer([scores, teacher])
     assert float(layer.losses[0]) == pytest.approx(0.0, abs=1e-6)
+
+
+def test_scores_count_by_the_weight_of_their_place():
+    random = np.random.default_rng(0)
+    scores, teacher = random.normal(size=(2, 2, 3, 4, 5)).astype("float32")
+    weights = (random.random((2, 3, 4)) < 0.4).astype("float32")
+    layer, alone = ScoreImitation(0.7), ScoreImitation(0.7)
+    layer([scores, teacher, weights])
+    chosen = weights > 0
+    alone([one[chosen][None, None] for one in (scores, teacher)])
+    assert float(layer.losses[0]) == pytest.approx(float(alone.losses[0]), rel=1e-5)
+    nothing = ScoreImitation()
+    nothing([scores, teacher, np.zeros_like(weights)])
+    assert float(nothing.losses[0]) == 0.0
+
+
+def test_maps_of_several_strides_are_put_together_to_imitate_hints():
+    random = np.random.default_rng(0)
+    predictions = random.normal(size=(2, 7)).astype("float32")
+    wanted = random.normal(size=(2, 4, 6, 3)).astype("float32")
+    weights = random.random((2, 4, 6)).astype("float32")
+    coarse = random.normal(size=(2, 2, 3, 5)).astype("float32")
+    fine = random.normal(size=(2, 4, 6, 2)).astype("float32")
+    layer = HintImitation(1.5, (2, 1))
+    given = layer([predictions, wanted, weights, coarse, fine])
+    np.testing.assert_array_equal(np.array(given), predictions)
+    first, bias, second, other = (np.array(one) for one in layer.weights)
+    found = (coarse @ first[0, 0] + bias).repeat(2, axis=1).repeat(2, axis=2)
+    found += fine @ second[0, 0] + other
+    squares = ((found - wanted) ** 2).mean(axis=-1)
+    expected = 1.5 * (squares * weights).sum() / weights.sum()
+    assert float(layer.losses[0]) == pytest.approx(expected, rel=1e-4)
+    again = HintImitation.from_config(layer.get_config())
+    assert (again.weight, again.factors) == (1.5, (2, 1))

@@ -15,12 +15,14 @@ from cnnkit.errors import DataError, DivergenceError, UsageError
 from cnnkit.metrics.segmentation import pixel_confusion, segmentation_scores
 from cnnkit.options import SegmentTrainOptions
 from cnnkit.pipelines.evaluate_segment import evaluate_segment
+from cnnkit.training import _teacher_maps as teacher_maps_module
 from cnnkit.training import segment as training
 from cnnkit.training._runs import read_results
 from cnnkit.training._segment_batches import (
     MaskBatches,
     crop_pair,
     draw_repeated,
+    plan_crop,
     put_on_device,
     repeat_factors,
 )
@@ -31,6 +33,7 @@ from cnnkit.training._segment_networks import (
     feature_statistics,
     freeze_backbone,
 )
+from cnnkit.training._teacher_maps import keep_teacher_maps
 from cnnkit.training.segment import read_run_options, train_segmenter
 from cnnkit.weights import locate
 from cnnkit.weights.keras_file import load_keras_file
@@ -60,13 +63,17 @@ def squares(tmp_path_factory):
     return folder
 
 
+def _crop(mask, options, seed):
+    return plan_crop(mask.shape, options, np.random.default_rng(seed))
+
+
 def test_a_crop_moves_picture_and_mask_together():
     mask = np.arange(24 * 40).reshape(24, 40).astype(np.uint8)
     pixels = np.repeat(mask[..., None], 3, axis=2)
     options = replace(OPTIONS, crop=32, mirror=0.5)
     seen = set()
     for seed in range(8):
-        x, y = crop_pair(pixels, mask, options, np.random.default_rng(seed))
+        x, y = crop_pair(pixels, mask, _crop(mask, options, seed))
         assert x.shape == (32, 32, 3)
         assert y.shape == (32, 32)
         # The picture is 24 high: 8 rows of the square are beyond it, grey and of no class.
@@ -84,7 +91,7 @@ def test_scales_stay_in_their_range():
     options = replace(OPTIONS, crop=64, least_scale=0.2, most_scale=0.5)
     sides = []
     for seed in range(30):
-        _, y = crop_pair(pixels, mask, options, np.random.default_rng(seed))
+        _, y = crop_pair(pixels, mask, _crop(mask, options, seed))
         sides.append(round(np.sqrt((y == 0).sum())))
     assert min(sides) >= 20
     assert max(sides) <= 50
@@ -412,6 +419,100 @@ def test_a_run_with_a_teacher_goes_on_as_if_it_was_not_stopped(squares, teacher,
     assert parts == pytest.approx(whole, rel=1e-3)
 
 
+def _teacher_maps(squares, teacher, folder, with_hints=True):
+    data = training.read_masks(squares)
+    model = load_keras_file(str(teacher), "--teacher")
+    return data, keep_teacher_maps(model, data.train.pictures, folder, 64, with_hints)
+
+
+def test_the_teacher_is_asked_once(squares, teacher, tmp_path, monkeypatch):
+    data, maps = _teacher_maps(squares, teacher, tmp_path / "maps")
+    assert maps.scores.shape == (len(data.train), 4, 4, 3)
+    # 40 pixels wide and 32 high, in the middle of a square.
+    np.testing.assert_allclose(maps.frames[0], [5 / 48, 0.0, 38 / 48, 1.0])
+    # It makes its scores of three colours, which are grey, red and blue: two components.
+    assert maps.hints.shape[-1] <= 3
+    monkeypatch.setattr(teacher_maps_module, "read_pixels", None)
+    _, again = _teacher_maps(squares, teacher, tmp_path / "maps")
+    np.testing.assert_array_equal(again.scores, maps.scores)
+    np.testing.assert_array_equal(again.hints, maps.hints)
+
+
+@pytest.mark.parametrize("mosaic", [0.0, 1.0])
+def test_what_the_teacher_said_lies_where_the_picture_does(squares, tmp_path, mosaic):
+    # Scores of every second pixel: each is the mean of a channel there.
+    inputs = keras.Input((96, 96, 3))
+    layer = keras.layers.Conv2D(3, 1, use_bias=False)
+    fine = keras.Model(inputs, layer(keras.layers.AveragePooling2D(2)(inputs)))
+    layer.set_weights([np.eye(3, dtype="float32")[None, None]])
+    fine.save(tmp_path / "fine.keras")
+    data, maps = _teacher_maps(squares, tmp_path / "fine.keras", tmp_path / "maps", False)
+    assert maps.hints is None
+    options = replace(OPTIONS, crop=64, mosaic=mosaic, color=0.0, least_scale=1.0, most_scale=2.0)
+    batches = MaskBatches(data.train, data.coding, options, teacher=maps)
+    for index in range(len(batches)):
+        (x, scores, seen), _ = batches[index]
+        assert scores.shape == (len(x), 16, 16, 3)
+        means = x.reshape(len(x), 16, 4, 16, 4, 3).mean(axis=(2, 4))
+        inside = seen > 0
+        assert 0.2 < inside.mean() < 1.0 or mosaic
+        # Edges are softer there; a place at the border of a picture is partly beyond it.
+        found, known = (values[inside].reshape(-1) for values in (scores, means))
+        assert np.corrcoef(found, known)[0, 1] > 0.95
+        # Beyond the pictures all is grey, and nothing is said.
+        assert (scores[~inside] == 0).all()
+        if not mosaic:
+            assert np.abs(means[~inside] - 124 / 255).mean() < 0.1
+
+
+@pytest.mark.parametrize("backbone", ["compact", "coco80"])
+def test_a_run_learns_what_a_teacher_said_of_pictures_and_goes_on(
+    squares, teacher, tmp_path, backbone
+):
+    options = replace(
+        OPTIONS,
+        backbone=backbone,
+        variant="16s" if backbone == "compact" else "8s",
+        staged=False,
+        epochs=2,
+        teacher=str(teacher),
+        teacher_sees="pictures",
+        hints=1.0,
+        mosaic=0.5,
+        schedule="constant",
+        ema=0.5,
+    )
+
+    def stop(epoch, row):
+        raise _Stop
+
+    train_segmenter(squares, tmp_path / "whole", options)
+    with pytest.raises(_Stop):
+        train_segmenter(squares, tmp_path / "parts", options, on_epoch=stop)
+    train_segmenter(squares, tmp_path / "parts", options, resume=True)
+    whole, parts = (
+        [row["loss"] for row in read_results(tmp_path / name)] for name in ("whole", "parts")
+    )
+    assert parts[0] == pytest.approx(whole[0], rel=1e-3)
+    # The maps that are hints start anew: they are no part of the network.
+    assert parts[1] == pytest.approx(whole[1], rel=0.3)
+    model = load_keras_file(tmp_path / "parts" / "model.keras", "--model")
+    assert not {"imitation", "hints"} & {layer.name for layer in model.layers}
+
+
+def test_a_teacher_that_cannot_be_asked_once_is_refused(tmp_path):
+    inputs = keras.Input((8, 8, 3))
+    # Its scores are made by no convolution.
+    plain = keras.Model(inputs, inputs)
+    wide = keras.Input((8, 16, 3))
+    for model, hints, message in (
+        (keras.Model(wide, keras.layers.Conv2D(3, 1)(wide)), False, "8x16 pixels, and no squares"),
+        (plain, True, "no convolution that gives its 3 scores"),
+    ):
+        with pytest.raises(UsageError, match=message):
+            keep_teacher_maps(model, ["a.png"], tmp_path / "maps", 8, hints)
+
+
 def test_a_teacher_of_other_classes_is_refused(squares, tmp_path):
     inputs = keras.Input((None, None, 3))
     for name, outputs in (
@@ -580,6 +681,13 @@ def test_a_loss_that_is_no_number_stops_the_training(squares, tmp_path):
         ({"teacher": "voc21"}, "teacher must be a .keras file"),
         ({"start": "voc21"}, "start must be a .keras file"),
         ({"teacher": "t.keras", "views": 2}, "a teacher sees fresh crops"),
+        ({"teacher_sees": "pictures"}, "give a teacher"),
+        ({"teacher_sees": "all"}, "must be one of crops, pictures"),
+        ({"teacher": "t.keras", "hints": 1.0}, "hints are kept of whole pictures"),
+        (
+            {"teacher": "t.keras", "teacher_sees": "pictures", "on_device": True},
+            "is not kept on the device",
+        ),
         ({"learning_rate": 0.0}, "learning-rate must be more than 0"),
     ],
 )
