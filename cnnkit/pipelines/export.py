@@ -1,6 +1,7 @@
 """Trained classifiers in the formats of other programs, each checked against the original."""
 
 import contextlib
+import errno
 import importlib.util
 import re
 import shutil
@@ -13,7 +14,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from cnnkit.errors import CnnkitError, UsageError
+from cnnkit.errors import CnnkitError, ResourceError, UsageError
 from cnnkit.images import write_bytes
 from cnnkit.pipelines import _exported_tensorflow as tensorflow_formats
 from cnnkit.pipelines._classifier_model import ClassifierModel, load_classifier_model
@@ -122,6 +123,10 @@ def _failures_as_one_line(name: str, format: str) -> Iterator[None]:
     except CnnkitError:
         raise
     except Exception as error:
+        if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+            raise ResourceError(
+                f"the disk has no room for {name} as {format}; make room, or give another -o"
+            ) from None
         # Converters raise whatever they like for a layer that they do not know.
         lacking = sorted(set(re.findall(r"'tf\.(\w+)' op", str(error))))
         reason = (

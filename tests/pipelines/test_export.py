@@ -1,4 +1,6 @@
+import errno
 import importlib.util
+import shutil
 import warnings
 import zipfile
 from pathlib import Path
@@ -7,7 +9,7 @@ import keras
 import numpy as np
 import pytest
 
-from cnnkit.errors import CnnkitError, UsageError
+from cnnkit.errors import CnnkitError, ResourceError, UsageError
 from cnnkit.pipelines import export as export_module
 from cnnkit.pipelines._export_checks import check_export
 from cnnkit.pipelines._exported_tensorflow import run_savedmodel, run_tflite
@@ -109,6 +111,16 @@ def test_a_layer_that_cannot_be_converted_is_one_line(color_run, tmp_path, monke
     with pytest.raises(CnnkitError, match="cannot be exported as tflite: no such layer; use"):
         export(color_run, tmp_path / "a.tflite", format="tflite")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_full_disk_is_no_fault_of_the_format(color_run, tmp_path, monkeypatch):
+    def fail(*arguments, **settings):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(shutil, "copyfile", fail)
+    with pytest.raises(ResourceError, match=r"no room for .* as keras; make room"):
+        export(color_run, tmp_path / "out.keras", format="keras")
+    assert not list(tmp_path.iterdir())
 
 
 def test_an_operation_that_a_format_lacks_is_named(tmp_path):
