@@ -1,15 +1,17 @@
-"""The terminal: results to stdout, everything else to stderr; JSON writers."""
+"""The terminal: results to stdout, everything else to stderr; JSON writers.
+
+What not every command needs is imported where it is: `cnnkit --help` is to be quick.
+"""
 
 import json
 import sys
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console as RichConsole
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
-from rich.table import Column
 
-from cnnkit.results import to_plain
+if TYPE_CHECKING:
+    from rich.progress import Progress
 
 
 class Console:
@@ -70,8 +72,11 @@ class Console:
         one_line = " ".join(text.splitlines())
         self._err.print(f"error: {one_line}", markup=False, style="red")
 
-    def progress(self) -> Progress:
+    def progress(self) -> "Progress":
         """A progress bar on stderr that vanishes when done; the caller adds tasks."""
+        from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+        from rich.table import Column
+
         return Progress(
             # Names of files are cut so that all fits into 80 columns.
             TextColumn(
@@ -95,6 +100,8 @@ class Console:
 
 
 def _to_json(value: Any, indent: int | None = None) -> str:
+    from cnnkit.results import to_plain
+
     plain = to_plain(value)
     text = json.dumps(plain, ensure_ascii=False, indent=indent, allow_nan=False)
     try:

@@ -1,44 +1,148 @@
-"""The command line as a whole: commands, global options, and the one boundary for errors."""
+"""The command line as a whole: commands, global options, and the one boundary for errors.
 
+Modules of commands are imported when one of theirs is asked for: to say what there is, or to run
+another one, takes half of the time without them.
+"""
+
+import importlib
 import os
 import sys
+from dataclasses import dataclass
+from typing import Any
 
 import typer
 import typer.core
+import typer.main
 
 import cnnkit
-from cnnkit.cli import (
-    caption,
-    classify,
-    classify_text,
-    detect,
-    doctor,
-    embed,
-    evaluate,
-    evaluate_caption,
-    evaluate_detect,
-    evaluate_segment,
-    evaluate_text,
-    export,
-    faces,
-    samples,
-    segment,
-    stylize,
-    train,
-    train_caption,
-    train_classify,
-    train_detect,
-    train_segment,
-    train_text,
-    verify,
-    visualize,
-    visualize_units,
-    visualize_views,
-    visualize_words,
-    weights,
-)
 from cnnkit.console import Console
 from cnnkit.errors import CnnkitError, ExitCode
+
+
+@dataclass(frozen=True)
+class _Command:
+    """A command, or a group of them, in a module of its own.
+
+    Attributes:
+        summary: the first paragraph of its help.
+        module: of this package, which has the function, or the group's `app`.
+        function: of a command; "" for a group.
+        more: of a group: name -> module and function of commands that have a module of their own.
+        settings: of Typer.
+    """
+
+    summary: str
+    module: str
+    function: str = ""
+    more: tuple[tuple[str, str, str], ...] = ()
+    settings: tuple[tuple[str, Any], ...] = ()
+
+    def build(self, name: str) -> Any:
+        """What Typer runs under that name."""
+        parent = typer.Typer(add_completion=False, rich_markup_mode="rich")
+        if self.function:
+            parent.command(name, **dict(self.settings))(_find(self.module, self.function))
+        else:
+            group = _find(self.module, "app")
+            known = {one.name for one in group.registered_commands}
+            for more, module, function in self.more:
+                if more not in known:
+                    group.command(more)(_find(module, function))
+            parent.add_typer(group, name=name)
+        parent.callback()(_do_nothing)
+        return typer.main.get_group(parent).commands[name]
+
+
+def _find(module: str, name: str) -> Any:
+    return getattr(importlib.import_module(f"cnnkit.cli.{module}"), name)
+
+
+def _do_nothing() -> None:
+    pass
+
+
+_COMMANDS = {
+    "stylize": _Command("Paint pictures in the style of another.", "stylize", "stylize"),
+    "verify": _Command(
+        "Say whether two pictures show the same person. Exits with 0 for yes, 1 for no.",
+        "verify",
+        "verify",
+    ),
+    "embed": _Command(
+        "Turn each face of the pictures into a vector: near for one person, far for two.",
+        "embed",
+        "embed",
+    ),
+    "caption": _Command("Say in a sentence what pictures show.", "caption", "caption"),
+    "classify": _Command(
+        "Tell what pictures show: the most probable classes of each.", "classify", "classify"
+    ),
+    "classify-text": _Command(
+        "Tell the classes of texts, the most probable ones first.", "classify_text", "classify_text"
+    ),
+    "detect": _Command(
+        "Find the objects in pictures: what they are and where.", "detect", "detect"
+    ),
+    "segment": _Command(
+        "Tell what every pixel of a picture shows: people, animals, vehicles, furniture.",
+        "segment",
+        "segment",
+    ),
+    "visualize-units": _Command(
+        "Show the nine patches of many pictures that drive each unit of a layer most.",
+        "visualize_units",
+        "units",
+        settings=(("hidden", True),),
+    ),
+    "samples": _Command(
+        "Write sample photographs and style pictures into a folder.", "samples", "samples"
+    ),
+    "export": _Command(
+        "Write a classifier in another format, and run both to compare them.", "export", "export"
+    ),
+    "doctor": _Command(
+        "Tell what this installation is and can do: versions, devices, memory, weights.",
+        "doctor",
+        "doctor",
+        settings=(("epilog", "Example: cnnkit doctor --json"),),
+    ),
+    "faces": _Command("Recognise people: a gallery of faces.", "faces"),
+    "visualize": _Command(
+        "See what networks are made of, and what convolutions do.",
+        "visualize",
+        more=(
+            ("units", "visualize_units", "units"),
+            ("activations", "visualize_views", "activations"),
+            ("filters", "visualize_views", "filters"),
+            ("maximize", "visualize_views", "maximize"),
+            ("gradcam", "visualize_views", "gradcam"),
+            ("occlusion", "visualize_views", "occlusion"),
+            ("words", "visualize_words", "words"),
+        ),
+    ),
+    "weights": _Command("See, fetch, import and check the weights of networks.", "weights"),
+    "train": _Command(
+        "Train networks.",
+        "train",
+        more=(
+            ("classify", "train_classify", "classify"),
+            ("caption", "train_caption", "caption"),
+            ("detect", "train_detect", "detect"),
+            ("segment", "train_segment", "segment"),
+            ("text", "train_text", "text"),
+        ),
+    ),
+    "evaluate": _Command(
+        "Measure how good a model is.",
+        "evaluate",
+        more=(
+            ("caption", "evaluate_caption", "caption"),
+            ("detect", "evaluate_detect", "detect"),
+            ("segment", "evaluate_segment", "segment"),
+            ("text", "evaluate_text", "text"),
+        ),
+    ),
+}
 
 
 class _Interrupted(Exception):
@@ -46,6 +150,12 @@ class _Interrupted(Exception):
 
 
 class _Commands(typer.core.TyperGroup):
+    def resolve_command(self, context, arguments):
+        name, command, rest = super().resolve_command(context, arguments)
+        if name in _COMMANDS:
+            command = _COMMANDS[name].build(name)
+        return name, command, rest
+
     def invoke(self, context):
         try:
             return super().invoke(context)
@@ -66,39 +176,10 @@ app = typer.Typer(
         "4 nothing found · 5 weights missing · 70 a bug of ours · 130 Ctrl-C"
     ),
 )
-app.command("stylize")(stylize.stylize)
-app.command("verify")(verify.verify)
-app.add_typer(faces.app, name="faces")
-app.command("embed")(embed.embed)
-app.command("caption")(caption.caption)
-app.command("classify")(classify.classify)
-app.command("classify-text")(classify_text.classify_text)
-app.command("detect")(detect.detect)
-app.command("segment")(segment.segment)
-visualize.app.command("units")(visualize_units.units)
-visualize.app.command("activations")(visualize_views.activations)
-visualize.app.command("filters")(visualize_views.filters)
-visualize.app.command("maximize")(visualize_views.maximize)
-visualize.app.command("gradcam")(visualize_views.gradcam)
-visualize.app.command("occlusion")(visualize_views.occlusion)
-visualize.app.command("words")(visualize_words.words)
-app.add_typer(visualize.app, name="visualize")
-app.command("visualize-units", hidden=True)(visualize_units.units)
-app.command("samples")(samples.samples)
-app.add_typer(weights.app, name="weights")
-train.app.command("classify")(train_classify.classify)
-train.app.command("caption")(train_caption.caption)
-train.app.command("detect")(train_detect.detect)
-train.app.command("segment")(train_segment.segment)
-train.app.command("text")(train_text.text)
-app.add_typer(train.app, name="train")
-evaluate.app.command("caption")(evaluate_caption.caption)
-evaluate.app.command("detect")(evaluate_detect.detect)
-evaluate.app.command("segment")(evaluate_segment.segment)
-evaluate.app.command("text")(evaluate_text.text)
-app.add_typer(evaluate.app, name="evaluate")
-app.command("export")(export.export)
-app.command("doctor", epilog="Example: cnnkit doctor --json")(doctor.doctor)
+for _name, _one in _COMMANDS.items():
+    app.command(_name, help=_one.summary, hidden=dict(_one.settings).get("hidden", False))(
+        _do_nothing
+    )
 
 
 def _print_version(wanted: bool) -> None:

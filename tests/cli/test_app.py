@@ -8,7 +8,7 @@ import pytest
 import typer
 
 import cnnkit
-from cnnkit.cli.app import app, run
+from cnnkit.cli.app import _COMMANDS, app, run
 from cnnkit.errors import (
     CnnkitError,
     DivergenceError,
@@ -62,6 +62,23 @@ def test_help_names_every_command_and_exit_code(capsys, option):
 def test_every_command_has_help(capsys, name):
     assert run([name, "--help"]) == 0
     assert f"cnnkit {name}" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", sorted(_COMMANDS))
+def test_a_command_is_what_the_help_says_before_it_is_imported(name):
+    said = typer.main.get_group(app).commands[name]
+    built = _COMMANDS[name].build(name)
+    assert (built.name, built.hidden) == (name, said.hidden)
+    assert " ".join(built.help.split("\n\n")[0].split()) == said.help
+
+
+def test_help_imports_no_command():
+    code = (
+        "import sys; from cnnkit.cli.app import run; run(['--help']); "
+        "print([name for name in sys.modules if name.startswith('cnnkit.cli.')])"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.splitlines()[-1] == "['cnnkit.cli.app']"
 
 
 @pytest.mark.parametrize(
