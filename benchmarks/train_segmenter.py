@@ -13,11 +13,12 @@ The time is that of two cores whose processor multiplies 16 bits (AMX), other pr
 What is shipped goes on from that:
 
     python benchmarks/deeplab_teacher.py deeplabv3_mnv2_pascal_quant.tflite deeplab.keras
-    python benchmarks/train_segmenter.py --data DIR --teacher deeplab.keras \\
-        --output runs/distilled -- --start runs/segment
+    python benchmarks/train_segmenter.py --data DIR --output runs/distilled \\
+        --teacher deeplab.keras --before runs/segment/voc21.keras
 
-has the larger network see each picture, those without a mask to trust too, and imitates its scores
-and what it makes them of.
+The larger network sees each picture there, those without a mask to trust too; its scores and what
+it makes them of are imitated. The weights are three parts those of the last epoch and one part
+those of before (Wortsman et al., "Robust fine-tuning of zero-shot models", 2022).
 """
 
 import argparse
@@ -36,6 +37,12 @@ from PIL import Image
 
 from cnnkit.data.masks import VOC_CLASSES
 from cnnkit.options import IGNORE
+from cnnkit.weights.keras_file import (
+    CLASSES_FILE,
+    SETTINGS_FILE,
+    load_keras_file,
+    write_keras_file,
+)
 
 # Masks that the larger network was less sure of are left out: of what is measured, and of what is
 # trained on.
@@ -49,6 +56,8 @@ VALIDATED = 40
 STAGE_CONVOLUTIONS = 23
 # Binary digits of the weights in kernels: the file has to be small.
 KEPT_DIGITS = 7
+# Of what a training with a teacher comes to, when it is mixed with what was before.
+KEPT = 0.75
 
 # COCO's numbers of VOC's classes; trucks are neither car nor background.
 COCO_TO_VOC = {
@@ -179,14 +188,37 @@ def pack(model: Path, packed: Path, digits: int = 11) -> None:
             archive.writestr(zipfile.ZipInfo(name), data, zipfile.ZIP_DEFLATED)
 
 
+def mix(before: Path, after: Path, mixed: Path) -> None:
+    """A model between one and what it was trained to.
+
+    Args:
+        before: its `.keras` file.
+        after: file of the weights that it has now.
+        mixed: where to.
+    """
+    model = load_keras_file(before, "--before")
+    first = model.get_weights()
+    model.load_weights(after)
+    last = model.get_weights()
+    model.set_weights(
+        [KEPT * new + (1.0 - KEPT) * old for old, new in zip(first, last, strict=True)]
+    )
+    with zipfile.ZipFile(before) as archive:
+        files = {name: archive.read(name) for name in (CLASSES_FILE, SETTINGS_FILE)}
+    write_keras_file(model, mixed, files)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, required=True, help="folder of the data")
     parser.add_argument("--teacher", type=Path, help="of deeplab_teacher.py, to be imitated")
+    parser.add_argument("--before", type=Path, help="with a teacher: the model to go on from")
     parser.add_argument("--output", type=Path, default=Path("runs/segment"))
     parser.add_argument("--repeat", type=int, default=1, help="how often a picture is in an epoch")
     parser.add_argument("options", nargs="*", help="for cnnkit train segment")
     arguments = parser.parse_args()
+    if (arguments.teacher is None) != (arguments.before is None):
+        parser.error("--teacher and --before go together")
     pairs = arguments.output.with_name(f"{arguments.output.name}-data")
     write_pairs(arguments.data, pairs, arguments.repeat, arguments.teacher is not None)
     command = cnnkit("train", "segment", str(pairs), "-o", str(arguments.output))
@@ -197,13 +229,18 @@ def main() -> None:
         recipe += ["--learning-rate", "0.0015", "--val-size", "384", "--time-budget", "2300"]
         recipe += ["--mixed-precision", "bfloat16", "--batch", "16"]
     else:
+        recipe += ["--start", str(arguments.before)]
         recipe += ["--teacher", str(arguments.teacher), "--teacher-sees", "pictures"]
         recipe += ["--imitation", "2", "--hints", "1", "--ema", "0.998", "--weight-decay", "0.02"]
         recipe += ["--scale", "0.7,2.0", "--balance", "0.05", "--crop", "256", "--mosaic", "0.5"]
         recipe += ["--learning-rate", "0.001", "--pretrained-rate", "0.5", "--color", "0.35"]
         recipe += ["--val-size", "384", "--time-budget", "5400", "--batch", "16"]
     subprocess.run([*command, *recipe, *arguments.options], check=True)
-    pack(arguments.output / "model.keras", arguments.output / "voc21.keras", KEPT_DIGITS)
+    model = arguments.output / "model.keras"
+    if arguments.before is not None:
+        model = arguments.output / "mixed.keras"
+        mix(arguments.before, arguments.output / "last-8s.weights.h5", model)
+    pack(model, arguments.output / "voc21.keras", KEPT_DIGITS)
 
 
 if __name__ == "__main__":
