@@ -32,6 +32,7 @@ from cnnkit.training._segment_networks import (
     build_segmenter,
     feature_statistics,
     freeze_backbone,
+    imitating_maps,
 )
 from cnnkit.training._teacher_maps import keep_teacher_maps
 from cnnkit.training.segment import read_run_options, train_segmenter
@@ -405,7 +406,15 @@ def test_a_teacher_is_imitated_without_any_label(squares, teacher, tmp_path, mix
 
 def test_a_run_with_a_teacher_goes_on_as_if_it_was_not_stopped(squares, teacher, tmp_path):
     options = replace(
-        OPTIONS, variant="32s", epochs=2, teacher=str(teacher), mosaic=0.5, schedule="constant"
+        OPTIONS,
+        variant="32s",
+        epochs=2,
+        teacher=str(teacher),
+        teacher_sees="pictures",
+        hints=1.0,
+        ema=0.5,
+        mosaic=0.5,
+        schedule="constant",
     )
     train_segmenter(squares, tmp_path / "whole", options)
     first = replace(options, epochs=1)
@@ -417,6 +426,9 @@ def test_a_run_with_a_teacher_goes_on_as_if_it_was_not_stopped(squares, teacher,
         [row["loss"] for row in read_results(tmp_path / name)] for name in ("whole", "parts")
     )
     assert parts == pytest.approx(whole, rel=1e-3)
+    model = load_keras_file(tmp_path / "parts" / "model.keras", "--model")
+    # What is written is the student alone.
+    assert not {"imitation", "hints"} & {layer.name for layer in model.layers}
 
 
 def _teacher_maps(squares, teacher, folder, with_hints=True):
@@ -465,39 +477,19 @@ def test_what_the_teacher_said_lies_where_the_picture_does(squares, tmp_path, mo
             assert np.abs(means[~inside] - 124 / 255).mean() < 0.1
 
 
-@pytest.mark.parametrize("backbone", ["compact", "coco80"])
-def test_a_run_learns_what_a_teacher_said_of_pictures_and_goes_on(
-    squares, teacher, tmp_path, backbone
-):
+def test_hints_are_of_every_stride(squares, teacher, tmp_path):
+    data, maps = _teacher_maps(squares, teacher, tmp_path / "maps")
     options = replace(
-        OPTIONS,
-        backbone=backbone,
-        variant="16s" if backbone == "compact" else "8s",
-        staged=False,
-        epochs=2,
-        teacher=str(teacher),
-        teacher_sees="pictures",
-        hints=1.0,
-        mosaic=0.5,
-        schedule="constant",
-        ema=0.5,
+        OPTIONS, backbone="coco80", teacher=str(teacher), teacher_sees="pictures", hints=1.0
     )
-
-    def stop(epoch, row):
-        raise _Stop
-
-    train_segmenter(squares, tmp_path / "whole", options)
-    with pytest.raises(_Stop):
-        train_segmenter(squares, tmp_path / "parts", options, on_epoch=stop)
-    train_segmenter(squares, tmp_path / "parts", options, resume=True)
-    whole, parts = (
-        [row["loss"] for row in read_results(tmp_path / name)] for name in ("whole", "parts")
-    )
-    assert parts[0] == pytest.approx(whole[0], rel=1e-3)
-    # The maps that are hints start anew: they are no part of the network.
-    assert parts[1] == pytest.approx(whole[1], rel=0.3)
-    model = load_keras_file(tmp_path / "parts" / "model.keras", "--model")
-    assert not {"imitation", "hints"} & {layer.name for layer in model.layers}
+    whole = build_segmenter(options, "8s", 3)
+    trainer = imitating_maps(build_coarse(whole, "8s", whole.inputs[0]), whole, options, maps)
+    x, y = MaskBatches(data.train, data.coding, options, teacher=maps)[0]
+    assert trainer(x).shape == (*y.shape, 3)
+    assert trainer.get_layer("hints").factors == (4, 2, 1)
+    losses = [float(one) for one in trainer.losses]
+    assert len(losses) == 2
+    assert min(losses) > 0.0
 
 
 def test_a_teacher_that_cannot_be_asked_once_is_refused(tmp_path):
