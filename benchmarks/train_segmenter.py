@@ -36,6 +36,7 @@ from _measure import cnnkit
 from PIL import Image
 
 from cnnkit.data.masks import VOC_CLASSES
+from cnnkit.models import fcn
 from cnnkit.options import IGNORE
 from cnnkit.weights.keras_file import (
     CLASSES_FILE,
@@ -56,6 +57,8 @@ VALIDATED = 40
 STAGE_CONVOLUTIONS = 23
 # Binary digits of the weights in kernels: the file has to be small.
 KEPT_DIGITS = 7
+# Loading a segmenter needs its layers to be registered.
+LAYERS = (fcn.PadToStride, fcn.CropToPicture, fcn.EnlargeBilinearly)
 # Of what a training with a teacher comes to, when it is mixed with what was before.
 KEPT = 0.75
 

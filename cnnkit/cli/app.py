@@ -27,21 +27,24 @@ class _Command:
         summary: the first paragraph of its help.
         module: of this package, which has the function, or the group's `app`.
         function: of a command; "" for a group.
-        more: of a group: name -> module and function of commands that have a module of their own.
-        settings: of Typer.
+        more: of a group: name, module and function of each command that has a module of its own.
+        hidden: from the help.
+        epilog: of its help.
     """
 
     summary: str
     module: str
     function: str = ""
     more: tuple[tuple[str, str, str], ...] = ()
-    settings: tuple[tuple[str, Any], ...] = ()
+    hidden: bool = False
+    epilog: str | None = None
 
     def build(self, name: str) -> Any:
         """What Typer runs under that name."""
         parent = typer.Typer(add_completion=False, rich_markup_mode="rich")
         if self.function:
-            parent.command(name, **dict(self.settings))(_find(self.module, self.function))
+            add = parent.command(name, hidden=self.hidden, epilog=self.epilog)
+            add(_find(self.module, self.function))
         else:
             group = _find(self.module, "app")
             known = {one.name for one in group.registered_commands}
@@ -92,7 +95,7 @@ _COMMANDS = {
         "Show the nine patches of many pictures that drive each unit of a layer most.",
         "visualize_units",
         "units",
-        settings=(("hidden", True),),
+        hidden=True,
     ),
     "samples": _Command(
         "Write sample photographs and style pictures into a folder.", "samples", "samples"
@@ -104,7 +107,7 @@ _COMMANDS = {
         "Tell what this installation is and can do: versions, devices, memory, weights.",
         "doctor",
         "doctor",
-        settings=(("epilog", "Example: cnnkit doctor --json"),),
+        epilog="Example: cnnkit doctor --json",
     ),
     "faces": _Command("Recognise people: a gallery of faces.", "faces"),
     "visualize": _Command(
@@ -177,9 +180,7 @@ app = typer.Typer(
     ),
 )
 for _name, _one in _COMMANDS.items():
-    app.command(_name, help=_one.summary, hidden=dict(_one.settings).get("hidden", False))(
-        _do_nothing
-    )
+    app.command(_name, help=_one.summary, hidden=_one.hidden)(_do_nothing)
 
 
 def _print_version(wanted: bool) -> None:

@@ -261,7 +261,7 @@ def _look(
     def read(path: str) -> tuple[np.ndarray, tuple[float, ...]]:
         try:
             pixels = read_pixels(path)
-        except (ImageError, DataError) as error:
+        except ImageError as error:
             raise DataError(f"{error}, or leave it out with --skip-bad") from None
         box = Letterbox.fit(*pixels.shape[:2], side)
         frame = box.top, box.left, box.scaled_height, box.scaled_width

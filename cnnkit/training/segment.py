@@ -256,10 +256,10 @@ class _Run:
             self._start(index, trained)
         batches: CountedEpochs
         if options.views:
-            trainer = build_head(trained, variant)
+            student = trainer = build_head(trained, variant)
             batches = MapBatches(*self._maps(), variant, options, done)
         else:
-            trainer = build_coarse(trained, variant, trained.inputs[0])
+            student = trainer = build_coarse(trained, variant, trained.inputs[0])
             maps = None
             if options.teacher is not None:
                 teacher = load_teacher(options, self._classes, self._policy)
@@ -271,7 +271,7 @@ class _Run:
             batches = self._batches(done, maps)
         self._variant = variant
         self._weights = (
-            sum(math.prod(one.shape) for one in trainer.trainable_variables),
+            sum(math.prod(one.shape) for one in student.trainable_variables),
             trained.count_params(),
         )
         self._note(
