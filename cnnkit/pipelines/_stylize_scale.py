@@ -12,6 +12,7 @@ from cnnkit.errors import DivergenceError
 from cnnkit.losses.style import StylizeLoss
 from cnnkit.models.generated_image import LOSS_PARTS, GeneratedImage, composite
 from cnnkit.ops.gradients import value_and_gradient
+from cnnkit.ops.inference import compiles_training
 from cnnkit.ops.lbfgs import lbfgs
 from cnnkit.ops.spectrum import sobolev_gradient
 from cnnkit.options import StylizeOptions
@@ -137,9 +138,7 @@ class ScaleOptimizer:
             optimizer._all_reduce_sum_gradients = list
         # Built before the first step, or TensorFlow would trace the step twice.
         optimizer.build(self._model.trainable_variables)
-        # XLA on a CPU was no faster for these networks and takes longer to compile.
-        jit = False if keras.backend.backend() == "tensorflow" else "auto"
-        self._model.compile(optimizer=optimizer, jit_compile=jit)
+        self._model.compile(optimizer=optimizer, jit_compile=compiles_training())
 
     def image(self) -> np.ndarray:
         """The canvas so far, float32 `(height, width, 3)` in [0, 1]."""

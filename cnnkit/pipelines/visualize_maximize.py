@@ -8,6 +8,7 @@ import numpy as np
 from cnnkit.errors import UsageError
 from cnnkit.models.maximized_image import MaximizedImage, random_moves
 from cnnkit.ops.color import COLOR_ROOT
+from cnnkit.ops.inference import compiles_training
 from cnnkit.ops.spectrum import photograph_spectrum
 from cnnkit.options import MaximizeOptions
 from cnnkit.pipelines._network_input import linear_output
@@ -48,7 +49,7 @@ def visualize_maximize(
         layer: name of a layer, see `ViewedNetwork.resolve`.
         units: channels of the layer, from 0.
         options: `MaximizeOptions`.
-        model: "compact", "vgg16", "vgg19" or a `.keras` file.
+        model: one of `options.VIEWABLE`, a run or a `.keras` file.
         pixels: what a file's network expects, see `load_viewed_network`.
         on_step: called after each step.
 
@@ -160,8 +161,7 @@ def _fit(maximized: MaximizedImage, moves: np.ndarray, rate: float, on_step: OnS
         # As in style transfer: the sum over one replica would keep every traced step alive.
         optimizer._all_reduce_sum_gradients = list
     optimizer.build(maximized.trainable_variables)
-    jit = False if keras.backend.backend() == "tensorflow" else "auto"
-    maximized.compile(optimizer=optimizer, jit_compile=jit)
+    maximized.compile(optimizer=optimizer, jit_compile=compiles_training())
     callbacks = [_Report(on_step, len(moves))] if on_step else []
     maximized.fit(moves, batch_size=1, shuffle=False, verbose=0, callbacks=callbacks)
 

@@ -11,6 +11,7 @@ import keras
 import numpy as np
 
 from cnnkit.errors import DivergenceError
+from cnnkit.ops.inference import compiles_training
 from cnnkit.options import FitOptions
 from cnnkit.runtime import has_accelerator
 from cnnkit.training._batches import CountedEpochs, reading
@@ -451,7 +452,7 @@ def fit_epochs(
             optimizer=build_optimizer(options, rate, variables, slow, clip_whole=clip_whole),
             loss=loss,
             metrics=list(metrics),
-            jit_compile=keras.backend.backend() == "jax",
+            jit_compile=compiles_training(),
         )
         restore(state, trainer)
     guard = Guard()

@@ -25,6 +25,7 @@ from cnnkit.models.vgg import (
     layer_names,
     unit_preprocessing,
 )
+from cnnkit.ops.inference import compiles_training
 from cnnkit.options import BackboneOptions
 from cnnkit.training._pictures import (
     RandomCrops,
@@ -326,7 +327,8 @@ def train_backbone(
     )
     distiller = Distiller(student, teacher_model, variances, teacher_heads(teacher_model))
     schedule = cosine_decay(options.learning_rate, options.steps, options.warmup_steps)
-    distiller.compile(optimizer=keras.optimizers.Adam(schedule))
+    optimizer = keras.optimizers.Adam(schedule)
+    distiller.compile(optimizer=optimizer, jit_compile=compiles_training())
 
     def write(name: str) -> None:
         write_bytes(folder / name, encode_convolutions(distiller.compact_weights()))

@@ -28,6 +28,7 @@ from cnnkit.data.labelled import (
 from cnnkit.errors import DataError, DivergenceError, UsageError
 from cnnkit.images import Picture, write_bytes, write_image
 from cnnkit.metrics.classification import worst_mistakes
+from cnnkit.ops.inference import compiles_training
 from cnnkit.options import AugmentOptions, ClassifyTrainOptions
 from cnnkit.plots import draw_mistakes
 from cnnkit.training._batches import CountedEpochs, LabelledBatches, reading
@@ -352,7 +353,7 @@ class _Run:
             optimizer=optimizer,
             loss=class_loss(options),
             metrics=["accuracy"],
-            jit_compile=keras.backend.backend() == "jax",
+            jit_compile=compiles_training(),
         )
         with reading(batches):
             model.fit(batches, epochs=options.head_epochs, shuffle=False, verbose=0)

@@ -32,6 +32,7 @@ from cnnkit.models.vgg import (
     VGG19_CONVOLUTIONS,
     build_feature_network,
 )
+from cnnkit.ops.inference import compiles_training
 from cnnkit.options import DecoderOptions
 from cnnkit.runtime import has_accelerator
 from cnnkit.training._fit import Clock
@@ -311,7 +312,8 @@ def _train_level(
             budget = options.time_budget * count / (steps + options.polish_steps)
             # A run that goes on has as much of it left as of its steps.
             clocks.append(Clock(schedule, count, budget, budget * done / epochs))
-        model.compile(optimizer=keras.optimizers.Adam(rate if clocks else schedule, beta_2=0.99))
+        optimizer = keras.optimizers.Adam(rate if clocks else schedule, beta_2=0.99)
+        model.compile(optimizer=optimizer, jit_compile=compiles_training())
 
         def write() -> None:
             write_bytes(folder / "decoder.npz", encode_convolutions(model.decoder_weights()))

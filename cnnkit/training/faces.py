@@ -31,6 +31,7 @@ from cnnkit.models.face_similarity import (
     save_face_similarity,
     scale_to_range,
 )
+from cnnkit.ops.inference import compiles_training
 from cnnkit.options import MININGS, FaceTrainOptions
 from cnnkit.plots import encode_figure, plot_training
 from cnnkit.training._face_data import (
@@ -559,7 +560,8 @@ def _fit(
         peak = options.peak_learning_rate * attempt.rate
         warmup = min(_WARMUP_STEPS, max(1, options.total_steps // 10))
         schedule = cosine_decay(peak, options.total_steps, warmup, end=0.01)
-        trainer.compile(optimizer=keras.optimizers.Adam(schedule))
+        optimizer = keras.optimizers.Adam(schedule)
+        trainer.compile(optimizer=optimizer, jit_compile=compiles_training())
         guard = _Guard(options, can_restart=number < options.restarts)
         state = folder / f"{number}-{STATE}"
         begin = max(attempt.epoch, finished_epochs(state))

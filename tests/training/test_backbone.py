@@ -11,6 +11,7 @@ from cnnkit.errors import CnnkitError, ImageError, WeightsError
 from cnnkit.models.vgg import (
     build_vgg,
 )
+from cnnkit.ops.inference import compiles_training
 from cnnkit.options import BackboneOptions
 from cnnkit.training import backbone
 from cnnkit.training._pictures import RandomCrops, find_pictures
@@ -167,7 +168,7 @@ def test_a_student_equal_to_its_teacher_explains_all_variance(teacher):
         if name.endswith("_to_vgg19")
     }
     distiller = backbone.Distiller(student, teacher_model, ones, heads)
-    distiller.compile()
+    distiller.compile(jit_compile=compiles_training())
     pictures = [np.random.default_rng(seed).random((32, 32, 3)).astype("f4") for seed in (0, 1)]
     report = explained_variance(distiller, pictures)
     assert set(report) == set(ones)

@@ -11,6 +11,7 @@ from cnnkit.errors import ImageError, UsageError, WeightsError
 from cnnkit.losses.style import layer_statistics
 from cnnkit.models.decoder import build_decoder, load_decoder
 from cnnkit.models.vgg import build_vgg
+from cnnkit.ops.inference import compiles_training
 from cnnkit.options import BackboneOptions, DecoderOptions
 from cnnkit.training import decoder as training
 from cnnkit.training.decoder import (
@@ -97,7 +98,7 @@ def test_the_weights_of_a_trainer_decode_as_the_trainer_does(backbone):
     trainer = DecoderTrainer(
         backbone, LAYER, decoder, statistics, feature_weight=0.1, tv_weight=0.1
     )
-    trainer.compile(optimizer=keras.optimizers.Adam(1e-3))
+    trainer.compile(optimizer=keras.optimizers.Adam(1e-3), jit_compile=compiles_training())
     trainer.train_on_batch(batches()[0])
     plain = build_decoder(2, (4, 5), (2, 1))
     set_convolution_weights(plain, trainer.decoder_weights())

@@ -11,6 +11,7 @@ from cnnkit.data.pairs import Pair
 from cnnkit.data.people import find_people
 from cnnkit.errors import CnnkitError, DataError, DivergenceError
 from cnnkit.models.face_similarity import load_face_similarity
+from cnnkit.ops.inference import compiles_training
 from cnnkit.options import FACE_FORMS, FaceTrainOptions
 from cnnkit.training import _face_data, faces
 from cnnkit.training._face_data import (
@@ -220,7 +221,7 @@ def test_the_pair_trainers_loss_is_that_of_numpy():
 
 def test_the_triplet_trainer_reports_what_it_sees(tiny_trunk):
     trainer = TripletTrainer(faces.build_face_trunk(seed=0), 0.2, "batch-hard")
-    trainer.compile(keras.optimizers.SGD(0.0))
+    trainer.compile(keras.optimizers.SGD(0.0), jit_compile=compiles_training())
     chips = np.random.default_rng(0).integers(0, 256, (6, 64, 64, 3)).astype(np.float32)
     logs = trainer.train_on_batch(chips, np.array([0, 0, 1, 1, 2, 3]), return_dict=True)
     assert set(logs) == {"loss", "active", "distance", "variance"}
