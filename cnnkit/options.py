@@ -33,10 +33,10 @@ MININGS = ("random", "semi-hard", "batch-hard")
 # What `cnnkit train classify` builds, besides a `.keras` file.
 TRAINABLE = (
     *("compact", "lenet5", "alexnet", "vgg16", "vgg19", "resnet18", "resnet34", "resnet50"),
-    *("inception", "convnet1d", "convnet3d", "yolov1"),
+    *("inception", "mobilenet-v2", "convnet1d", "convnet3d", "yolov1"),
 )
-# Those of them that have trained weights: shipped, or of Keras when the user fetched them.
-PRETRAINED = ("compact", "vgg16", "vgg19")
+# Those of them that have trained weights: shipped, or of others when the user fetched them.
+PRETRAINED = ("compact", "vgg16", "vgg19", "mobilenet-v2")
 LEARNING_RATE_SCHEDULES = ("cosine", "constant", "exponential")
 TRAINING_OPTIMIZERS = ("adamw", "adam", "sgd", "rmsprop")
 MIXED_PRECISIONS = ("auto", "on", "bfloat16", "off")
@@ -49,18 +49,20 @@ MASK_SPLITS = ("train", "val", "all")
 IGNORE = 255
 
 # Networks that label every pixel, and how coarsely they look: `cnnkit train segment` builds them.
-FCN_BACKBONES = ("compact", "vgg16", "coco80")
+FCN_BACKBONES = ("compact", "vgg16", "coco80", "mobilenet-v2")
 FCN_VARIANTS = ("32s", "16s", "8s")
 TEACHER_VIEWS = ("crops", "pictures")
 # Longest side in pixels at which a segmenter looks at a picture.
 SEGMENT_SIZE = 512
-SEGMENTERS = ("voc21",)
 DEFAULT_SEGMENTER = "voc21"
+SEGMENTERS = (DEFAULT_SEGMENTER, "deeplab")
 
 # Networks whose classes can be told and explained, and the one that is meant where none is named. A
 # further one is an entry in the table of weights whose file is a .keras model.
-CLASSIFIERS = ("caltech101", "vgg16", "vgg19")
+CLASSIFIERS = ("caltech101", "vgg16", "vgg19", "mobilenet-v2")
 DEFAULT_CLASSIFIER = "caltech101"
+# Trained networks to look into, besides files and runs.
+VIEWABLE = ("compact", *CLASSIFIERS)
 
 # Networks that write sentences about pictures, and what their decoders are made of.
 CAPTIONERS = ("captions",)
@@ -1013,10 +1015,12 @@ class SegmentTrainOptions(FitOptions):
             )
         if self.teacher is None and self.imitation != SegmentTrainOptions.imitation:
             raise UsageError("imitation is the weight of what a teacher sees; give a teacher")
-        for name in ("start", "teacher"):
-            file = getattr(self, name)
-            if file is not None and not file.endswith(".keras"):
-                raise UsageError(f"{name} must be a .keras file, not {file!r}")
+        if self.start is not None and not self.start.endswith(".keras"):
+            raise UsageError(f"start must be a .keras file, not {self.start!r}")
+        if self.teacher is not None and not self.teacher.endswith((".keras", ".tflite")):
+            raise UsageError(
+                f"teacher must be a .keras file, or DeepLab's .tflite, not {self.teacher!r}"
+            )
         if self.teacher is not None and self.views:
             raise UsageError("a teacher sees fresh crops; leave out the views, or the teacher")
         sees_pictures = self.teacher is not None and self.teacher_sees == "pictures"
@@ -1144,7 +1148,7 @@ class UnitsOptions:
     """Settings of `cnnkit visualize units`.
 
     Attributes:
-        model: "compact", "vgg16", "vgg19", or a `.keras` file.
+        model: one of `VIEWABLE`, or a `.keras` file.
         pixels: what a file's network expects of pictures: "unit" [0, 1], "byte" [0, 255] or
             "signed" [-1, 1].
         units: numbers of the units to show; None for those that stand out most.

@@ -47,10 +47,10 @@ def check_classifier(model: str) -> "ModelFile | None":
     Returns:
         What its file says of itself; None for one with a name.
     """
-    if model in ("vgg16", "vgg19"):
+    if model in ("vgg16", "vgg19", "mobilenet-v2"):
         from cnnkit.weights import locate
 
-        locate(f"{model}-classifier")
+        locate(model if model == "mobilenet-v2" else f"{model}-classifier")
         return None
     from cnnkit.pipelines._model_files import find_model_file
     from cnnkit.weights.keras_file import TEXT_KIND

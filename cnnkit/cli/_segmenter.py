@@ -20,7 +20,7 @@ Size = Annotated[
     int,
     typer.Option(
         min=32,
-        help="Larger pictures are seen at this long side, in pixels.",
+        help="Larger pictures are seen at this long side, in pixels; by deeplab all.",
         rich_help_panel=NETWORK_PANEL,
     ),
 ]

@@ -11,6 +11,7 @@ import typer
 from cnnkit.cli._options import OUTPUT_PANEL
 from cnnkit.console import Console
 from cnnkit.errors import CnnkitError, UsageError
+from cnnkit.options import VIEWABLE
 from cnnkit.results import Failure, Record
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ Model = Annotated[
     str,
     typer.Option(
         metavar="NAME|RUN|FILE.keras",
-        help="compact, caltech101, vgg16, vgg19, the folder of a run, or a Keras model.",
+        help=f"{', '.join(VIEWABLE)}, the folder of a run, or a Keras model.",
     ),
 ]
 Pixels = Annotated[

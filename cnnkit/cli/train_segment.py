@@ -65,7 +65,7 @@ def segment(
         _model(
             metavar="|".join(FCN_BACKBONES),
             help="Network below the scores: the compact one knows textures, the shipped detector "
-            "coco80 objects.",
+            "coco80 objects; vgg16 and mobilenet-v2, whose weights are fetched, know more of them.",
         ),
     ] = _DEFAULTS.backbone,
     variant: Annotated[
@@ -243,14 +243,12 @@ def segment(
     """
     console = Console(quiet=quiet, verbose=verbose)
     least, most = _scales(scale)
-    from cnnkit.pipelines._segmenter_files import find_segmenter_file
-
     options = SegmentTrainOptions(
         backbone=backbone,
         variant=variant,
         staged=staged,
         transfer=transfer,
-        start=None if start is None else str(find_segmenter_file(start, "--start").path),
+        start=None if start is None else _start_file(start),
         teacher=None if teacher is None else _teacher_file(teacher),
         imitation=imitation,
         teacher_sees=teacher_sees,
@@ -307,6 +305,16 @@ def segment(
         f"was best, {result.seconds:.0f} s"
     )
     return 0
+
+
+def _start_file(start: str) -> str:
+    """The `.keras` file that is meant."""
+    from cnnkit.pipelines._segmenter_files import find_segmenter_file
+
+    path = str(find_segmenter_file(start, "--start").path)
+    if not path.endswith(".keras"):
+        raise UsageError(f"--start takes an FCN, which {start} is not; use --teacher {start}")
+    return path
 
 
 def _teacher_file(teacher: str) -> str:

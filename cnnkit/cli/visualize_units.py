@@ -20,7 +20,7 @@ from cnnkit.cli._options import (
 )
 from cnnkit.console import Console
 from cnnkit.errors import ExitCode, UsageError
-from cnnkit.options import UnitsOptions
+from cnnkit.options import VIEWABLE, UnitsOptions
 from cnnkit.results import SCHEMA
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ def units(
         str,
         typer.Option(
             metavar="NAME|FILE.keras",
-            help="compact, caltech101, vgg16, vgg19, the folder of a run, or a Keras model.",
+            help=f"{', '.join(VIEWABLE)}, the folder of a run, or a Keras model.",
             rich_help_panel=_UNITS_PANEL,
         ),
     ] = _DEFAULTS.model,

@@ -299,7 +299,7 @@ def build_fcn_compact(
     return keras.Model(inputs, scores, name=name or f"fcn{variant}-compact")
 
 
-def build_fcn_detector(
+def build_fcn_stages(
     inputs: Any,
     maps: Mapping[int, Any],
     variant: str = "8s",
@@ -310,7 +310,7 @@ def build_fcn_detector(
     dropout: float = 0.1,
     name: str | None = None,
 ) -> keras.Model:
-    """Builds an FCN on the three stages of a detector, which know objects and are normalised.
+    """Builds an FCN on three stages of a network that knows objects: a detector, MobileNet-V2.
 
     The deepest scores are of two 3x3 convolutions, in place of fc6 and fc7. Between these the mean
     of the whole map is added at every place, as in ParseNet (Liu, Rabinovich & Berg 2015), so that
@@ -340,7 +340,7 @@ def build_fcn_detector(
     >>> inputs = keras.Input((None, None, 3))
     >>> x = PadToStride()(inputs)
     >>> maps = {stride: keras.layers.AveragePooling2D(stride)(x) for stride in (8, 16, 32)}
-    >>> model = build_fcn_detector(inputs, maps, "8s", 4, width=8, skip_width=6)
+    >>> model = build_fcn_stages(inputs, maps, "8s", 4, width=8, skip_width=6)
     >>> model(np.zeros((1, 37, 50, 3), np.float32)).shape
     TensorShape([1, 37, 50, 4])
     """

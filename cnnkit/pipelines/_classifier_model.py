@@ -7,6 +7,7 @@ import keras
 
 from cnnkit import weights as weights_table
 from cnnkit.errors import DataError, UsageError
+from cnnkit.models.mobilenet_v2 import build_trained_mobilenet_v2
 from cnnkit.models.vgg import VGG16_CONVOLUTIONS, VGG19_CONVOLUTIONS, build_vgg_classifier
 from cnnkit.models.vgg import load_imagenet_weights as load_vgg
 from cnnkit.options import CLASSIFIERS, DEFAULT_CLASSIFIER
@@ -60,8 +61,8 @@ def load_classifier_model(
     """Loads a trained classifier.
 
     Args:
-        model: "caltech101" (shipped), the folder of a run, a `.keras` file, or "vgg16" or "vgg19"
-            with Keras' weights, fetched by the user.
+        model: "caltech101" (shipped), the folder of a run, a `.keras` file, or "mobilenet-v2",
+            "vgg16" or "vgg19", whose weights the user fetched.
         pixels: what a file's network expects, where the file does not say so.
         classes: file with the names of the classes, one a line. By default `classes.txt` inside a
             `.keras` file or beside it.
@@ -110,4 +111,6 @@ def _load_known(name: str) -> tuple[keras.Model, str, tuple[str, ...]]:
         load_vgg(model, path)
         return model, weights_table.fingerprint(path), ()
     path = weights_table.locate(name)
+    if name == "mobilenet-v2":
+        return build_trained_mobilenet_v2(), weights_table.fingerprint(path), ()
     return load_keras_file(path, "--model"), weights_table.fingerprint(path), own_names(path)

@@ -11,7 +11,7 @@ from scipy import ndimage
 
 from cnnkit.errors import UsageError
 from cnnkit.images import Picture, fit_size, resize
-from cnnkit.models import fcn
+from cnnkit.models import deeplab, fcn
 from cnnkit.ops.inference import compile_inference
 from cnnkit.options import DEFAULT_SEGMENTER, SEGMENT_SIZE, check_scales
 from cnnkit.pipelines._segmenter_files import find_segmenter_file
@@ -56,7 +56,12 @@ class Segmenter:
             raise UsageError(f"size must be at least {_SMALLEST_SIDE} pixels, not {size}")
         check_scales(scales)
         file = find_segmenter_file(model)
-        network = load_keras_file(file.path, "--model")
+        # It learned pictures of about the usual size; of smaller ones it knows much less.
+        self._enlarges = file.path.suffix == deeplab.SUFFIX
+        if self._enlarges:
+            network = deeplab.build_deeplab(file.path)
+        else:
+            network = load_keras_file(file.path, "--model")
         classes = network.outputs[0].shape[-1]
         if classes != len(file.classes):
             raise UsageError(f"{file.path} has {classes} classes but {len(file.classes)} names")
@@ -98,7 +103,8 @@ class Segmenter:
 
     def _fitted(self, pixels: np.ndarray) -> np.ndarray:
         height, width = pixels.shape[:2]
-        size = fit_size(height, width, min(self._size, max(height, width)))
+        largest = self._size if self._enlarges else min(self._size, max(height, width))
+        size = fit_size(height, width, largest)
         return np.clip(resize(pixels, *(max(_SMALLEST_SIDE, side) for side in size)), 0.0, 1.0)
 
     def probabilities(self, pixels: np.ndarray) -> np.ndarray:

@@ -3,8 +3,9 @@
 import difflib
 from collections.abc import Sequence
 
+from cnnkit.data.masks import VOC_CLASSES
 from cnnkit.errors import UsageError
-from cnnkit.options import SEGMENTERS
+from cnnkit.options import DEFAULT_SEGMENTER, SEGMENTERS
 from cnnkit.pipelines._model_files import ModelFile, describe_file, find_model_file
 from cnnkit.weights import locate
 from cnnkit.weights.keras_file import SEGMENTER_KIND
@@ -25,8 +26,10 @@ def find_segmenter_file(model: str, option: str = "--model") -> ModelFile:
     remedy = (
         f"give {option} the folder of a run of 'cnnkit train segment', or {', '.join(SEGMENTERS)}"
     )
-    if model in SEGMENTERS:
+    if model == DEFAULT_SEGMENTER:
         return describe_file(locate(model), model)
+    if model in SEGMENTERS:
+        return ModelFile(locate(model), model, VOC_CLASSES, SEGMENTER_KIND, None)
     file = find_model_file(model)
     if file is None:
         raise UsageError(f"there is no segmenter named {model!r}; {remedy}")

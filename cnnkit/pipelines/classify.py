@@ -24,7 +24,7 @@ def classify(
     Args:
         sources: paths of pictures, or of `.npy` files for a classifier of arrays.
         model: "caltech101" (shipped), the folder of a run of `cnnkit train classify`, a `.keras`
-            file, or "vgg16" or "vgg19".
+            file, or "mobilenet-v2", "vgg16" or "vgg19", whose weights were fetched.
         top: classes for each, at most.
         pixels: what a `.keras` file's network expects, where the file does not say so: "unit"
             [0, 1], "byte" [0, 255] or "signed" [-1, 1].

@@ -46,8 +46,8 @@ def export(
     The network is exported as it is: what it expects of pictures does not change.
 
     Args:
-        model: the folder of a run of `cnnkit train classify`, a `.keras` file, or "vgg16" or
-            "vgg19".
+        model: the folder of a run of `cnnkit train classify`, a `.keras` file, or another of
+            `options.CLASSIFIERS`.
         output: the file; of a SavedModel the folder.
         format: "keras", "savedmodel" (TensorFlow), "onnx" or "tflite" (LiteRT).
         overwrite: replace what is there.

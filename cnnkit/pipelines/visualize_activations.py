@@ -30,7 +30,7 @@ def visualize_activations(
     Args:
         picture: of any size; networks of a fixed size see the whole of it, stretched.
         layer: name of a layer, see `ViewedNetwork.resolve`; of maps, or dense.
-        model: "compact", "vgg16", "vgg19" or a `.keras` file.
+        model: one of `options.VIEWABLE`, a run or a `.keras` file.
         pixels: what a file's network expects, see `load_viewed_network`.
         maps: number of channels, the strongest.
         channels: these, in this order, instead of the strongest.

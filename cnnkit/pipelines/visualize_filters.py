@@ -27,7 +27,7 @@ def visualize_filters(
     unit's kernel is in RGB, however the network was trained.
 
     Args:
-        model: "compact", "vgg16", "vgg19" or a `.keras` file.
+        model: one of `options.VIEWABLE`, a run or a `.keras` file.
         layer: name of a convolution; the first by default.
         units: these filters; all by default.
         input_channel: of a layer behind the first, which of its input channels is shown; by

@@ -11,6 +11,7 @@ from cnnkit.models.convnet1d import build_convnet1d
 from cnnkit.models.convnet3d import build_convnet3d
 from cnnkit.models.inception import build_inception
 from cnnkit.models.lenet5 import build_lenet5
+from cnnkit.models.mobilenet_v2 import build_mobilenet_v2
 from cnnkit.models.resnet import build_resnet
 from cnnkit.models.vgg import (
     COMPACT_LAST_LAYER,
@@ -32,6 +33,7 @@ NETWORKS: dict[str, Callable[..., keras.Model]] = {
     "resnet34": lambda **options: build_resnet(34, **options),
     "resnet50": lambda **options: build_resnet(50, **options),
     "inception": build_inception,
+    "mobilenet-v2": build_mobilenet_v2,
     "convnet1d": build_convnet1d,
     "convnet3d": build_convnet3d,
 }

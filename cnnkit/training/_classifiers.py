@@ -15,6 +15,7 @@ from cnnkit.models.convnet1d import build_convnet1d
 from cnnkit.models.convnet3d import build_convnet3d
 from cnnkit.models.inception import build_inception
 from cnnkit.models.lenet5 import build_lenet5
+from cnnkit.models.mobilenet_v2 import build_mobilenet_v2, build_trained_mobilenet_v2
 from cnnkit.models.resnet import build_resnet
 from cnnkit.models.unrolled import unroll_model
 from cnnkit.models.vgg import (
@@ -125,8 +126,8 @@ def build_pretrained(
     """A network with trained weights, and a new head on it.
 
     Args:
-        model: "compact" (shipped), "vgg16", "vgg19" (Keras' weights, fetched by the user), or a
-            `.keras` file of a classifier whose last layer with weights is dense.
+        model: "compact" (shipped), "mobilenet-v2", "vgg16", "vgg19" (whose weights the user
+            fetched), or a `.keras` file of a classifier whose last layer with weights is dense.
         classes: number of classes.
         input_shape: of the examples; the model's own by default. Those of VGG and of files are
             fixed.
@@ -149,6 +150,9 @@ def build_pretrained(
         if model.endswith(".keras"):
             whole = load_keras_file(model, "--model")
             name = Path(model).stem
+        elif model == "mobilenet-v2":
+            whole = _trained_mobilenet_v2(tuple(input_shape or default_shape(model)))
+            name = model
         else:
             convolutions = VGG16_CONVOLUTIONS if model == "vgg16" else VGG19_CONVOLUTIONS
             whole = build_vgg_classifier(convolutions, name=model)
@@ -175,6 +179,14 @@ def build_pretrained(
     built = keras.Model(inputs, x, name=name)
     pretrained = tuple(layer for layer in built.layers if layer.weights and layer not in head)
     return TrainableClassifier(built, features, head, pretrained)
+
+
+def _trained_mobilenet_v2(shape: tuple[int, ...]) -> keras.Model:
+    try:
+        return build_trained_mobilenet_v2(shape)
+    except ValueError as error:
+        reason = str(error).splitlines()[0]
+        raise UsageError(f"mobilenet-v2 cannot see {_sizes(shape)}: {reason}") from None
 
 
 def build_untrained(
@@ -245,6 +257,8 @@ def _build_untrained(
         x = keras.layers.Dropout(dropout, name="head_dropout")(x)
         x = keras.layers.Dense(classes, activation="softmax", name="predictions")(x)
         return keras.Model(inputs, x, name="compact")
+    if model == "mobilenet-v2":
+        return build_mobilenet_v2(shape, classes)
     if model.startswith("resnet"):
         return build_resnet(int(model.removeprefix("resnet")), shape, classes)
     if model in ("vgg16", "vgg19"):

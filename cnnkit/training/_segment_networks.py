@@ -8,17 +8,19 @@ import numpy as np
 
 from cnnkit import weights as weights_table
 from cnnkit.errors import UsageError
+from cnnkit.models import deeplab
 from cnnkit.models.detector import STAGES, STRIDES
 from cnnkit.models.fcn import (
     COMPACT_LAYERS,
     EnlargeBilinearly,
     PadToStride,
     build_fcn_compact,
-    build_fcn_detector,
+    build_fcn_stages,
     build_fcn_vgg,
     take_dense_weights,
 )
 from cnnkit.models.imitation import HintImitation, ScoreImitation
+from cnnkit.models.mobilenet_v2 import MAPS, build_trained_mobilenet_v2
 from cnnkit.models.unrolled import unroll_model
 from cnnkit.models.vgg import (
     VGG16_CONVOLUTIONS,
@@ -33,7 +35,12 @@ from cnnkit.training._teacher_maps import TeacherMaps
 from cnnkit.weights.keras_file import load_keras_file
 
 # What the layers that come trained are called.
-_PRETRAINED = (*(f"block{number}_" for number in range(1, 6)), *(f"{name}_" for name in STAGES))
+_PRETRAINED = (
+    *(f"block{number}_" for number in range(1, 6)),
+    *(f"{name}_" for name in STAGES),
+    *("Conv1", "expanded_conv_", "block_"),
+)
+_CONVOLUTIONS = keras.layers.Conv2D, keras.layers.DepthwiseConv2D
 
 
 def build_segmenter(
@@ -61,7 +68,20 @@ def build_segmenter(
             stages = [detector.get_layer(name).output for name in STAGES]
             stages = unroll_model(keras.Model(detector.inputs[0], stages), [padded])
             maps = dict(zip(STRIDES, stages, strict=True))
-            return build_fcn_detector(inputs, maps, variant, classes, dropout=options.head_dropout)
+            return build_fcn_stages(inputs, maps, variant, classes, dropout=options.head_dropout)
+        if options.backbone == "mobilenet-v2":
+            network = build_trained_mobilenet_v2()
+            stages = [network.get_layer(MAPS[stride]).output for stride in STRIDES]
+            stages = unroll_model(keras.Model(network.inputs[0], stages), [padded])
+            maps = dict(zip(STRIDES, stages, strict=True))
+            return build_fcn_stages(
+                inputs,
+                maps,
+                variant,
+                classes,
+                dropout=options.head_dropout,
+                name=f"fcn{variant}-mobilenet-v2",
+            )
         network = build_feature_network("vgg16", ["block5_conv3"]).model
         unroll_model(network, [padded], found)
         deepest = keras.layers.MaxPooling2D(2, name="block5_pool")(found["block5_conv3"])
@@ -83,7 +103,7 @@ def load_classifier() -> keras.Model:
 
 def backbone_layers(model: keras.Model) -> list[keras.layers.Layer]:
     """The convolutions that come trained, in their order, each with its normalisation."""
-    kinds = keras.layers.Conv2D, keras.layers.BatchNormalization
+    kinds = *_CONVOLUTIONS, keras.layers.BatchNormalization
     return [
         layer
         for layer in model.layers
@@ -101,7 +121,7 @@ def freeze_backbone(model: keras.Model, transfer: str) -> None:
         UsageError: N is more than there are layers.
     """
     layers = backbone_layers(model)
-    convolutions = [layer for layer in layers if isinstance(layer, keras.layers.Conv2D)]
+    convolutions = [layer for layer in layers if isinstance(layer, _CONVOLUTIONS)]
     trained = {"head": 0, "all": len(convolutions)}.get(transfer)
     if trained is None:
         trained = int(transfer.removeprefix("last:"))
@@ -144,7 +164,11 @@ def load_teacher(options: SegmentTrainOptions, classes: int, policy: str) -> ker
         UsageError: the teacher does not score these classes in maps.
         WeightsError: its file cannot be loaded.
     """
-    teacher = load_keras_file(str(options.teacher), "--teacher")
+    if str(options.teacher).endswith(deeplab.SUFFIX):
+        side = deeplab.SIDE if options.teacher_sees == "pictures" else None
+        teacher = deeplab.build_deeplab(str(options.teacher), COARSE, side)
+    else:
+        teacher = load_keras_file(str(options.teacher), "--teacher")
     if len(teacher.outputs) != 1 or len(teacher.inputs) != 1:
         raise UsageError(f"{options.teacher} has several inputs or outputs; give another --teacher")
     shape = teacher.outputs[0].shape

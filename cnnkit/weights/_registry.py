@@ -50,6 +50,11 @@ _YOLO_FASTEST = (
     "9c62b1c50e024fb73d29a651133b1d63548e63a1/ModelZoo/yolo-fastest-1.1_coco"
 )
 
+_CORAL = (
+    "https://raw.githubusercontent.com/google-coral/test_data/"
+    "104342d2d3480b3e66203073dac24f4e2dbb4c41"
+)
+
 # Sizes and hashes are those of the files in face_recognition_models 0.3.0, the one release that has
 # all of them.
 _FACE_MODELS = "face_recognition_models"
@@ -233,6 +238,32 @@ ENTRIES = (
         card="cards/yolo-fastest-xl.md",
         url=f"{_YOLO_FASTEST}/yolo-fastest-1.1-xl.weights",
     ),
+    Entry(
+        name="deeplab",
+        file_name="deeplabv3_mnv2_pascal_quant.tflite",
+        kind="fetchable",
+        size=2_193_224,
+        algorithm="sha256",
+        digest="350af47fd346ea6d74b58833a351f583ba860e9806ec5bd292ff8d8f1f249398",
+        architecture="DeepLab v3 on MobileNet-V2, 21 classes of Pascal VOC",
+        licence="Apache-2.0",
+        source="Google, test data of Coral",
+        card="cards/deeplab.md",
+        url=f"{_CORAL}/deeplabv3_mnv2_pascal_quant.tflite",
+    ),
+    Entry(
+        name="mobilenet-v2",
+        file_name="mobilenet_v2_1.0_224_quant.tflite",
+        kind="fetchable",
+        size=3_610_798,
+        algorithm="sha256",
+        digest="7aad0c74c5e3c06e5eb3c827e13304fdd68a83da6087d92ee169c24ff9fd4776",
+        architecture="MobileNet-V2, 1000 classes of ImageNet",
+        licence="Apache-2.0",
+        source="Google, test data of Coral",
+        card="cards/mobilenet-v2.md",
+        url=f"{_CORAL}/mobilenet_v2_1.0_224_quant.tflite",
+    ),
 )
 
 
@@ -240,7 +271,8 @@ def entries() -> tuple[Entry, ...]:
     """All weights that cnnkit knows.
 
     >>> [entry.name for entry in entries() if entry.kind == "fetchable"]
-    ['vgg16', 'vgg19', 'vgg16-classifier', 'vgg19-classifier', 'yolo-fastest-xl']
+    ['vgg16', 'vgg19', 'vgg16-classifier', 'vgg19-classifier', 'yolo-fastest-xl', 'deeplab',
+     'mobilenet-v2']
     """
     return ENTRIES
 

@@ -11,7 +11,7 @@ from cnnkit.models.fcn import (
     PadToStride,
     bilinear_kernel,
     build_fcn_compact,
-    build_fcn_detector,
+    build_fcn_stages,
     build_fcn_vgg,
     set_feature_statistics,
     start_from,
@@ -54,7 +54,7 @@ def on_stages(variant="8s", seed=0):
     inputs = keras.Input((None, None, 3))
     x = PadToStride()(inputs)
     maps = {stride: keras.layers.AveragePooling2D(stride)(x) for stride in (8, 16, 32)}
-    return build_fcn_detector(inputs, maps, variant, 4, width=8, skip_width=6)
+    return build_fcn_stages(inputs, maps, variant, 4, width=8, skip_width=6)
 
 
 def with_random_skips(model, seed=0):

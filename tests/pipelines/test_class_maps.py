@@ -103,9 +103,12 @@ def test_the_folder_of_a_run_is_its_model(file, tmp_path):
         load_classifier("runs/none")
 
 
-@pytest.mark.parametrize("name", ["vgg16", "vgg19"])
-def test_weights_that_are_not_here_are_one_line(name):
-    with pytest.raises(WeightsError, match=f"run: cnnkit weights fetch {name}-classifier"):
+@pytest.mark.parametrize(
+    ("name", "file"),
+    [("vgg16", "vgg16-classifier"), ("vgg19", "vgg19-classifier"), ("mobilenet-v2",) * 2],
+)
+def test_weights_that_are_not_here_are_one_line(name, file):
+    with pytest.raises(WeightsError, match=f"run: cnnkit weights fetch {file}, or"):
         load_classifier(name)
 
 

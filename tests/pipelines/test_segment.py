@@ -4,10 +4,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from cnnkit.data.masks import VOC_CLASSES
 from cnnkit.errors import UsageError, WeightsError
 from cnnkit.images import Picture, read_image
+from cnnkit.models.deeplab import build_deeplab
+from cnnkit.pipelines import _segmenter_files
 from cnnkit.pipelines._segmenter import Segmenter, find_segments, label_pixels, resize_maps
 from cnnkit.pipelines.segment import cut_out, replace_background, segment, soft_mask
+from tests.models.test_deeplab import write_network
 
 
 @pytest.fixture(scope="module")
@@ -153,3 +157,20 @@ def test_sizes_that_make_no_sense_are_refused(color_segmenter):
         Segmenter(color_segmenter, size=8)
     with pytest.raises(UsageError, match="scales must be from"):
         Segmenter(color_segmenter, scales=(9.0,))
+
+
+def test_deeplab_is_used_where_its_file_is(painted, tmp_path, monkeypatch):
+    monkeypatch.setenv("CNNKIT_HOME", str(tmp_path / "nothing"))
+    with pytest.raises(WeightsError, match=r"deeplab weights are not .*cnnkit weights fetch deepl"):
+        segment(painted, model="deeplab")
+    file = write_network(tmp_path / "x.tflite")
+    monkeypatch.setattr(_segmenter_files, "locate", lambda name: file)
+    [found] = segment(painted, model="deeplab")
+    assert (found.model, found.names) == ("deeplab", VOC_CLASSES)
+    # A small picture is enlarged to the usual size.
+    picture = read_image(painted)
+    assert picture.pixels.shape[:2] == found.classes.shape == (60, 80)
+    assert found.probabilities.shape == (384, 512, 21)
+    [same] = segment(painted, model="deeplab", size=80)
+    scores = np.array(build_deeplab(file)(picture.pixels[None]))[0]
+    np.testing.assert_array_equal(same.classes, scores.argmax(axis=-1))

@@ -84,7 +84,7 @@ def test_an_unknown_name_suggests_the_nearest():
 
 def test_a_name_like_no_other_lists_them_all():
     with pytest.raises(UsageError, match=r"one of: compact, decoder, .*, vgg19") as caught:
-        entry("mobilenet")
+        entry("transformer")
     assert caught.value.exit_code == ExitCode.USAGE
 
 
