@@ -11,6 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
+from cnnkit.cli._classifier import check_classifier
 from cnnkit.cli._options import OUTPUT_PANEL, RUN_PANEL, Device, Json, Quiet, Seed, Threads, Verbose
 from cnnkit.cli._training import (
     ClipNorm,
@@ -33,6 +34,7 @@ from cnnkit.cli._training import (
 from cnnkit.console import Console
 from cnnkit.errors import CnnkitError, ExitCode, UsageError
 from cnnkit.options import (
+    PRETRAINED,
     TRAINABLE,
     AugmentOptions,
     ClassifyTrainOptions,
@@ -311,6 +313,9 @@ def classify(
     if preview_augment is not None:
         _preview(data, options, preview_augment, console)
         return 0
+    if options.model in PRETRAINED and options.regime != "scratch":
+        # Before there is a run folder, which only --resume would go on with.
+        check_classifier(options.model)
     if cluster is not None:
         console.note(f"waiting at {cluster.coordinator} for all {cluster.processes} processes")
     with contextlib.nullcontext() if cluster is None else _leaving_at_once(console):

@@ -65,7 +65,7 @@ def segment(
         _model(
             metavar="|".join(FCN_BACKBONES),
             help="Network below the scores: the compact one knows textures, the shipped detector "
-            "coco80 objects; vgg16 and mobilenet-v2, whose weights are fetched, know more of them.",
+            "coco80 objects; so do vgg16 and mobilenet-v2, whose weights are fetched.",
         ),
     ] = _DEFAULTS.backbone,
     variant: Annotated[
@@ -288,6 +288,11 @@ def segment(
         from cnnkit.data.masks import read_masks
 
         read_masks(data, val_share=val_share, seed=seed)
+    if options.backbone in ("vgg16", "mobilenet-v2"):
+        from cnnkit.weights import locate
+
+        # Before there is a run folder, which only --resume would go on with.
+        locate(options.backbone)
     from cnnkit.runtime import configure
 
     configure(threads=threads, verbose=verbose, device=device)

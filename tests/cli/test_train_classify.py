@@ -47,6 +47,21 @@ def test_resume_needs_no_other_word_and_takes_more_epochs(
     assert "holds a run with another batch_size" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("model", "weights"), [("vgg16", "vgg16-classifier"), ("mobilenet-v2", "mobilenet-v2")]
+)
+def test_weights_are_looked_for_before_a_run_is_begun(
+    color_pictures, tmp_path, monkeypatch, capsys, model, weights
+):
+    for name in ("CNNKIT_HOME", "KERAS_HOME"):
+        monkeypatch.setenv(name, str(tmp_path / "nothing"))
+    folder = tmp_path / "run"
+    data = str(color_pictures)
+    assert run(["train", "classify", data, "--model", model, "-o", str(folder)]) == 5
+    assert f"run: cnnkit weights fetch {weights}," in capsys.readouterr().err
+    assert not folder.exists()
+
+
 def test_a_preview_shows_what_pictures_are_changed_to(color_pictures, tmp_path, capsys):
     sheet = tmp_path / "sheet.png"
     command = ["train", "classify", str(color_pictures), "--preview-augment", str(sheet)]

@@ -51,6 +51,19 @@ def test_deeplab_is_a_teacher_and_nothing_to_start_from(tmp_path, monkeypatch, c
     assert "no data is given" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("backbone", ["vgg16", "mobilenet-v2"])
+def test_weights_are_looked_for_before_a_run_is_begun(
+    data, tmp_path, monkeypatch, capsys, backbone
+):
+    monkeypatch.setenv("CNNKIT_HOME", str(tmp_path / "nothing"))
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path / "nothing"))
+    folder = tmp_path / "run"
+    command = ["train", "segment", str(data), "--backbone", backbone, "-o", str(folder)]
+    assert run([*command, "--val-share", "0.25"]) == 5
+    assert f"run: cnnkit weights fetch {backbone}," in capsys.readouterr().err
+    assert not folder.exists()
+
+
 @pytest.mark.slow
 def test_a_run_goes_on_with_its_own_settings(data, tmp_path, capsys):
     folder = str(tmp_path / "run")
