@@ -12,9 +12,9 @@ weights rounded and packed.
 The time is that of two cores whose processor multiplies 16 bits (AMX), other programs beside it.
 What is shipped goes on from that:
 
-    python benchmarks/deeplab_teacher.py deeplabv3_mnv2_pascal_quant.tflite deeplab.keras
+    cnnkit weights fetch deeplab
     python benchmarks/train_segmenter.py --data DIR --output runs/distilled \\
-        --teacher deeplab.keras --before runs/segment/voc21.keras
+        --teacher deeplab --before runs/segment/voc21.keras
 
 The larger network sees each picture there, those without a mask to trust too; its scores and what
 it makes them of are imitated. The weights are three parts those of the last epoch and one part
@@ -214,7 +214,7 @@ def mix(before: Path, after: Path, mixed: Path) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, required=True, help="folder of the data")
-    parser.add_argument("--teacher", type=Path, help="of deeplab_teacher.py, to be imitated")
+    parser.add_argument("--teacher", help="to be imitated, see cnnkit train segment")
     parser.add_argument("--before", type=Path, help="with a teacher: the model to go on from")
     parser.add_argument("--output", type=Path, default=Path("runs/segment"))
     parser.add_argument("--repeat", type=int, default=1, help="how often a picture is in an epoch")
@@ -233,7 +233,7 @@ def main() -> None:
         recipe += ["--mixed-precision", "bfloat16", "--batch", "16"]
     else:
         recipe += ["--start", str(arguments.before)]
-        recipe += ["--teacher", str(arguments.teacher), "--teacher-sees", "pictures"]
+        recipe += ["--teacher", arguments.teacher, "--teacher-sees", "pictures"]
         recipe += ["--imitation", "2", "--hints", "1", "--ema", "0.998", "--weight-decay", "0.02"]
         recipe += ["--scale", "0.7,2.0", "--balance", "0.05", "--crop", "256", "--mosaic", "0.5"]
         recipe += ["--learning-rate", "0.001", "--pretrained-rate", "0.5", "--color", "0.35"]

@@ -936,9 +936,9 @@ class SegmentTrainOptions(FitOptions):
             layers too, or "all".
         start: a `.keras` file of an earlier training, whose weights the first stage begins with
             where layers have the same name and shapes.
-        teacher: a `.keras` file that scores the same classes, at any stride, of RGB in [0, 1]; if
-            it takes pictures of one size only it is given the crops at that. Its scores are
-            imitated beside learning the labels.
+        teacher: a `.keras` file that scores the same classes, at any stride, of RGB in [0, 1], or
+            DeepLab's `.tflite`; if it takes pictures of one size only it is given the crops at
+            that. Its scores are imitated beside learning the labels.
         imitation: weight of that.
         teacher_sees: one of `TEACHER_VIEWS`: every crop, or each picture once, whole, in a square;
             its scores are kept then, and cut as the picture is.

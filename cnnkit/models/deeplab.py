@@ -36,7 +36,7 @@ class PadToGrid(keras.layers.Layer):
         x = inputs
         for axis in (1, 2):
             sizes = list(keras.ops.shape(x))
-            sizes[axis] = keras.ops.mod(1 - sizes[axis], STRIDE)
+            sizes[axis] = (1 - sizes[axis]) % STRIDE
             if isinstance(sizes[axis], int) and not sizes[axis]:
                 continue
             grey = keras.ops.full(sizes, GREY / 255, x.dtype)
