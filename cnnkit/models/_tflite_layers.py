@@ -86,13 +86,10 @@ def lay_out(
 def _convolution(
     one: Operator, network: TFLiteNetwork, name: str
 ) -> tuple[keras.layers.Layer, list[Any]]:
-    kernel, bias = (network.tensors[number].values for number in one.inputs[1:3])
-    if kernel is None or bias is None:
-        raise WeightsError(f"{name} has no weights in the file")
+    kernel, bias = network.weights_of(one)
     options = {"padding": one.padding, "dilation_rate": one.dilation, "name": name}
     if one.kind == "depthwise":
-        layer = DepthwiseConv2D(kernel.shape[1], one.stride, **options)
+        layer = DepthwiseConv2D(len(kernel), one.stride, **options)
     else:
-        layer = keras.layers.Conv2D(len(kernel), kernel.shape[1], one.stride, **options)
-    # Filters are first in the file and last in Keras; of a depthwise kernel there is one.
-    return layer, [kernel.transpose(1, 2, 3, 0), bias]
+        layer = keras.layers.Conv2D(len(bias), len(kernel), one.stride, **options)
+    return layer, [kernel, bias]

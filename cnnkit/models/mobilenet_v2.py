@@ -145,11 +145,7 @@ def load_quantized_weights(model: keras.Model, path: str | Path) -> None:
     if len(found) != len(wanted):
         raise WeightsError(f"{path} is not the mobilenet-v2 file: it has {len(found)} convolutions")
     for layer, one in zip(wanted, found, strict=True):
-        kernel, bias = (network.tensors[number].values for number in one.inputs[1:3])
-        if kernel is None or bias is None:
-            raise WeightsError(f"{path} is not the mobilenet-v2 file: a layer has no weights")
-        # Filters are first in the file and last in Keras; of a depthwise kernel there is one.
-        kernel = kernel.transpose(1, 2, 3, 0)
+        kernel, bias = network.weights_of(one)
         if isinstance(layer, keras.layers.Dense):
             kernel, bias = kernel[0, 0, :, 1:], bias[1:]
         if [one.shape for one in (kernel, bias)] != [tuple(one.shape) for one in layer.weights]:

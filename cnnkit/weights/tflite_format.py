@@ -77,6 +77,21 @@ class TFLiteNetwork:
     operators: tuple[Operator, ...]
     inputs: tuple[int, ...]
 
+    def weights_of(self, operator: Operator) -> list[np.ndarray]:
+        """Kernel `(h, w, inputs, filters)`, of a depthwise one `(h, w, channels, 1)`, and bias.
+
+        Args:
+            operator: a convolution.
+
+        Raises:
+            WeightsError: it has none in the file.
+        """
+        kernel, bias = (self.tensors[number].values for number in operator.inputs[1:3])
+        if kernel is None or bias is None:
+            raise WeightsError(f"a {operator.kind} layer has no weights in the file")
+        # Filters come first in the file; of a depthwise kernel there is one.
+        return [kernel.transpose(1, 2, 3, 0), bias]
+
 
 def read_tflite(path: str | Path) -> TFLiteNetwork:
     """Reads the first graph of a file.
