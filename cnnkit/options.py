@@ -59,8 +59,14 @@ SEGMENTERS = (DEFAULT_SEGMENTER, "deeplab")
 
 # Networks whose classes can be told and explained, and the one that is meant where none is named. A
 # further one is an entry in the table of weights whose file is a .keras model.
-CLASSIFIERS = ("caltech101", "vgg16", "vgg19", "mobilenet-v2")
 DEFAULT_CLASSIFIER = "caltech101"
+# Those whose weights the user fetches, and what these are called in that table.
+FETCHED_CLASSIFIERS = {
+    "vgg16": "vgg16-classifier",
+    "vgg19": "vgg19-classifier",
+    "mobilenet-v2": "mobilenet-v2",
+}
+CLASSIFIERS = (DEFAULT_CLASSIFIER, *FETCHED_CLASSIFIERS)
 # Trained networks to look into, besides files and runs.
 VIEWABLE = ("compact", *CLASSIFIERS)
 

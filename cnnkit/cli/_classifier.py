@@ -7,7 +7,7 @@ import typer
 
 from cnnkit.cli._options import RUN_PANEL
 from cnnkit.errors import UsageError
-from cnnkit.options import CLASSIFIERS
+from cnnkit.options import CLASSIFIERS, FETCHED_CLASSIFIERS
 
 if TYPE_CHECKING:
     from cnnkit.pipelines._model_files import ModelFile
@@ -47,10 +47,10 @@ def check_classifier(model: str) -> "ModelFile | None":
     Returns:
         What its file says of itself; None for one with a name.
     """
-    if model in ("vgg16", "vgg19", "mobilenet-v2"):
+    if model in FETCHED_CLASSIFIERS:
         from cnnkit.weights import locate
 
-        locate(model if model == "mobilenet-v2" else f"{model}-classifier")
+        locate(FETCHED_CLASSIFIERS[model])
         return None
     from cnnkit.pipelines._model_files import find_model_file
     from cnnkit.weights.keras_file import TEXT_KIND

@@ -10,7 +10,7 @@ from cnnkit.errors import DataError, UsageError
 from cnnkit.models.mobilenet_v2 import build_trained_mobilenet_v2
 from cnnkit.models.vgg import VGG16_CONVOLUTIONS, VGG19_CONVOLUTIONS, build_vgg_classifier
 from cnnkit.models.vgg import load_imagenet_weights as load_vgg
-from cnnkit.options import CLASSIFIERS, DEFAULT_CLASSIFIER
+from cnnkit.options import CLASSIFIERS, DEFAULT_CLASSIFIER, FETCHED_CLASSIFIERS
 from cnnkit.pipelines._model_files import (
     PICTURES,
     find_model_file,
@@ -103,14 +103,14 @@ def load_classifier_model(
 
 
 def _load_known(name: str) -> tuple[keras.Model, str, tuple[str, ...]]:
+    # Looked for first: a network of 140 million weights is not built in vain.
+    path = weights_table.locate(FETCHED_CLASSIFIERS.get(name, name))
+    digest = weights_table.fingerprint(path)
     if name in ("vgg16", "vgg19"):
-        # Looked for first: a network of 140 million weights is not built in vain.
-        path = weights_table.locate(f"{name}-classifier")
         convolutions = VGG16_CONVOLUTIONS if name == "vgg16" else VGG19_CONVOLUTIONS
         model = build_vgg_classifier(convolutions, name=name)
         load_vgg(model, path)
-        return model, weights_table.fingerprint(path), ()
-    path = weights_table.locate(name)
+        return model, digest, ()
     if name == "mobilenet-v2":
-        return build_trained_mobilenet_v2(), weights_table.fingerprint(path), ()
-    return load_keras_file(path, "--model"), weights_table.fingerprint(path), own_names(path)
+        return build_trained_mobilenet_v2(), digest, ()
+    return load_keras_file(path, "--model"), digest, own_names(path)
