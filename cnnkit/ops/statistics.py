@@ -10,6 +10,8 @@ from typing import Any
 import keras
 import numpy as np
 
+from cnnkit.ops._custom_gradients import with_custom_gradient
+
 Tensor = Any  # a tensor of the Keras backend in use, or a NumPy array
 
 
@@ -40,37 +42,52 @@ def moments(activations: Tensor, weights: Tensor | None = None) -> tuple[Tensor,
     ops = keras.ops
     activations = ops.convert_to_tensor(activations)
     channels = activations.shape[-1]
-    if weights is not None:
-        share = ops.cast(ops.reshape(weights, (-1, 1)), activations.dtype)
-        share = ops.stop_gradient(share / ops.maximum(ops.sum(share), 1e-12))
-
-    @ops.custom_gradient
-    def both(activations: Tensor) -> tuple[Tensor, Callable[..., Tensor]]:
-        flat = ops.reshape(activations, (-1, channels))  # (H*W, C)
-        if weights is None:
-            count = ops.cast(ops.shape(flat)[0], flat.dtype)
-            mean = ops.mean(flat, axis=0)
-            gram = ops.matmul(ops.transpose(flat), flat) / count
-        else:
-            weighted = flat * share
-            mean = ops.sum(weighted, axis=0)
-            gram = ops.matmul(ops.transpose(weighted), flat)
-
-        def gradient(*given: Tensor, upstream: Tensor | None = None) -> Tensor:
-            # TensorFlow and JAX give what comes from above by its position, PyTorch by its name.
-            change = given[0] if upstream is None else upstream
-            slope = change[:-1] + ops.transpose(change[:-1])
-            if weights is None:
-                slopes = ops.matmul(flat, slope / count) + change[-1] / count
-            else:
-                slopes = share * (ops.matmul(flat, slope) + change[-1])
-            return ops.reshape(slopes, ops.shape(activations))
-
-        # Keras' PyTorch has custom gradients of one output only.
-        return ops.concatenate([gram, mean[None]], axis=0), gradient
-
-    result = both(activations)
+    if weights is None:
+        result = _moments_of_all(activations)
+    else:
+        share = ops.cast(weights, activations.dtype)
+        result = _moments_of_some(activations, share / ops.maximum(ops.sum(share), 1e-12))
+    # TensorFlow does not know the shape while it traces.
+    result = ops.reshape(result, (channels + 1, channels))
     return result[-1], result[:-1]
+
+
+@with_custom_gradient(2)
+def _moments_of_all(activations: Tensor) -> tuple[Tensor, Callable[..., Tensor]]:
+    """Gram matrix and, below it, the mean `(C + 1, C)`; and what gives the gradient.
+
+    Keras' PyTorch has custom gradients of one output only.
+    """
+    ops = keras.ops
+    flat = ops.reshape(activations, (-1, activations.shape[-1]))  # (H*W, C)
+    count = ops.cast(ops.shape(flat)[0], flat.dtype)
+    gram = ops.matmul(ops.transpose(flat), flat) / count
+
+    def gradient(*given: Tensor, upstream: Tensor | None = None) -> Tensor:
+        # TensorFlow and JAX give what comes from above by its position, PyTorch by its name.
+        change = (given[0] if upstream is None else upstream) / count
+        slopes = ops.matmul(flat, change[:-1] + ops.transpose(change[:-1])) + change[-1]
+        return ops.reshape(slopes, ops.shape(activations))
+
+    return ops.concatenate([gram, ops.mean(flat, axis=0)[None]], axis=0), gradient
+
+
+@with_custom_gradient(2, 2)
+def _moments_of_some(activations: Tensor, share: Tensor) -> tuple[Tensor, Callable[..., Any]]:
+    """The same with the share that each position has, which is a constant."""
+    ops = keras.ops
+    flat = ops.reshape(activations, (-1, activations.shape[-1]))
+    column = ops.reshape(share, (-1, 1))
+    weighted = flat * column
+    gram = ops.matmul(ops.transpose(weighted), flat)
+
+    def gradient(*given: Tensor, upstream: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        change = given[0] if upstream is None else upstream
+        slope = change[:-1] + ops.transpose(change[:-1])
+        slopes = column * (ops.matmul(flat, slope) + change[-1])
+        return ops.reshape(slopes, ops.shape(activations)), ops.zeros_like(share)
+
+    return ops.concatenate([gram, ops.sum(weighted, axis=0)[None]], axis=0), gradient
 
 
 def gram_matrix(activations: Tensor, weights: Tensor | None = None) -> Tensor:

@@ -1,5 +1,8 @@
 """Gram, covariance and transport against NumPy and their own properties."""
 
+import gc
+import weakref
+
 import keras
 import numpy as np
 import pytest
@@ -167,3 +170,24 @@ def test_the_gradient_of_the_moments_is_that_of_finite_differences(
         direction = random.normal(size=activations.shape)
         ahead, behind = by_numpy(wide + 1e-6 * direction), by_numpy(wide - 1e-6 * direction)
         assert np.sum(gradient * direction) == pytest.approx((ahead - behind) / 2e-6, rel=1e-4)
+
+
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="the others keep nothing")
+@pytest.mark.parametrize("is_weighted", [False, True])
+def test_what_tensorflow_traces_around_the_moments_is_not_kept(is_weighted):
+    import tensorflow as tf
+
+    weights = np.ones((4, 4), np.float32) if is_weighted else None
+
+    def gradient(maps):
+        with tf.GradientTape() as tape:
+            tape.watch(maps)
+            _, gram = moments(maps, weights)
+        return tape.gradient(gram, maps)
+
+    traced = tf.function(gradient).get_concrete_function(tf.TensorSpec((4, 4, 3)))
+    assert np.isfinite(traced(tf.ones((4, 4, 3))).numpy()).all()
+    graph = weakref.ref(traced.graph)
+    del traced
+    gc.collect()
+    assert graph() is None
