@@ -4,8 +4,9 @@
 the picture, and on some backends keeps memory.
 """
 
+import contextlib
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import keras
@@ -135,8 +136,9 @@ def compile_inference(model: keras.Model, dtype: str = "uint8") -> Callable[...,
             ]
             return frozen(given(floats), training=False)
 
-        # Of a concrete function TensorFlow does not count, and warn, how often it traces.
-        concrete = see.get_concrete_function(*signature)
+        with _plain_silu(model):
+            # Of a concrete function TensorFlow does not count, and warn, how often it traces.
+            concrete = see.get_concrete_function(*signature)
 
         def compiled(*arrays):
             tensors = [
@@ -183,6 +185,39 @@ def compile_inference(model: keras.Model, dtype: str = "uint8") -> Callable[...,
         )
 
     return run
+
+
+@contextlib.contextmanager
+def _plain_silu(model: keras.Model) -> Iterator[None]:
+    """While the block runs, a model's layers compute SiLU as `x sigmoid(x)`.
+
+    TensorFlow's own has a gradient of its own, which it registers for good for each graph that is
+    traced, and with it all weights that are constants there: tens of megabytes for each model.
+    """
+    changed = [
+        layer
+        for layer in _layers(model)
+        if getattr(layer, "activation", None) is keras.activations.silu
+    ]
+    for layer in changed:
+        layer.activation = _silu
+    try:
+        yield
+    finally:
+        for layer in changed:
+            layer.activation = keras.activations.silu
+
+
+def _layers(model: keras.Model) -> Iterator[keras.layers.Layer]:
+    for layer in model.layers:
+        if isinstance(layer, keras.Model):
+            yield from _layers(layer)
+        else:
+            yield layer
+
+
+def _silu(x: Any) -> Any:
+    return keras.ops.multiply(x, keras.ops.sigmoid(x))
 
 
 def compiles_training() -> bool:

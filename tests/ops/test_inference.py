@@ -1,3 +1,5 @@
+import gc
+
 import keras
 import numpy as np
 import pytest
@@ -91,3 +93,28 @@ def test_weights_of_very_large_models_are_not_copied(monkeypatch):
     model = small_model()
     monkeypatch.setattr(inference, "_MOST_CONSTANTS", 3 * 3 * 3 * 2 + 1)
     assert with_constant_weights(model) is model
+
+
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="the others trace no graphs")
+def test_of_a_compiled_model_nothing_is_kept():
+    from tensorflow.python.framework.func_graph import FuncGraph
+
+    def graphs():
+        gc.collect()
+        return sum(isinstance(one, FuncGraph) for one in gc.get_objects())
+
+    def look():
+        inputs = keras.Input((4, 4, 3))
+        inner = keras.Sequential([inputs, keras.layers.Conv2D(2, 3, activation="silu")])
+        model = keras.Model(inputs, keras.layers.Activation("silu")(inner(inputs)))
+        pixels = np.random.default_rng(0).normal(size=(2, 4, 4, 3)).astype(np.float32)
+        found = compile_inference(model, "float32")(pixels)
+        np.testing.assert_allclose(found, model(pixels), rtol=1e-5, atol=1e-6)
+        # The model itself is as it was.
+        assert model.layers[-1].activation is keras.activations.silu
+        assert keras.Model.from_config(model.get_config()).layers[-1].activation(1.0) > 0.7
+
+    look()
+    before = graphs()
+    look()
+    assert graphs() == before
