@@ -135,6 +135,65 @@ def read_image(source: str | os.PathLike | bytes | BinaryIO, name: str | None = 
         ) from None
 
 
+def as_picture(image: Any, name: str) -> Picture:
+    """Anything that is a picture as a `Picture`; the caller's array is never changed.
+
+    Args:
+        image: a path, a `Picture`, a `PIL.Image`, or an array `(height, width)` or `(height, width,
+            1, 3 or 4)`, uint8 or float in [0, 1].
+        name: what to call it in messages, where it is no path.
+
+    Raises:
+        ImageError: a file cannot be read.
+        ValueError: an array of another kind.
+
+    Example:
+
+    >>> as_picture(np.full((2, 3), 255, np.uint8), "the mask").pixels.shape
+    (2, 3, 3)
+    """
+    if isinstance(image, Picture):
+        return image
+    if isinstance(image, (str, Path)):
+        return read_image(image)
+    if isinstance(image, Image.Image):
+        return read_image(_encode_pil(image), name)
+    array = np.asarray(image)
+    if array.ndim == 2:
+        array = array[..., None]
+    if array.ndim != 3 or array.shape[-1] not in (1, 3, 4) or 0 in array.shape:
+        raise ValueError(
+            f"{name} must be an array (height, width, 1, 3 or 4). Received: shape {array.shape}"
+        )
+    if array.dtype == np.uint8:
+        array = array.astype(np.float32) / 255.0
+    elif np.issubdtype(array.dtype, np.floating):
+        array = array.astype(np.float32)
+        if not np.isfinite(array).all() or array.min() < 0.0 or array.max() > 1.0:
+            raise ValueError(f"{name} must have finite floats in [0, 1] or be uint8")
+    else:
+        raise ValueError(f"{name} must be uint8 or float. Received: {array.dtype}")
+    alpha = array[..., 3] if array.shape[-1] == 4 else None
+    pixels = np.repeat(array, 3, axis=-1) if array.shape[-1] == 1 else array[..., :3]
+    return Picture(np.ascontiguousarray(pixels), alpha)
+
+
+def _encode_pil(image: Image.Image) -> bytes:
+    """A `PIL.Image` as a file, which carries orientation and colour profile to `read_image`."""
+    plain = {
+        "HSV": "RGB", "YCbCr": "RGB", "RGBX": "RGB", "La": "LA", "RGBa": "RGBA", "PA": "RGBA",
+    }  # fmt: skip
+    exif = image.getexif()
+    if image.mode in plain:
+        image = image.convert(plain[image.mode])
+    elif image.mode == "I":
+        image = Image.fromarray(np.clip(np.asarray(image), 0, 65535).astype(np.uint16))
+    in_tiff = image.mode in ("CMYK", "F", "LAB")
+    buffer = io.BytesIO()
+    image.save(buffer, "TIFF" if in_tiff else "PNG", exif=exif)
+    return buffer.getvalue()
+
+
 def read_pixels(path: str, least: int | None = None) -> np.ndarray:
     """Reads a picture as `read_image` does, as bytes, and large JPEGs faster.
 

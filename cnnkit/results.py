@@ -505,7 +505,7 @@ class Classification:
     """What a picture shows, or what a text is about.
 
     Attributes:
-        source: path of the picture, or "-"; or the text.
+        source: path, "-", or what a picture in memory is called; or the text.
         best: the most probable classes, best first.
         size: height and width of the upright picture, in pixels; None of an array or a text.
         model: name of the classifier.
@@ -602,7 +602,7 @@ class Detection:
     """What was found in a picture.
 
     Attributes:
-        source: path, or "-".
+        source: path, "-", or what a picture in memory is called.
         objects: the best first.
         size: height and width of the upright picture.
         model: name of the detector.
@@ -686,7 +686,7 @@ class Segmentation:
     """The class of every pixel of a picture.
 
     Attributes:
-        source: path of the picture, or "-".
+        source: path, "-", or what a picture in memory is called.
         classes: uint8 `(height, width)`, class of each pixel of the upright picture.
         probabilities: float32 `(h, w, C)`, at the size that the network saw.
         names: of the C classes; the first one is taken for the background.
@@ -868,7 +868,7 @@ class Caption:
     """What is said of a picture.
 
     Attributes:
-        source: path, or "-".
+        source: path, "-", or what a picture in memory is called.
         candidates: sentences, the best first; one at least.
         size: height and width of the upright picture.
         model: name of the captioner.

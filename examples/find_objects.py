@@ -1,14 +1,13 @@
 """What is where in a photograph: objects with their scores, and boxes drawn into it."""
 
 import sys
-import tempfile
 from pathlib import Path
 
 import numpy as np
 
 import cnnkit
 from cnnkit.data.samples import find_sample, load_sample
-from cnnkit.images import Picture, fit_size, read_pixels, resize, write_image
+from cnnkit.images import Picture, fit_size, resize, to_uint8, write_image
 from cnnkit.plots import draw_detections
 
 
@@ -16,16 +15,12 @@ def main(output: str = "objects.png", size: int = 512) -> None:
     """Looks for objects in a portrait, and writes it with their boxes."""
     pixels = load_sample(find_sample("astronaut")).pixels
     pixels = np.clip(resize(pixels, *fit_size(*pixels.shape[:2], size)), 0.0, 1.0)
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "astronaut.png"
-        write_image(path, Picture(pixels))
-        [found] = cnnkit.detect(path)
-        pixels = read_pixels(path)
+    [found] = cnnkit.detect(pixels)
     for one in found.objects:
         left, top, right, bottom = one.box_xyxy
         print(f"{one.score:.0%} {one.label}: {right - left:.0f} x {bottom - top:.0f} pixels")
     drawn = draw_detections(
-        pixels,
+        to_uint8(pixels),
         np.array([one.box_xyxy for one in found.objects]).reshape(-1, 4),
         [one.label for one in found.objects],
         np.array([one.score for one in found.objects]),

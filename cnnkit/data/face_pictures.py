@@ -7,9 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
-from cnnkit.images import Picture, read_image, to_uint8
+from cnnkit.images import as_picture, read_image, to_uint8
 
 STDIN = "-"
 
@@ -33,8 +32,7 @@ def read_face_picture(source: Any) -> FacePicture:
     """Reads a picture for faces.
 
     Args:
-        source: a path, "-" for stdin, a `PIL.Image`, a `Picture`, or an array
-            `(height, width, 3)` of uint8.
+        source: a path, "-" for stdin, or what `as_picture` takes.
 
     Raises:
         ImageError: it cannot be read.
@@ -53,16 +51,7 @@ def read_face_picture(source: Any) -> FacePicture:
         picture = read_image(source if data is None else data, name)
         digest = hashlib.sha256(data or b"").hexdigest()
         return FacePicture(name, to_uint8(picture.pixels), digest)
-    if isinstance(source, Picture):
-        pixels, name = to_uint8(source.pixels), source.source or "the picture"
-    elif isinstance(source, Image.Image):
-        pixels, name = np.asarray(source.convert("RGB")), "the picture"
-    else:
-        pixels, name = np.asarray(source), "the picture"
-        if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3 or not pixels.size:
-            raise ValueError(
-                "a picture must be uint8 (height, width, 3). "
-                f"Received: {pixels.dtype} {pixels.shape}"
-            )
+    picture = as_picture(source, "the picture")
+    pixels, name = to_uint8(picture.pixels), picture.source or "the picture"
     digest = hashlib.sha256(str(pixels.shape).encode() + np.ascontiguousarray(pixels).tobytes())
     return FacePicture(name, pixels, digest.hexdigest())

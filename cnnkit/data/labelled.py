@@ -582,8 +582,21 @@ def read_example(path: str, shape: tuple[int, ...]) -> np.ndarray:
         raise ValueError(
             f"shape must be (height, width, 1 or 3) for pictures. Received: shape={shape}"
         )
+    return stretch_pixels(read_pixels(path, 2 * max(shape[:2])), shape)
+
+
+def stretch_pixels(pixels: np.ndarray, shape: tuple[int, int, int]) -> np.ndarray:
+    """A picture as `read_example` gives it.
+
+    Args:
+        pixels: uint8 `(H, W, 3)`.
+        shape: `(height, width, channels)` with 1 or 3 channels.
+
+    Returns:
+        float32 of that shape, in [0, 1].
+    """
     height, width, channels = shape
-    image = Image.fromarray(read_pixels(path, 2 * max(height, width)))
-    image = image.resize((width, height), Image.Resampling.LANCZOS, reducing_gap=_GAP)
-    pixels = np.divide(image, np.float32(255.0), dtype=np.float32)
-    return to_channels(pixels, channels)
+    image = Image.fromarray(pixels).resize(
+        (width, height), Image.Resampling.LANCZOS, reducing_gap=_GAP
+    )
+    return to_channels(np.divide(image, np.float32(255.0), dtype=np.float32), channels)

@@ -7,16 +7,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cnnkit.data.labelled import read_example
+from cnnkit.data.labelled import read_example, stretch_pixels
 from cnnkit.data.text import END, START, UNKNOWN, split_text
 from cnnkit.errors import CnnkitError, UsageError
-from cnnkit.images import header_size, read_image
+from cnnkit.images import Picture, header_size, read_image, to_uint8
 from cnnkit.models.captioner import SentenceWriter, decoder_of, encoder_of, total_word_loss
 from cnnkit.ops.inference import compile_inference, compiles_each_size
 from cnnkit.options import DEFAULT_CAPTIONER, CaptionOptions
 from cnnkit.pipelines._captioner_files import find_captioner_file, read_vocabulary
-from cnnkit.pipelines._network_input import fit_picture
 from cnnkit.pipelines._read_ahead import read_ahead
+from cnnkit.pipelines._sources import Source, loaded, name_of
 from cnnkit.results import Caption, CaptionCandidate, Milliseconds
 from cnnkit.weights.keras_file import load_keras_file
 
@@ -59,7 +59,7 @@ class Captioner:
 
     def caption(
         self,
-        sources: Iterable[str],
+        sources: Iterable[Source],
         options: CaptionOptions | None = None,
         *,
         batch: int = 16,
@@ -68,7 +68,7 @@ class Captioner:
         """What is said of pictures, in their order.
 
         Args:
-            sources: paths, or "-".
+            sources: paths, "-", or pictures.
             options: of the search.
             batch: pictures at a time.
             stdin: reads what "-" stands for.
@@ -81,7 +81,7 @@ class Captioner:
 
     def look_and_caption(
         self,
-        sources: Iterable[str],
+        sources: Iterable[Source],
         options: CaptionOptions | None = None,
         *,
         batch: int = 16,
@@ -89,13 +89,13 @@ class Captioner:
     ) -> Iterator[tuple[str, Caption | CnnkitError, np.ndarray | None]]:
         """`caption`, with what the encoder says of each picture, float32 `(D,)`."""
 
-        def read(path: str) -> _Seen:
-            begin = time.monotonic()
+        def read(source: Source) -> _Seen:
+            begin, name = time.monotonic(), name_of(source)
             try:
-                pixels, size = self._read(path, stdin() if path == "-" and stdin else None)
+                pixels, size = self._read(name, loaded(source, stdin))
             except CnnkitError as error:
-                return _Seen(path, error=error)
-            return _Seen(path, pixels, size, time.monotonic() - begin)
+                return _Seen(name, error=error)
+            return _Seen(name, pixels, size, time.monotonic() - begin)
 
         for now in read_ahead(sources, read, batch):
             begin = time.monotonic()
@@ -118,15 +118,15 @@ class Captioner:
                 caption = Caption(one.source, candidates, one.size, self.name, ms)
                 yield one.source, caption, encoding
 
-    def _read(self, path: str, data: bytes | None) -> tuple[np.ndarray, tuple[int, int]]:
-        if data is None:
+    def _read(self, path: str, picture: Picture | None) -> tuple[np.ndarray, tuple[int, int]]:
+        if picture is None:
             # As in training, to the last bit.
             pixels = read_example(path, self._shape)
             size = header_size(path)
             if size is not None:
                 return pixels, size
-        picture = read_image(path if data is None else data)
-        pixels = fit_picture(picture, self._shape[:2], self._shape[-1], max(self._shape[:2]))
+            picture = read_image(path)
+        pixels = stretch_pixels(to_uint8(picture.pixels), self._shape)
         return pixels, (picture.height, picture.width)
 
     def encode(self, pictures: Sequence[np.ndarray], batch: int = 16) -> np.ndarray:

@@ -15,7 +15,7 @@ from cnnkit import weights as weights_table
 from cnnkit.data.boxes import COCO_CLASSES
 from cnnkit.data.letterbox import fill_canvas
 from cnnkit.errors import CnnkitError, DataError, UsageError
-from cnnkit.images import read_image, read_pixels, to_uint8
+from cnnkit.images import read_pixels, to_uint8
 from cnnkit.models.darknet import AnchorBoxes, build_darknet
 from cnnkit.models.detector import STRIDES, BoxesAtPoints
 from cnnkit.models.yolo import CellBoxes
@@ -31,6 +31,7 @@ from cnnkit.ops.inference import compile_inference, compiles_each_size
 from cnnkit.options import DetectOptions
 from cnnkit.pipelines._detector_files import find_detector_file
 from cnnkit.pipelines._read_ahead import read_ahead
+from cnnkit.pipelines._sources import Source, loaded, name_of
 from cnnkit.results import DetectedObject, Detection, Milliseconds
 from cnnkit.weights.darknet_format import DarknetWeights, read_sections
 from cnnkit.weights.keras_file import SETTINGS_FILE, load_keras_file
@@ -141,33 +142,31 @@ class Detector:
 
     def detect(
         self,
-        sources: Iterable[str],
+        sources: Iterable[Source],
         *,
         batch: int = 8,
         stdin: Callable[[], bytes] | None = None,
         keep_pixels: bool = False,
     ) -> Iterator[tuple[str, Detection | CnnkitError]]:
-        """What is in files, in their order; one that cannot be read comes with the reason.
+        """What is in pictures, in their order; one that cannot be read comes with the reason.
 
         The next batch is read while the network looks at one; no more is in memory.
 
         Args:
-            sources: paths, or "-".
-            batch: files at a time.
+            sources: paths, "-", or pictures.
+            batch: of them at a time.
             stdin: reads what "-" stands for.
             keep_pixels: give the pictures too.
         """
 
-        def read(path: str) -> tuple[str, np.ndarray | CnnkitError, float]:
-            begin = time.monotonic()
+        def read(source: Source) -> tuple[str, np.ndarray | CnnkitError, float]:
+            begin, name = time.monotonic(), name_of(source)
             try:
-                if path == "-" and stdin is not None:
-                    pixels = to_uint8(read_image(stdin()).pixels)
-                else:
-                    pixels = read_pixels(path)
+                picture = loaded(source, stdin)
+                pixels = read_pixels(name) if picture is None else to_uint8(picture.pixels)
             except CnnkitError as error:
-                return path, error, 0.0
-            return path, pixels, 1e3 * (time.monotonic() - begin)
+                return name, error, 0.0
+            return name, pixels, 1e3 * (time.monotonic() - begin)
 
         for now in read_ahead(sources, read, batch):
             good = [pixels for _, pixels, _ in now if isinstance(pixels, np.ndarray)]

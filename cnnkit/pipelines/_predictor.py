@@ -8,9 +8,9 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from cnnkit.data.labelled import read_example
+from cnnkit.data.labelled import read_example, stretch_pixels
 from cnnkit.errors import CnnkitError, DataError, UsageError
-from cnnkit.images import Picture, header_size, read_image
+from cnnkit.images import Picture, header_size, read_image, to_uint8
 from cnnkit.ops.inference import compile_inference, compiles_each_size
 from cnnkit.options import DEFAULT_CLASSIFIER
 from cnnkit.pipelines._classifier_model import ClassifierModel, load_classifier_model
@@ -18,6 +18,7 @@ from cnnkit.pipelines._model_files import ARRAYS
 from cnnkit.pipelines._network_input import fit_picture
 from cnnkit.pipelines._networks import PIXELS
 from cnnkit.pipelines._read_ahead import read_ahead
+from cnnkit.pipelines._sources import Source, loaded, name_of
 from cnnkit.results import Milliseconds
 
 # Where a network takes any size.
@@ -87,18 +88,18 @@ class Predictor:
 
     def predict(
         self,
-        sources: Iterable[str],
+        sources: Iterable[Source],
         *,
         batch: int = 32,
         stdin: Callable[[], bytes] | None = None,
     ) -> Iterator[Prediction]:
-        """What the classifier says of files, in their order; one that fails is said so.
+        """What the classifier says of pictures, in their order; one that fails is said so.
 
         The next batch is read while the network looks at one; no more is in memory.
 
         Args:
-            sources: paths, or "-".
-            batch: files at a time.
+            sources: paths, "-", or pictures.
+            batch: of them at a time.
             stdin: reads what "-" stands for.
 
         Yields:
@@ -108,15 +109,16 @@ class Predictor:
             UsageError: the network gives no probabilities.
         """
 
-        def read(path: str) -> tuple[str, np.ndarray | None, Prediction]:
-            begin = time.monotonic()
+        def read(source: Source) -> tuple[str, np.ndarray | None, Prediction]:
+            begin, name = time.monotonic(), name_of(source)
             try:
-                data = stdin() if path == "-" and stdin is not None else None
-                values, size = self._read(path, data)
+                if source == "-" and stdin is not None and self.classifier.kind == ARRAYS:
+                    raise DataError("stdin takes a picture; give arrays as .npy files")
+                values, size = self._read(name, loaded(source, stdin))
             except CnnkitError as error:
-                return path, None, Prediction(path, error=error)
+                return name, None, Prediction(name, error=error)
             taken = 1e3 * (time.monotonic() - begin)
-            return path, values, Prediction(path, size=size, ms=Milliseconds(load=round(taken, 1)))
+            return name, values, Prediction(name, size=size, ms=Milliseconds(load=round(taken, 1)))
 
         for now in read_ahead(sources, read, batch):
             begin = time.monotonic()
@@ -163,22 +165,25 @@ class Predictor:
             )
         return found
 
-    def _read(self, path: str, data: bytes | None) -> tuple[np.ndarray, tuple[int, int] | None]:
+    def _read(
+        self, path: str, picture: Picture | None
+    ) -> tuple[np.ndarray, tuple[int, int] | None]:
         shape = self.classifier.input_shape
         if self.classifier.kind == ARRAYS:
-            if data is not None:
-                raise DataError("stdin takes a picture; give arrays as .npy files")
-            if not path.lower().endswith(".npy"):
+            if picture is not None or not path.lower().endswith(".npy"):
                 raise DataError(f"{path} is no .npy file; {self.classifier.name} takes arrays")
             return read_example(path, shape), None
-        if data is None and path.lower().endswith(".npy"):
-            raise DataError(f"{path} is no picture; {self.classifier.name} takes pictures")
-        if data is None and None not in shape:
-            # As in training, to the last bit.
-            return read_example(path, shape), header_size(path)
-        picture: Picture = read_image(path if data is None else data)
-        size = None if None in shape[:2] else shape[:2]
-        return fit_picture(picture, size, shape[-1], _LONG_SIDE), (picture.height, picture.width)
+        if picture is None:
+            if path.lower().endswith(".npy"):
+                raise DataError(f"{path} is no picture; {self.classifier.name} takes pictures")
+            if None not in shape:
+                # As in training, to the last bit.
+                return read_example(path, shape), header_size(path)
+            picture = read_image(path)
+        size = picture.height, picture.width
+        if None in shape:
+            return fit_picture(picture, None, shape[-1], _LONG_SIDE), size
+        return stretch_pixels(to_uint8(picture.pixels), shape), size
 
 
 def _scaled(classifier: ClassifierModel) -> keras.Model:

@@ -7,16 +7,16 @@ from typing import TypeVar
 
 from cnnkit.runtime import reader_count
 
-_Read = TypeVar("_Read")
+_Source, _Read = TypeVar("_Source"), TypeVar("_Read")
 
 
 def read_ahead(
-    sources: Iterable[str], read: Callable[[str], _Read], batch: int
+    sources: Iterable[_Source], read: Callable[[_Source], _Read], batch: int
 ) -> Iterator[list[_Read]]:
     """What is read of sources, in their order; no more than two batches are in memory.
 
     Args:
-        sources: paths, or "-".
+        sources: what is to be read, such as paths.
         read: reads one, in a thread; it says of itself what cannot be read.
         batch: sources at a time.
 
@@ -25,10 +25,10 @@ def read_ahead(
     >>> list(read_ahead(["a", "b", "c"], str.upper, 2))
     [['A', 'B'], ['C']]
     """
-    paths = iter(sources)
+    left = iter(sources)
     with ThreadPoolExecutor(reader_count()) as pool:
-        ahead = [pool.submit(read, path) for path in itertools.islice(paths, batch)]
+        ahead = [pool.submit(read, source) for source in itertools.islice(left, batch)]
         while ahead:
             now = [future.result() for future in ahead]
-            ahead = [pool.submit(read, path) for path in itertools.islice(paths, batch)]
+            ahead = [pool.submit(read, source) for source in itertools.islice(left, batch)]
             yield now

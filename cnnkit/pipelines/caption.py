@@ -1,16 +1,17 @@
 """Sentences about pictures."""
 
-from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from cnnkit.errors import CnnkitError
 from cnnkit.options import DEFAULT_CAPTIONER, CaptionOptions
 from cnnkit.pipelines._captioner import Captioner
+from cnnkit.pipelines._sources import each_source
 from cnnkit.results import Caption
 
 
 def caption(
-    sources: str | Path | Iterable[str | Path],
+    sources: Any,
     *,
     model: str | Path = DEFAULT_CAPTIONER,
     beams: int = CaptionOptions.beams,
@@ -21,7 +22,9 @@ def caption(
     """Says in a sentence what pictures show.
 
     Args:
-        sources: paths of pictures.
+        sources: paths of pictures, or pictures in memory: arrays `(height, width)` or `(height,
+            width, 1, 3 or 4)` of uint8 or of floats in [0, 1], `PIL.Image`, `Picture`; one or an
+            iterable of them.
         model: "captions" (shipped), the folder of a run of `cnnkit train caption`, or its `.keras`
             file.
         beams: sentences that are followed at a time; 1 takes the most probable word each time.
@@ -37,12 +40,11 @@ def caption(
         UsageError: no such captioner, or settings that do not fit.
         WeightsError: its weights are not here.
         ImageError: a picture cannot be read.
+        ValueError: an array is no picture.
     """
-    one = isinstance(sources, (str, Path))
-    paths = [str(path) for path in ([sources] if one else sources)]
     options = CaptionOptions(beams, max_words, candidates, length_penalty)
     found = []
-    for _, result in Captioner(str(model)).caption(paths, options):
+    for _, result in Captioner(str(model)).caption(each_source(sources), options):
         if isinstance(result, CnnkitError):
             raise result
         found.append(result)

@@ -2,17 +2,19 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from cnnkit.errors import CnnkitError, UsageError
 from cnnkit.options import DEFAULT_CLASSIFIER
 from cnnkit.pipelines._predictor import Predictor
+from cnnkit.pipelines._sources import Source, each_source
 from cnnkit.results import Classification, ClassScore
 
 
 def classify(
-    sources: str | Path | Iterable[str | Path],
+    sources: Any,
     *,
     model: str | Path = DEFAULT_CLASSIFIER,
     top: int = 5,
@@ -22,7 +24,9 @@ def classify(
     """Tells what pictures show.
 
     Args:
-        sources: paths of pictures, or of `.npy` files for a classifier of arrays.
+        sources: paths of pictures, or pictures in memory: arrays `(height, width)` or `(height,
+            width, 1, 3 or 4)` of uint8 or of floats in [0, 1], `PIL.Image`, `Picture`; one or an
+            iterable of them. Of a classifier of arrays, paths of `.npy` files.
         model: "caltech101" (shipped), the folder of a run of `cnnkit train classify`, a `.keras`
             file, or "mobilenet-v2", "vgg16" or "vgg19", whose weights were fetched.
         top: classes for each, at most.
@@ -38,6 +42,7 @@ def classify(
         WeightsError: its weights are not here.
         DataError: the names of the classes do not fit, or an array cannot be read.
         ImageError: a picture cannot be read.
+        ValueError: an array is no picture.
 
     Example:
 
@@ -47,13 +52,11 @@ def classify(
     >>> classify(cat, top=1)[0].best[0].label
     'cougar_face'
     """
-    one = isinstance(sources, (str, Path))
-    paths = [str(path) for path in ([sources] if one else sources)]
     if top < 1:
         raise ValueError(f"expected a class at least. Received: top={top}")
     predictor = Predictor(str(model), pixels=pixels, classes=classes)
     found = []
-    for _, result in classify_each(predictor, paths, top=top):
+    for _, result in classify_each(predictor, each_source(sources), top=top):
         if isinstance(result, CnnkitError):
             raise result
         found.append(result)
@@ -62,7 +65,7 @@ def classify(
 
 def classify_each(
     predictor: Predictor,
-    sources: Iterable[str],
+    sources: Iterable[Source],
     *,
     top: int = 5,
     batch: int = 32,
@@ -72,9 +75,9 @@ def classify_each(
 
     Args:
         predictor: the classifier.
-        sources: paths, or "-".
+        sources: paths, "-", or pictures.
         top: classes for each, at most.
-        batch: files at a time.
+        batch: of them at a time.
         stdin: reads what "-" stands for.
 
     Yields:

@@ -1,16 +1,17 @@
 """What is where in pictures."""
 
-from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from cnnkit.errors import CnnkitError
 from cnnkit.options import DEFAULT_DETECTOR, DetectOptions
 from cnnkit.pipelines._detector import Detector
+from cnnkit.pipelines._sources import each_source
 from cnnkit.results import Detection
 
 
 def detect(
-    sources: str | Path | Iterable[str | Path],
+    sources: Any,
     *,
     model: str | Path = DEFAULT_DETECTOR,
     options: DetectOptions | None = None,
@@ -18,7 +19,9 @@ def detect(
     """Finds the objects in pictures.
 
     Args:
-        sources: paths of pictures of any size and shape.
+        sources: paths of pictures, or pictures in memory: arrays `(height, width)` or `(height,
+            width, 1, 3 or 4)` of uint8 or of floats in [0, 1], `PIL.Image`, `Picture`; one or an
+            iterable of them.
         model: "coco80" (shipped: COCO's 80 classes), the folder of a run of `cnnkit train detect`,
             its `.keras` file, or "yolo-fastest-xl" once its weights were fetched.
         options: least score, overlap, classes and size; see `DetectOptions`.
@@ -30,11 +33,10 @@ def detect(
         UsageError: no such detector, or a class that it does not know.
         WeightsError: its file is not here.
         ImageError: a picture cannot be read.
+        ValueError: an array is no picture.
     """
-    one = isinstance(sources, (str, Path))
-    paths = [str(path) for path in ([sources] if one else sources)]
     found = []
-    for _, result in Detector(str(model), options).detect(paths):
+    for _, result in Detector(str(model), options).detect(each_source(sources)):
         if isinstance(result, CnnkitError):
             raise result
         found.append(result)

@@ -1,7 +1,8 @@
 """The class of every pixel of a picture, and what can be made of it."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from scipy import ndimage
@@ -9,6 +10,7 @@ from scipy import ndimage
 from cnnkit.images import Picture, read_image, resize
 from cnnkit.options import DEFAULT_SEGMENTER, SEGMENT_SIZE
 from cnnkit.pipelines._segmenter import Segmenter, resize_maps
+from cnnkit.pipelines._sources import each_source, loaded
 from cnnkit.results import Segmentation
 
 # How fast a cutout fades: from nothing to all while a class goes from this much less probable
@@ -17,7 +19,7 @@ _FADE = 0.4
 
 
 def segment(
-    sources: str | Path | Iterable[str | Path],
+    sources: Any,
     *,
     model: str | Path = DEFAULT_SEGMENTER,
     size: int = SEGMENT_SIZE,
@@ -27,7 +29,9 @@ def segment(
     """Tells the class of every pixel of pictures.
 
     Args:
-        sources: paths of pictures.
+        sources: paths of pictures, or pictures in memory: arrays `(height, width)` or `(height,
+            width, 1, 3 or 4)` of uint8 or of floats in [0, 1], `PIL.Image`, `Picture`; one or an
+            iterable of them.
         model: "voc21" (shipped: the 20 classes of Pascal VOC and the background), "deeplab" (the
             same classes, once its weights were fetched), the folder of a run of `cnnkit train
             segment`, or its `.keras` file.
@@ -43,10 +47,12 @@ def segment(
         UsageError: no such segmenter.
         WeightsError: its weights are not here.
         ImageError: a picture cannot be read.
+        ValueError: an array is no picture.
     """
-    paths = [sources] if isinstance(sources, (str, Path)) else list(sources)
     segmenter = Segmenter(str(model), size=size, flip=flip, scales=scales)
-    return [segmenter.segment(read_image(path)) for path in paths]
+    return [
+        segmenter.segment(loaded(source) or read_image(source)) for source in each_source(sources)
+    ]
 
 
 def soft_mask(segmentation: Segmentation, class_ids: Sequence[int]) -> np.ndarray:

@@ -33,7 +33,7 @@ from PIL import Image
 
 import cnnkit
 from cnnkit.errors import ImageError, ResourceError, UsageError
-from cnnkit.images import Picture, fit_size, read_image, resize, to_pil, to_uint8, write_bytes
+from cnnkit.images import Picture, as_picture, fit_size, resize, to_pil, to_uint8, write_bytes
 from cnnkit.losses.style import (
     LayerStatistics,
     StylizeLoss,
@@ -317,7 +317,7 @@ class Stylizer:
             As in `stylize`.
         """
         begin = time.monotonic()
-        content = _as_picture(content_image, "the content picture")
+        content = as_picture(content_image, "the content picture")
         job = _Job(self, content, mask, on_progress, begin)
         deadline = None
         if self.options.budget is not None:
@@ -1038,7 +1038,7 @@ def _as_styles(style_image: Any) -> list[tuple[Picture, float]]:
         picture, weight = item if isinstance(item, tuple) else (item, 1.0)
         if not (math.isfinite(weight) and weight > 0):
             raise UsageError(f"the weight of a style must be more than 0, not {weight}")
-        style = _as_picture(picture, "the style picture")
+        style = as_picture(picture, "the style picture")
         if style.alpha is not None and float(style.alpha.max()) < 0.01:
             raise ImageError(
                 f"{style.source or 'the style picture'} is transparent all over: there is no style "
@@ -1046,50 +1046,6 @@ def _as_styles(style_image: Any) -> list[tuple[Picture, float]]:
             )
         styles.append((style, float(weight)))
     return styles
-
-
-def _as_picture(image: Any, name: str) -> Picture:
-    """Anything that is a picture as a `Picture`; the caller's array is never changed."""
-    if isinstance(image, Picture):
-        return image
-    if isinstance(image, (str, Path)):
-        return read_image(image)
-    if isinstance(image, Image.Image):
-        return read_image(_encode_pil(image), name)
-    array = np.asarray(image)
-    if array.ndim == 2:
-        array = array[..., None]
-    if array.ndim != 3 or array.shape[-1] not in (1, 3, 4) or 0 in array.shape:
-        raise ValueError(
-            f"{name} must be an array (height, width, 1, 3 or 4). Received: shape {array.shape}"
-        )
-    if array.dtype == np.uint8:
-        array = array.astype(np.float32) / 255.0
-    elif np.issubdtype(array.dtype, np.floating):
-        array = array.astype(np.float32)
-        if not np.isfinite(array).all() or array.min() < 0.0 or array.max() > 1.0:
-            raise ValueError(f"{name} must have finite floats in [0, 1] or be uint8")
-    else:
-        raise ValueError(f"{name} must be uint8 or float. Received: {array.dtype}")
-    alpha = array[..., 3] if array.shape[-1] == 4 else None
-    pixels = np.repeat(array, 3, axis=-1) if array.shape[-1] == 1 else array[..., :3]
-    return Picture(np.ascontiguousarray(pixels), alpha)
-
-
-def _encode_pil(image: Image.Image) -> bytes:
-    """A `PIL.Image` as a file, which carries orientation and colour profile to `read_image`."""
-    plain = {
-        "HSV": "RGB", "YCbCr": "RGB", "RGBX": "RGB", "La": "LA", "RGBa": "RGBA", "PA": "RGBA",
-    }  # fmt: skip
-    exif = image.getexif()
-    if image.mode in plain:
-        image = image.convert(plain[image.mode])
-    elif image.mode == "I":
-        image = Image.fromarray(np.clip(np.asarray(image), 0, 65535).astype(np.uint16))
-    in_tiff = image.mode in ("CMYK", "F", "LAB")
-    buffer = io.BytesIO()
-    image.save(buffer, "TIFF" if in_tiff else "PNG", exif=exif)
-    return buffer.getvalue()
 
 
 def _like(original: Any, picture: Picture) -> Any:
@@ -1108,7 +1064,7 @@ def _as_mask(mask: Any, height: int, width: int) -> np.ndarray:
     """Lightness of the mask picture at `(height, width)`."""
     if np.asarray(mask).dtype == bool:
         mask = np.asarray(mask, np.float32)
-    picture = _as_picture(mask, "the mask")
+    picture = as_picture(mask, "the mask")
     shape = (picture.height / picture.width) / (height / width)
     if not 0.95 < shape < 1.05:
         raise UsageError(

@@ -13,7 +13,7 @@ from PIL import Image
 from cnnkit import StylizeOptions, Stylizer, stylize
 from cnnkit.data.samples import find_sample, load_sample
 from cnnkit.errors import DivergenceError, ImageError, ResourceError, UsageError
-from cnnkit.images import Picture, read_image, resize, to_uint8, write_image
+from cnnkit.images import Picture, as_picture, read_image, resize, to_uint8, write_image
 from cnnkit.losses.style import StylizeLoss
 from cnnkit.models.generated_image import GeneratedImage
 from cnnkit.ops.color import grey
@@ -121,7 +121,7 @@ def test_a_pil_image_gives_a_pil_image(tiny, mode, expected):
 )
 def test_a_pil_image_of_any_mode_is_understood(mode):
     image = Image.new(mode, (5, 4))
-    picture = pipeline._as_picture(image, "the picture")
+    picture = as_picture(image, "the picture")
     assert picture.pixels.shape == (4, 5, 3)
     assert picture.pixels.max() < 0.05 or mode in ("CMYK", "YCbCr")
 
@@ -132,7 +132,7 @@ def test_a_pil_image_lying_on_its_side_is_turned_upright(tmp_path):
     exif[0x0112] = 6  # to be turned a quarter clockwise
     image.save(tmp_path / "lying.png", exif=exif)
     with Image.open(tmp_path / "lying.png") as opened:
-        picture = pipeline._as_picture(opened, "the picture")
+        picture = as_picture(opened, "the picture")
     assert picture.pixels.shape == (20, 10, 3)
     np.testing.assert_array_equal(picture.pixels, read_image(tmp_path / "lying.png").pixels)
 
