@@ -6,8 +6,11 @@ from typing import Any
 from cnnkit.errors import CnnkitError
 from cnnkit.options import DEFAULT_CAPTIONER, CaptionOptions
 from cnnkit.pipelines._captioner import Captioner
+from cnnkit.pipelines._keep_last import keep_last
 from cnnkit.pipelines._sources import each_source
 from cnnkit.results import Caption
+
+_captioner = keep_last(Captioner)
 
 
 def caption(
@@ -20,6 +23,8 @@ def caption(
     length_penalty: float = CaptionOptions.length_penalty,
 ) -> list[Caption]:
     """Says in a sentence what pictures show.
+
+    The captioner stays loaded for the next call with the same model.
 
     Args:
         sources: paths of pictures, or pictures in memory: arrays `(height, width)` or `(height,
@@ -44,7 +49,7 @@ def caption(
     """
     options = CaptionOptions(beams, max_words, candidates, length_penalty)
     found = []
-    for _, result in Captioner(str(model)).caption(each_source(sources), options):
+    for _, result in _captioner(str(model)).caption(each_source(sources), options):
         if isinstance(result, CnnkitError):
             raise result
         found.append(result)

@@ -8,9 +8,12 @@ import numpy as np
 
 from cnnkit.errors import CnnkitError, UsageError
 from cnnkit.options import DEFAULT_CLASSIFIER
+from cnnkit.pipelines._keep_last import keep_last
 from cnnkit.pipelines._predictor import Predictor
 from cnnkit.pipelines._sources import Source, each_source
 from cnnkit.results import Classification, ClassScore
+
+_predictor = keep_last(Predictor)
 
 
 def classify(
@@ -22,6 +25,8 @@ def classify(
     classes: str | Path | None = None,
 ) -> list[Classification]:
     """Tells what pictures show.
+
+    The classifier stays loaded for the next call with the same settings.
 
     Args:
         sources: paths of pictures, or pictures in memory: arrays `(height, width)` or `(height,
@@ -54,7 +59,7 @@ def classify(
     """
     if top < 1:
         raise ValueError(f"expected a class at least. Received: top={top}")
-    predictor = Predictor(str(model), pixels=pixels, classes=classes)
+    predictor = _predictor(str(model), pixels=pixels, classes=classes)
     found = []
     for _, result in classify_each(predictor, each_source(sources), top=top):
         if isinstance(result, CnnkitError):

@@ -6,8 +6,11 @@ from typing import Any
 from cnnkit.errors import CnnkitError
 from cnnkit.options import DEFAULT_DETECTOR, DetectOptions
 from cnnkit.pipelines._detector import Detector
+from cnnkit.pipelines._keep_last import keep_last
 from cnnkit.pipelines._sources import each_source
 from cnnkit.results import Detection
+
+_detector = keep_last(Detector)
 
 
 def detect(
@@ -17,6 +20,8 @@ def detect(
     options: DetectOptions | None = None,
 ) -> list[Detection]:
     """Finds the objects in pictures.
+
+    The detector stays loaded for the next call with the same settings.
 
     Args:
         sources: paths of pictures, or pictures in memory: arrays `(height, width)` or `(height,
@@ -36,7 +41,7 @@ def detect(
         ValueError: an array is no picture.
     """
     found = []
-    for _, result in Detector(str(model), options).detect(each_source(sources)):
+    for _, result in _detector(str(model), options).detect(each_source(sources)):
         if isinstance(result, CnnkitError):
             raise result
         found.append(result)

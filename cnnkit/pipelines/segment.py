@@ -9,6 +9,7 @@ from scipy import ndimage
 
 from cnnkit.images import Picture, read_image, resize
 from cnnkit.options import DEFAULT_SEGMENTER, SEGMENT_SIZE
+from cnnkit.pipelines._keep_last import keep_last
 from cnnkit.pipelines._segmenter import Segmenter, resize_maps
 from cnnkit.pipelines._sources import each_source, loaded
 from cnnkit.results import Segmentation
@@ -16,6 +17,8 @@ from cnnkit.results import Segmentation
 # How fast a cutout fades: from nothing to all while a class goes from this much less probable
 # than all others together to this much more.
 _FADE = 0.4
+
+_segmenter = keep_last(Segmenter)
 
 
 def segment(
@@ -27,6 +30,8 @@ def segment(
     scales: Sequence[float] = (1.0,),
 ) -> list[Segmentation]:
     """Tells the class of every pixel of pictures.
+
+    The segmenter stays loaded for the next call with the same settings.
 
     Args:
         sources: paths of pictures, or pictures in memory: arrays `(height, width)` or `(height,
@@ -49,7 +54,7 @@ def segment(
         ImageError: a picture cannot be read.
         ValueError: an array is no picture.
     """
-    segmenter = Segmenter(str(model), size=size, flip=flip, scales=scales)
+    segmenter = _segmenter(str(model), size=size, flip=flip, scales=tuple(scales))
     return [
         segmenter.segment(loaded(source) or read_image(source)) for source in each_source(sources)
     ]

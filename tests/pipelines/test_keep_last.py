@@ -1,0 +1,79 @@
+"""Models that stay loaded, and when they do not."""
+
+import os
+
+import numpy as np
+import pytest
+
+import cnnkit
+from cnnkit.errors import UsageError
+from cnnkit.pipelines import segment as pipeline
+from cnnkit.pipelines._keep_last import keep_last
+
+
+class Loads(list):
+    """Counts what is loaded."""
+
+    def __call__(self, model, *, size=1):
+        if model == "missing":
+            raise UsageError("there is none")
+        self.append((str(model), size))
+        return [model, size]
+
+
+def test_it_is_loaded_again_only_for_other_arguments():
+    loads = Loads()
+    load = keep_last(loads)
+    first = load("a", size=2)
+    assert load("a", size=2) is first
+    assert load("a") is not first
+    assert load("a", size=2) is not first
+    assert loads == [("a", 2), ("a", 1), ("a", 2)]
+
+
+@pytest.mark.parametrize("where", ["file", "folder"])
+def test_a_file_that_has_changed_is_loaded_again(tmp_path, where):
+    loads = Loads()
+    load = keep_last(loads)
+    file = tmp_path / "model.keras"
+    model = file if where == "file" else tmp_path
+    file.write_bytes(b"one")
+    assert load(str(model)) is load(str(model))
+    file.write_bytes(b"another")
+    load(str(model))
+    os.utime(file, ns=(1, 1))
+    load(str(model))
+    assert len(loads) == 3
+
+
+def test_with_another_home_weights_are_looked_for_again(monkeypatch, tmp_path):
+    loads = Loads()
+    load = keep_last(loads)
+    load("deeplab")
+    monkeypatch.setenv("CNNKIT_HOME", str(tmp_path))
+    load("deeplab")
+    assert len(loads) == 2
+
+
+def test_what_failed_is_tried_again():
+    load = keep_last(Loads())
+    for _ in range(2):
+        with pytest.raises(UsageError, match="there is none"):
+            load("missing")
+
+
+def test_the_library_loads_a_segmenter_once(monkeypatch):
+    loads = []
+
+    class Segmenter:
+        def __init__(self, *arguments, **settings):
+            loads.append((arguments, settings))
+
+        def segment(self, picture):
+            return picture.source
+
+    monkeypatch.setattr(pipeline, "_segmenter", keep_last(Segmenter))
+    gray = np.full((4, 4, 3), 0.5)
+    for scales in ([1.0], (1.0,)):
+        assert cnnkit.segment(gray, scales=scales) == ["picture 1"]
+    assert len(loads) == 1
