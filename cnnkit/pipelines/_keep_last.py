@@ -1,5 +1,6 @@
 """Models that stay loaded from one call of the library to the next."""
 
+import contextlib
 import functools
 import os
 import threading
@@ -47,11 +48,12 @@ def keep_last(load: Callable[..., _Model]) -> Callable[..., _Model]:
 
 
 def _state(path: Path) -> list[tuple[str, int, int]]:
-    """Name, time and size of a file, or of those in a folder; nothing where there is none."""
-    if not path.exists():
-        return []
-    found = []
-    for file in [path, *(sorted(path.iterdir()) if path.is_dir() else [])]:
-        status = file.stat()
-        found.append((str(file), status.st_mtime_ns, status.st_size))
+    """Name, time and size of a file, or of a folder and what is in it; of what can be seen."""
+    files, found = [path], []
+    with contextlib.suppress(OSError, ValueError):
+        files += sorted(path.iterdir())
+    for file in files:
+        with contextlib.suppress(OSError, ValueError):
+            status = file.stat()
+            found.append((str(file), status.st_mtime_ns, status.st_size))
     return found

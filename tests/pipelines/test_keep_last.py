@@ -46,6 +46,13 @@ def test_a_file_that_has_changed_is_loaded_again(tmp_path, where):
     assert len(loads) == 3
 
 
+def test_names_that_are_no_files_do_no_harm(tmp_path):
+    (tmp_path / "gone").symlink_to(tmp_path / "nowhere")
+    load = keep_last(Loads())
+    for model in ("x" * 5000, "a\0b", str(tmp_path), str(tmp_path / "none")):
+        assert load(model) is load(model)
+
+
 def test_with_another_home_weights_are_looked_for_again(monkeypatch, tmp_path):
     loads = Loads()
     load = keep_last(loads)
