@@ -190,7 +190,9 @@ def _encode_pil(image: Image.Image) -> bytes:
         image = Image.fromarray(np.clip(np.asarray(image), 0, 65535).astype(np.uint16))
     in_tiff = image.mode in ("CMYK", "F", "LAB")
     buffer = io.BytesIO()
-    image.save(buffer, "TIFF" if in_tiff else "PNG", exif=exif)
+    # Packed, it would take three times as long: for nothing, since it is read at once.
+    packing = {} if in_tiff else {"compress_level": 0}
+    image.save(buffer, "TIFF" if in_tiff else "PNG", exif=exif, **packing)
     return buffer.getvalue()
 
 
