@@ -5,10 +5,12 @@ ones lie in the user's cache folder, which the environment variable `CNNKIT_HOME
 Keras itself downloaded are found in Keras' own cache and used from there, never written.
 """
 
+import contextlib
 import functools
 import hashlib
 import importlib.util
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -151,12 +153,36 @@ def difference(wanted: Entry, path: Path) -> str | None:
         if wanted.size and size != wanted.size:
             cut = "cut off: " if size < wanted.size else ""
             return f"{cut}expected {wanted.size} bytes, received {size}"
-        received = digest_of(path, wanted.algorithm) if wanted.digest else ""
+        algorithm, expected = expected_digest(wanted)
+        received = digest_of(path, algorithm) if expected else ""
     except OSError as error:
         return f"cannot be read: {error.strerror or error}"
-    if received != wanted.digest:
-        return f"expected {wanted.algorithm} {wanted.digest}, received {received}"
+    if received != expected:
+        return f"expected {algorithm} {expected}, received {received}"
     return None
+
+
+def expected_digest(wanted: Entry) -> tuple[str, str]:
+    """Algorithm and hash that a file must have: a pinned SHA-256 takes the place of an MD5."""
+    if wanted.algorithm == "md5":
+        with contextlib.suppress(OSError):
+            pinned = _pin_path(wanted).read_text(encoding="ascii", errors="replace").strip()
+            if re.fullmatch(r"[0-9a-f]{64}", pinned):
+                return "sha256", pinned
+    return wanted.algorithm, wanted.digest
+
+
+def pin(wanted: Entry, path: Path) -> None:
+    """Keeps the SHA-256 of a file that was just verified by MD5: from then on it is what counts.
+
+    An MD5 tells damage, but somebody may make another file that has it.
+    """
+    if wanted.algorithm == "md5" and not _pin_path(wanted).exists():
+        _pin_path(wanted).write_text(f"{fingerprint(path)}\n", encoding="ascii")
+
+
+def _pin_path(wanted: Entry) -> Path:
+    return cache_dir() / f"{wanted.file_name}.sha256"
 
 
 def fingerprint(path: str | os.PathLike) -> str:

@@ -18,8 +18,10 @@ from cnnkit.weights._cache import (
     CHUNK_BYTES,
     Status,
     difference,
+    expected_digest,
     home_of,
     new_hash,
+    pin,
     remedy,
     status,
 )
@@ -77,6 +79,7 @@ def fetch(name: str, on_progress: Progress | None = None) -> Status:
         if problem:
             raise WeightsError(f"{_address(wanted)} is not the {name} file: {problem}")
         part.replace(target)
+        pin(wanted, target)
     return Status(wanted, "here", target)
 
 
@@ -110,6 +113,7 @@ def import_file(path: str | os.PathLike, name: str | None = None) -> Status:
     with _writing_into(target.parent):
         if not (target.exists() and target.samefile(path)):
             _copy(path, target, wanted)
+        pin(wanted, target)
     return Status(wanted, "here", target)
 
 
@@ -179,7 +183,8 @@ def _receive(file: BinaryIO, wanted: Entry, on_progress: Progress | None) -> str
     Raises:
         WeightsError: the server cannot be reached or stopped; what came is kept.
     """
-    running = new_hash(wanted.algorithm)
+    algorithm, expected = expected_digest(wanted)
+    running = new_hash(algorithm)
     file.seek(0)
     while chunk := file.read(CHUNK_BYTES):
         running.update(chunk)
@@ -196,7 +201,7 @@ def _receive(file: BinaryIO, wanted: Entry, on_progress: Progress | None) -> str
                 )
             if done > start:
                 file.truncate(0)
-                running, done = new_hash(wanted.algorithm), 0
+                running, done = new_hash(algorithm), 0
             for chunk in _chunks(response, wanted):
                 if on_progress:
                     on_progress(done, wanted.size)
@@ -212,8 +217,8 @@ def _receive(file: BinaryIO, wanted: Entry, on_progress: Progress | None) -> str
     problem = None
     if done > wanted.size:
         problem = f"expected {wanted.size} bytes, received more"
-    elif running.hexdigest() != wanted.digest:
-        problem = f"expected {wanted.algorithm} {wanted.digest}, received {running.hexdigest()}"
+    elif running.hexdigest() != expected:
+        problem = f"expected {algorithm} {expected}, received {running.hexdigest()}"
     if problem:
         file.truncate(0)
     return problem

