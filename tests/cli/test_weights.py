@@ -10,7 +10,7 @@ from tests.weights.conftest import CONTENT, TINY, cache, server
 
 __all__ = ["cache", "server"]
 
-FACE_MODELS = tuple(one for one in weights.entries() if one.kind == "dependency")
+FACE_MODELS = tuple(one for one in weights.entries() if one.package == "face_recognition_models")
 
 
 @pytest.fixture(autouse=True)
@@ -156,11 +156,17 @@ def only_a_dependency(monkeypatch):
 
 
 @pytest.mark.parametrize("command", ["path", "check", "fetch"])
-def test_a_missing_dependency_says_what_to_install(only_a_dependency, capsys, command):
+@pytest.mark.parametrize("requirement", ["", "no-such-models==1.2"])
+def test_a_missing_dependency_says_what_to_install(
+    only_a_dependency, monkeypatch, capsys, command, requirement
+):
+    (dependency,) = _registry.ENTRIES
+    dependency = dataclasses.replace(dependency, requirement=requirement)
+    monkeypatch.setattr(_registry, "ENTRIES", (dependency,))
     assert run(["weights", command, "tiny"]) == 5
     error = capsys.readouterr().err
     assert error.startswith("error: ")
-    assert error.endswith("run: pip install no_such_models\n")
+    assert error.endswith(f"run: pip install {requirement or 'no_such_models'}\n")
     assert error.count("\n") == 1
 
 

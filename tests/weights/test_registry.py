@@ -6,10 +6,20 @@ import pytest
 
 import cnnkit.weights
 from cnnkit.errors import ExitCode, UsageError
-from cnnkit.weights import embedded_dir, entries, entry, fingerprint, read_card
+from cnnkit.weights import (
+    embedded_dir,
+    entries,
+    entry,
+    fingerprint,
+    locate,
+    package_dir,
+    read_card,
+)
 
 EMBEDDED = [one for one in entries() if one.kind == "embedded"]
 FETCHABLE = [one for one in entries() if one.kind == "fetchable"]
+DEPENDENCIES = [one for one in entries() if one.kind == "dependency"]
+PYPROJECT = Path(__file__).parents[2] / "pyproject.toml"
 LARGEST_PACKAGE_BYTES = 25_000_000
 
 
@@ -53,6 +63,14 @@ def test_fetchable_weights_are_pinned_and_come_over_https(one):
     assert one.url.endswith(f"/{one.file_name}")
     assert one.size > 0
     assert len(one.digest) == {"md5": 32, "sha256": 64}[one.algorithm]
+
+
+@pytest.mark.parametrize("one", DEPENDENCIES, ids=lambda one: one.name)
+def test_weights_of_a_dependency_are_pinned_and_come_with_the_installation(one):
+    assert (one.algorithm, len(one.digest)) == ("sha256", 64)
+    assert locate(one.name) == package_dir(one.package) / one.file_name
+    # Whoever installs cnnkit gets the package.
+    assert f'"{one.requirement or one.package}' in PYPROJECT.read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("name", ["vgg16", "vgg19"])
