@@ -37,7 +37,7 @@ def samples(
     from cnnkit.pipelines.samples import write_samples
 
     console = Console(quiet=quiet)
-    console.note(f"writing samples to {folder}; painting the styles takes some seconds")
+    console.note(f"writing samples to {folder}")
 
     def show(item: "SampleFile") -> None:
         if item.error is not None:

@@ -1,21 +1,12 @@
 """The sample pictures: photographs that scikit-image carries, and styles that cnnkit paints."""
 
-import inspect
-from collections.abc import Callable
+import dataclasses
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
-import numpy as np
-
 from cnnkit.errors import ImageError
 from cnnkit.images import Picture, read_image
-from cnnkit.paintings.impasto import paint_impasto
-from cnnkit.paintings.ink_wash import paint_ink_wash
-from cnnkit.paintings.mosaic import paint_mosaic
-from cnnkit.paintings.stained_glass import paint_stained_glass
-from cnnkit.paintings.waves import paint_waves
-from cnnkit.paintings.woodcut import paint_woodcut
 
 PHOTOGRAPH = "photograph"
 STYLE = "style"
@@ -31,8 +22,7 @@ class Sample:
         subject: what is to be seen.
         origin: who made it.
         licence: under which terms it may be used.
-        file_name: of a photograph, in scikit-image's data folder.
-        paint: of a style, the function that paints it.
+        file_name: of a photograph in scikit-image's data folder, of a style in cnnkit's own.
     """
 
     name: str
@@ -40,8 +30,7 @@ class Sample:
     subject: str
     origin: str
     licence: str
-    file_name: str | None = None
-    paint: Callable[..., np.ndarray] | None = None
+    file_name: str
 
 
 def _photograph(file_name: str, subject: str, maker: str, licence: str) -> Sample:
@@ -49,10 +38,8 @@ def _photograph(file_name: str, subject: str, maker: str, licence: str) -> Sampl
     return Sample(Path(file_name).stem, PHOTOGRAPH, subject, origin, licence, file_name)
 
 
-def _style(name: str, subject: str, paint: Callable[..., np.ndarray]) -> Sample:
-    seed = inspect.signature(paint).parameters["seed"].default
-    origin = f"painted by cnnkit, seed {seed}"
-    return Sample(name, STYLE, subject, origin, "MIT", paint=paint)
+def _style(name: str, subject: str) -> Sample:
+    return Sample(name, STYLE, subject, "painted by cnnkit", "MIT", f"{name}.jpg")
 
 
 # Makers and licences as scikit-image's documentation of `skimage.data` states them. Only files
@@ -63,12 +50,12 @@ SAMPLES: tuple[Sample, ...] = (
     _photograph("coffee.png", "a cup of coffee", "Rachel Michetti", "CC0"),
     _photograph("rocket.jpg", "launch of a Falcon 9", "SpaceX", "public domain"),
     _photograph("camera.png", "a photographer, black and white", "Lav Varshney", "CC0"),
-    _style("stained-glass", "a leaded window with sun, hills and river", paint_stained_glass),
-    _style("impasto", "a wheat field in thick strokes of oil", paint_impasto),
-    _style("ink-wash", "hills, bamboo and plum blossom in ink", paint_ink_wash),
-    _style("woodcut", "chrysanthemums cut in wood, four inks", paint_woodcut),
-    _style("mosaic", "a peacock in glass and stone", paint_mosaic),
-    _style("waves", "curling waves as a woodblock print", paint_waves),
+    _style("stained-glass", "a leaded window with sun, hills and river"),
+    _style("impasto", "a wheat field in thick strokes of oil"),
+    _style("ink-wash", "hills, bamboo and plum blossom in ink"),
+    _style("woodcut", "chrysanthemums cut in wood, four inks"),
+    _style("mosaic", "a peacock in glass and stone"),
+    _style("waves", "curling waves as a woodblock print"),
 )
 
 
@@ -90,8 +77,17 @@ def find_sample(name: str) -> Sample:
     raise ValueError(f"Expected the name of a sample, one of: {names}. Received: {name!r}")
 
 
+def style_names() -> tuple[str, ...]:
+    """The names of the style pictures that come with cnnkit.
+
+    >>> style_names()
+    ('stained-glass', 'impasto', 'ink-wash', 'woodcut', 'mosaic', 'waves')
+    """
+    return tuple(sample.name for sample in SAMPLES if sample.kind == STYLE)
+
+
 def load_sample(sample: Sample) -> Picture:
-    """The picture of a sample: read from scikit-image's folder, or painted.
+    """The picture of a sample, read from scikit-image's folder or from cnnkit's own.
 
     Args:
         sample: one of `SAMPLES`.
@@ -108,9 +104,10 @@ def load_sample(sample: Sample) -> Picture:
     >>> load_sample(find_sample("coffee")).pixels.shape
     (400, 600, 3)
     """
-    if sample.paint is not None:
-        return Picture(sample.paint(), source=sample.origin)
-    path = _photographs_folder() / str(sample.file_name)
+    if sample.kind == STYLE:
+        picture = read_image(Path(__file__).parent / "styles" / sample.file_name)
+        return dataclasses.replace(picture, source=sample.origin)
+    path = _photographs_folder() / sample.file_name
     if not path.is_file():
         raise ImageError(
             f"the photograph {sample.file_name} is not in the installed scikit-image; "

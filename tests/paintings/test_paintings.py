@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
+from cnnkit.data.samples import find_sample, load_sample, style_names
 from cnnkit.paintings import _brush, _canvas
 from cnnkit.paintings.impasto import paint_impasto
 from cnnkit.paintings.ink_wash import paint_ink_wash
@@ -12,14 +13,15 @@ from cnnkit.paintings.stained_glass import paint_stained_glass
 from cnnkit.paintings.waves import paint_waves
 from cnnkit.paintings.woodcut import paint_woodcut
 
-PAINTERS = (
-    paint_impasto,
-    paint_ink_wash,
-    paint_mosaic,
-    paint_stained_glass,
-    paint_waves,
-    paint_woodcut,
-)
+PAINTINGS = {
+    "impasto": paint_impasto,
+    "ink-wash": paint_ink_wash,
+    "mosaic": paint_mosaic,
+    "stained-glass": paint_stained_glass,
+    "waves": paint_waves,
+    "woodcut": paint_woodcut,
+}
+PAINTERS = tuple(PAINTINGS.values())
 every_painter = pytest.mark.parametrize("paint", PAINTERS, ids=lambda paint: paint.__name__)
 
 
@@ -36,6 +38,19 @@ def test_a_painting_is_float_srgb_of_the_size_asked_for(paintings, paint):
     assert np.isfinite(painting).all()
     assert painting.min() >= 0
     assert painting.max() <= 1
+
+
+def test_every_painting_is_a_style_that_comes_with_cnnkit():
+    assert set(PAINTINGS) == set(style_names())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", PAINTINGS)
+def test_the_style_that_comes_with_cnnkit_is_what_the_code_paints(name):
+    """But for WebP's losses, and for what another version of NumPy may round elsewhere."""
+    shipped = load_sample(find_sample(name)).pixels
+    difference = shipped - PAINTINGS[name]()
+    assert 10 * np.log10(1 / np.mean(difference**2)) > 30  # dB
 
 
 @every_painter

@@ -14,17 +14,22 @@ from cnnkit.pipelines.samples import write_samples
 BLACK = np.zeros((2, 2, 3), np.float32)
 
 
-def paint_squares(seed: int = 7) -> np.ndarray:
-    return np.random.default_rng(seed).random((6, 8, 3), dtype=np.float32)
+SQUARES = np.random.default_rng(7).random((6, 8, 3), dtype=np.float32)
 
 
 @pytest.fixture(autouse=True)
 def few_samples(monkeypatch):
     table = (
-        Sample("cat", "photograph", "a cat", "photograph by me", "CC0", file_name="chelsea.png"),
-        Sample("squares", "style", "squares", "painted, seed 7", "MIT", paint=paint_squares),
+        Sample("cat", "photograph", "a cat", "photograph by me", "CC0", "chelsea.png"),
+        Sample("squares", "style", "squares", "painted by me", "MIT", "squares.png"),
     )
     monkeypatch.setattr(pipeline, "SAMPLES", table)
+    load = pipeline.load_sample
+    monkeypatch.setattr(
+        pipeline,
+        "load_sample",
+        lambda sample: Picture(SQUARES) if sample.name == "squares" else load(sample),
+    )
 
 
 def statuses(written):
@@ -43,7 +48,7 @@ def test_all_samples_are_written_into_a_new_folder(tmp_path):
 def test_the_file_holds_the_picture_to_the_nearest_of_256_levels(tmp_path):
     write_samples(tmp_path, ["squares"])
     np.testing.assert_allclose(
-        read_image(tmp_path / "squares.png").pixels, paint_squares(), atol=0.5 / 255 + 1e-6
+        read_image(tmp_path / "squares.png").pixels, SQUARES, atol=0.5 / 255 + 1e-6
     )
 
 
