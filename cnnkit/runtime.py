@@ -220,6 +220,25 @@ def has_accelerator() -> bool:
     return any(not name.lower().startswith("cpu") for name in devices())
 
 
+def has_fast_bfloat16(cpu_information: Path = Path("/proc/cpuinfo")) -> bool:
+    """Whether TensorFlow computes convolutions on this processor faster in bfloat16.
+
+    That is where it has instructions for products of such matrices (AMX, or AVX-512-BF16); known on
+    Linux alone. On two cores with AMX a step of style transfer on VGG-16 takes a third of the time.
+
+    Args:
+        cpu_information: where Linux lists the processor's instructions.
+    """
+    keras = sys.modules["keras"]
+    if keras.backend.backend() != "tensorflow" or has_accelerator():
+        return False
+    try:
+        flags = cpu_information.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return False
+    return re.search(r"^flags\s*:.*\b(amx_bf16|avx512_bf16)\b", flags, re.MULTILINE) is not None
+
+
 def thread_count() -> int:
     """Threads that this process may keep busy: what `configure` was told, or its cores."""
     bound = os.environ.get("TF_NUM_INTRAOP_THREADS") or os.environ.get("OMP_NUM_THREADS") or ""
