@@ -9,7 +9,8 @@ import keras
 import numpy as np
 import pytest
 
-from cnnkit.models.generated_image import GeneratedImage, Latest
+from cnnkit.models.generated_image import GeneratedImage, Latest, composite, soften_chroma
+from cnnkit.ops.color import LUMA
 
 TARGET = np.array([0.9, 0.5, 0.1], "float32")
 
@@ -55,6 +56,49 @@ def test_it_begins_with_the_picture_it_was_given():
     model = GeneratedImage(initial, towards_target)
     np.testing.assert_array_equal(model.result(), initial)
     assert model.result().dtype == np.float32
+
+
+def softened(image, amount=1.0):
+    return keras.ops.convert_to_numpy(soften_chroma(image, amount))
+
+
+def test_softening_colours_keeps_the_luma():
+    image = noise(12, 20)
+    np.testing.assert_allclose(softened(image) @ LUMA, image @ LUMA, atol=1e-6)
+    np.testing.assert_array_equal(softened(image, 0.0), image)
+
+
+def test_softening_colours_takes_what_repeats_every_two_pixels_and_leaves_what_is_even():
+    even = np.broadcast_to(TARGET, (8, 8, 3))
+    np.testing.assert_allclose(softened(even), even, atol=1e-6)
+    # Red and green by turns, of equal luma: nothing but their mean is left away from the edges.
+    sign = np.where(np.indices((8, 8)).sum(axis=0) % 2, 1.0, -1.0)[..., None]
+    direction = 0.2 * np.array([LUMA[1], -LUMA[0], 0.0])
+    speckled = (0.5 + sign * direction).astype("float32")
+    np.testing.assert_allclose(softened(speckled)[2:-2, 2:-2], 0.5, atol=1e-6)
+    # Half of the detail, half of the specks.
+    half = softened(speckled, 0.5)[2:-2, 2:-2]
+    np.testing.assert_allclose(half, (0.5 + 0.5 * sign * direction)[2:-2, 2:-2], atol=1e-6)
+
+
+def test_one_pixel_spreads_as_the_binomial_filter_has_it():
+    image = np.zeros((9, 9, 3), "float32")
+    image[4, 4] = (1.0, 0.0, 0.0)
+    row = np.array([1, 4, 6, 4, 1]) / 16.0
+    # Blue differs from the luma by -0.2126 at that pixel, and by nothing elsewhere.
+    spread = np.zeros((9, 9))
+    spread[2:7, 2:7] = -0.2126 * np.outer(row, row)
+    spread[4, 4] += 0.2126
+    np.testing.assert_allclose(softened(image)[..., 2], spread, atol=1e-6)
+
+
+def test_what_a_mask_keeps_is_not_softened():
+    image, kept = noise(8, 8), noise(8, 8)[::-1].copy()
+    mask = np.zeros((8, 8, 1), "float32")
+    mask[:, 4:] = 1.0
+    found = keras.ops.convert_to_numpy(composite(image, (kept, mask), 1.0))
+    np.testing.assert_array_equal(found[:, :4], kept[:, :4])
+    np.testing.assert_allclose(found[:, 4:], softened(image)[:, 4:], atol=1e-6)
 
 
 def test_only_the_picture_is_trainable():
