@@ -1,11 +1,12 @@
 """``cnnkit stylize``: paint pictures in the style of others."""
 
+import difflib
 import os
 import re
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -26,6 +27,7 @@ from cnnkit.cli._options import (
     Threads,
     Verbose,
 )
+from cnnkit.cli._style_sheet import SHEET_SIZE, paint_sheet, write_sheet
 from cnnkit.console import Console
 from cnnkit.errors import CnnkitError, ExitCode, ImageError, UsageError
 from cnnkit.options import (
@@ -66,14 +68,16 @@ def stylize(
         typer.Argument(
             metavar="CONTENT... STYLE",
             help="Files, folders, globs, @list.txt or - (stdin); the last one is the style, "
-            "unless --style names styles.",
+            "a picture or a name, unless --style names styles.",
         ),
     ],
     style: Annotated[
         list[str] | None,
         typer.Option(
             metavar="FILE[:WEIGHT]",
-            help="A style picture, with its share; may be given several times.",
+            help="A style picture, or one that comes with cnnkit by its name "
+            "(stained-glass, impasto, ink-wash, woodcut, mosaic, waves), with its share; "
+            "may be given several times.",
             rich_help_panel=_LOOK_PANEL,
         ),
     ] = None,
@@ -88,15 +92,30 @@ def stylize(
         ),
     ] = None,
     size: Annotated[
-        str,
+        str | None,
         typer.Option(
-            help="Long side in pixels, or 'original'. Nothing is enlarged.",
+            help="Long side in pixels, or 'original'. Nothing is enlarged. "
+            f"[default: {_DEFAULTS.size}, on a sheet {SHEET_SIZE}]",
             rich_help_panel=_LOOK_PANEL,
         ),
-    ] = str(_DEFAULTS.size),
+    ] = None,
     quality: Annotated[
-        str, _choice(QUALITIES, "In a second, or with an optimizer", _LOOK_PANEL)
-    ] = _DEFAULTS.quality,
+        str | None,
+        typer.Option(
+            help=f"In a second, or with an optimizer: {', '.join(QUALITIES)}. "
+            f"[default: {_DEFAULTS.quality}]",
+            rich_help_panel=_LOOK_PANEL,
+        ),
+    ] = None,
+    sheet: Annotated[
+        bool,
+        typer.Option(
+            "--sheet",
+            help="One picture to choose from: the photograph as a draft in all built-in styles, "
+            "in those given, or at several strengths.",
+            rich_help_panel=_LOOK_PANEL,
+        ),
+    ] = False,
     budget: Annotated[
         str | None,
         typer.Option(
@@ -110,13 +129,13 @@ def stylize(
         typer.Option(help="Steps over all scales.", rich_help_panel=_LOOK_PANEL),
     ] = _DEFAULTS.steps,
     strength: Annotated[
-        float,
+        str,
         typer.Option(
-            help="From 0 (the picture as it is) to 1 (the style in full); "
-            "means the same at every size.",
+            help="From 0 (the picture as it is) to 1 (the style in full); means the same at every "
+            "size. For --sheet several, as 0.2,0.5,0.8.",
             rich_help_panel=_LOOK_PANEL,
         ),
-    ] = _DEFAULTS.strength,
+    ] = f"{_DEFAULTS.strength:g}",
     style_scale: Annotated[
         float,
         typer.Option(
@@ -257,7 +276,9 @@ def stylize(
 
       cnnkit stylize photo.jpg painting.jpg -o result.png
 
-      cnnkit stylize photo.jpg painting.jpg --size 1024 --budget 60s
+      cnnkit stylize photo.jpg waves --size 1024 --budget 60s
+
+      cnnkit stylize photo.jpg --sheet -o styles.jpg
 
       cnnkit stylize holiday/ -r --style a.jpg:0.7 --style b.jpg:0.3 -o painted/
     """
@@ -267,12 +288,24 @@ def stylize(
         raise UsageError("--json and --jsonl exclude each other; give one of them")
     if output == _STDOUT and (json or jsonl):
         raise UsageError("-o - writes the picture to stdout, where --json would write too")
+    strengths = _parse_strengths(strength)
+    if len(strengths) > 1 and not sheet:
+        raise UsageError("several strengths are for --sheet; give one, or --sheet too")
+    if sheet:
+        quality, size = quality or "draft", size or str(SHEET_SIZE)
+        _refuse_with_sheet(
+            quality=quality != "draft",
+            mask=mask is not None,
+            resume=resume,
+            save_every=save_every is not None,
+            sidecar=sidecar,
+        )
     options = StylizeOptions(
-        size=_parse_size(size),
-        quality=quality,
+        size=_DEFAULTS.size if size is None else _parse_size(size),
+        quality=quality or _DEFAULTS.quality,
         steps=steps,
         budget=None if budget is None else _parse_duration(budget),
-        strength=strength,
+        strength=strengths[0],
         content_weight=content_weight,
         style_weight=style_weight,
         tv_weight=tv_weight,
@@ -292,13 +325,23 @@ def stylize(
         tile=tile,
         seed=seed,
     )
+    for one in strengths:
+        replace(options, strength=one)
     if save_every and quality == "draft":
         raise UsageError("--save-every is for --quality standard and fine: a draft has no steps")
+    from cnnkit.data.samples import style_names
+
     contents = list(pictures)
     if not style:
-        if len(contents) < 2:
-            raise UsageError("give a content picture and a style picture, or name one with --style")
-        style = [contents.pop()]
+        if len(contents) > 1:
+            style = [contents.pop()]
+        elif sheet:
+            style = list(style_names())
+        else:
+            raise UsageError(
+                "give a content picture and a style picture, or a style's name: "
+                + ", ".join(style_names())
+            )
     batch = _Batch(
         console,
         options,
@@ -312,6 +355,7 @@ def stylize(
         resume=resume,
         save_every=save_every,
         sidecar=sidecar,
+        strengths=strengths if sheet else (),
         started=started,
     )
     records = []
@@ -416,6 +460,7 @@ class _Batch:
         resume: bool,
         save_every: int | None,
         sidecar: bool,
+        strengths: Sequence[float],
         started: float,
     ):
         from cnnkit.data.sources import find_sources, plan_outputs
@@ -428,6 +473,7 @@ class _Batch:
         self._resume = resume
         self._save_every = save_every
         self._sidecar = sidecar
+        self._sheet = tuple(strengths)
         self._started = started
         self.interrupted = False
         self.exit_code = ExitCode.DONE
@@ -440,11 +486,15 @@ class _Batch:
         if self._to_stdout:
             if not self.is_single:
                 raise UsageError(f"-o - takes one picture, not {len(sources)}")
+            if self._sheet:
+                raise UsageError("--sheet is written to a file; give -o a name")
             if sys.stdout.isatty():
                 raise UsageError("-o - would write a picture to the terminal; redirect it: > a.png")
             if save_every or sidecar or resume:
                 raise UsageError("-o - goes without --save-every, --sidecar and --resume")
             outputs = [Path("stdout.png")]
+        elif self._sheet:
+            outputs = plan_outputs(sources, output, "sheet", ".jpg")
         else:
             outputs = plan_outputs(sources, output, "stylized", ".png")
         self._jobs = []
@@ -480,7 +530,7 @@ class _Batch:
         stylizer = None
         if not all(is_done for _, _, is_done in self._jobs):
             # What cannot be read is found out before the heavy imports.
-            styles = [(_read(name), weight) for name, weight in self._styles]
+            styles = [(_read_style(name), weight) for name, weight in self._styles]
             self._mask.read()
         for source, path, is_done in self._jobs:
             if is_done:
@@ -493,6 +543,10 @@ class _Batch:
                 yield self._failure(source.path, error)
                 continue
             load = time.monotonic() - begin
+            if self._sheet:
+                configure(threads=threads, verbose=verbose, device=device)
+                yield self._paint_sheet(content, [style for style, _ in styles], source.path, path)
+                continue
             if stylizer is None:
                 configure(threads=threads, verbose=verbose, device=device)
                 from cnnkit.pipelines.stylize import Stylizer
@@ -512,6 +566,27 @@ class _Batch:
             yield record
             if self.interrupted:
                 return
+
+    def _paint_sheet(
+        self, content: "Picture", styles: "Sequence[Picture]", source: str, path: Path
+    ) -> Record:
+        begin = time.monotonic()
+        names = [Path(name).stem for name, _ in self._styles]
+        try:
+            sheet = paint_sheet(
+                self._console,
+                content,
+                list(zip(names, styles, strict=True)),
+                self._sheet,
+                self._options,
+            )
+            return write_sheet(sheet, source, path, names, begin)
+        except CnnkitError as error:
+            return self._failure(source, error)
+        except KeyboardInterrupt:
+            self.interrupted = True
+            self._console.note(f"stopped by Ctrl-C before {path} was written")
+            return Record(source)
 
     def _failure(self, source: str, error: CnnkitError) -> Record:
         self._console.error(str(error))
@@ -646,6 +721,30 @@ def _read(name: str) -> "Picture":
     return read_image(sys.stdin.buffer if name == _STDIN else name)
 
 
+def _read_style(name: str) -> "Picture":
+    """A style picture: a file, or one that comes with cnnkit."""
+    from cnnkit.data.samples import find_sample, load_sample, style_names
+
+    if name == _STDIN or Path(name).exists():
+        return _read(name)
+    if name in style_names():
+        return load_sample(find_sample(name))
+    if Path(name).suffix:
+        return _read(name)
+    nearest = difflib.get_close_matches(name, style_names(), n=1)
+    hint = f"did you mean {nearest[0]}?" if nearest else f"styles are {', '.join(style_names())}"
+    raise ImageError(f"there is no picture and no style named {name}; {hint}")
+
+
+def _refuse_with_sheet(**given: bool) -> None:
+    for name, is_given in given.items():
+        if is_given:
+            raise UsageError(
+                f"--sheet is of drafts and goes without --{name.replace('_', '-')}; "
+                "choose a style there, then paint with it"
+            )
+
+
 def _is_there(path: Path) -> bool:
     """Whether there is a file; an `ImageError` if none could be written there either.
 
@@ -669,6 +768,11 @@ def _is_there(path: Path) -> bool:
 
 def _line(record: Record) -> str:
     item = record.items[0]
+    if "styles" in item:
+        return (
+            f"{item['output']}  {record.width}x{record.height}, {', '.join(item['styles'])}, "
+            f"{record.ms.net / 1e3:.1f} s"
+        )
     work = "draft"
     if item["steps"]:
         work = f"{item['steps']} steps, loss {item['losses'].get('loss', float('nan')):.4f}"
@@ -692,6 +796,15 @@ def _parse_size(text: str) -> int | str:
     if not text.isdecimal() or int(text) < 1:
         raise UsageError(f"--size takes a number of pixels or 'original', not {text!r}")
     return int(text)
+
+
+def _parse_strengths(text: str) -> tuple[float, ...]:
+    try:
+        return tuple(float(part) for part in text.split(","))
+    except ValueError:
+        raise UsageError(
+            f"--strength takes a number from 0 to 1, or several as 0.2,0.5,0.8, not {text!r}"
+        ) from None
 
 
 def _parse_duration(text: str) -> float:

@@ -7,7 +7,7 @@ import numpy as np
 
 from cnnkit.plots._style import INK, QUIET, font_of
 
-_MARGIN, _GAP, _CAPTION, _LINE, _HEADING = 16, 10, 20, 15, 52
+_MARGIN, _GAP, _HEADING = 16, 10, 52
 
 
 def draw_tiles(
@@ -20,6 +20,7 @@ def draw_tiles(
     side: int = 144,
     columns: int | None = None,
     smooth: bool = False,
+    text_size: int = 11,
 ) -> np.ndarray:
     r"""A sheet of small pictures, each with a line below it, or several.
 
@@ -32,6 +33,7 @@ def draw_tiles(
         side: longer side of a tile on the sheet, in pixels.
         columns: tiles in a row; as many as make the sheet a little wider than high by default.
         smooth: interpolate where tiles are resized; otherwise each pixel stays a rectangle.
+        text_size: of the captions, in pixels.
 
     Returns:
         uint8 `(height, width, 3)`.
@@ -46,10 +48,15 @@ def draw_tiles(
     height, width = tiles[0].shape[:2]
     scale = side / max(height, width)
     size = max(1, round(width * scale)), max(1, round(height * scale))
-    small = font_of(11)
+    small = font_of(text_size)
+    line_height = text_size + 4
     lines = [line for caption in captions for line in caption.split("\n")]
     widest = math.ceil(max(map(small.getlength, lines), default=0.0))
-    below = _CAPTION + _LINE * max((caption.count("\n") for caption in captions), default=0)
+    below = (
+        line_height
+        + 5
+        + line_height * max((caption.count("\n") for caption in captions), default=0)
+    )
     cell = max(size[0], widest), size[1] + below
     if columns is None:
         columns = _columns(len(tiles), 1.4 * cell[1] / cell[0])
@@ -86,7 +93,7 @@ def draw_tiles(
         y = _HEADING + index // columns * (cell[1] + _GAP)
         sheet.paste(Image.fromarray(tile).resize(size, method), (x, y))
         for number, line in enumerate(caption.split("\n")):
-            draw.text((x, y + size[1] + 3 + _LINE * number), line, fill=INK, font=small)
+            draw.text((x, y + size[1] + 3 + line_height * number), line, fill=INK, font=small)
     return np.asarray(sheet)
 
 

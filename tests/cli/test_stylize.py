@@ -188,10 +188,10 @@ def test_one_picture_alone_is_no_job(capsys):
 def test_missing_weights_have_their_own_exit_code(capsys, monkeypatch, tmp_path):
     monkeypatch.setenv("CNNKIT_HOME", str(tmp_path))
     monkeypatch.setenv("KERAS_HOME", str(tmp_path))
-    assert run(["stylize", "photo.png", "style.png", "--backbone", "vgg16"]) == 5
+    assert run(["stylize", "photo.png", "style.png", "--backbone", "vgg19"]) == 5
     err = capsys.readouterr().err
     assert one_line(err)
-    assert "cnnkit weights fetch vgg16" in err
+    assert "cnnkit weights fetch vgg19" in err
 
 
 # Outputs that are there already ----------------------------------------------------------------
@@ -652,3 +652,83 @@ def test_progress_on_a_terminal_fits_into_80_columns(tiny, monkeypatch, capsys):
     assert plain
     assert max(len(line) for line in plain) <= 80
     assert any("32x24 2/2 loss 0." in line for line in plain)
+
+
+# Styles by name, and sheets to choose from ----------------------------------------------------
+
+
+def test_a_style_that_comes_with_cnnkit_is_named(tiny, capsys):
+    assert run(["stylize", "photo.png", "waves", "-o", "a.png", *tiny]) == 0
+    assert run(["stylize", "photo.png", "--style", "waves:2", "-o", "b.png", *tiny]) == 0
+    first, second = (read_image(name).pixels for name in ("a.png", "b.png"))
+    np.testing.assert_array_equal(first, second)
+    assert json.loads(read_record("a.png"))["styles"][0]["source"] == "painted by cnnkit"
+
+
+def test_a_file_of_that_name_comes_first(room, tiny):
+    (room / "waves").write_bytes((room / "style.png").read_bytes())
+    assert run(["stylize", "photo.png", "waves", "-o", "a.png", *tiny]) == 0
+    assert run(["stylize", "photo.png", "style.png", "-o", "b.png", *tiny]) == 0
+    np.testing.assert_array_equal(read_image("a.png").pixels, read_image("b.png").pixels)
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [("wave", "did you mean waves?"), ("xyz", "styles are stained-glass, impasto, ")],
+)
+def test_a_style_that_is_neither_picture_nor_name_is_one_line(name, hint, capsys):
+    assert run(["stylize", "photo.png", name]) == 3
+    err = capsys.readouterr().err
+    assert one_line(err)
+    assert f"there is no picture and no style named {name}; {hint}" in err
+
+
+def test_one_picture_alone_is_told_the_names_of_styles(capsys):
+    assert run(["stylize", "photo.png"]) == 2
+    err = capsys.readouterr().err
+    assert one_line(err)
+    assert "or a style's name: stained-glass, impasto, ink-wash, woodcut, mosaic, waves" in err
+
+
+def test_a_sheet_shows_the_photograph_in_all_styles(room, capsys):
+    assert run(["stylize", "photo.png", "--sheet", "--size", "32"]) == 0
+    out = capsys.readouterr().out
+    assert out.startswith("photo-sheet.jpg  ")
+    assert "stained-glass, impasto, ink-wash, woodcut, mosaic, waves" in out
+    sheet = read_image("photo-sheet.jpg").pixels
+    # Seven cells in two rows of four below a heading: the last place is empty.
+    assert sheet.shape[1] > sheet.shape[0]
+    assert sheet[-40:, -40:].min() > 0.95
+
+
+def test_a_sheet_of_several_styles_and_strengths_has_a_row_for_each_style(room):
+    options = ["--style", "style.png", "--style", "waves", "--strength", "0,1", "--size", "32"]
+    assert run(["stylize", "photo.png", "--sheet", *options, "-o", "sheet.png"]) == 0
+    sheet = read_image("sheet.png").pixels
+    height = sheet.shape[0] - 52 - 16 + 10
+    assert height % 2 == 0
+    rows = [sheet[52 + i * height // 2 :][:24] for i in range(2)]
+    # Both rows begin with the photograph, and what has no strength is the photograph again.
+    photo = read_image("photo.png").pixels
+    for row in rows:
+        np.testing.assert_allclose(row[:, 16 : 16 + 32], photo, atol=0.02)
+    assert np.abs(rows[0] - rows[1]).mean() > 0.01
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--strength", "0.2,0.8"], "several strengths are for --sheet"),
+        (["--strength", "much"], "--strength takes a number from 0 to 1, or several"),
+        (["--sheet", "--quality", "fine"], "--sheet is of drafts and goes without --quality"),
+        (["--sheet", "--resume"], "--sheet is of drafts and goes without --resume"),
+        (["--sheet", "--steps", "3"], "steps is of the optimizer, which a draft goes without"),
+        (["--sheet", "--strength", "0.5,7"], "strength must be between 0 and 1, not 7"),
+        (["--sheet", "-o", "-"], "--sheet is written to a file"),
+    ],
+)
+def test_what_a_sheet_has_no_use_for_is_refused(options, message, capsys):
+    assert run(["stylize", "photo.png", "style.png", *options]) == 2
+    err = capsys.readouterr().err
+    assert one_line(err)
+    assert message in err
