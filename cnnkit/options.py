@@ -94,8 +94,10 @@ SMALLEST_SCALE = 128
 # The same from a draft, which has the large shapes already: "standard" begins at twice the size.
 QUALITY_STEPS_FROM_DRAFT = {"standard": (40, 28, 16, 10), "fine": (300, 200, 130, 80)}
 SMALLEST_SCALE_FROM_DRAFT = {"standard": 256, "fine": SMALLEST_SCALE}
-# And with L-BFGS, a step of which goes as far as about two of Adam's.
+# And with L-BFGS, a step of which goes as far as about two of Adam's. On VGG's full width a step
+# takes five times as long as on the compact network, and brings more.
 QUALITY_STEPS_OF_LBFGS = {"standard": (20, 20, 11, 7), "fine": (100, 100, 80, 40)}
+QUALITY_STEPS_OF_LBFGS_ON_VGG = {"standard": (8, 8, 6, 4), "fine": (60, 40, 30, 12)}
 # A picture of one scale alone gets the steps that take as long as the two scales of 512x512, but no
 # more than one for so many pixels of its long side: tiny ones would go on to leave the photograph
 # even at a little strength.
@@ -143,7 +145,8 @@ class StylizeOptions:
         preserve_color: "none"; "luminance": only light and dark are stylised; "histogram": the
             style picture first gets the content's colours; "chroma": the content's hue and
             saturation replace the result's.
-        backbone: "auto", "compact", "vgg16", "vgg19" or a `.keras` file.
+        backbone: "auto" (VGG-16 beside the compact network), "compact", "vgg16", "vgg19", several
+            of these joined by "+", or a `.keras` file.
         smallest_scale: long side of the coarsest scale, in pixels; None for the quality's own.
         scale_factor: size of a scale relative to the one before.
         scale_steps: steps of each scale, coarsest first, instead of the quality's own.
@@ -174,7 +177,7 @@ class StylizeOptions:
     learning_rate: float | None = None
     parameterization: str = "pyramid"
     ema: float = 0.0
-    pooling: str = "average"
+    pooling: str = "max"
     preserve_color: str = "none"
     backbone: str = "auto"
     smallest_scale: int | None = None
@@ -239,24 +242,34 @@ class StylizeOptions:
         own = SMALLEST_SCALE_FROM_DRAFT if self.init == "fast" else {}
         return self.smallest_scale or own.get(self.quality, SMALLEST_SCALE)
 
-    @property
-    def steps_by_scale(self) -> tuple[int, ...]:
-        """Steps of each scale, coarsest first, whether given or not."""
+    def steps_by_scale(self, is_small: bool = True) -> tuple[int, ...]:
+        """Steps of each scale, coarsest first, whether given or not.
+
+        Args:
+            is_small: whether the network is smaller than VGG's full width.
+        """
         presets = QUALITY_STEPS
         if self.init == "fast":
-            is_quick = self.chosen_optimizer == "lbfgs"
-            presets = QUALITY_STEPS_OF_LBFGS if is_quick else QUALITY_STEPS_FROM_DRAFT
+            presets = QUALITY_STEPS_FROM_DRAFT
+            if self.chosen_optimizer == "lbfgs":
+                presets = QUALITY_STEPS_OF_LBFGS if is_small else QUALITY_STEPS_OF_LBFGS_ON_VGG
         return self.scale_steps or presets[self.quality]
 
-    def steps_for(self, sizes: Sequence[tuple[int, int]]) -> tuple[int, ...]:
+    def steps_for(self, sizes: Sequence[tuple[int, int]], is_small: bool = True) -> tuple[int, ...]:
         """Steps of scales of these sizes, coarsest first; the last serves for all that follow.
+
+        Args:
+            sizes: `(height, width)` of each scale, in pixels.
+            is_small: see `steps_by_scale`.
 
         >>> StylizeOptions().steps_for([(256, 256), (512, 512)])
         (20, 20, 11, 7)
+        >>> StylizeOptions().steps_for([(256, 256), (512, 512)], is_small=False)
+        (8, 8, 6, 4)
         >>> StylizeOptions().steps_for([(300, 450)])
         (48,)
         """
-        preset = self.steps_by_scale
+        preset = self.steps_by_scale(is_small)
         is_quick = self.init == "fast" and self.chosen_optimizer == "lbfgs"
         if len(sizes) > 1 or not is_quick or self.scale_steps or self.quality != "standard":
             return preset
@@ -469,7 +482,7 @@ class DecoderOptions:
     polish_learning_rate: float = 3e-4
     feature_weight: float = 0.003
     tv_weight: float = 1e-4
-    pooling: str = "average"
+    pooling: str = "max"
     steps_per_epoch: int = 250
     time_budget: float | None = None
     seed: int = 0

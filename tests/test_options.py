@@ -96,7 +96,7 @@ def test_standard_begins_at_twice_the_size_from_a_draft():
 def test_steps_from_a_draft_are_those_of_lbfgs(changes, optimizer, steps):
     options = StylizeOptions(**changes)
     assert options.chosen_optimizer == optimizer
-    assert options.steps_by_scale[0] == steps
+    assert options.steps_by_scale()[0] == steps
 
 
 def test_the_options_know_the_ways_to_suppress_boxes():

@@ -40,11 +40,12 @@ OnStep = Callable[[int, Mapping[str, float]], None]
 Evaluate = Callable[..., tuple[Any, np.ndarray]]
 
 
-def compile_loss(loss: StylizeLoss) -> Evaluate:
+def compile_loss(loss: StylizeLoss, softening: float = 0.0) -> Evaluate:
     """Compiles a loss and its gradient for all scales and pictures with the same settings.
 
     Args:
         loss: whose settings they have; its targets are not used.
+        softening: see `composite`.
 
     Returns:
         Image `(height, width, 3)`, what `composite` keeps of it, and `StylizeLoss.targets` -> the
@@ -52,7 +53,7 @@ def compile_loss(loss: StylizeLoss) -> Evaluate:
     """
 
     def function(image: Any, keep: Any, targets: Any) -> Any:
-        return loss(composite(image, keep), targets)
+        return loss(composite(image, keep, softening), targets)
 
     return value_and_gradient(function, has_aux=True, any_size=True)
 
@@ -111,6 +112,7 @@ class ScaleOptimizer:
             levels=1 if by_pixels else _PYRAMID_LEVELS,
             ema=options.ema,
             keep=keep,
+            softening=options.strength,
         )
         if self.is_resumable:
             self._compile(1.0)
@@ -228,7 +230,7 @@ class ScaleOptimizer:
 
     def _run_lbfgs(self, on_step: OnStep) -> None:
         """L-BFGS on the pixels, within [0, 1]: fewest steps to a low loss, no moving average."""
-        evaluate = self._evaluate or compile_loss(self._loss)
+        evaluate = self._evaluate or compile_loss(self._loss, self._options.strength)
         constants = keras.tree.map_structure(
             keras.ops.convert_to_tensor, (self._model.keep, self._loss.targets)
         )

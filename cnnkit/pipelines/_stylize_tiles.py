@@ -8,7 +8,7 @@ rounding; there are no seams.
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -96,7 +96,9 @@ class TiledLoss:
     Args:
         network: RGB `(1, height, width, 3)` in [0, 1] -> dict of layer to maps, to be compiled.
         tiling: of the canvases.
-        options: what the loss is made of.
+        options: weights and kind of the losses.
+        content_layer: the network's output for the content loss.
+        layers: its outputs for the style loss.
     """
 
     def __init__(
@@ -104,10 +106,11 @@ class TiledLoss:
         network: Callable[[Any], Mapping[str, Any]],
         tiling: Tiling,
         options: StylizeOptions,
+        content_layer: str,
+        layers: Iterable[str],
     ):
         self.tiling, self._options = tiling, options
-        content_layer, kind = options.content_layer, options.style_loss
-        layers = [layer for layer, share in options.style_layers.items() if share > 0]
+        kind, layers = options.style_loss, list(layers)
 
         def moments_of(seen: Mapping[str, Any], weights: Mapping[str, Any]) -> dict[str, Any]:
             joined = {}
@@ -116,17 +119,26 @@ class TiledLoss:
                 joined[layer] = keras.ops.concatenate([gram, mean[None]], axis=0)
             return joined
 
-        def look(pixels: Any, keep: Any, weights: Any) -> Any:
-            return moments_of(network(composite(pixels, keep)[None]), weights)
+        def look(pixels: Any, weights: Any) -> Any:
+            return moments_of(network(pixels[None]), weights)
 
-        def part(pixels: Any, keep: Any, weights: Any, slopes: Any, content: Any) -> Any:
-            seen = network(composite(pixels, keep)[None])
+        def part(pixels: Any, weights: Any, slopes: Any, content: Any) -> Any:
+            seen = network(pixels[None])
             found = moments_of(seen, weights)
             style = sum(keras.ops.sum(slopes[layer] * found[layer]) for layer in layers)
             away = seen[content_layer][0] - content["maps"]
             lost = 0.5 * content["scale"] * keras.ops.sum(content["core"] * away**2)
             return options.content_weight * lost + options.style_weight * style, lost
 
+        def generated(pixels: Any, keep: Any) -> Any:
+            return composite(pixels, keep, options.strength)
+
+        self._generated = value_for_any_size(generated)
+        # `composite` is linear: this leads a gradient back through it.
+        self._lead_back = value_and_gradient(
+            lambda pixels, keep, slope: keras.ops.sum(generated(pixels, keep) * slope),
+            any_size=True,
+        )
         self._look = value_for_any_size(look)
         self._see = value_for_any_size(lambda pixels: network(pixels[None])[content_layer][0])
         self._part = value_and_gradient(part, has_aux=True, any_size=True)
@@ -152,7 +164,7 @@ class TiledLoss:
         self, canvas: np.ndarray, weights: np.ndarray | None = None
     ) -> dict[str, LayerStatistics]:
         """Of the style layers; `weights` `(height, width)` says how much each pixel counts."""
-        joined, _ = self._moments(canvas, (), weights)
+        joined, _ = self._moments(canvas, weights)
         return {layer: LayerStatistics(values[-1], values[:-1]) for layer, values in joined.items()}
 
     def evaluate(
@@ -161,21 +173,19 @@ class TiledLoss:
         """As what `compile_loss` gives; style is measured where `keep` lets the picture be."""
         options = self._options
         mask = np.asarray(keep[1])[..., 0] if keep else None
-        joined, shares = self._moments(image, keep, mask)
+        shown = self._generated(image, keep)
+        joined, shares = self._moments(shown, mask)
         style, slopes = 0.0, {}
         for layer, values in joined.items():
             value, slopes[layer] = self._layer(values.astype(np.float32), targets["layers"][layer])
             style += value
-        tv, gradient = self._variation(composite(image, keep))
+        tv, gradient = self._variation(shown)
         gradient = np.asarray(options.tv_weight * options.strength * gradient)
-        if keep:
-            gradient *= np.asarray(keep[1])
         content, step = 0.0, self.tiling.strides[self._content_layer]
         for tile, share in zip(self.tiling.tiles(*image.shape[:2]), shares, strict=True):
             core = self._core(tile, None)[self._content_layer]
             (_, lost), change = self._part(
-                image[tile.whole],
-                _cut(keep, tile),
+                shown[tile.whole],
                 self._core(tile, mask),
                 {layer: np.float32(share[layer]) * slopes[layer] for layer in self._layers},
                 {
@@ -188,10 +198,11 @@ class TiledLoss:
             gradient[tile.whole] += change
         value = options.content_weight * content + options.style_weight * style
         value += options.tv_weight * options.strength * tv
+        _, gradient = self._lead_back(image, keep, gradient)
         return (value, {"content": content, "style": style, "tv": tv}), gradient
 
     def _moments(
-        self, canvas: np.ndarray, keep: Sequence[Any], mask: np.ndarray | None
+        self, canvas: np.ndarray, mask: np.ndarray | None
     ) -> tuple[dict[str, np.ndarray], list[dict[str, float]]]:
         """Gram matrix and, as the last row, mean of each style layer over the canvas, float64; and
         for each tile the share that its positions have in these.
@@ -201,7 +212,7 @@ class TiledLoss:
         for tile in self.tiling.tiles(*canvas.shape[:2]):
             weights = self._core(tile, mask)
             counts.append({layer: float(weights[layer].sum()) for layer in self._layers})
-            found = self._look(canvas[tile.whole], _cut(keep, tile), weights)
+            found = self._look(canvas[tile.whole], weights)
             for layer in self._layers:
                 sums[layer] = sums[layer] + counts[-1][layer] * found[layer].astype(np.float64)
         totals = {
@@ -222,10 +233,6 @@ class TiledLoss:
             core[seen] = 1.0 if mask is None else mask_at(mask[tile.core], *core[seen].shape)
             weights[layer] = core[..., None]
         return weights
-
-
-def _cut(keep: Sequence[Any], tile: Tile) -> tuple[Any, ...]:
-    return tuple(one[tile.whole] for one in keep)
 
 
 def _at(part: Sequence[slice], step: int) -> tuple[slice, ...]:

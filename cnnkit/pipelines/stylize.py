@@ -32,6 +32,7 @@ import psutil
 from PIL import Image
 
 import cnnkit
+from cnnkit import weights as weights_table
 from cnnkit.errors import ImageError, ResourceError, UsageError
 from cnnkit.images import Picture, as_picture, fit_size, resize, to_pil, to_uint8, write_bytes
 from cnnkit.losses.style import (
@@ -43,7 +44,7 @@ from cnnkit.losses.style import (
     mix_statistics,
 )
 from cnnkit.models.decoder import entrance
-from cnnkit.models.vgg import FeatureNetwork, build_feature_network
+from cnnkit.models.vgg import FeatureNetwork, build_feature_network, resolve_backbone
 from cnnkit.ops.color import grey, match_colors, match_lightness, with_chroma_of
 from cnnkit.ops.inference import (
     compile_inference,
@@ -72,16 +73,27 @@ _FLAT = 0.25
 _ONE_COLOUR = 0.02
 _ONE_COLOUR_STRENGTH = 0.7
 
+# Largest difference of the channels of a picture without colour: what JPEG's rounding leaves.
+_GREY = 2.5 / 255.0
+
 # Measured peak of a run on TensorFlow, CPU: the process without a picture, and what a pixel of
-# the finest scale adds, by backbone (peaks in benchmarks/RESULTS.md; vgg16 as vgg19).
-_BASE_BYTES = 1_000e6
-_BYTES_PER_PIXEL = {"compact": 1_100, "vgg16": 6_500, "vgg19": 6_500}
+# the finest scale adds, in bytes (peaks in benchmarks/RESULTS.md). Others count as "vgg19".
+_MEMORY = {
+    "compact": (1_000e6, 1_100),
+    "vgg16": (2_000e6, 2_500),
+    "vgg19": (1_000e6, 6_500),
+}
 # The same where the network looks at tiles, beside what the largest tile takes, and sides of tiles,
 # the quickest first (benchmarks/stylize_tiles.py).
 _TILED_BASE_BYTES, _TILED_BYTES_PER_PIXEL = 2_000e6, 370
 _TILES = (1024, 512, 256)
 # The same of a draft, which works on large pictures in tiles.
 _DRAFT_BASE_BYTES, _DRAFT_BYTES_PER_PIXEL = 1_600e6, 70
+# What "auto" falls back to, where memory or time do not allow more.
+_SMALL_BACKBONE = "compact"
+# What a step costs in looks at the same canvas, and what compiling it costs in what compiling the
+# look did; and the share of a plan's steps that the larger networks are worth taking for.
+_LOOKS_OF_A_STEP, _COMPILINGS, _LEAST_SHARE_OF_STEPS = 3.5, 2.0, 0.5
 _LONG_RUN_COST = 40e6  # steps x pixels from which a run is worth a prediction
 
 
@@ -150,11 +162,50 @@ class Stylizer:
         self._evaluate: Evaluate | None = None
         self._compiling: Future[Evaluate] | None = None
         self._tiled: TiledLoss | None = None
+        self.backbone = resolve_backbone(self.options.backbone)
         if self.options.quality != "draft":
-            name = self.network.name
-            if self.options.backbone == "auto":
-                why = "its weights are here" if name == "vgg19" else "shipped"
-                self._note(f"backbone: {name} ({why}); choose another with --backbone")
+            self._note_backbone()
+
+    def _note_backbone(self) -> None:
+        given = self.options.backbone
+        if given == "auto" and self.backbone == _SMALL_BACKBONE:
+            self._note(
+                f"backbone: {self.backbone}, for want of VGG-16's weights; "
+                f"{weights_table.remedy(weights_table.entry('vgg16-hed'))}"
+            )
+        elif self.backbone != given:
+            self._note(f"backbone: {self.backbone}; choose another with --backbone")
+
+    @functools.cached_property
+    def is_grey(self) -> bool:
+        """Whether the styles are without any colour, and their colours are wanted.
+
+        They give pictures without colour, where an optimiser alone would leave coloured specks.
+        """
+        return self.options.preserve_color == "none" and all(
+            float(np.ptp(style.pixels, axis=-1).max()) < _GREY for style, _ in self._styles
+        )
+
+    @property
+    def is_small(self) -> bool:
+        """Whether none of the networks has VGG's full width."""
+        return "vgg" not in self.backbone or self.backbone.endswith(".keras")
+
+    @property
+    def may_be_smaller(self) -> bool:
+        """Whether the compact network alone may take the place of the networks."""
+        options = self.options
+        is_free = options.backbone == "auto" and options.quality != "draft"
+        return is_free and self.backbone != _SMALL_BACKBONE
+
+    def use_backbone(self, backbone: str) -> None:
+        """From now on pictures are looked at with other networks, see `resolve_backbone`."""
+        if backbone == self.backbone:
+            return
+        self.backbone = backbone
+        for name in ("network", "style_layers", "content_layer", "frozen_network", "_see"):
+            self.__dict__.pop(name, None)
+        self._evaluate = self._tiled = None
 
     def _keep_from_vanishing(self) -> None:
         """Lowers the strength for a style of one colour, of which the whole would be one colour."""
@@ -171,10 +222,25 @@ class Stylizer:
         """What the optimiser sees with."""
         layers = {layer for layer, weight in self.options.style_layers.items() if weight > 0}
         return build_feature_network(
-            self.options.backbone,
+            self.backbone,
             sorted(layers | {self.options.content_layer}),
             self.options.pooling,
         )
+
+    @functools.cached_property
+    def style_layers(self) -> Mapping[str, float]:
+        """Weights of the network's outputs within the style loss: all networks count the same."""
+        return {
+            output: weight
+            for layer, weight in self.options.style_layers.items()
+            if weight > 0
+            for output in self.network.outputs_of(layer)
+        }
+
+    @functools.cached_property
+    def content_layer(self) -> str:
+        """The network's output for the content loss: of several networks, that of the first."""
+        return self.network.outputs_of(self.options.content_layer)[0]
 
     @functools.cached_property
     def frozen_network(self) -> Callable[[Any], Mapping[str, Any]]:
@@ -196,7 +262,9 @@ class Stylizer:
         if tiling is None:
             self._tiled = None
         elif self._tiled is None or self._tiled.tiling != tiling:
-            self._tiled = TiledLoss(self.frozen_network, tiling, self.options)
+            self._tiled = TiledLoss(
+                self.frozen_network, tiling, self.options, self.content_layer, self.style_layers
+            )
 
     def tiled(self, canvas: np.ndarray) -> TiledLoss | None:
         """What looks at a canvas in tiles, where it is to be looked at in tiles."""
@@ -229,9 +297,9 @@ class Stylizer:
         return StylizeLoss(
             self.frozen_network,
             canvas,
-            options.content_layer,
+            self.content_layer,
             style,
-            options.style_layers,
+            self.style_layers,
             style_loss=options.style_loss,
             alpha=options.content_weight,
             beta=options.style_weight,
@@ -275,7 +343,7 @@ class Stylizer:
         mask = np.ones(canvas.shape[:2], np.float32) if is_masked else None
         activations = self.activations(canvas)
         loss = self.loss(canvas, activations, self.statistics_of(activations, mask), mask)
-        evaluate = compile_loss(loss)
+        evaluate = compile_loss(loss, self.options.strength)
         evaluate(canvas, () if mask is None else (canvas, mask[..., None]), loss.targets)
         return evaluate
 
@@ -289,7 +357,7 @@ class Stylizer:
             return None
         self._end_compiling()
         if self._evaluate is None:
-            self._evaluate = compile_loss(loss)
+            self._evaluate = compile_loss(loss, self.options.strength)
         return self._evaluate
 
     def run(
@@ -322,6 +390,10 @@ class Stylizer:
         deadline = None
         if self.options.budget is not None:
             deadline = (begin if started is None else started) + self.options.budget
+        if resume and checkpoint:
+            job.take_backbone_of(Path(checkpoint))
+        elif deadline is not None and self.may_be_smaller:
+            job.choose_backbone(deadline)
         job.choose_tiles()
         with self.compiling(job.height, job.width, mask is not None):
             pixels, reports, finished = job.optimize(
@@ -391,7 +463,7 @@ class Stylizer:
     ) -> Mapping[Any, LayerStatistics]:
         """Statistics of all styles together, measured once for each size."""
         adapts = self.options.preserve_color in ("luminance", "histogram")
-        key = (eyes, long_side, _digest(Picture(content)) if adapts else None)
+        key = (eyes, self.backbone, long_side, _digest(Picture(content)) if adapts else None)
         if key in self._statistics:
             return self._statistics[key]
         parts = [measure(*canvases) for canvases in self._style_canvases(long_side, content)]
@@ -437,7 +509,7 @@ class Stylizer:
                 maps, None if weights is None else mask_at(weights, *maps.shape[:2])
             )
             for layer, maps in activations.items()
-            if self.options.style_layers.get(layer, 0.0) > 0
+            if layer in self.style_layers
         }
 
     def target(
@@ -489,10 +561,12 @@ class _Job:
             self.height, self.width = content.height, content.width
         else:
             self.height, self.width = fit_size(content.height, content.width, int(options.size))
-        self._pixels = np.clip(resize(content.pixels, self.height, self.width), 0.0, 1.0)
-        self._source_pixels = self._pixels
+        self._source_pixels = np.clip(resize(content.pixels, self.height, self.width), 0.0, 1.0)
+        self._pixels = self._source_pixels.copy()
         if options.preserve_color == "luminance":
             self._pixels = grey(self._pixels)
+        elif stylizer.is_grey:
+            self._pixels += options.strength * (grey(self._pixels) - self._pixels)
         self.alpha = None
         if content.alpha is not None:
             self.alpha = np.clip(resize(content.alpha, self.height, self.width), 0.0, 1.0)
@@ -509,7 +583,7 @@ class _Job:
         if options.quality == "draft":
             return self._paint_draft()
         sizes = scale_sizes(self.height, self.width, options.coarsest_scale, options.scale_factor)
-        preset = options.steps_for(sizes)
+        preset = options.steps_for(sizes, self._stylizer.is_small)
         plan = plan_scales(sizes, preset, options.steps)
         note = self._stylizer._note
         state = _read_checkpoint(checkpoint, self._fingerprint()) if resume and checkpoint else None
@@ -535,7 +609,9 @@ class _Job:
         if state is not None:
             reports = [ScaleReport(**report) for report in state["reports"]]
             image, first = state["arrays"].get("start"), state["scale"]
-        writer = _Checkpoint(checkpoint, self._fingerprint(), plan, self.tile, note)
+        writer = _Checkpoint(
+            checkpoint, self._fingerprint(), plan, self.tile, self._stylizer.backbone, note
+        )
         for index in range(first, len(plan)):
             resumed = state if index == first else None
             try:
@@ -620,6 +696,8 @@ class _Job:
         pixels = np.clip(resize(image, self.height, self.width), 0.0, 1.0)
         if self._options.preserve_color in ("luminance", "chroma"):
             pixels = with_chroma_of(pixels, self._source_pixels)
+        elif self._stylizer.is_grey:
+            pixels = with_chroma_of(pixels, self._pixels)
         if self._mask is not None:
             mask = self._mask[..., None]
             pixels = self._source_pixels + mask * (pixels - self._source_pixels)
@@ -639,17 +717,52 @@ class _Job:
 
     # Cost ------------------------------------------------------------------------------------
 
+    def take_backbone_of(self, checkpoint: Path) -> None:
+        """Goes on with the networks that an interrupted run had chosen."""
+        stylizer = self._stylizer
+        if stylizer.may_be_smaller and checkpoint.is_file():
+            found = _read_state(checkpoint).get("backbone")
+            if found == _SMALL_BACKBONE:
+                stylizer.use_backbone(found)
+
+    def choose_backbone(self, deadline: float) -> None:
+        """Takes the compact network alone where there is no time for the others before `deadline`.
+
+        How fast the machine is, is told from one look at the coarsest canvas, which is needed
+        anyway; a step takes about three times as long, since its gradient goes back through the
+        networks.
+        """
+        options, stylizer = self._options, self._stylizer
+        sizes = scale_sizes(self.height, self.width, options.coarsest_scale, options.scale_factor)
+        plan = plan_scales(sizes, options.steps_for(sizes, stylizer.is_small), options.steps)
+        canvas = _on_canvas(np.clip(resize(self._pixels, *sizes[0]), 0.0, 1.0), options.margin)
+        begin = time.monotonic()
+        stylizer.activations(canvas)
+        first = time.monotonic()
+        stylizer.activations(canvas)
+        looking = time.monotonic() - first
+        per_pixel = _LOOKS_OF_A_STEP * looking / (canvas.shape[0] * canvas.shape[1])
+        # Half of the steps at the final size are still worth their time.
+        work = sum(scale.pixels * scale.steps for scale in plan) * _LEAST_SHARE_OF_STEPS
+        needed = work * per_pixel + _COMPILINGS * (first - begin) + self._reserve()
+        left = deadline - time.monotonic()
+        if needed > left:
+            stylizer.use_backbone(_SMALL_BACKBONE)
+            stylizer._note(
+                f"backbone: {_SMALL_BACKBONE}: with the larger networks it would take "
+                f"{_duration(needed)} and more"
+            )
+
     def _memory(self, tiling: Tiling | None = None, pixels: int | None = None) -> float:
         """Bytes that the run takes, with these tiles or none."""
         pixels = self.height * self.width if pixels is None else pixels
         if self._options.quality == "draft":
             return _DRAFT_BASE_BYTES + _DRAFT_BYTES_PER_PIXEL * pixels
-        name = self._stylizer.network.name
-        per_pixel = _BYTES_PER_PIXEL.get(name, _BYTES_PER_PIXEL["vgg19"])
+        base, per_pixel = _memory_of(self._stylizer.backbone)
         if tiling is None:
-            return _BASE_BYTES + per_pixel * pixels
+            return base + per_pixel * pixels
         # What the draft took is there for the tiles.
-        tile = max(_TILED_BASE_BYTES, _BASE_BYTES + per_pixel * tiling.pixels)
+        tile = max(_TILED_BASE_BYTES, base + per_pixel * tiling.pixels)
         return tile + _TILED_BYTES_PER_PIXEL * pixels
 
     def choose_tiles(self) -> None:
@@ -671,6 +784,14 @@ class _Job:
                 if tiling is None or self._memory(tiling) <= available:
                     break
         memory = self._memory(tiling)
+        if memory > available and stylizer.may_be_smaller:
+            stylizer.use_backbone(_SMALL_BACKBONE)
+            stylizer._note(
+                f"backbone: {_SMALL_BACKBONE}, for want of memory: {memory / 1e9:.1f} GB would be "
+                f"needed and {available / 1e9:.1f} GB are free"
+            )
+            self.choose_tiles()
+            return
         if memory <= available:
             if tiling is not None and self._options.tile is None:
                 stylizer._note(
@@ -801,7 +922,7 @@ class _Job:
             activations = stylizer.activations(canvas)
             measure = functools.partial(stylizer.statistics_of, activations, mask)
         else:
-            activations = {self._options.content_layer: tiled.maps(canvas)}
+            activations = {stylizer.content_layer: tiled.maps(canvas)}
             measure = functools.partial(tiled.statistics, canvas, mask)
         target = stylizer.target(measure, max(size), content)
         # In tiles `keep` says where style is measured, since its mask is that of the pixels.
@@ -916,6 +1037,14 @@ class _Job:
         return crop(), report, go_on
 
 
+def _memory_of(backbone: str) -> tuple[float, float]:
+    """Bytes of a process with these networks, and those that each pixel adds."""
+    if backbone in _MEMORY:
+        return _MEMORY[backbone]
+    is_vgg16 = "vgg16" in backbone and "vgg19" not in backbone and not backbone.endswith(".keras")
+    return _MEMORY["vgg16" if is_vgg16 else "vgg19"]
+
+
 class _Clock:
     """Predicts the time left from the steps so far."""
 
@@ -946,6 +1075,7 @@ class _Checkpoint:
         fingerprint: identifies the run.
         plan: its scales.
         tile: side of the tiles that large scales are looked at in, or None.
+        backbone: the networks that it looks with.
         on_note: told once, if the file cannot be written: the picture matters more.
     """
 
@@ -955,9 +1085,11 @@ class _Checkpoint:
         fingerprint: str,
         plan: Sequence[Scale],
         tile: int | None,
+        backbone: str,
         on_note: Callable[[str], None],
     ):
         self._path, self._fingerprint, self._plan, self._tile = path, fingerprint, plan, tile
+        self._backbone = backbone
         self._note = on_note
         self._failed = False
         self._written = time.monotonic()
@@ -985,6 +1117,7 @@ class _Checkpoint:
             "fingerprint": self._fingerprint,
             "plan": [[s.height, s.width, s.steps] for s in self._plan],
             "tile": self._tile,
+            "backbone": self._backbone,
             "scale": self._index,
             "losses": losses,
             "reports": [dataclasses.asdict(report) for report in self._reports],
@@ -1008,24 +1141,29 @@ class _Checkpoint:
 
 def _read_checkpoint(path: Path, fingerprint: str) -> dict[str, Any] | None:
     """The state of an interrupted run, or None where there is none of this very run."""
+    if not path.exists():
+        return None
+    state = _read_state(path)
+    if state["fingerprint"] != fingerprint:
+        raise UsageError(
+            f"{path} is of a run with other pictures or settings; give the same ones, "
+            "or remove it to start anew"
+        )
+    return state
+
+
+def _read_state(path: Path) -> dict[str, Any]:
+    """What `_Checkpoint` wrote, its arrays under "arrays"."""
     try:
         with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
         header = json.loads(arrays.pop("header").tobytes())
-        same = header["fingerprint"] == fingerprint
-    except FileNotFoundError:
-        return None
+        return {**header, "fingerprint": header["fingerprint"], "arrays": arrays}
     except (
         OSError, ValueError, KeyError, TypeError, AttributeError, EOFError,
         zipfile.BadZipFile, zlib.error,
     ):  # fmt: skip
         raise ImageError(f"{path} is damaged; remove it to start anew") from None
-    if not same:
-        raise UsageError(
-            f"{path} is of a run with other pictures or settings; give the same ones, "
-            "or remove it to start anew"
-        )
-    return {**header, "arrays": arrays}
 
 
 def _as_styles(style_image: Any) -> list[tuple[Picture, float]]:

@@ -19,6 +19,7 @@ from cnnkit.models.generated_image import GeneratedImage
 from cnnkit.ops.color import grey
 from cnnkit.pipelines import _stylize_scale as scale_module
 from cnnkit.pipelines import stylize as pipeline
+from cnnkit.runtime import Memory
 
 
 class Stop(Exception):
@@ -744,6 +745,76 @@ def test_what_on_progress_raises_stops_the_run(tiny):
 
     with pytest.raises(Stop):
         stylize(scene(), strokes(), tiny(), on_progress=on_progress)
+
+
+def colourless(height=32, width=32):
+    return grey(strokes(height, width))
+
+
+@pytest.mark.parametrize("quality", ["draft", "standard"])
+def test_a_style_without_colour_gives_a_picture_without_colour(long, quality):
+    options = StylizeOptions(size=32, quality="draft")
+    if quality == "standard":
+        options = long(optimizer="lbfgs")
+    image = stylize(scene(), colourless(), options).image
+    assert np.ptp(image, axis=-1).max() < 2e-3
+    assert image.std() > 0.01
+
+
+def test_at_half_strength_a_style_without_colour_leaves_half_of_the_colours(long):
+    def colourfulness(image):
+        lightness = image.mean(axis=-1, keepdims=True)
+        return np.abs(image - lightness).mean()
+
+    image = stylize(scene(), colourless(), long(optimizer="lbfgs", strength=0.5)).image
+    assert 0.3 < colourfulness(image) / colourfulness(scene()) < 0.7
+
+
+def test_a_style_without_colour_beside_one_with_colours_gives_colours(long):
+    image = stylize(scene(), [strokes(), colourless()], long(optimizer="lbfgs")).image
+    assert np.ptp(image, axis=-1).max() > 0.1
+
+
+# Which networks look ---------------------------------------------------------------------------
+
+
+def test_where_time_is_short_the_compact_network_alone_looks():
+    notes = []
+    result = stylize(scene(), strokes(), StylizeOptions(budget=1.0), on_note=notes.append)
+    assert result.backbone == "compact"
+    assert any(note.startswith("backbone: compact: with the larger networks") for note in notes)
+
+
+def test_a_backbone_that_was_named_is_kept_however_short_the_time(tiny_backbone, long):
+    result = stylize(scene(), strokes(), long(steps=None, budget=0.5))
+    assert result.backbone == "tiny.keras"
+
+
+def test_a_resumed_run_goes_on_with_the_networks_that_it_began_with(tmp_path, monkeypatch):
+    """At first there is memory for the compact network alone; later for all."""
+    available = pipeline._MEMORY["compact"][0] + 0.5e9
+
+    class Process:
+        def memory_info(self):
+            return type("Info", (), {"rss": 0})
+
+    def interrupt(progress):
+        if progress.scale == 2:
+            raise KeyboardInterrupt
+
+    # The larger networks have no tiles that would fit.
+    monkeypatch.setattr(pipeline, "_TILED_BASE_BYTES", 2 * available)
+    options = StylizeOptions(smallest_scale=32, scale_steps=(1, 2))
+    state, notes = tmp_path / "state", []
+    stylizer = Stylizer(strokes(64, 64), options, on_note=notes.append)
+    with monkeypatch.context() as context:
+        context.setattr(pipeline, "measure_memory", lambda: Memory(0, int(available)))
+        context.setattr(pipeline.psutil, "Process", Process)
+        broken = stylizer.run(scene(64, 64), checkpoint=state, on_progress=interrupt)
+    assert (broken.finished, broken.backbone) == (False, "compact")
+    assert any("for want of memory" in note for note in notes)
+    resumed = Stylizer(strokes(64, 64), options).run(scene(64, 64), checkpoint=state, resume=True)
+    assert (resumed.finished, resumed.backbone) == (True, "compact")
 
 
 # Interruption and resume ---------------------------------------------------------------------

@@ -55,7 +55,8 @@ def whole_and_tiled(network, options, mask=None):
         mask=mask,
         **weights,
     )
-    return loss, TiledLoss(network, find_tiling(network, 64), options)
+    tiling = find_tiling(network, 64)
+    return loss, TiledLoss(network, tiling, options, options.content_layer, options.style_layers)
 
 
 @pytest.mark.parametrize(
@@ -76,7 +77,7 @@ def test_value_and_gradient_are_those_of_the_whole_picture(network, changes, is_
     loss, tiled = whole_and_tiled(network, options, mask)
     assert len(tiled.tiling.tiles(HEIGHT, WIDTH)) == 9
     image = picture(2)
-    (value, parts), gradient = compile_loss(loss)(image, keep, loss.targets)
+    (value, parts), gradient = compile_loss(loss, options.strength)(image, keep, loss.targets)
     (tiled_value, tiled_parts), tiled_gradient = tiled.evaluate(image, keep, loss.targets)
     assert tiled_value == pytest.approx(value, rel=1e-4)
     for name in ("content", "style", "tv"):
@@ -185,10 +186,11 @@ def test_where_memory_is_short_tiles_are_looked_at_and_that_is_said(options, mon
     # Above the process itself 4.5 MB as a whole, with these; 5.5 MB in tiles of 128, which see
     # 136 x 136 pixels, and 2.2 MB in tiles of 64, which see 72 x 72.
     monkeypatch.setattr(pipeline, "_TILES", (128, 64))
-    monkeypatch.setitem(pipeline._BYTES_PER_PIXEL, "vgg19", 250)
+    base = 1e9
+    monkeypatch.setitem(pipeline._MEMORY, "vgg19", (base, 250))
     monkeypatch.setattr(pipeline, "_TILED_BASE_BYTES", 0)
     monkeypatch.setattr(pipeline, "_TILED_BYTES_PER_PIXEL", 50)
-    free_memory(monkeypatch, pipeline._BASE_BYTES + 3e6)
+    free_memory(monkeypatch, base + 3e6)
     content, style, notes = picture(0, 120, 150), picture(1, 100, 140), []
     whole = stylize(content, style, options(tile=64))
     found = stylize(content, style, options(), on_note=notes.append)
