@@ -57,16 +57,17 @@ SEGMENT_SIZE = 512
 DEFAULT_SEGMENTER = "voc21"
 SEGMENTERS = (DEFAULT_SEGMENTER, "deeplab")
 
-# Networks whose classes can be told and explained, and the one that is meant where none is named. A
-# further one is an entry in the table of weights whose file is a .keras model.
-DEFAULT_CLASSIFIER = "caltech101"
-# Those whose weights the user fetches, and what these are called in that table.
-FETCHED_CLASSIFIERS = {
+# Networks whose classes can be told and explained, by what their weights are called in the table of
+# weights. A further one is an entry in that table whose file is a .keras model.
+CLASSIFIER_WEIGHTS = {
+    "imagenet": "efficientnet-lite0",
+    "caltech101": "caltech101",
     "vgg16": "vgg16-classifier",
     "vgg19": "vgg19-classifier",
     "mobilenet-v2": "mobilenet-v2",
 }
-CLASSIFIERS = (DEFAULT_CLASSIFIER, *FETCHED_CLASSIFIERS)
+CLASSIFIERS = tuple(CLASSIFIER_WEIGHTS)
+DEFAULT_CLASSIFIER = "imagenet"
 # Trained networks to look into, besides files and runs.
 VIEWABLE = ("compact", *CLASSIFIERS)
 

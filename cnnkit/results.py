@@ -501,6 +501,23 @@ class ClassScore:
 
 
 @dataclass(frozen=True)
+class GroupScore:
+    """An everyday group of classes and how probable it is.
+
+    Attributes:
+        label: name of the group; of a class that is in no group, its own.
+        score: the sum of its classes' probabilities, in [0, 1].
+        best: the most probable of its classes.
+        is_sure: as of a `Classification`.
+    """
+
+    label: str
+    score: float
+    best: ClassScore
+    is_sure: bool
+
+
+@dataclass(frozen=True)
 class Classification:
     """What a picture shows, or what a text is about.
 
@@ -510,6 +527,9 @@ class Classification:
         size: height and width of the upright picture, in pixels; None of an array or a text.
         model: name of the classifier.
         ms: time spent.
+        is_sure: whether the best class is probable enough, and the picture enough like those that
+            the classifier was trained on, to say so; None of a classifier without a calibration.
+        groups: everyday groups of classes, such as "dog", best first, where they were asked for.
     """
 
     source: str
@@ -517,6 +537,8 @@ class Classification:
     size: tuple[int, int] | None
     model: str
     ms: Milliseconds
+    is_sure: bool | None = None
+    groups: tuple[GroupScore, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)

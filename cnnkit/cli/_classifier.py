@@ -7,7 +7,7 @@ import typer
 
 from cnnkit.cli._options import RUN_PANEL
 from cnnkit.errors import UsageError
-from cnnkit.options import CLASSIFIERS, FETCHED_CLASSIFIERS
+from cnnkit.options import CLASSIFIER_WEIGHTS, CLASSIFIERS
 
 if TYPE_CHECKING:
     from cnnkit.pipelines._model_files import ModelFile
@@ -47,10 +47,10 @@ def check_classifier(model: str) -> "ModelFile | None":
     Returns:
         What its file says of itself; None for one with a name.
     """
-    if model in FETCHED_CLASSIFIERS:
+    if model in CLASSIFIER_WEIGHTS:
         from cnnkit.weights import locate
 
-        locate(FETCHED_CLASSIFIERS[model])
+        locate(CLASSIFIER_WEIGHTS[model])
         return None
     from cnnkit.pipelines._model_files import find_model_file
     from cnnkit.weights.keras_file import TEXT_KIND

