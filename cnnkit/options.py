@@ -34,9 +34,17 @@ MININGS = ("random", "semi-hard", "batch-hard")
 TRAINABLE = (
     *("compact", "lenet5", "alexnet", "vgg16", "vgg19", "resnet18", "resnet34", "resnet50"),
     *("inception", "mobilenet-v2", "convnet1d", "convnet3d", "yolov1"),
+    *(f"efficientnet-lite{number}" for number in range(5)),
 )
-# Those of them that have trained weights: shipped, or of others when the user fetched them.
-PRETRAINED = ("compact", "vgg16", "vgg19", "mobilenet-v2")
+# Those of them that have trained weights, by what these are called in the table of weights; the
+# first is what is meant where none is named.
+PRETRAINED = {
+    "efficientnet-lite0": "efficientnet-lite0",
+    "compact": "compact",
+    "vgg16": "vgg16-classifier",
+    "vgg19": "vgg19-classifier",
+    "mobilenet-v2": "mobilenet-v2",
+}
 LEARNING_RATE_SCHEDULES = ("cosine", "constant", "exponential")
 TRAINING_OPTIMIZERS = ("adamw", "adam", "sgd", "rmsprop")
 MIXED_PRECISIONS = ("auto", "on", "bfloat16", "off")
@@ -725,7 +733,7 @@ class ClassifyTrainOptions(FitOptions):
         augment: see `AugmentOptions`; arrays are not augmented.
     """
 
-    model: str = "compact"
+    model: str = "efficientnet-lite0"
     transfer: str | None = None
     size: int | None = None
     width: float = 1.0

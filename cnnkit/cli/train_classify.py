@@ -11,7 +11,6 @@ from typing import Annotated, Any
 
 import typer
 
-from cnnkit.cli._classifier import check_classifier
 from cnnkit.cli._options import OUTPUT_PANEL, RUN_PANEL, Device, Json, Quiet, Seed, Threads, Verbose
 from cnnkit.cli._training import (
     ClipNorm,
@@ -39,6 +38,7 @@ from cnnkit.options import (
     AugmentOptions,
     ClassifyTrainOptions,
 )
+from cnnkit.weights import locate
 
 _DEFAULTS = ClassifyTrainOptions()
 _AUGMENT = AugmentOptions()
@@ -315,7 +315,7 @@ def classify(
         return 0
     if options.model in PRETRAINED and options.regime != "scratch":
         # Before there is a run folder, which only --resume would go on with.
-        check_classifier(options.model)
+        locate(PRETRAINED[options.model])
     if cluster is not None:
         console.note(f"waiting at {cluster.coordinator} for all {cluster.processes} processes")
     with contextlib.nullcontext() if cluster is None else _leaving_at_once(console):

@@ -64,6 +64,42 @@ def transposed_convolution(
     return _cut(spread, size, pads)
 
 
+def transposed_depthwise_convolution(
+    maps: Any,
+    kernel: Any,
+    size: Pair,
+    *,
+    strides: Pair = (1, 1),
+    pads: Pads = _NO_PADS,
+    dilation: Pair = (1, 1),
+) -> Any:
+    """The adjoint of a depthwise convolution: each channel goes back through its own kernel.
+
+    Args:
+        maps: `(batch, height, width, channels)`.
+        kernel: of the convolution, `(rows, columns, channels, 1)`.
+        size: height and width of what the convolution was given.
+        strides: of the convolution.
+        pads: rows added before and after, and columns; see `convolution.padding_of`.
+        dilation: places between its weights.
+
+    Returns:
+        `(batch, *size, channels)`.
+
+    Example:
+
+    >>> kernel = np.array([1.0, 2.0, 3.0], "float32").reshape(1, 3, 1, 1)
+    >>> back = transposed_depthwise_convolution(ops.ones((1, 1, 1, 1)), kernel, (1, 3))
+    >>> ops.convert_to_numpy(back).ravel().tolist()
+    [1.0, 2.0, 3.0]
+    """
+    kernel = _dilated(ops.convert_to_tensor(kernel), dilation)
+    rows, columns = kernel.shape[:2]
+    edges = ((0, 0), (rows - 1, rows - 1), (columns - 1, columns - 1), (0, 0))
+    spread = ops.pad(_interleaved(maps, strides), edges)
+    return _cut(ops.depthwise_conv(spread, ops.flip(kernel, axis=(0, 1))), size, pads)
+
+
 def max_switches(
     maps: Any, window: Pair, *, strides: Pair | None = None, pads: Pads = _NO_PADS
 ) -> Any:

@@ -10,13 +10,16 @@ import keras
 import numpy as np
 
 from cnnkit.errors import UsageError
+from cnnkit.images import Picture
 from cnnkit.ops.heatmaps import spread_map
 from cnnkit.options import DEFAULT_CLASSIFIER
 from cnnkit.pipelines._classifier_model import load_classifier_model
+from cnnkit.pipelines._imagenet_classifier import SIDE
+from cnnkit.pipelines._network_input import network_input
 from cnnkit.pipelines._networks import ViewedNetwork, view_model
 from cnnkit.results import ClassMap
 
-LONG_SIDE = 512
+_LONG_SIDE = 512
 _BEST = 5
 
 # Outputs of a network, the batch first -> one score for each picture of the batch.
@@ -30,10 +33,21 @@ class Classifier:
     Attributes:
         network: pictures -> `(batch, classes)`.
         names: of the classes; empty where they are not known.
+        short_side: of a network of any size, the shorter side of pictures that it was trained on,
+            in pixels; None where that is not known.
     """
 
     network: ViewedNetwork
     names: tuple[str, ...] = ()
+    short_side: int | None = None
+
+    def input_of(self, picture: Picture) -> np.ndarray:
+        """A picture as the network sees it, see `network_input`."""
+        height, width = picture.pixels.shape[:2]
+        longest = _LONG_SIDE
+        if self.short_side is not None:
+            longest = min(_LONG_SIDE, self.short_side * max(height, width) // min(height, width))
+        return network_input(self.network, picture, longest)
 
     def label(self, index: int) -> str:
         """Name of a class, or its number in words."""
@@ -85,7 +99,7 @@ def load_classifier(
     """
     trained = load_classifier_model(model, pixels=pixels, classes=classes)
     network = view_model(trained.model, trained.name, trained.hash, trained.pixels)
-    return Classifier(network, trained.names)
+    return Classifier(network, trained.names, SIDE if trained.calibration is not None else None)
 
 
 def class_target(index: int) -> Target:

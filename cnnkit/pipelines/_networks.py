@@ -15,6 +15,7 @@ import keras
 
 from cnnkit import weights as weights_table
 from cnnkit.errors import UsageError, WeightsError
+from cnnkit.models.efficientnet_lite import build_trained_efficientnet_lite0
 from cnnkit.models.mobilenet_v2 import build_trained_mobilenet_v2
 from cnnkit.models.unrolled import unroll_model
 from cnnkit.models.vgg import (
@@ -24,7 +25,7 @@ from cnnkit.models.vgg import (
     build_feature_network,
     layer_names,
 )
-from cnnkit.options import VIEWABLE
+from cnnkit.options import CLASSIFIER_WEIGHTS, VIEWABLE
 from cnnkit.pipelines._model_summary import summarize_model
 from cnnkit.results import NetworkSummary
 from cnnkit.weights.keras_file import MODEL_FILE, load_keras_file
@@ -96,7 +97,7 @@ def load_viewed_network(model: str, pixels: str = "unit") -> ViewedNetwork:
     """Loads a trained network to look into.
 
     Args:
-        model: "compact", "caltech101" (both shipped), "vgg16", "vgg19", "mobilenet-v2" (whose
+        model: "imagenet", "compact", "caltech101", "vgg16", "vgg19", "mobilenet-v2" (whose
             weights the user fetched), the folder of a run of `cnnkit train classify`, or a `.keras`
             file of a functional or sequential model of pictures.
         pixels: what a file's network expects of pictures: "unit" [0, 1], "byte" [0, 255] or
@@ -125,9 +126,13 @@ def load_viewed_network(model: str, pixels: str = "unit") -> ViewedNetwork:
     if path.suffix == ".keras":
         loaded = load_keras_file(path, "--model")
         digest = weights_table.fingerprint(path)
-    elif model == "mobilenet-v2":
-        loaded, pixels = build_trained_mobilenet_v2(), "unit"
-        digest = weights_table.fingerprint(weights_table.locate(model))
+    elif model in ("imagenet", "mobilenet-v2"):
+        path = weights_table.locate(CLASSIFIER_WEIGHTS[model])
+        digest, pixels = weights_table.fingerprint(path), "unit"
+        if model == "imagenet":
+            loaded = build_trained_efficientnet_lite0((None, None, 3))
+        else:
+            loaded = build_trained_mobilenet_v2()
     elif model in VIEWABLE:
         names = layer_names(VGG16_CONVOLUTIONS if model == "vgg16" else VGG19_CONVOLUTIONS)
         last = COMPACT_LAST_LAYER if model == "compact" else names[-1]

@@ -15,6 +15,7 @@ from cnnkit.ops.deconvnet import (
     max_unpooling,
     rectify,
     transposed_convolution,
+    transposed_depthwise_convolution,
     unpadding,
 )
 from cnnkit.ops.top_patches import cut_patch
@@ -39,7 +40,8 @@ class Deconvnet:
     The picture goes through the network, and each pooling notes where its maxima are from. At the
     layer everything but the one unit is set to zero. On the way back each pooling puts values to
     where their maxima were, each rectified layer is rectified again, and each convolution is
-    transposed. Departures from the paper: padding goes back to the pixels that were repeated in
+    transposed. Departures from the paper: what a ReLU6 cut off above passes as what lies below;
+    padding goes back to the pixels that were repeated in
     it, batch normalisation scales, and biases play no part, as in the paper.
 
     Args:
@@ -148,7 +150,7 @@ def _shifts_along(node: Any) -> bool:
     """Whether the operation does the same everywhere, if shifted by whole steps."""
     operation = node.operation
     kind = type(operation).__name__
-    if kind == "Conv2D":
+    if kind in ("Conv2D", "DepthwiseConv2D"):
         return operation.padding == "valid" or tuple(operation.strides) == (1, 1)
     if kind in ("MaxPooling2D", "AveragePooling2D"):
         return operation.padding == "valid"
@@ -188,6 +190,8 @@ def _refusal(node: Any, is_top: bool) -> str | None:
     if activation is not None and activation not in (*_RECTIFIERS, "linear") and not is_top:
         return f"{name}, whose {activation} does not rectify"
     tensors = len(node.input_tensors)
+    if kind == "DepthwiseConv2D" and operation.depth_multiplier != 1:
+        return f"{name} with several kernels for a channel"
     if kind in ("Multiply", "TrueDivide", "Divide") and tensors > 1:
         return f"{name}, a product of maps"
     if kind == "Pad":
@@ -244,6 +248,19 @@ def _convolution(node: Any, signal: Any, values: Sequence[Any]) -> list[Any]:
             **_window(layer, value, layer.kernel_size),
             dilation=tuple(layer.dilation_rate),
             groups=layer.groups,
+        )
+    ]
+
+
+def _depthwise(node: Any, signal: Any, values: Sequence[Any]) -> list[Any]:
+    layer, (value,) = node.operation, values
+    return [
+        transposed_depthwise_convolution(
+            signal,
+            layer.kernel,
+            _size(value),
+            **_window(layer, value, layer.kernel_size),
+            dilation=tuple(layer.dilation_rate),
         )
     ]
 
@@ -353,6 +370,7 @@ def _same(node: Any, signal: Any, values: Sequence[Any]) -> list[Any]:
 
 _BACK = {
     "Conv2D": _convolution,
+    "DepthwiseConv2D": _depthwise,
     "Dense": _dense,
     "MaxPooling2D": _max_pooling,
     "AveragePooling2D": _average_pooling,

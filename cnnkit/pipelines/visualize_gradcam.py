@@ -11,7 +11,6 @@ from cnnkit.ops.gradients import value_and_gradient
 from cnnkit.ops.heatmaps import unit_centres
 from cnnkit.options import DEFAULT_CLASSIFIER
 from cnnkit.pipelines._class_maps import (
-    LONG_SIDE,
     Classifier,
     Target,
     choose_class,
@@ -19,11 +18,13 @@ from cnnkit.pipelines._class_maps import (
     load_classifier,
     to_class_map,
 )
-from cnnkit.pipelines._network_input import linear_output, network_input
+from cnnkit.pipelines._network_input import linear_output
 from cnnkit.pipelines._networks import ViewedNetwork
 from cnnkit.results import ClassMap
 
 _CONVOLUTIONS = ("Conv2D", "DepthwiseConv2D", "SeparableConv2D")
+# What belongs to the convolution before it: the paper weighs rectified maps.
+_BEHIND_CONVOLUTIONS = ("BatchNormalization", "ReLU", "LeakyReLU", "Activation")
 
 
 def visualize_gradcam(
@@ -40,7 +41,7 @@ def visualize_gradcam(
     Args:
         picture: of any size; networks of a fixed size see the whole of it, stretched.
         model: see `load_classifier`.
-        layer: whose maps are weighed; the last convolution by default.
+        layer: whose maps are weighed; the last convolution, behind its activation, by default.
         class_name: name or number of the class; the best one by default.
         pixels: what a file's network expects, see `load_viewed_network`.
         classes: file with the names of the classes.
@@ -67,7 +68,7 @@ def explain_class(
     """`visualize_gradcam` with a classifier that is loaded already."""
     network = classifier.network
     layer = last_convolution(network) if layer is None else network.resolve(layer)
-    image = network_input(network, picture, LONG_SIDE)
+    image = classifier.input_of(picture)
     index, scores = choose_class(classifier, image, class_name)
     coarse = gradcam(network, image, layer, class_target(index))
     return to_class_map(
@@ -134,15 +135,26 @@ def gradcam(
 
 
 def last_convolution(network: ViewedNetwork) -> str:
-    """Name of the deepest convolution that has several places.
+    """Name of the deepest convolution that has several places, or of the activation behind it.
 
     Raises:
         UsageError: there is none.
     """
     for layer in reversed(network.summary.layers):
         if layer.kind in _CONVOLUTIONS and set(layer.output_shape[:2]) != {1}:
-            return layer.name
+            return _with_activation(network, layer.name)
     raise UsageError(f"{network.name} has no convolution; give --layer a layer of maps")
+
+
+def _with_activation(network: ViewedNetwork, layer: str) -> str:
+    """The last of the normalisations and activations that follow a layer one by one."""
+    for name, tensor in network.outputs.items():
+        history = tensor._keras_history
+        before = history.operation._inbound_nodes[history.node_index].input_tensors
+        is_next = len(before) == 1 and before[0] is network.outputs[layer]
+        if is_next and type(history.operation).__name__ in _BEHIND_CONVOLUTIONS:
+            layer = name
+    return layer
 
 
 def _is_before(tensor: object, later: object) -> bool:

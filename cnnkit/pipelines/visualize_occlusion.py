@@ -10,7 +10,6 @@ from cnnkit.errors import UsageError
 from cnnkit.images import Picture
 from cnnkit.options import DEFAULT_CLASSIFIER
 from cnnkit.pipelines._class_maps import (
-    LONG_SIDE,
     Classifier,
     Target,
     choose_class,
@@ -18,7 +17,6 @@ from cnnkit.pipelines._class_maps import (
     load_classifier,
     to_class_map,
 )
-from cnnkit.pipelines._network_input import network_input
 from cnnkit.results import ClassMap
 
 _GREY = 0.5
@@ -84,7 +82,7 @@ def occlude_class(
     on_squares: OnSquares | None = None,
 ) -> ClassMap:
     """`visualize_occlusion` with a classifier that is loaded already."""
-    image = network_input(classifier.network, picture, LONG_SIDE)
+    image = classifier.input_of(picture)
     shorter = min(image.shape[1:3])
     window = max(1, shorter // _SQUARES) if window is None else window
     stride = max(1, window // _STEPS_PER_SQUARE) if stride is None else stride

@@ -13,6 +13,11 @@ from cnnkit.models._arguments import smallest_input
 from cnnkit.models.alexnet import build_alexnet
 from cnnkit.models.convnet1d import build_convnet1d
 from cnnkit.models.convnet3d import build_convnet3d
+from cnnkit.models.efficientnet_lite import (
+    SCALES,
+    build_efficientnet_lite,
+    build_trained_efficientnet_lite0,
+)
 from cnnkit.models.inception import build_inception
 from cnnkit.models.lenet5 import build_lenet5
 from cnnkit.models.mobilenet_v2 import build_mobilenet_v2, build_trained_mobilenet_v2
@@ -34,6 +39,7 @@ from cnnkit.weights.keras_file import load_keras_file
 
 # Shape of the examples where the user names none.
 INPUT_SHAPES = {
+    **{name: (scale.resolution, scale.resolution, 3) for name, scale in SCALES.items()},
     "compact": (160, 160, 3),
     "lenet5": (32, 32, 1),
     "alexnet": (227, 227, 3),
@@ -126,8 +132,9 @@ def build_pretrained(
     """A network with trained weights, and a new head on it.
 
     Args:
-        model: "compact" (shipped), "mobilenet-v2", "vgg16", "vgg19" (whose weights the user
-            fetched), or a `.keras` file of a classifier whose last layer with weights is dense.
+        model: "efficientnet-lite0", "compact", "mobilenet-v2", "vgg16", "vgg19" (the last three
+            with weights that the user fetched), or a `.keras` file of a classifier whose last layer
+            with weights is dense.
         classes: number of classes.
         input_shape: of the examples; the model's own by default. Those of VGG and of files are
             fixed.
@@ -150,8 +157,8 @@ def build_pretrained(
         if model.endswith(".keras"):
             whole = load_keras_file(model, "--model")
             name = Path(model).stem
-        elif model == "mobilenet-v2":
-            whole = _trained_mobilenet_v2(tuple(input_shape or default_shape(model)))
+        elif model in _TRAINED_AT_ANY_SIZE:
+            whole = _build_trained(model, tuple(input_shape or default_shape(model)))
             name = model
         else:
             convolutions = VGG16_CONVOLUTIONS if model == "vgg16" else VGG19_CONVOLUTIONS
@@ -178,15 +185,31 @@ def build_pretrained(
         x = layer(x)
     built = keras.Model(inputs, x, name=name)
     pretrained = tuple(layer for layer in built.layers if layer.weights and layer not in head)
+    if model == "efficientnet-lite0":
+        # Its statistics come from a million pictures; a few batches of others would spoil them.
+        normalizations = [one for one in pretrained if _is_normalization(one)]
+        for layer in normalizations:
+            layer.trainable = False
+        pretrained = tuple(layer for layer in pretrained if layer not in normalizations)
     return TrainableClassifier(built, features, head, pretrained)
 
 
-def _trained_mobilenet_v2(shape: tuple[int, ...]) -> keras.Model:
+_TRAINED_AT_ANY_SIZE = {
+    "efficientnet-lite0": build_trained_efficientnet_lite0,
+    "mobilenet-v2": build_trained_mobilenet_v2,
+}
+
+
+def _build_trained(model: str, shape: tuple[int, ...]) -> keras.Model:
     try:
-        return build_trained_mobilenet_v2(shape)
+        return _TRAINED_AT_ANY_SIZE[model](shape)
     except ValueError as error:
         reason = str(error).splitlines()[0]
-        raise UsageError(f"mobilenet-v2 cannot see {_sizes(shape)}: {reason}") from None
+        raise UsageError(f"{model} cannot see {_sizes(shape)}: {reason}") from None
+
+
+def _is_normalization(layer: keras.layers.Layer) -> bool:
+    return isinstance(layer, keras.layers.BatchNormalization)
 
 
 def build_untrained(
@@ -259,6 +282,8 @@ def _build_untrained(
         return keras.Model(inputs, x, name="compact")
     if model == "mobilenet-v2":
         return build_mobilenet_v2(shape, classes)
+    if model in SCALES:
+        return build_efficientnet_lite(model, shape, classes, rescale=False)
     if model.startswith("resnet"):
         return build_resnet(int(model.removeprefix("resnet")), shape, classes)
     if model in ("vgg16", "vgg19"):

@@ -29,7 +29,7 @@ from cnnkit.errors import DataError, DivergenceError, UsageError
 from cnnkit.images import Picture, write_bytes, write_image
 from cnnkit.metrics.classification import worst_mistakes
 from cnnkit.ops.inference import compiles_training
-from cnnkit.options import AugmentOptions, ClassifyTrainOptions
+from cnnkit.options import PRETRAINED, AugmentOptions, ClassifyTrainOptions
 from cnnkit.plots import draw_mistakes
 from cnnkit.training._batches import CountedEpochs, LabelledBatches, reading
 from cnnkit.training._cached_features import FeatureBatches, cache_features, feature_statistics
@@ -528,7 +528,10 @@ class _Run:
 def _example_shape(data: LabelledData, options: ClassifyTrainOptions) -> tuple[int, ...]:
     """What all examples are brought to, channels last."""
     if data.kind == "arrays":
-        if options.model == "compact" or options.size is not None:
+        takes_pictures = options.model == "compact" or (
+            options.model in PRETRAINED and options.regime != "scratch"
+        )
+        if takes_pictures or options.size is not None:
             raise UsageError(
                 f"{options.model} takes pictures, and --size is for pictures; for arrays use "
                 "--model convnet1d (signals) or convnet3d (volumes)"
@@ -538,7 +541,7 @@ def _example_shape(data: LabelledData, options: ClassifyTrainOptions) -> tuple[i
         shape = tuple(first.shape)
         return (*shape, 1) if len(shape) == axes else shape
     if options.model in ("convnet1d", "convnet3d"):
-        raise UsageError(f"{options.model} takes arrays (.npy), not pictures; use --model compact")
+        raise UsageError(f"{options.model} takes arrays (.npy), not pictures; leave out --model")
     if options.model.endswith(".keras"):
         shape = tuple(load_keras_file(options.model, "--model").inputs[0].shape[1:])
     else:

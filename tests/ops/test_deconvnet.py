@@ -11,6 +11,7 @@ from cnnkit.ops.deconvnet import (
     max_unpooling,
     rectify,
     transposed_convolution,
+    transposed_depthwise_convolution,
     unpadding,
 )
 
@@ -63,6 +64,30 @@ def test_the_transposed_convolution_is_the_adjoint(padding, kernel, strides, dil
             pads=pads_of(padding, (13, 14), kernel, strides, dilation),
             dilation=dilation,
             groups=groups,
+        ),
+        x,
+    )
+
+
+@pytest.mark.parametrize("padding", ["valid", "same"])
+@pytest.mark.parametrize(
+    ("kernel", "stride", "dilation"),
+    [((3, 3), 1, (1, 1)), ((5, 5), 2, (1, 1)), ((3, 2), 1, (2, 3)), ((2, 2), 3, (1, 1))],
+)
+def test_the_transposed_depthwise_convolution_is_the_adjoint(padding, kernel, stride, dilation):
+    x = normal(2, 13, 14, 3)
+    weights, strides = normal(*kernel, 3, 1, seed=1), (stride, stride)
+    assert_adjoint(
+        lambda x: ops.depthwise_conv(
+            x, weights, strides=strides, padding=padding, dilation_rate=dilation
+        ),
+        lambda y: transposed_depthwise_convolution(
+            y,
+            weights,
+            (13, 14),
+            strides=strides,
+            pads=pads_of(padding, (13, 14), kernel, strides, dilation),
+            dilation=dilation,
         ),
         x,
     )

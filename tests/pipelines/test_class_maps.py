@@ -126,6 +126,7 @@ def test_a_new_classifier_is_an_entry_in_the_table_and_a_name(file, monkeypatch)
     monkeypatch.setattr(_registry, "ENTRIES", (*_registry.ENTRIES, entry))
     for module in (_model_files, _classifier_model):
         monkeypatch.setattr(module, "CLASSIFIERS", ("small",))
+    monkeypatch.setattr(_classifier_model, "CLASSIFIER_WEIGHTS", {"small": "small"})
     classifier = load_classifier("small")
     assert classifier.network.name == "small"
     assert classifier.names == ("ant", "bee", "cat")

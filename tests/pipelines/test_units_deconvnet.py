@@ -9,7 +9,7 @@ from cnnkit.models._local_response import LocalResponseNormalization
 from cnnkit.ops.convolution import ReceptiveField
 from cnnkit.ops.gradients import value_and_gradient
 from cnnkit.ops.top_patches import cut_patch
-from cnnkit.pipelines._networks import view_model
+from cnnkit.pipelines._networks import load_viewed_network, view_model
 from cnnkit.pipelines._units_deconvnet import Deconvnet
 
 layers = keras.layers
@@ -45,6 +45,7 @@ def linear_with_everything(inputs):
         gamma_initializer="random_normal",
         moving_variance_initializer=keras.initializers.Constant(3.0),
     )(x)
+    x = layers.DepthwiseConv2D((3, 5), dilation_rate=2, padding="same")(x)
     x = layers.MaxPooling2D(3, 2, padding="same")(x)
     left = layers.Conv2D(6, 3, strides=2, padding="same", groups=2)(x)
     right = layers.AveragePooling2D(2, padding="same")(layers.ZeroPadding2D(1)(x))
@@ -157,7 +158,14 @@ def test_of_a_patch_alone_the_same_is_drawn(build, shape, height, width):
 @pytest.mark.parametrize(
     ("build", "message"),
     [
-        (lambda x: layers.Conv2D(2, 1)(layers.DepthwiseConv2D(3, name="deep")(x)), r"deep \(Dep"),
+        (
+            lambda x: layers.Conv2D(2, 1)(layers.DepthwiseConv2D(3, depth_multiplier=2)(x)),
+            "several kernels for a channel",
+        ),
+        (
+            lambda x: layers.Conv2D(2, 1)(layers.SeparableConv2D(3, 2, name="deep")(x)),
+            r"deep \(Sep",
+        ),
         (
             lambda x: layers.Conv2D(2, 1)(layers.Conv2D(2, 1, activation="tanh", name="t")(x)),
             "tanh",
@@ -171,6 +179,22 @@ def test_what_it_cannot_go_back_through_is_refused_by_name(build, message):
     last = list(network.outputs)[-1]
     with pytest.raises(UsageError, match=rf"--deconv cannot go back through .*{message}"):
         Deconvnet(network, last)
+
+
+def test_it_goes_back_through_the_blocks_of_efficientnet_lite():
+    """Depthwise convolutions, normalisations, ReLU6 and sums."""
+    network = load_viewed_network("imagenet")
+    layer = "block2b_project_bn"
+    picture = np.random.default_rng(0).integers(0, 256, (40, 48, 3), np.uint8)
+    found = Deconvnet(network, layer).reconstruct(picture, [(3, 5, 6)])[0]
+    assert np.isfinite(found).all()
+    rows, columns = np.nonzero(found.any(axis=-1))
+    # Four kernels of 3 at steps of 1, 2, 2 and 4 see no more than 13 pixels to each side.
+    assert rows.min() >= 4 * 5 - 13
+    assert rows.max() <= 4 * 5 + 13
+    assert columns.min() >= 4 * 6 - 13
+    assert columns.max() <= 4 * 6 + 13
+    assert np.abs(found).max() > 0
 
 
 def test_the_first_layer_may_be_anything():

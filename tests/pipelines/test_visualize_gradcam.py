@@ -3,11 +3,17 @@ import numpy as np
 import pytest
 from scipy import signal
 
+from cnnkit.data.samples import find_sample, load_sample
 from cnnkit.errors import UsageError
 from cnnkit.images import Picture
 from cnnkit.pipelines._class_maps import Classifier, class_target
 from cnnkit.pipelines._networks import view_model
-from cnnkit.pipelines.visualize_gradcam import explain_class, gradcam, last_convolution
+from cnnkit.pipelines.visualize_gradcam import (
+    explain_class,
+    gradcam,
+    last_convolution,
+    visualize_gradcam,
+)
 
 layers = keras.layers
 
@@ -160,6 +166,27 @@ def test_the_best_class_is_explained_unless_another_is_named():
     assert named.score == pytest.approx(scores[2])
 
 
+def test_normalisation_and_activation_belong_to_the_convolution_before_them():
+    inputs = keras.Input((8, 8, 3))
+    x = layers.BatchNormalization(name="n")(layers.Conv2D(4, 3, name="c")(inputs))
+    x = layers.ReLU(6.0, name="r")(x)
+    both = layers.Add(name="sum")([x, x])
+    model = keras.Model(inputs, layers.GlobalAveragePooling2D(name="gap")(both))
+    assert last_convolution(view_model(model, "own")) == "r"
+
+
+def test_the_usual_classifier_is_explained_at_the_size_that_it_was_trained_on():
+    cat = load_sample(find_sample("chelsea"))
+    found = visualize_gradcam(cat)
+    assert (found.model, found.layer) == ("imagenet", "top_activation")
+    assert found.input_size == (224, 336)
+    assert found.coarse.shape == (7, 11)
+    assert found.label.endswith(" cat")
+    assert found.heat.shape == cat.pixels.shape[:2]
+    other = visualize_gradcam(cat, class_name="plastic bag")
+    assert np.abs(found.coarse - other.coarse).mean() > 0.1
+
+
 def test_the_last_convolution_is_the_default():
     inputs = keras.Input((8, 8, 3))
     x = layers.Conv2D(2, 3, name="a")(inputs)
@@ -167,7 +194,8 @@ def test_the_last_convolution_is_the_default():
     # A convolution that is a dense layer has one place, and nothing to show.
     x = layers.Conv2D(5, 4, name="as_dense")(x)
     model = keras.Model(inputs, layers.Flatten()(x))
-    assert last_convolution(view_model(model, "own")) == "b"
+    # Of "b", as the paper weighs it: rectified.
+    assert last_convolution(view_model(model, "own")) == "r"
     dense = keras.Model(inputs, layers.Dense(2)(layers.Flatten()(inputs)))
     with pytest.raises(UsageError, match="own has no convolution"):
         last_convolution(view_model(dense, "own"))
