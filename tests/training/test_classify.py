@@ -17,7 +17,7 @@ from cnnkit.training._runs import STATE
 from cnnkit.training.classify import read_run_options, train_classifier
 
 COLORS = {"red": (200, 40, 40), "green": (40, 180, 60), "blue": (40, 60, 200)}
-HEAD = {"size": 32, "epochs": 4, "batch_size": 8}
+HEAD = {"model": "compact", "size": 32, "epochs": 4, "batch_size": 8}
 
 
 def options(**settings):
@@ -257,8 +257,10 @@ def test_signals_with_nan_are_refused(signals, tmp_path):
 def test_models_and_data_that_do_not_fit_are_refused(pictures, signals, tmp_path):
     with pytest.raises(UsageError, match="convnet1d takes arrays"):
         train_classifier(pictures, tmp_path / "a", options(model="convnet1d", epochs=1))
-    with pytest.raises(UsageError, match="compact takes pictures"):
+    with pytest.raises(UsageError, match="efficientnet-lite0 takes pictures"):
         train_classifier(signals, tmp_path / "b", options(epochs=1))
+    with pytest.raises(UsageError, match="compact takes pictures"):
+        train_classifier(signals, tmp_path / "c", options(model="compact", epochs=1))
 
 
 def test_a_broken_picture_is_named_and_may_be_left_out(pictures, tmp_path):
