@@ -1,7 +1,7 @@
 """Transfer learning on Caltech-101 with 30 pictures per class: regimes, accuracy, time.
 
     python benchmarks/classify_caltech.py --data DIR [--regimes head last:4 all scratch]
-        [--model mobilenet-v2]
+        [--model compact]
 
 DIR is the folder with one folder per category. Of each category but the background 30 pictures
 drawn at random are for training (three of them for choosing the epoch) and up to 50 of the rest for
@@ -42,7 +42,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, required=True, help="folder of Caltech-101")
     parser.add_argument("--regimes", nargs="+", default=["head", "last:4", "all", "scratch"])
-    parser.add_argument("--model", default="compact", help="see cnnkit train classify")
+    parser.add_argument("--model", default="efficientnet-lite0", help="see cnnkit train classify")
     parser.add_argument("--epochs", type=int, help="of all regimes, instead of their own")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--output", type=Path, default=Path(tempfile.mkdtemp(prefix="caltech-")))

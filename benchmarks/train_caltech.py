@@ -31,7 +31,9 @@ def main() -> None:
                 category = name.split("/")[0]
                 if "BACKGROUND" not in category:
                     writer.writerow([(arguments.data / name).resolve(), category, split])
-    command = cnnkit("train", "classify", str(table), "-o", str(arguments.output))
+    command = cnnkit(
+        *("train", "classify", str(table), "--model", "compact", "-o", str(arguments.output))
+    )
     subprocess.run([*command, "--val-share", "0.1", *arguments.options], check=True)
 
 

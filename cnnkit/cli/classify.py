@@ -120,7 +120,7 @@ def classify(
                     ms=found.ms,
                     details=_details(found),
                 )
-                shown = _lines(found, conf)
+                shown = lines_of(found, conf)
                 outcome.add(
                     record,
                     [f"{path}: {shown[0].strip()}"]
@@ -144,7 +144,7 @@ def _details(found: Classification) -> dict[str, Any]:
     return details
 
 
-def _lines(found: Classification, conf: float) -> list[str]:
+def lines_of(found: Classification, conf: float) -> list[str]:
     """Classes, or groups and the best class of each, one a line; first of all any doubt."""
     if found.groups:
         is_sure, best = found.groups[0].is_sure, found.groups[0].label

@@ -14,7 +14,7 @@ from cnnkit.images import Picture
 from cnnkit.ops.heatmaps import spread_map
 from cnnkit.options import DEFAULT_CLASSIFIER
 from cnnkit.pipelines._classifier_model import load_classifier_model
-from cnnkit.pipelines._imagenet_classifier import SIDE
+from cnnkit.pipelines._imagenet_classifier import SIDE, divide_logits
 from cnnkit.pipelines._network_input import network_input
 from cnnkit.pipelines._networks import ViewedNetwork, view_model
 from cnnkit.results import ClassMap
@@ -98,8 +98,12 @@ def load_classifier(
         DataError: the names do not fit the network.
     """
     trained = load_classifier_model(model, pixels=pixels, classes=classes)
+    short_side = None
+    if trained.calibration is not None:
+        divide_logits(trained.model, trained.calibration.temperature)
+        short_side = SIDE
     network = view_model(trained.model, trained.name, trained.hash, trained.pixels)
-    return Classifier(network, trained.names, SIDE if trained.calibration is not None else None)
+    return Classifier(network, trained.names, short_side)
 
 
 def class_target(index: int) -> Target:

@@ -19,6 +19,7 @@ from cnnkit.images import write_bytes
 from cnnkit.pipelines import _exported_tensorflow as tensorflow_formats
 from cnnkit.pipelines._classifier_model import ClassifierModel, load_classifier_model
 from cnnkit.pipelines._export_checks import SUFFIXES, check_export
+from cnnkit.pipelines._imagenet_classifier import divide_logits
 from cnnkit.pipelines._model_files import ARRAYS, find_model_file
 from cnnkit.pipelines._networks import PIXELS
 from cnnkit.results import ExportedModel
@@ -73,6 +74,8 @@ def export(
         )
     say = on_note or (lambda _: None)
     classifier = load_classifier_model(str(model))
+    if classifier.calibration is not None:
+        divide_logits(classifier.model, classifier.calibration.temperature)
     with _beside(target) as folder:
         made = folder / f"model{SUFFIXES[format]}"
         with silent_stderr(), _failures_as_one_line(classifier.name, format):

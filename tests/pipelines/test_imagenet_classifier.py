@@ -11,6 +11,7 @@ from cnnkit.data.samples import find_sample, load_sample
 from cnnkit.errors import UsageError, WeightsError
 from cnnkit.pipelines._imagenet_classifier import (
     AnswerCalibration,
+    divide_logits,
     read_calibration,
     views_of,
     write_calibration,
@@ -65,6 +66,17 @@ def test_a_class_that_is_impossible_stays_so():
 )
 def test_an_answer_is_sure_by_both_measures(probability, similarity, sure):
     assert CALIBRATION.is_sure(probability, similarity) is sure
+
+
+def test_divided_logits_are_those_of_the_temperature():
+    inputs = keras.Input((2,))
+    dense = keras.layers.Dense(2, activation="softmax")
+    model = keras.Model(inputs, dense(inputs))
+    dense.set_weights([np.eye(2), np.zeros(2)])
+    divide_logits(model, 0.5)
+    # Logits 0 and ln 3, doubled: 1 to 9.
+    found = np.array(model(np.array([[0.0, np.log(3.0)]], np.float32)))
+    np.testing.assert_allclose(found, [[0.1, 0.9]], rtol=1e-5)
 
 
 def test_a_calibration_survives_its_file(tmp_path):
