@@ -34,7 +34,7 @@ def cache_features(
     """Passes every example through a network once, twice with its mirror image.
 
     Args:
-        model: examples -> `(batch, D)`.
+        model: examples -> features `(batch, ...)`: a vector, or maps.
         files: the examples.
         path: of a `.npy` file, which is used again if it is of the same files and network.
         mirrored: add what is seen of the mirror image.
@@ -43,7 +43,7 @@ def cache_features(
         on_progress: called with the number of examples done, and of all.
 
     Returns:
-        float16 `(N, sides, D)`, mapped from the file: memory does not grow with N.
+        float16 `(N, sides, ...)`, mapped from the file: memory does not grow with N.
     """
     team = team or Team(devices=1)
     names = "\n".join([fingerprint, str(mirrored), *files.paths])
@@ -87,7 +87,7 @@ def _see(
     """Writes what a network sees of some examples."""
     shape = tuple(model.inputs[0].shape[1:])
     see = compile_inference(model, dtype="float32")
-    size = (len(files), 2 if mirrored else 1, model.output.shape[-1])
+    size = (len(files), 2 if mirrored else 1, *model.output.shape[1:])
     features = create_array_file(path, np.float16, size)
     batches = LabelledBatches(files, 1, shape, _BATCH, shuffle=False)
     for index in range(len(batches)):
