@@ -425,7 +425,7 @@ def gradcam(
 
     Examples:
 
-      cnnkit visualize gradcam cat.jpg --model vgg16 --class 281
+      cnnkit visualize gradcam cat.jpg --class "tabby cat"
 
       cnnkit visualize gradcam cat.jpg --model own.keras --class cat
     """

@@ -54,7 +54,8 @@ class Classifier:
         return self.names[index] if self.names else f"class {index}"
 
     def index(self, wanted: str) -> int:
-        """The class that a user means by its number, its name, or one of the names in its name.
+        """The class that a user means by its number, its name, one of the names in its name, or by
+        words that are in no other name.
 
         Raises:
             UsageError: there is none; the message has the nearest names.
@@ -74,6 +75,15 @@ class Classifier:
         folded = wanted.casefold().strip()
         if folded in known or folded in parts:
             return known.get(folded, parts.get(folded))
+        words = set(folded.split())
+        with_words = [name for name in known if words and words <= set(name.split())]
+        if len(with_words) == 1:
+            return known[with_words[0]]
+        if with_words:
+            options = "; ".join(self.names[known[name]] for name in reversed(with_words))
+            raise UsageError(
+                f"{self.network.name} has several classes with {wanted!r}, choose one: {options}"
+            )
         nearest = difflib.get_close_matches(folded, [*known, *parts], n=5, cutoff=0.0)
         options = dict.fromkeys(self.names[known.get(name, parts.get(name))] for name in nearest)
         raise UsageError(

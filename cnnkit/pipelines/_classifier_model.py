@@ -107,9 +107,10 @@ def load_classifier_model(
             "give --classes a file with one name a line, in the order of the outputs"
         )
     loaded.trainable = False
-    groups, calibration = ({}, None)
-    if model == "imagenet" and file is None:
+    groups, calibration = {}, None
+    if model == "imagenet":
         calibration = read_calibration()
+        # Of other names that a user gave, nothing is known.
         groups = imagenet_groups() if names == imagenet_names() else {}
     return ClassifierModel(loaded, names, kind, pixels, name, digest, groups, calibration)
 

@@ -59,6 +59,18 @@ def test_a_class_is_found_by_name_whatever_its_case(file):
         classifier.index("tigre")
 
 
+def test_a_class_is_found_by_words_that_no_other_class_has(file):
+    (file.parent / "classes.txt").write_text("tabby cat\nPersian cat\nold English sheepdog\n")
+    classifier = load_classifier(str(file))
+    assert classifier.index("tabby") == 0
+    assert classifier.index("Sheepdog old") == 2
+    message = "has several classes with 'cat', choose one: tabby cat; Persian cat$"
+    with pytest.raises(UsageError, match=message):
+        classifier.index("cat")
+    with pytest.raises(UsageError, match="has no class 'sheep'"):
+        classifier.index("sheep")
+
+
 def test_names_that_do_not_fit_are_refused(file, tmp_path):
     names = tmp_path / "names.txt"
     names.write_text("ant\nbee\n")
