@@ -73,7 +73,8 @@ def model(
         typer.Argument(
             metavar="NAME|FILE.keras",
             help="compact, lenet5, alexnet, vgg16, vgg19, resnet18, resnet34, resnet50, inception, "
-            "mobilenet-v2, convnet1d, convnet3d, or a file of a Keras model.",
+            "mobilenet-v2, efficientnet-lite0 to efficientnet-lite4, convnet1d, convnet3d, or a "
+            "file of a Keras model.",
         ),
     ],
     input_shape: Annotated[

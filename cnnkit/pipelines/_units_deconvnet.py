@@ -40,9 +40,10 @@ class Deconvnet:
     The picture goes through the network, and each pooling notes where its maxima are from. At the
     layer everything but the one unit is set to zero. On the way back each pooling puts values to
     where their maxima were, each rectified layer is rectified again, and each convolution is
-    transposed. Departures from the paper: what a ReLU6 cut off above passes as what lies below;
-    padding goes back to the pixels that were repeated in
-    it, batch normalisation scales, and biases play no part, as in the paper.
+    transposed. Departures from the paper: what a ReLU6 cut off above passes as what lies below, and
+    narrow layers without activation, as MobileNet-V2 has, rectify nothing, so that little of a
+    picture can be made out behind many of them; padding goes back to the pixels that were repeated
+    in it, batch normalisation scales, and biases play no part, as in the paper.
 
     Args:
         network: the network.

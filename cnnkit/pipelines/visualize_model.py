@@ -1,5 +1,6 @@
 """A network by name or from a file, layer by layer."""
 
+import functools
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from cnnkit.errors import UsageError
 from cnnkit.models.alexnet import build_alexnet
 from cnnkit.models.convnet1d import build_convnet1d
 from cnnkit.models.convnet3d import build_convnet3d
+from cnnkit.models.efficientnet_lite import SCALES, build_efficientnet_lite
 from cnnkit.models.inception import build_inception
 from cnnkit.models.lenet5 import build_lenet5
 from cnnkit.models.mobilenet_v2 import build_mobilenet_v2
@@ -34,6 +36,7 @@ NETWORKS: dict[str, Callable[..., keras.Model]] = {
     "resnet50": lambda **options: build_resnet(50, **options),
     "inception": build_inception,
     "mobilenet-v2": build_mobilenet_v2,
+    **{name: functools.partial(build_efficientnet_lite, name) for name in SCALES},
     "convnet1d": build_convnet1d,
     "convnet3d": build_convnet3d,
 }

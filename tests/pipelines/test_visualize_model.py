@@ -89,3 +89,9 @@ def test_work_is_that_of_the_paper():
     # He et al. 2015, table 1: 3.6 and 1.8 billion.
     assert visualize_model("resnet34").multiply_adds == pytest.approx(3.6e9, rel=0.03)
     assert np.isclose(visualize_model("resnet18").multiply_adds, 1.8e9, rtol=0.03)
+
+
+def test_work_is_that_of_another_implementation():
+    # The README of d-li14/efficientnet-lite.pytorch: 0.385 and 0.600 billion.
+    for name, published in (("efficientnet-lite0", 0.385e9), ("efficientnet-lite1", 0.6e9)):
+        assert visualize_model(name).multiply_adds == pytest.approx(published, rel=0.005)
