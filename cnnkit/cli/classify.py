@@ -24,7 +24,7 @@ from cnnkit.cli._options import (
 )
 from cnnkit.cli._outcome import Outcome, check_json
 from cnnkit.console import Console
-from cnnkit.errors import CnnkitError
+from cnnkit.errors import CnnkitError, UsageError
 from cnnkit.options import DEFAULT_CLASSIFIER
 from cnnkit.results import Classification, Record
 
@@ -84,6 +84,8 @@ def classify(
 
     console = Console(quiet=quiet, verbose=verbose)
     check_json(json, jsonl)
+    if group and model != DEFAULT_CLASSIFIER:
+        raise UsageError(f"--group is for --model {DEFAULT_CLASSIFIER}; {model} has no groups")
     file = check_classifier(model)
     takes_arrays = file is not None and file.kind == "arrays"
     suffixes = (".npy",) if takes_arrays else READABLE_SUFFIXES
