@@ -240,17 +240,42 @@ def measure_image(content: bytes, name: str) -> tuple[int, int]:
 
 def header_size(path: str | Path) -> tuple[int, int] | None:
     """Height and width of a picture, upright, by its header; None where that cannot be read."""
+    frame = header_frame(path)
+    return None if frame is None else _turned(*frame)
+
+
+def header_frame(path: str | Path) -> tuple[int, int, int] | None:
+    """Height and width as they are stored, and the EXIF orientation from 1 to 8, by the header.
+
+    None where it cannot be read.
+    """
     try:
-        with Image.open(path) as image:
-            return _upright_size(image)
-    except (*DAMAGED, Image.DecompressionBombError):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with Image.open(path) as image:
+                return _stored_frame(image)
+    except (*DAMAGED, TypeError, KeyError, Image.DecompressionBombError):
         return None
 
 
 def _upright_size(image: Image.Image) -> tuple[int, int]:
+    return _turned(*_stored_frame(image))
+
+
+def _turned(height: int, width: int, orientation: int) -> tuple[int, int]:
+    return (width, height) if orientation >= 5 else (height, width)
+
+
+def _stored_frame(image: Image.Image) -> tuple[int, int, int]:
+    """Height, width and orientation of a picture that was opened and not loaded."""
     width, height = image.size
-    is_turned = image.getexif().get(ExifTags.Base.Orientation) in (5, 6, 7, 8)
-    return (width, height) if is_turned else (height, width)
+    orientation = image.getexif().get(ExifTags.Base.Orientation)
+    if image.format == "TIFF":
+        # Pillow turns the size of a TIFF when it opens it; the tags have what is stored.
+        width = image.tag_v2.get(ExifTags.Base.ImageWidth, width)
+        height = image.tag_v2.get(ExifTags.Base.ImageLength, height)
+    is_known = isinstance(orientation, int) and 1 <= orientation <= 8
+    return height, width, orientation if is_known else 1
 
 
 def _read_plain(path: str, least: int | None) -> np.ndarray | None:

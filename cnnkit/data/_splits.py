@@ -1,6 +1,7 @@
 """How examples are parted and drawn, and in which order classes come: for all kinds of data."""
 
 import hashlib
+import re
 import unicodedata
 from collections.abc import Iterable
 
@@ -10,6 +11,19 @@ SPLIT_NAMES = {
     **{"val": "val", "valid": "val", "validation": "val"},
     **{"test": "test", "testing": "test"},
 }
+
+# Words that the names of folders and files have beside that of a split.
+_FILLERS = {"set", "data", "dataset", "images", "image", "imgs", "img", "pictures", "seg", "split"}
+
+
+def split_of(name: str) -> str | None:
+    """The split that a folder or file is named after; None where it is no such name.
+
+    >>> [split_of(name) for name in ("train2017", "Training_Set", "valid", "test tube", "cat")]
+    ['train', 'train', 'val', None, None]
+    """
+    words = [word for word in re.findall(r"[^\W\d_]+", name.lower()) if word not in _FILLERS]
+    return SPLIT_NAMES.get(words[0]) if len(words) == 1 else None
 
 
 def draw_key(seed: int, name: str) -> bytes:

@@ -1,5 +1,6 @@
 """Pictures with boxes: finds and reads annotations (YOLO, Pascal VOC, COCO), and checks them."""
 
+import itertools
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, fields, replace
@@ -8,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from cnnkit.data._box_formats import RawSplits, read_coco, read_voc, read_yolo
+from cnnkit.data._box_rows import RawSplits
+from cnnkit.data.box_layouts import BoxLayout, recognise_boxes
 from cnnkit.errors import DataError, ImageError, UsageError
 from cnnkit.images import measure_image
 from cnnkit.ops.boxes import areas
@@ -32,6 +34,10 @@ COCO_CLASSES = (
 # Parts of a picture that a box may reach over the border unnoticed: annotations are rounded.
 _SLACK = 0.005
 _SHOWN = 5
+# Decimal places, as parts of a picture, up to which two boxes are one.
+_DIGITS = 7
+# Names of classes with their counts that a report shows.
+_SHOWN_CLASSES = 20
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,6 +97,9 @@ class BoxedData:
         val: pictures to validate with.
         test: pictures to test with, where the data have them apart.
         problems: what is wrong with single annotations: the file, and why it was left out.
+        layout: what the data were recognised as, and what was read of them.
+        notes: sentences about what was read otherwise than it stands there.
+        left_out: files of the folder that were not read.
     """
 
     classes: tuple[str, ...]
@@ -99,6 +108,9 @@ class BoxedData:
     val: BoxedPictures
     test: BoxedPictures | None = None
     problems: tuple[tuple[str, str], ...] = ()
+    layout: str = ""
+    notes: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()
 
     @property
     def splits(self) -> dict[str, BoxedPictures]:
@@ -108,13 +120,7 @@ class BoxedData:
 
 
 def read_boxed(data: str | Path, *, val_share: float = 0.15, seed: int = 0) -> BoxedData:
-    """Finds pictures and their boxes in one of three formats.
-
-    YOLO: `images/` and `labels/`, perhaps with `train`, `val` and `test` inside, or the other way
-    round, one line `class x y width height` for an object, as parts of the picture; names in
-    `classes.txt` or `data.yaml`. Pascal VOC: `Annotations/*.xml` and `JPEGImages/`, perhaps with
-    lists in `ImageSets/Main/`. COCO: a `.json` file with its pictures beside it or in `images/`, or
-    a folder of such files, named after their splits.
+    """Finds pictures and their boxes; `data.box_layouts` has the layouts that are known.
 
     Args:
         data: the folder, or a `.json` or `.yaml` file.
@@ -122,7 +128,8 @@ def read_boxed(data: str | Path, *, val_share: float = 0.15, seed: int = 0) -> B
         seed: of that draw, which goes by the names of the files.
 
     Returns:
-        The `BoxedData`. Boxes that make no sense are left out and named in `problems`.
+        The `BoxedData`. Boxes that make no sense are left out and named in `problems`; a box that
+        stands there several times counts once; one that reaches over the border is cut.
 
     Raises:
         DataError: it cannot be read, holds no format that is known, no picture or no class.
@@ -133,13 +140,23 @@ def read_boxed(data: str | Path, *, val_share: float = 0.15, seed: int = 0) -> B
     path = Path(data)
     if not path.exists():
         raise DataError(f"{path} does not exist; give a folder of pictures with boxes, or a .json")
-    name, raw = _read(path)
+    layout = recognise_boxes(path)
+    raw = layout.read()
     if not raw.classes:
         raise DataError(f"{path} names no class; add classes.txt, or names in data.yaml")
-    problems = list(raw.problems)
+    problems, remarks, bare = list(raw.problems), _Remarks(), []
     splits = {}
     for split, pictures in raw.splits.items():
-        rows = [_boxed(one, len(raw.classes), problems) for one in pictures]
+        rows = []
+        for one in pictures:
+            boxed = _boxed(one, len(raw.classes), problems, remarks)
+            if len(boxed[1]) or not (len(one[1]) or one[0] in raw.incomplete):
+                rows.append(boxed)
+            else:
+                # Without its boxes it would teach that there is nothing to be found.
+                bare.append(one[0])
+        if not rows:
+            continue
         splits[split] = BoxedPictures(*(tuple(column) for column in zip(*rows, strict=True)))
     if not splits.get("train"):
         raise DataError(f"{path} has no pictures to train on; expected a part named train")
@@ -154,41 +171,72 @@ def read_boxed(data: str | Path, *, val_share: float = 0.15, seed: int = 0) -> B
         splits["train"] = train.take(sorted(drawn[count:]))
     return BoxedData(
         tuple(raw.classes),
-        name,
+        layout.format,
         splits["train"],
         splits["val"],
         splits.get("test"),
         tuple(problems),
+        _described(layout, raw),
+        (*raw.notes, *_shared_pictures(splits), *remarks.lines()),
+        (*layout.left_out, *raw.left_out, *_bare_pictures(bare)),
     )
 
 
-def _read(path: Path) -> tuple[str, RawSplits]:
-    if path.is_file():
-        if path.suffix.lower() == ".json":
-            return "coco", read_coco([path])
-        if path.suffix.lower() in (".yaml", ".yml"):
-            return "yolo", read_yolo(path.parent, path)
-        raise DataError(f"{path} is no .json (COCO) or .yaml (YOLO) file, and no folder")
-    if (path / "Annotations").is_dir() or any(path.glob("*.xml")):
-        return "voc", read_voc(path)
-    described = [path / name for name in ("data.yaml", "dataset.yaml") if (path / name).is_file()]
-    if described or (path / "labels").is_dir() or any(path.glob("*/labels")):
-        return "yolo", read_yolo(path, described[0] if described else None)
-    files = sorted([*path.glob("annotations/*.json"), *path.glob("*.json")])
-    if files:
-        return "coco", read_coco(files)
-    raise DataError(
-        f"{path} holds no boxes: expected images/ and labels/ (YOLO), Annotations/ (Pascal VOC) or "
-        "a COCO .json"
-    )
+def _described(layout: BoxLayout, raw: RawSplits) -> str:
+    """What was recognised, and the files that were read of it."""
+    read = [name for name in raw.read if name != layout.evidence]
+    if len(read) > _SHOWN:
+        read = [*read[:_SHOWN], f"{len(read) - _SHOWN} more"]
+    # Files of COCO are listed with what they are for.
+    begin = [] if layout.format == "coco" else [layout.evidence]
+    return f"{layout.name}: {', '.join([*begin, *read])}"
+
+
+def _shared_pictures(splits: Mapping[str, BoxedPictures]) -> list[str]:
+    lines = []
+    for first, second in itertools.combinations(splits, 2):
+        common = set(splits[first].paths) & set(splits[second].paths)
+        if common:
+            lines.append(
+                f"{len(common)} of the pictures of {second} are in {first} too, which flatters the "
+                "figures"
+            )
+    return lines
+
+
+def _bare_pictures(paths: Sequence[str]) -> list[str]:
+    if not paths:
+        return []
+    noun = "picture" if len(paths) == 1 else "pictures"
+    return [f"{len(paths)} {noun} without a good annotation, such as {paths[0]}"]
+
+
+class _Remarks:
+    """Boxes that are used, though not as they stand there: how many, and the first picture."""
+
+    def __init__(self) -> None:
+        self._found: dict[str, list[str]] = {}
+
+    def add(self, what: str, path: str) -> None:
+        self._found.setdefault(what, []).append(path)
+
+    def lines(self) -> list[str]:
+        return [
+            f"{len(paths)} {'box' if len(paths) == 1 else 'boxes'} {what}, such as in {paths[0]}"
+            for what, paths in self._found.items()
+        ]
 
 
 def _boxed(
-    one: tuple[str, np.ndarray], classes: int, problems: list[tuple[str, str]]
+    one: tuple[str, np.ndarray],
+    classes: int,
+    problems: list[tuple[str, str]],
+    remarks: _Remarks,
 ) -> tuple[str, np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """A picture, and the columns of its rows that make sense."""
     path, rows = one
     good = np.ones(len(rows), bool)
+    seen = set()
     for index, (class_id, left, top, right, bottom, weight, *_) in enumerate(rows):
         reason = None
         if not np.isfinite(rows[index, :6]).all():
@@ -199,13 +247,19 @@ def _boxed(
             reason = "has an empty box"
         elif min(right, 1.0) <= max(left, 0.0) or min(bottom, 1.0) <= max(top, 0.0):
             reason = "has a box outside the picture"
-        elif min(left, top) < -_SLACK or max(right, bottom) > 1 + _SLACK:
-            problems.append((path, "has a box that reaches over the border, which is cut off"))
         elif not 0 < weight <= 1:
             reason = f"has a box with the score {weight:g}; it must be over 0 and at most 1"
         if reason is not None:
             problems.append((path, reason))
             good[index] = False
+            continue
+        if min(left, top) < -_SLACK or max(right, bottom) > 1 + _SLACK:
+            remarks.add("over the border, cut off there", path)
+        row = tuple(rows[index, :5].round(_DIGITS))
+        if row in seen:
+            remarks.add("left out that stood there before", path)
+            good[index] = False
+        seen.add(row)
     rows = rows[good]
     boxes = np.clip(rows[:, 1:5], 0.0, 1.0)
     covered = np.where(np.isfinite(rows[:, 7]), rows[:, 7], areas(boxes))
@@ -222,7 +276,11 @@ class BoxReport:
         counts: split -> pictures, objects and pictures without objects.
         objects: of each class, in the training pictures.
         unreadable: path and reason of each picture that cannot be used.
-        problems: path and reason of each annotation that was left out or cut.
+        problems: path and reason of each annotation that was left out.
+        class_counts: split -> objects of each class.
+        layout: what the data were recognised as.
+        notes: what was read otherwise than it stands there.
+        left_out: files that were not read.
         sizes: path -> height and width of the upright pictures that can be read.
     """
 
@@ -232,6 +290,10 @@ class BoxReport:
     objects: np.ndarray
     unreadable: tuple[tuple[str, str], ...] = ()
     problems: tuple[tuple[str, str], ...] = ()
+    class_counts: Mapping[str, np.ndarray] = field(default_factory=dict)
+    layout: str = ""
+    notes: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()
     sizes: Mapping[str, tuple[int, int]] = field(default_factory=dict, repr=False)
 
     def lines(self) -> list[str]:
@@ -241,18 +303,21 @@ class BoxReport:
             f"{pictures:,} {uses[split]} ({objects:,} objects)"
             for split, (pictures, objects, _) in self.counts.items()
         )
-        plural = "class" if len(self.classes) == 1 else "classes"
-        lines = [f"{len(self.classes)} {plural} ({self.format}), pictures: {parts}"]
+        lines = [f"read as {self.layout}"] if self.layout else []
+        lines += [f"left out: {what}" for what in self.left_out]
+        lines += [f"pictures: {parts}", self._classes_line()]
+        lines += self.notes
         empty = sum(count for _, _, count in self.counts.values())
         if empty:
             lines.append(f"{empty:,} pictures without an object, which teach what is none")
         for found, what in (
             (self.unreadable, "that cannot be used"),
-            (self.problems, "boxes that were left out or cut off"),
+            (self.problems, "left out"),
         ):
             if found:
-                noun = "pictures " if found is self.unreadable else ""
-                lines.append(f"{len(found)} {noun}{what}:")
+                noun = "picture" if found is self.unreadable else "annotation"
+                plural = "" if len(found) == 1 else "s"
+                lines.append(f"{len(found)} {noun}{plural} {what}:")
                 lines += [f"  {path}: {reason}" for path, reason in found[:_SHOWN]]
                 if len(found) > _SHOWN:
                     lines.append(f"  and {len(found) - _SHOWN} more")
@@ -263,6 +328,20 @@ class BoxReport:
             some = ", ".join(missing[:_SHOWN]) + (", ..." if len(missing) > _SHOWN else "")
             lines.append(f"{len(missing)} classes have no object to train on: {some}")
         return lines
+
+    def _classes_line(self) -> str:
+        """Names of the classes with their objects in each split."""
+        counts = [self.objects, *(self.class_counts.get(name, ()) for name in ("val", "test"))]
+        counts = [one for one in counts if len(one)]
+        named = [
+            f"{name} {' + '.join(f'{int(one[at]):,}' for one in counts)}"
+            for at, name in enumerate(self.classes)
+        ]
+        if len(named) > _SHOWN_CLASSES:
+            named = [*named[:_SHOWN_CLASSES], f"and {len(named) - _SHOWN_CLASSES} more"]
+        plural = "class" if len(self.classes) == 1 else "classes"
+        where = {1: "", 2: " (train + val)"}.get(len(counts), " (train + val + test)")
+        return f"{len(self.classes)} {plural} with their objects{where}: {', '.join(named)}"
 
 
 def check_boxed(
@@ -300,14 +379,23 @@ def check_boxed(
         split: (len(one), one.objects, sum(not len(ids) for ids in one.class_ids))
         for split, one in data.splits.items()
     }
-    ids = np.concatenate([np.zeros(0, np.int64), *data.train.class_ids])
+    per_class = {
+        split: np.bincount(
+            np.concatenate([np.zeros(0, np.int64), *one.class_ids]), minlength=len(data.classes)
+        )
+        for split, one in data.splits.items()
+    }
     return BoxReport(
         data.classes,
         data.format,
         counts,
-        np.bincount(ids, minlength=len(data.classes)),
+        per_class["train"],
         tuple(unreadable),
         data.problems,
+        per_class,
+        data.layout,
+        data.notes,
+        data.left_out,
         sizes,
     )
 

@@ -110,7 +110,7 @@ def train_detector(
             the size to validate at may change when a run is taken up again.
         known_classes: names of the classes of the model that the training begins with.
         resume: go on with the run in `output`.
-        skip_bad: leave out pictures that cannot be read, and boxes that make no sense.
+        skip_bad: leave out pictures that cannot be read, and go on where most boxes make no sense.
         on_note: takes a line that the user should know.
         on_progress: called with what is being done, the number of pictures done, and of all.
         on_epoch: called with the epoch's index and its row of `results.csv`.
@@ -134,7 +134,10 @@ def train_detector(
     for line in report.lines():
         note(line)
     if not skip_bad:
-        for found, what in ((report.unreadable, "cannot be used"), (boxed.problems, "is bad")):
+        # A few bad annotations are left out; if most are, the data are not what they seem.
+        objects = sum(one.objects for one in boxed.splits.values())
+        suspect = boxed.problems if len(boxed.problems) > objects else ()
+        for found, what in ((report.unreadable, "cannot be used"), (suspect, "is bad")):
             if found:
                 more = f" and {len(found) - 1} more" if len(found) > 1 else ""
                 raise DataError(

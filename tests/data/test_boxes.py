@@ -107,7 +107,6 @@ def test_coco_files_are_splits_by_their_names(tmp_path):
         ("5 0.5 0.5 0.1 0.1", "unknown class 5"),
         ("0 0.5 0.5 0 0.1", "empty box"),
         ("0 1.5 0.5 0.2 0.1", "outside the picture"),
-        ("0 0.9 0.5 0.4 0.1", "reaches over the border"),
         ("0 nan 0.5 0.4 0.1", "no numbers"),
         ("0 0.5 0.5 0.4 0.1 2", "score 2"),
         ("zero 0.5 0.5 0.4 0.1", "no line of class"),
@@ -120,11 +119,22 @@ def test_boxes_that_make_no_sense_are_told(tmp_path, line, reason):
     [(path, told)] = data.problems
     assert "b." in path
     assert reason in told
-    kept = 1 if "border" in reason else 0
-    assert len(data.train.class_ids[1]) == kept
-    boxes = data.train.boxes_xyxy_normalized[1]
-    assert (boxes >= 0).all()
-    assert (boxes <= 1).all()
+    # The picture would teach that there is nothing on it.
+    assert data.train.paths == (str(tmp_path / "images" / "a.png"),)
+    assert data.left_out == (
+        f"1 picture without a good annotation, such as {tmp_path}/images/b.png",
+    )
+
+
+def test_a_box_over_the_border_is_cut_with_a_note(tmp_path):
+    yolo(tmp_path)
+    (tmp_path / "labels" / "b.txt").write_text("0 0.9 0.5 0.4 0.1")
+    data = read_boxed(tmp_path, val_share=0.0)
+    assert data.problems == ()
+    assert data.notes == (
+        f"1 box over the border, cut off there, such as in {tmp_path}/images/b.png",
+    )
+    np.testing.assert_allclose(data.train.boxes_xyxy_normalized[1], [[0.7, 0.45, 1.0, 0.55]])
 
 
 def test_the_check_finds_pictures_that_cannot_be_read(tmp_path):
