@@ -319,12 +319,13 @@ def _read_labels(
     folders: dict[Path, None] = {}
     used: set[Path] = set()
     count = 0
+    labels = _labels(pictures, root)
     for split in ("train", "val", "test"):
         if not pictures.get(split):
             continue
         rows = []
         for path in dict.fromkeys(pictures[split]):
-            label = _label_of(path, root)
+            label = labels.get(path)
             if label is None:
                 rows.append((str(path), rows_of([])))
                 continue
@@ -359,6 +360,32 @@ def _read_labels(
     if not raw.classes:
         beside = dict.fromkeys(path.parent for part in pictures.values() for path in part)
         _find_classes(root, [*folders, *beside], raw)
+
+
+def _labels(pictures: _Pictures, root: Path) -> dict[Path, Path]:
+    """The text file of each picture that has one."""
+    every = [path for part in pictures.values() for path in part]
+    found = {path: label for path in every if (label := _label_of(path, root)) is not None}
+    if found or not every:
+        return found
+    # In a folder of another name.
+    stems = {path.stem for path in every}
+    folders: dict[Path, dict[str, Path]] = defaultdict(dict)
+    for path in files_below(root):
+        if path.suffix.lower() == ".txt" and path.stem in stems and is_label(path):
+            folders[path.parent][path.stem] = path
+    if len(folders) > 1:
+        first, second = (relative(folder, root) for folder in sorted(folders)[:2])
+        raise DataError(
+            f"{root}: {first}/ and {second}/ both have text files of the pictures; call the one "
+            "that is meant labels"
+        )
+    return {
+        path: by_stem[path.stem]
+        for by_stem in folders.values()
+        for path in every
+        if path.stem in by_stem
+    }
 
 
 def _is_other_text(path: Path) -> bool:

@@ -158,6 +158,10 @@ def read_boxed(data: str | Path, *, val_share: float = 0.15, seed: int = 0) -> B
         if not rows:
             continue
         splits[split] = BoxedPictures(*(tuple(column) for column in zip(*rows, strict=True)))
+    if not splits.get("train") and problems:
+        where, reason = problems[0]
+        more = f" and {len(problems) - 1} more" if len(problems) > 1 else ""
+        raise DataError(f"{where} {reason}{more}, and no good annotation is left; mend them")
     if not splits.get("train"):
         raise DataError(f"{path} has no pictures to train on; expected a part named train")
     if "val" not in splits:

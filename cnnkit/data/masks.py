@@ -1,5 +1,6 @@
 """Pictures with a class for every pixel: found, checked and read."""
 
+import contextlib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -11,10 +12,12 @@ from types import MappingProxyType
 import numpy as np
 from PIL import Image
 
+from cnnkit.data._mask_classes import class_lines, find_class_list
 from cnnkit.data._panoptic import Panoptic, panoptic_files, read_panoptic
-from cnnkit.data._splits import SPLIT_NAMES, draw_key
+from cnnkit.data._splits import draw_key
+from cnnkit.data.mask_layouts import MaskLayout, recognise_masks
 from cnnkit.errors import DataError, ImageError, UsageError
-from cnnkit.images import DAMAGED, READABLE_SUFFIXES, measure_image
+from cnnkit.images import DAMAGED, measure_image
 from cnnkit.options import IGNORE
 from cnnkit.runtime import reader_count
 
@@ -26,12 +29,15 @@ VOC_CLASSES = (
 CLASSES_FILE = "classes.txt"
 
 # Classes of this name are pixels that do not count.
-_NO_CLASSES = ("void", "ignore", "ignored", "unlabeled", "unlabelled", "don't care")
-_PICTURES = ("images", "image", "imgs", "pictures", "JPEGImages")
-_MASKS = ("labels", "masks", "annotations", "annots", "semantic", "SegmentationClass")
-_SPLITS = ("train", "val")
-_MASK_SUFFIXES = (".png", ".bmp", ".tif", ".tiff", ".gif")
+_LABELME_FIRST = "__ignore__"
+_NO_CLASSES = (_LABELME_FIRST, "void", "ignore", "ignored", "unlabeled", "unlabelled", "don't care")
 _SHOWN = 5
+# Names of classes that a report shows.
+_SHOWN_CLASSES = 20
+# Masks that are looked at before all of them are checked.
+_SAMPLED = 24
+# Digits of the values before a name.
+_DIGITS = 9
 # Of values of masks that are no class.
 _UNKNOWN = 254
 
@@ -46,11 +52,13 @@ class MaskCoding:
         colors: `(red, green, blue)` -> class or 255, for colour masks; empty where there are none.
         segments: path of a mask -> red + 256 green + 65536 blue -> class or 255, where colours
             mean something else in each mask (COCO's panoptic ones); empty where they do not.
+        is_ignore_listed: whether the list of classes says what 255 is.
     """
 
     table: np.ndarray
     colors: Mapping[tuple[int, int, int], int] = field(default_factory=dict)
     segments: Mapping[str, Mapping[int, int]] = field(default_factory=dict, repr=False)
+    is_ignore_listed: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,31 +81,30 @@ class MaskData:
         coding: of the masks.
         train: pairs to train on.
         val: pairs to validate with.
+        layout: what the folder was recognised as, and where its classes stand.
+        left_out: files that are not used.
     """
 
     classes: tuple[str, ...]
     coding: MaskCoding
     train: MaskPairs
     val: MaskPairs
+    layout: str = ""
+    left_out: tuple[str, ...] = ()
 
 
 def read_masks(data: str | Path, *, val_share: float = 0.15, seed: int = 0) -> MaskData:
     """Finds pictures and their masks in a folder; no picture is opened.
 
-    The folder is one of
+    `data.mask_layouts` has the layouts that are known; COCO's panoptic segments are one more:
+    `panoptic_*.json`, perhaps in `annotations/`, with folders of masks beside them and pictures in
+    folders of the same names.
 
-    - `images/` and `labels/` (or `masks/`, `annotations/`), or `train/` and perhaps `val/` of
-      those, as CamVid has it: a picture and its mask have the same name but for the suffix, and
-      `_L` or `_mask` at the end of the mask's;
-    - `JPEGImages/`, `SegmentationClass/` and `ImageSets/Segmentation/{train,val}.txt`, as Pascal
-      VOC has it;
-    - `panoptic_*.json`, perhaps in `annotations/`, with folders of masks beside them and pictures
-      in folders of the same names, as COCO's panoptic segments come; these name their classes.
-
-    `classes.txt`, in the folder or beside it, has a class a line: a name (the line's number from 0
-    is its value), `value name`, or `red green blue name` for colour masks. Classes named void,
-    ignore or unlabeled do not count, nor does 255. Without it the classes are those of VOC where
-    the folder is VOC's.
+    A list of classes, `classes.txt` or what labelme, CVAT, CamVid and Roboflow call it, in the
+    folder, beside the masks, or as `classes.txt` beside the folder, has a class a line: a name (the
+    line's number from 0 is its value), `value name`, or `red green blue name` for colour masks.
+    Classes named void, ignore or unlabeled do not count, nor does 255 unless it is listed. Without
+    a list the classes are those of VOC where the folder is VOC's and holds no other list.
 
     Args:
         data: the folder.
@@ -109,7 +116,8 @@ def read_masks(data: str | Path, *, val_share: float = 0.15, seed: int = 0) -> M
         The `MaskData`.
 
     Raises:
-        DataError: no pairs, pictures without a mask, or `classes.txt` cannot be read.
+        DataError: no pairs, pictures without a mask, masks as JPEG, masks of which all but one
+            class would not count, or no list of classes that can be read.
         UsageError: `val_share` makes no sense.
     """
     if not 0.0 <= val_share < 1.0:
@@ -120,18 +128,17 @@ def read_masks(data: str | Path, *, val_share: float = 0.15, seed: int = 0) -> M
     lists = panoptic_files(folder)
     if lists:
         return _panoptic_data(read_panoptic(folder, lists), val_share, seed)
-    is_voc = (folder / "JPEGImages").is_dir() and (folder / "SegmentationClass").is_dir()
-    found: dict[str, MaskPairs] = {}
-    if is_voc:
-        found = _read_voc(folder)
-    else:
-        for name, split in SPLIT_NAMES.items():
-            if split in _SPLITS and (folder / name).is_dir():
-                found[split] = _pairs_in(folder / name)
-    if "train" not in found and "val" not in found:
-        found["train"] = _pairs_in(folder)
-    classes, coding = _read_classes(folder, is_voc)
-    return _with_validation(classes, coding, found, val_share, seed)
+    layout = recognise_masks(folder)
+    classes, coding, source = _read_classes(folder, layout)
+    found = {
+        split: MaskPairs(*(tuple(column) for column in zip(*pairs, strict=True)))
+        for split, pairs in layout.pairs.items()
+    }
+    described = f"{layout.name}; {source}"
+    read = _with_validation(classes, coding, found, val_share, seed)
+    read = replace(read, layout=described, left_out=layout.left_out)
+    _refuse_ignored(read)
+    return read
 
 
 def _with_validation(
@@ -162,57 +169,6 @@ def _index_table() -> np.ndarray:
     return table
 
 
-def _read_voc(folder: Path) -> dict[str, MaskPairs]:
-    found = {}
-    for split in _SPLITS:
-        path = folder / "ImageSets" / "Segmentation" / f"{split}.txt"
-        if not path.is_file():
-            continue
-        names = path.read_text(encoding="utf-8-sig").split()
-        pictures = [str(folder / "JPEGImages" / f"{name}.jpg") for name in names]
-        masks = [str(folder / "SegmentationClass" / f"{name}.png") for name in names]
-        found[split] = MaskPairs(tuple(pictures), tuple(masks))
-    return found
-
-
-def _pairs_in(folder: Path) -> MaskPairs:
-    parts = []
-    for names in (_PICTURES, _MASKS):
-        here = [folder / name for name in names if (folder / name).is_dir()]
-        if not here:
-            raise DataError(
-                f"{folder} has no folder {names[0]}/; put pictures into images/ and their masks "
-                "into labels/"
-            )
-        parts.append(here[0])
-    pictures, masks = parts
-    by_stem: dict[str, Path] = {}
-    for path in sorted(masks.rglob("*")):
-        if path.suffix.lower() in _MASK_SUFFIXES and not path.name.startswith("."):
-            stem = str(path.relative_to(masks).with_suffix(""))
-            by_stem[stem] = path
-            for end in ("_L", "_mask", "-mask"):
-                if stem.endswith(end):
-                    by_stem.setdefault(stem.removesuffix(end), path)
-    pairs, missing = [], []
-    for path in sorted(pictures.rglob("*")):
-        if path.suffix.lower() not in READABLE_SUFFIXES or path.name.startswith("."):
-            continue
-        mask = by_stem.get(str(path.relative_to(pictures).with_suffix("")))
-        if mask is None:
-            missing.append(path)
-        else:
-            pairs.append((str(path), str(mask)))
-    if missing:
-        more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
-        raise DataError(
-            f"{missing[0]}{more} has no mask in {masks}; add it, or take the picture out"
-        )
-    if not pairs:
-        raise DataError(f"{pictures} holds no pictures")
-    return MaskPairs(tuple(p for p, _ in pairs), tuple(m for _, m in pairs))
-
-
 def _part(pairs: MaskPairs, share: float, seed: int) -> tuple[MaskPairs, MaskPairs]:
     if share == 0.0:
         return MaskPairs((), ()), pairs
@@ -230,16 +186,20 @@ def _chosen(pairs: MaskPairs, rows: Sequence[int]) -> MaskPairs:
     )
 
 
-def _read_classes(folder: Path, is_voc: bool) -> tuple[tuple[str, ...], MaskCoding]:
-    for path in (folder / CLASSES_FILE, folder.parent / CLASSES_FILE):
-        if path.is_file():
-            try:
-                lines = path.read_text(encoding="utf-8-sig").splitlines()
-            except (OSError, UnicodeDecodeError) as error:
-                raise DataError(f"{path} cannot be read: {error}; write it as UTF-8") from None
-            return parse_classes([line.strip() for line in lines if line.strip()], str(path))
-    if is_voc:
-        return parse_classes(VOC_CLASSES, "VOC's classes")
+def _read_classes(folder: Path, layout: MaskLayout) -> tuple[tuple[str, ...], MaskCoding, str]:
+    """Names of the classes, what the values of masks mean, and where that stands."""
+    first = next(iter(layout.pairs.values()))[0]
+    places = [folder, layout.root, Path(first[1]).parent, Path(first[0]).parent]
+    listed = find_class_list(layout.root, places, has_default=layout.is_voc)
+    beside = folder.parent / CLASSES_FILE
+    if listed is None and beside.is_file():
+        listed = beside, class_lines(beside)
+    if listed is not None:
+        path, lines = listed
+        return *parse_classes(lines, str(path)), f"classes in {path.name}"
+    if layout.is_voc:
+        source = f"classes of VOC, as there is no {CLASSES_FILE}"
+        return *parse_classes(VOC_CLASSES, "VOC's classes"), source
     raise DataError(
         f"{folder} has no {CLASSES_FILE}; write one with a class a line: '0 sky' or, for colour "
         "masks, '128 128 128 sky'"
@@ -276,7 +236,11 @@ def parse_classes(
     (kind,) = kinds
     names: list[str] = []
     values: dict[tuple[int, ...], int] = {}
-    for row, (numbers, line) in enumerate(rows):
+    # labelme's lists of names begin with -1.
+    first = -1 if not kind and rows[0][1].lower() == _LABELME_FIRST else 0
+    for row, (numbers, line) in enumerate(rows, first):
+        if row < 0:
+            continue
         name = " ".join(line.split()[kind:])
         value = numbers if kind else (row,)
         if value in values or max(value) > 255:
@@ -295,18 +259,48 @@ def parse_classes(
         return tuple(names), MaskCoding(table, MappingProxyType(values))
     for (value,), index in values.items():
         table[value] = index
-    return tuple(names), MaskCoding(table)
+    return tuple(names), MaskCoding(table, is_ignore_listed=(IGNORE,) in values)
 
 
 def _numbers(words: Sequence[str]) -> tuple[int, ...]:
     """The numbers before a name: three, one or none."""
     count = 0
     # The last word is the name, even where it is a number.
-    while count < min(3, len(words) - 1) and words[count].isdigit():
+    while count < min(3, len(words) - 1) and _is_value(words[count]):
         count += 1
     if count == 2:
         count = 1
     return tuple(int(word) for word in words[:count])
+
+
+def _is_value(word: str) -> bool:
+    return word.isascii() and word.isdigit() and len(word) <= _DIGITS
+
+
+def _refuse_ignored(data: MaskData) -> None:
+    """Refuses masks of one class and of 255, which does not count: as a rule it is a class.
+
+    Raises:
+        DataError: they are such masks, as some of them show.
+    """
+    if data.coding.is_ignore_listed or data.coding.colors or data.coding.segments:
+        return
+    masks = [*data.train.masks, *data.val.masks]
+    seen = np.zeros(256, np.int64)
+    for path in masks[:: max(1, len(masks) // _SAMPLED)][:_SAMPLED]:
+        with contextlib.suppress(DataError):
+            # The check names those that cannot be read.
+            seen += np.bincount(_decode_mask(path, data.coding).reshape(-1), minlength=256)
+    counted = np.flatnonzero(seen[:_UNKNOWN])
+    if seen[IGNORE] and len(counted) <= 1:
+        value = int(np.flatnonzero(data.coding.table == counted[0])[0]) if len(counted) else 0
+        known = data.classes[counted[0]] if len(counted) else data.classes[0]
+        other = next(name for name in data.classes if name != known)
+        raise DataError(
+            f"{Path(masks[0]).parent} has masks of {value} and 255, and 255 does not count, so "
+            f"that there is only {known!r}; write '{value} {known}' and '255 {other}' into "
+            f"{CLASSES_FILE}, or '255 ignore' beside the classes if 255 is to be left out"
+        )
 
 
 def read_mask(path: str | Path, coding: MaskCoding) -> np.ndarray:
@@ -346,6 +340,8 @@ def _decode_mask(path: str | Path, coding: MaskCoding) -> np.ndarray:
                 values = np.asarray(image.convert("RGB"))
             elif image.mode in ("P", "L", "1"):
                 values = np.asarray(image).astype(np.uint8)
+            elif (grey := _grey_of(image)) is not None:
+                values = grey
             elif image.mode.startswith("I"):
                 values = np.minimum(np.asarray(image), _UNKNOWN).astype(np.uint8)
             else:
@@ -371,6 +367,17 @@ def _decode_mask(path: str | Path, coding: MaskCoding) -> np.ndarray:
     return table[inverse.reshape(packed.shape)]
 
 
+def _grey_of(image: Image.Image) -> np.ndarray | None:
+    """The values of a mask that was saved with three equal channels; None for a colour picture."""
+    if image.mode not in ("RGB", "RGBA", "LA"):
+        return None
+    values = np.asarray(image)
+    if image.mode in ("RGBA", "LA") and (values[..., -1] != 255).any():
+        return None
+    colors = values[..., :3] if image.mode != "LA" else values[..., :1]
+    return colors[..., 0] if (colors == colors[..., :1]).all() else None
+
+
 @dataclass(frozen=True)
 class MaskReport:
     """What a check of pictures and masks found.
@@ -380,16 +387,30 @@ class MaskReport:
         pixels: of each class in the masks to train on, without those that do not count.
         ignored: share of the pixels that do not count.
         missing: names of the classes that no mask to train on has.
+        classes: names of all of them.
+        counts: pairs to train on and to validate with.
+        layout: what the folder was recognised as.
+        left_out: files that are not used.
     """
 
     bad: tuple[tuple[str, str], ...]
     pixels: tuple[int, ...]
     ignored: float
     missing: tuple[str, ...]
+    classes: tuple[str, ...] = ()
+    counts: tuple[int, int] = (0, 0)
+    layout: str = ""
+    left_out: tuple[str, ...] = ()
 
     def lines(self) -> list[str]:
         """What the user should know, a line each."""
-        lines = [reason for _, reason in self.bad[:_SHOWN]]
+        lines = [f"read as {self.layout}"] if self.layout else []
+        lines += [f"left out: {what}" for what in self.left_out]
+        if self.classes:
+            train, val = self.counts
+            lines.append(f"pairs: {train:,} to train on, {val:,} to validate with")
+            lines.append(self._classes_line())
+        lines += [reason for _, reason in self.bad[:_SHOWN]]
         if len(self.bad) > _SHOWN:
             lines.append(f"and {len(self.bad) - _SHOWN} more that cannot be used")
         if self.missing:
@@ -397,6 +418,20 @@ class MaskReport:
         if self.ignored > 0.5:
             lines.append(f"{self.ignored:.0%} of the pixels to train on do not count")
         return lines
+
+    def _classes_line(self) -> str:
+        """Names of the classes with their share of the pixels to train on that count."""
+        total = max(1, sum(self.pixels))
+        named = [
+            f"{name} {100 * count / total:.3g} %"
+            for name, count in zip(self.classes, self.pixels, strict=True)
+        ]
+        if len(named) > _SHOWN_CLASSES:
+            named = [*named[:_SHOWN_CLASSES], f"and {len(named) - _SHOWN_CLASSES} more"]
+        return (
+            f"{len(self.classes)} classes with their share of the pixels to train on: "
+            f"{', '.join(named)}"
+        )
 
 
 def check_masks(
@@ -449,6 +484,10 @@ def check_masks(
         pixels=tuple(int(count) for count in counts),
         ignored=ignored / max(1, ignored + int(counts.sum())),
         missing=tuple(name for name, count in zip(data.classes, counts, strict=True) if not count),
+        classes=data.classes,
+        counts=(len(data.train), len(data.val)),
+        layout=data.layout,
+        left_out=data.left_out,
     )
 
 
