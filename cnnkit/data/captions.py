@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from cnnkit.data._csv_table import FILE_COLUMNS, read_csv_table
+from cnnkit.data._places import below
 from cnnkit.data._splits import SPLIT_NAMES, draw_key
 from cnnkit.errors import DataError, ImageError, UsageError
 from cnnkit.images import measure_image, write_bytes
@@ -198,7 +199,7 @@ def _read_csv(path: Path, root: Path | None, skip_bad: bool) -> _Found:
             raise DataError(f"{table.where(row)}: the file is missing")
         if split not in _SPLITS:
             raise DataError(f"{table.where(row)}: the split must be train or val, not '{part}'")
-        place = (root or path.parent) / name
+        place = below(root or path.parent, name)
         _add(found, _SPLITS[split], name, place, sentence, table.where(row))
     return found
 
@@ -241,7 +242,8 @@ def _read_json(path: Path, root: Path | None) -> _Found:
     found: _Found = {}
     folders = [root] if root is not None else _coco_folders(path)
     for number, (name, sentence) in enumerate(pairs, start=1):
-        place = next((one / name for one in folders if (one / name).is_file()), folders[0] / name)
+        places = [below(one, name) for one in folders]
+        place = next((one for one in places if one.is_file()), places[0])
         _add(found, "train", name, place, sentence, f"{path}, caption {number}")
     return found
 

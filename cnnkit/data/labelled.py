@@ -16,7 +16,8 @@ import numpy as np
 from PIL import Image
 
 from cnnkit.data._csv_table import FILE_COLUMNS, read_csv_table
-from cnnkit.data._splits import SPLIT_NAMES, draw_key, sorted_classes
+from cnnkit.data._places import below, is_clutter
+from cnnkit.data._splits import SPLIT_NAMES, draw_key, sorted_classes, split_of
 from cnnkit.errors import DataError, ImageError, UsageError
 from cnnkit.images import READABLE_SUFFIXES, measure_image, read_pixels
 from cnnkit.ops.color import LUMA
@@ -31,6 +32,8 @@ _TINY_SIDE, _HUGE_PIXELS = 32, 50_000_000
 # Of the largest class to the smallest, from which on a report speaks of it.
 _UNEVEN = 3.0
 _SHOWN = 5
+# Names of classes with their counts that a report shows.
+_SHOWN_CLASSES = 20
 # Pictures larger than this many times what is wanted are reduced by whole pixels first, which is
 # much faster and cannot be told apart.
 _GAP = 3.0
@@ -67,6 +70,7 @@ class LabelledData:
         train: files to train on; every class has some.
         val: files to validate with; may have none of a class.
         test: files to test with, where the data have them apart.
+        left_out: folders and files that are not used.
     """
 
     classes: tuple[str, ...]
@@ -74,6 +78,7 @@ class LabelledData:
     train: LabelledFiles
     val: LabelledFiles
     test: LabelledFiles | None = None
+    left_out: tuple[str, ...] = ()
 
     @property
     def splits(self) -> dict[str, LabelledFiles]:
@@ -87,11 +92,12 @@ def read_labelled(
 ) -> LabelledData:
     """Finds the examples of each class in a folder or a CSV, and keeps some for validation.
 
-    A folder holds one folder per class, or `train/` and perhaps `val/` (or `valid/`,
-    `validation/`) and `test/` of those. Files lie in a class' folder or deeper. A CSV has a
+    A folder holds one folder per class, or `train/` and perhaps `val/` and `test/` of those, or of
+    names such as `valid`, `training_set` and `seg_test`; all of it perhaps inside further folders,
+    as archives are unpacked. Files lie in a class' folder or deeper. A CSV has a
     heading with `file` (or `path`, `filename`, `image`; relative to the CSV), `label` (or `class`)
-    and perhaps `split` of train, val or test. Hidden files, and files that are neither pictures
-    nor `.npy`, are passed over in folders. No file is opened.
+    and perhaps `split` of train, val or test. Hidden files, `__MACOSX`, and files that are neither
+    pictures nor `.npy`, are passed over in folders. No file is opened.
 
     Args:
         data: the folder or the `.csv`.
@@ -114,10 +120,11 @@ def read_labelled(
     if per_class is not None and per_class < 1:
         raise UsageError(f"per-class must be at least 1, not {per_class}")
     data = Path(data)
+    left_out: list[str] = []
     if data.suffix.lower() == ".csv" and not data.is_dir():
         found = _read_csv(data)
     else:
-        found = _read_folder(data)
+        found = _read_folder(data, left_out)
     train = found["train"]
     classes = sorted_classes(train)
     if len(classes) < 2:
@@ -147,7 +154,9 @@ def read_labelled(
             found["val"][name], drawn = sorted(drawn[:count]), drawn[count:]
         train[name] = sorted(drawn[:per_class])
     files = {split: _labelled(found[split], classes) for split in found}
-    return LabelledData(tuple(classes), kind, files["train"], files["val"], files.get("test"))
+    return LabelledData(
+        tuple(classes), kind, files["train"], files["val"], files.get("test"), tuple(left_out)
+    )
 
 
 def _labelled(found: Mapping[str, list[tuple[str, str]]], classes: Sequence[str]) -> LabelledFiles:
@@ -171,45 +180,99 @@ def _kind_of(data: Path, found: _Found) -> str:
     return next(iter(first))
 
 
-def _read_folder(folder: Path) -> _Found:
+def _read_folder(folder: Path, left_out: list[str]) -> _Found:
     try:
-        inside = _folders_in(folder)
-        parts = {
-            SPLIT_NAMES[name.lower()]: path
-            for name, path in inside.items()
-            if name.lower() in SPLIT_NAMES and _has_classes(path)
-        }
-        if "train" in parts:
-            return {split: _read_classes(path, split) for split, path in parts.items()}
-        if parts and len(parts) == len(inside):
-            names = " and ".join(f"{name}/" for name in inside)
-            raise DataError(f"{folder} has {names} but no train/; add it")
-        if not inside:
-            raise DataError(
-                f"{folder} has no folders in it; each class needs a folder with its files"
-            )
-        return {"train": _read_classes(folder, "")}
+        root = Path(folder)
+        while True:
+            inside = _folders_in(root)
+            parts = _parts_in(inside)
+            if "train" in parts:
+                _note_others(root, list(parts.values()), left_out)
+                return {
+                    split: _read_classes(_inside(path), split, left_out)
+                    for split, path in parts.items()
+                }
+            if parts and len(parts) == len(inside):
+                names = " and ".join(f"{name}/" for name in inside)
+                raise DataError(f"{root} has {names} but no train/; add it")
+            if not inside:
+                raise DataError(
+                    f"{folder} has no folders in it; each class needs a folder with its files"
+                )
+            deeper = _inside(root)
+            if deeper == root:
+                return {"train": _read_classes(root, "", left_out)}
+            root = deeper
     except OSError as error:
         name = error.filename or folder
         raise DataError(f"{name} cannot be read: {error.strerror or error}") from None
 
 
+def _parts_in(inside: Mapping[str, str]) -> dict[str, str]:
+    """Split -> its folder, of folders that hold classes; none where two are of one split."""
+    parts: dict[str, str] = {}
+    for name, path in inside.items():
+        split = split_of(name)
+        if split is None or not _has_classes(path):
+            continue
+        if split in parts:
+            first, second = Path(parts[split]), Path(path)
+            raise DataError(
+                f"{first} and {second.name}/ beside it are both for {split}; leave one of them"
+            )
+        parts[split] = path
+    return parts
+
+
+def _inside(folder: str | Path) -> Path:
+    """The folder inside folders that hold nothing but one folder of folders, as from archives."""
+    folder = Path(folder)
+    while True:
+        inside = list(_folders_in(folder).values())
+        if len(inside) != 1 or not _has_classes(inside[0]) or not _has_classes(folder):
+            return folder
+        folder = Path(inside[0])
+
+
 def _folders_in(folder: str | Path) -> dict[str, str]:
     with os.scandir(folder) as entries:
-        found = [(e.name, e.path) for e in entries if not e.name.startswith(".") and e.is_dir()]
+        found = [(e.name, e.path) for e in entries if not is_clutter(e.name) and e.is_dir()]
     return dict(sorted(found))
 
 
-def _has_classes(folder: str) -> bool:
+def _has_classes(folder: str | Path) -> bool:
     """Whether a folder such as `train/` is a part of the data, and not a class of that name."""
     with os.scandir(folder) as entries:
-        is_folder = [entry.is_dir() for entry in entries if _is_example(entry) or entry.is_dir()]
+        is_folder = [
+            entry.is_dir()
+            for entry in entries
+            if not is_clutter(entry.name) and (_is_example(entry) or entry.is_dir())
+        ]
     return bool(is_folder) and all(is_folder)
 
 
-def _read_classes(folder: str | Path, split: str) -> dict[str, list[tuple[str, str]]]:
+def _note_others(folder: Path, used: Sequence[str], left_out: list[str]) -> None:
+    """Names what lies beside the folders that are read."""
+    others = [path for path in sorted(folder.iterdir()) if str(path) not in used]
+    folders = [path for path in others if path.is_dir()]
+    pictures = [path for path in others if not path.is_dir() and _has_known_suffix(path.name)]
+    if folders:
+        names = ", ".join(f"{path.name}/" for path in folders[:_SHOWN])
+        more = f" and {len(folders) - _SHOWN} more" if len(folders) > _SHOWN else ""
+        left_out.append(f"{names}{more} in {folder}")
+    if pictures:
+        left_out.append(
+            f"{_some(len(pictures), 'file')} of no class in {folder}, such as {pictures[0].name}"
+        )
+
+
+def _read_classes(
+    folder: Path, split: str, left_out: list[str]
+) -> dict[str, list[tuple[str, str]]]:
     classes: dict[str, list[tuple[str, str]]] = {}
-    for name, path in _folders_in(folder).items():
+    inside = _folders_in(folder)
+    _note_others(folder, list(inside.values()), left_out)
+    for name, path in inside.items():
         relative = f"{split}/{name}" if split else name
         # macOS and other systems write the same accented name in two ways.
         files = classes.setdefault(unicodedata.normalize("NFC", name), [])
@@ -223,14 +286,14 @@ def _files_below(folder: str, relative: str) -> Iterator[tuple[str, str]]:
     for entry in found:
         # A link to a folder may lead round in a circle.
         if entry.is_dir(follow_symlinks=False):
-            if not entry.name.startswith("."):
+            if not is_clutter(entry.name):
                 yield from _files_below(entry.path, f"{relative}/{entry.name}")
         elif _is_example(entry):
             yield entry.path, f"{relative}/{entry.name}"
 
 
 def _is_example(entry: os.DirEntry) -> bool:
-    return _has_known_suffix(entry.name) and not entry.name.startswith(".") and entry.is_file()
+    return _has_known_suffix(entry.name) and not is_clutter(entry.name) and entry.is_file()
 
 
 def _has_known_suffix(name: str) -> bool:
@@ -262,7 +325,7 @@ def _read_csv(path: Path) -> _Found:
                 f"now as '{label}' for {entry[1]}"
             )
         of_class = found.setdefault(entry[1], {}).setdefault(label, [])
-        of_class.append((str(path.parent / name), name))
+        of_class.append((str(below(path.parent, name)), name))
     return {
         split: {label: list(dict.fromkeys(files)) for label, files in of_class.items()}
         for split, of_class in found.items()
@@ -283,6 +346,7 @@ class DataReport:
         tiny: pictures of fewer than 32 pixels a side.
         huge: pictures of more than 50 megapixels.
         shapes: shapes of arrays, and how many have each.
+        left_out: folders and files that are not used.
         files: by path, what was found, in plain types: `size` in bytes, `mtime` in ns, `sha256`,
             `shape` or `error`. Save it, and give it back to the next check.
     """
@@ -296,6 +360,7 @@ class DataReport:
     tiny: tuple[str, ...] = ()
     huge: tuple[str, ...] = ()
     shapes: dict[tuple[int, ...], int] = field(default_factory=dict)
+    left_out: tuple[str, ...] = ()
     files: dict[str, dict[str, Any]] = field(default_factory=dict, repr=False)
 
     @property
@@ -315,6 +380,8 @@ class DataReport:
         uses = {"train": "to train on", "val": "to validate with", "test": "to test with"}
         parts = ", ".join(f"{total} {uses[split]}" for split, total in totals.items())
         lines = [f"{len(self.counts['train'])} classes of {self.kind}: {parts}"]
+        lines.append(self._classes_line())
+        lines += [f"left out: {what}" for what in self.left_out]
         if self.unreadable:
             lines.append(f"{_some(len(self.unreadable), 'file')} cannot be used:")
             lines += [f"  {path}: {reason}" for path, reason in self.unreadable[:_SHOWN]]
@@ -350,6 +417,17 @@ class DataReport:
                 f"megapixels, such as {self.huge[0]}; smaller copies train faster"
             )
         return lines
+
+    def _classes_line(self) -> str:
+        """Names of the classes with their files in each split."""
+        named = [
+            f"{name} {' + '.join(f'{counts[name]:,}' for counts in self.counts.values())}"
+            for name in self.counts["train"]
+        ]
+        if len(named) > _SHOWN_CLASSES:
+            named = [*named[:_SHOWN_CLASSES], f"and {len(named) - _SHOWN_CLASSES} more"]
+        where = f" ({' + '.join(self.counts)})" if len(self.counts) > 1 else ""
+        return f"{self.kind} of each class{where}: {', '.join(named)}"
 
 
 def _some(count: int, noun: str) -> str:
@@ -479,6 +557,7 @@ def _report(data: LabelledData, files: dict[str, dict[str, Any]]) -> DataReport:
         tuple(tiny),
         tuple(huge),
         dict(shapes.most_common()),
+        data.left_out,
         files,
     )
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from cnnkit.data._places import below
 from cnnkit.errors import DataError
 from cnnkit.images import READABLE_SUFFIXES
 
@@ -261,9 +262,10 @@ def _table_pair(row: dict[str, str | None], root: Path) -> Pair:
         raise ValueError(f"expected same to be 1 or 0. Received: {values['same']!r}")
     pictures = []
     for name in ("a", "b"):
-        if not values[name] or not (root / values[name]).is_file():
+        picture = below(root, values[name])
+        if not values[name] or not picture.is_file():
             raise FileNotFoundError(f"there is no picture {values[name]!r} in {root}")
-        pictures.append(root / values[name])
+        pictures.append(picture)
     fold = values["fold"] or "0"
     if not (fold.isascii() and fold.isdigit()):
         raise ValueError(f"expected fold to be a number. Received: {fold!r}")

@@ -10,7 +10,8 @@ def test_a_run_says_what_trains_and_how_good_it_is(dotted_pictures, tmp_path, ca
     command = ["train", "detect", str(dotted_pictures), "--size", "64", "--val-share", "0.4"]
     assert run([*command, "--epochs", "1", "--batch", "2", "-o", str(tmp_path / "run")]) == 0
     out, err = capsys.readouterr()
-    assert "2 classes (coco), pictures: 2 to train on" in err
+    assert "pictures: 2 to train on" in err
+    assert "2 classes with their objects" in err
     assert "the network below frozen" in err
     assert "epoch 1 of 1: loss" in err
     assert out.splitlines()[0].startswith("validation  AP50 ")

@@ -234,7 +234,10 @@ def test_clean_data_are_clean(animals):
         on_progress=lambda done, total: calls.append((done, total)),
     )
     assert report.is_clean
-    assert report.lines() == ["2 classes of pictures: 24 to train on, 6 to validate with"]
+    assert report.lines() == [
+        "2 classes of pictures: 24 to train on, 6 to validate with",
+        "pictures of each class (train + val): cat 8 + 2, dog 16 + 4",
+    ]
     assert report.counts["val"] == {"cat": 2, "dog": 4}
     assert report.imbalance == 2.0
     assert calls == [(number, 30) for number in range(1, 31)]
@@ -257,7 +260,7 @@ def test_a_check_finds_every_file_that_cannot_be_read(animals):
     assert reasons["02.jpg"].startswith("is not a picture that can be read")
     assert reasons["03.jpg"] == "does not exist"
     assert not report.is_clean
-    assert report.lines()[1] == "5 files cannot be used:"
+    assert report.lines()[2] == "5 files cannot be used:"
     left = without_bad(data, report)
     assert len(left.train) == len(data.train) - 5
     assert check_labelled(left).is_clean
@@ -405,3 +408,60 @@ def test_pictures_that_cannot_be_read_are_named(tmp_path):
 
 def test_files_know_how_many_they_are():
     assert len(LabelledFiles(("a", "b"), np.array([0, 1]))) == 2
+
+
+# Layouts ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "folder", ["data/{}", "archive/dataset/{}", "seg_{0}/seg_{0}", "{}ing_set", "{}_images"]
+)
+def test_splits_are_found_inside_other_folders_and_under_other_names(tmp_path, folder):
+    for split in ("train", "test"):
+        for number, name in enumerate(("cat", "dog")):
+            save(tmp_path / folder.format(split) / name / "0.png", number)
+            save(tmp_path / folder.format(split) / name / "1.png", number)
+    data = read_labelled(tmp_path)
+    assert data.classes == ("cat", "dog")
+    assert [len(part) for part in data.splits.values()] == [2, 2, 4]
+
+
+def test_classes_inside_other_folders_are_found(tmp_path):
+    for name in ("cat", "dog"):
+        save(tmp_path / "archive" / "pets" / name / "0.png")
+    (tmp_path / "archive" / "readme.md").write_text("of pets")
+    assert read_labelled(tmp_path).classes == ("cat", "dog")
+
+
+def test_what_systems_leave_in_folders_is_no_class(tmp_path):
+    for name in ("båll", "red box"):
+        save(tmp_path / name / "0.png")
+        (tmp_path / name / "desktop.ini").write_text("[.ShellClassInfo]")
+        (tmp_path / name / "Thumbs.db").write_bytes(b"x")
+        save(tmp_path / name / "__MACOSX" / "1.png")
+    save(tmp_path / "__MACOSX" / "red box" / "0.png")
+    save(tmp_path / ".ipynb_checkpoints" / "0.png")
+    save(tmp_path / "loose.png")
+    data = read_labelled(tmp_path)
+    assert data.classes == ("båll", "red box")
+    assert len(data.train) + len(data.val) == 2
+    folders, pictures = data.left_out
+    assert folders == f".ipynb_checkpoints/, __MACOSX/ in {tmp_path}"
+    assert pictures == f"1 file of no class in {tmp_path}, such as loose.png"
+    assert [f"left out: {one}" for one in data.left_out] == check_labelled(data).lines()[2:4]
+
+
+def test_two_folders_of_one_split_are_refused(tmp_path):
+    for split in ("train", "valid", "val"):
+        for name in ("cat", "dog"):
+            save(tmp_path / split / name / "0.png")
+    with pytest.raises(DataError, match="val and valid/ beside it are both for val"):
+        read_labelled(tmp_path)
+
+
+def test_backslashes_in_a_csv_are_folders(tmp_path):
+    for name in ("cat", "dog"):
+        save(tmp_path / name / "0.png")
+    (tmp_path / "list.csv").write_text("file,label\ncat\\0.png,cat\ndog\\0.png,dog\n")
+    data = read_labelled(tmp_path / "list.csv")
+    assert names(data.train) == ["cat/0.png", "dog/0.png"]

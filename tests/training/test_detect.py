@@ -242,8 +242,9 @@ def test_boxes_of_which_most_are_bad_stop_a_training_before_it_begins(tmp_path):
         train_detector(data, tmp_path / "run", TINY, on_note=notes.append)
     assert any("read as COCO: train.json for train" in line for line in notes)
     assert any("3 classes with their objects" in line for line in notes)
-    (data / "images" / "train0.png").write_bytes(b"no")
-    with pytest.raises(DataError, match=r"train0.png cannot be used"):
+    data = shapes(tmp_path / "data", 4)
+    (data / "images" / "train2.png").write_bytes(b"no")
+    with pytest.raises(DataError, match=r"train2.png cannot be used"):
         train_detector(data, tmp_path / "other", TINY)
 
 
