@@ -16,13 +16,37 @@ class ExitCode(enum.IntEnum):
     INTERRUPTED = 130
 
 
+_LONGEST, _BEGINNING, _END = 1000, 700, 200
+
+
+def _as_line(text: str) -> str:
+    r"""A message as one line that a terminal shows.
+
+    >>> _as_line("a\nb\x1b[2J"), len(_as_line("x" * 5000))
+    ('a b [2J', 905)
+    """
+    if not text.isprintable():
+        # Of lone surrogates, which stand for bytes of names of files, none is printable either.
+        text = "".join(
+            " " if ord(letter) < 32 or 127 <= ord(letter) < 160 else letter for letter in text
+        )
+    if len(text) > _LONGEST:
+        text = f"{text[:_BEGINNING]} ... {text[-_END:]}"
+    return text
+
+
 class CnnkitError(Exception):
     """One clear line for the user: what is wrong, where, and what to do.
 
-    Anything that is not a `CnnkitError` is a bug and shows its traceback.
+    Anything that is not a `CnnkitError` is a bug and shows its traceback. What a message quotes may
+    come from a damaged file: line breaks and control characters become spaces, and of a message of
+    more than 1,000 letters the middle is left out.
     """
 
     exit_code = ExitCode.INPUT_FAILED
+
+    def __init__(self, message: object = ""):
+        super().__init__(_as_line(str(message)))
 
 
 class UsageError(CnnkitError):

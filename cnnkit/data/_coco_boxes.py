@@ -158,7 +158,7 @@ def _pictures(
     for at, image in enumerate(one.values["images"]):
         key = identity(image.get("id")) if isinstance(image, dict) else None
         name = image.get("file_name") if isinstance(image, dict) else None
-        if key is None or not isinstance(name, str) or not name.strip():
+        if key is None or not isinstance(name, str) or not name.strip() or "\0" in name:
             problem(f"has a picture without id and file_name, number {at + 1} of its images")
             continue
         if key in pictures:

@@ -135,6 +135,11 @@ def read_csv_table(path: str | Path, *, short_rows: bool = False) -> CsvTable:
                         f"{path}, line {reader.line_num}: {len(row)} cells, but the heading has "
                         f"{len(columns)}; put cells with '{_shown(delimiter)}' into quotes"
                     )
+                if any("\0" in cell for cell in row):
+                    raise DataError(
+                        f"{path}, line {reader.line_num} has a NUL character; save it as CSV in "
+                        "UTF-8"
+                    )
                 rows.append(tuple(cell.strip() for cell in row))
                 lines.append(reader.line_num)
     except UnicodeDecodeError:

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from cnnkit.data._places import is_file
 from cnnkit.errors import DataError
 from cnnkit.options import IGNORE
 
@@ -81,6 +82,6 @@ def read_panoptic(folder: Path, files: Sequence[Path]) -> Panoptic:
 def _picture(folder: Path, listed: Path, name: str) -> Path:
     part = listed.stem.removeprefix("panoptic_")
     for place in (folder / part, folder / "images" / part, folder / "images"):
-        if (place / name).is_file():
+        if is_file(place / name):
             return place / name
     raise DataError(f"{listed} lists {name}, which is neither in {part}/ nor in images/; add it")

@@ -19,6 +19,8 @@ _CLUTTER = ("__macosx", "@eadir", "$recycle.bin", "system volume information", "
 _PARTS = ("images", "labels", "annotations", "jpegimages")
 # A folder of data is not deeper; a wrong path must not end in a walk through a whole disk.
 _DEEPEST, _MOST_FILES = 8, 500_000
+# No system takes a longer path.
+_LONGEST = 4096
 
 
 def is_clutter(name: str) -> bool:
@@ -95,9 +97,25 @@ def below(folder: Path, written: str) -> Path:
     'data/images/0.jpg'
     """
     path = folder / written
-    if "\\" in written and not path.exists():
+    if "\\" in written and not exists(path):
         return folder / written.replace("\\", "/")
     return path
+
+
+def exists(path: Path) -> bool:
+    """Whether a file or folder is there; not one whose name the system does not take."""
+    try:
+        return path.exists()
+    except (OSError, ValueError):
+        return False
+
+
+def is_file(path: Path) -> bool:
+    """Whether a file is there; not one whose name the system does not take."""
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        return False
 
 
 @dataclass(frozen=True)
@@ -122,18 +140,18 @@ class Places:
             written: as the annotation has it.
             near: folders to look into first.
         """
-        if not written or "\0" in written:
+        if not written or "\0" in written or len(written) > _LONGEST:
             return None
         near = list(dict.fromkeys((*near, self.root)))
         for text in dict.fromkeys((written, unquote(_queried(written)))):
             for folder in near:
-                if _is_file(folder / text):
+                if is_file(folder / text):
                     return folder / text
             parts = parts_of(text)
-            for begin in range(len(parts)):
+            for begin in range(max(0, len(parts) - _DEEPEST), len(parts)):
                 for folder in near:
                     path = folder.joinpath(*parts[begin:])
-                    if _is_file(path):
+                    if is_file(path):
                         return path
             if parts and (found := self._longest(parts)):
                 return found
@@ -187,14 +205,6 @@ class Places:
                     found[_folded(Path(name).stem)].append(folder / name)
             self._stems[folder] = found
         return self._stems[folder]
-
-
-def _is_file(path: Path) -> bool:
-    try:
-        return path.is_file()
-    except (OSError, ValueError):
-        # A name that the system does not take, such as one of 300 letters.
-        return False
 
 
 def _queried(written: str) -> str:

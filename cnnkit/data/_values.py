@@ -12,6 +12,8 @@ import yaml
 from cnnkit.errors import DataError
 
 _SHOWN_LENGTH = 60
+# A YAML file is read at about 100 KB a second.
+_LONGEST_YAML = 5_000_000
 # Pairs of a byte order mark and its encoding; UTF-32's begins with UTF-16's.
 _MARKS = (
     (codecs.BOM_UTF8, "utf-8-sig"),
@@ -77,8 +79,14 @@ def read_yaml(path: Path) -> Any:
     Raises:
         DataError: it cannot be read, or is no YAML.
     """
+    text = read_text(path)
+    if len(text) > _LONGEST_YAML:
+        raise DataError(
+            f"{path} has {len(text) / 1e6:.0f} MB, too many for a YAML file; put lists of pictures "
+            "into .txt files"
+        )
     try:
-        return yaml.load(read_text(path), Loader=yaml.BaseLoader)
+        return yaml.load(text, Loader=yaml.BaseLoader)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         line = f", line {mark.line + 1}" if mark else ""

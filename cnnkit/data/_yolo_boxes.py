@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from cnnkit.data._box_rows import NO_AREA, RawSplits, relative, rows_of
-from cnnkit.data._places import Places, below, files_below, is_picture_name, parts_of
+from cnnkit.data._places import Places, below, exists, files_below, is_picture_name, parts_of
 from cnnkit.data._splits import SPLIT_NAMES, split_of
 from cnnkit.data._values import identity, read_lines, read_text, read_yaml, shown
 from cnnkit.errors import DataError
@@ -20,6 +20,8 @@ CLASS_LISTS = (
     *("obj.names", "_darknet.labels"),
 )
 _PLAIN_NUMBERS = 5
+# Names at the end of a path of another machine that are looked for here.
+_DEEPEST = 8
 
 
 # Split -> pictures.
@@ -160,26 +162,19 @@ def _place(written: str, bases: Sequence[Path]) -> Path | None:
     """A folder or file as it is written, else the longest end of the path that is there."""
     for base in bases:
         place = below(base, written)
-        if _exists(place):
+        if exists(place):
             return place
-    parts = parts_of(written)
+    parts = parts_of(written)[-_DEEPEST:]
     for begin in range(len(parts)):
         for base in bases:
             place = base.joinpath(*parts[begin:])
-            if _exists(place):
+            if exists(place):
                 return place
     return None
 
 
 def _is_elsewhere(written: str, bases: Sequence[Path]) -> bool:
-    return not any(_exists(below(base, written)) for base in bases)
-
-
-def _exists(path: Path) -> bool:
-    try:
-        return path.exists()
-    except (OSError, ValueError):
-        return False
+    return not any(exists(below(base, written)) for base in bases)
 
 
 def _add_list(

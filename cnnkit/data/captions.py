@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from cnnkit.data._csv_table import FILE_COLUMNS, read_csv_table
-from cnnkit.data._places import below
+from cnnkit.data._places import below, is_file
 from cnnkit.data._splits import SPLIT_NAMES, draw_key
 from cnnkit.errors import DataError, ImageError, UsageError
 from cnnkit.images import measure_image, write_bytes
@@ -147,7 +147,7 @@ def _cleaned(data: Path, found: _Found, skip_bad: bool) -> dict[str, dict[str, A
                         f"{where}: the sentence about {name} has no words; write it, or leave it "
                         "out with --skip-bad"
                     )
-            if not path.is_file():
+            if not is_file(path):
                 missing.append(path)
             elif good:
                 kept[split][name] = str(path), tuple(dict.fromkeys(good))
@@ -243,7 +243,7 @@ def _read_json(path: Path, root: Path | None) -> _Found:
     folders = [root] if root is not None else _coco_folders(path)
     for number, (name, sentence) in enumerate(pairs, start=1):
         places = [below(one, name) for one in folders]
-        place = next((one for one in places if one.is_file()), places[0])
+        place = next((one for one in places if is_file(one)), places[0])
         _add(found, "train", name, place, sentence, f"{path}, caption {number}")
     return found
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
@@ -17,7 +18,7 @@ from cnnkit.data._panoptic import Panoptic, panoptic_files, read_panoptic
 from cnnkit.data._splits import draw_key
 from cnnkit.data.mask_layouts import MaskLayout, recognise_masks
 from cnnkit.errors import DataError, ImageError, UsageError
-from cnnkit.images import DAMAGED, measure_image
+from cnnkit.images import DAMAGED, MAX_PIXELS, measure_image
 from cnnkit.options import IGNORE
 from cnnkit.runtime import reader_count
 
@@ -334,7 +335,13 @@ def read_mask(path: str | Path, coding: MaskCoding) -> np.ndarray:
 
 def _decode_mask(path: str | Path, coding: MaskCoding) -> np.ndarray:
     try:
-        with Image.open(path) as image:
+        with warnings.catch_warnings(), Image.open(path) as image:
+            # Pillow warns of large pictures and of tags that nobody needs.
+            warnings.simplefilter("ignore")
+            if image.width * image.height > MAX_PIXELS:
+                raise DataError(
+                    f"{path} claims {image.width}x{image.height} pixels; make it smaller first"
+                )
             image.load()
             if coding.colors or coding.segments:
                 values = np.asarray(image.convert("RGB"))
@@ -353,7 +360,7 @@ def _decode_mask(path: str | Path, coding: MaskCoding) -> np.ndarray:
         raise
     except FileNotFoundError:
         raise DataError(f"{path} does not exist; add the mask") from None
-    except DAMAGED as error:
+    except (*DAMAGED, Image.DecompressionBombError) as error:
         raise DataError(f"{path} cannot be read as a mask ({error}); mend it") from None
     if not (coding.colors or coding.segments):
         return coding.table[values]

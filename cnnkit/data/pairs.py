@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from cnnkit.data._places import below
+from cnnkit.data._places import below, is_file
 from cnnkit.errors import DataError
 from cnnkit.images import READABLE_SUFFIXES
 
@@ -250,7 +250,7 @@ def _is_lfw_line(fields: Sequence[str], same: bool) -> bool:
 def _lfw_picture(root: Path, name: str, number: int) -> Path:
     stem = root / name / f"{name}_{number:04d}"
     for suffix in (".jpg", ".png"):
-        if (picture := Path(f"{stem}{suffix}")).is_file():
+        if is_file(picture := Path(f"{stem}{suffix}")):
             return picture
     raise FileNotFoundError(f"there is no {name}/{name}_{number:04d}.jpg in {root}")
 
@@ -263,7 +263,7 @@ def _table_pair(row: dict[str, str | None], root: Path) -> Pair:
     pictures = []
     for name in ("a", "b"):
         picture = below(root, values[name])
-        if not values[name] or not picture.is_file():
+        if not values[name] or not is_file(picture):
             raise FileNotFoundError(f"there is no picture {values[name]!r} in {root}")
         pictures.append(picture)
     fold = values["fold"] or "0"

@@ -82,8 +82,8 @@ class _Builder:
         try:
             if add is not None:
                 add(section, f"layer{number}", where)
-        except (ValueError, IndexError) as error:
-            reason = str(error).splitlines()[0]
+        except (ValueError, IndexError, ArithmeticError, TypeError) as error:
+            reason = (str(error).splitlines() or [type(error).__name__])[0]
             raise WeightsError(f"{where} does not fit the layers before: {reason}") from None
         self._outputs.append(self._x)
         self._strides.append(self._stride)

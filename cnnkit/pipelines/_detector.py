@@ -1,9 +1,7 @@
 """A trained detector, compiled, on files: read ahead by threads, in batches, in order."""
 
-import json
 import math
 import time
-import zipfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +28,7 @@ from cnnkit.ops.boxes import (
 from cnnkit.ops.inference import compile_inference, compiles_each_size
 from cnnkit.options import DetectOptions
 from cnnkit.pipelines._detector_files import find_detector_file
+from cnnkit.pipelines._model_files import read_settings
 from cnnkit.pipelines._read_ahead import read_ahead
 from cnnkit.pipelines._sources import Source, loaded, name_of
 from cnnkit.results import DetectedObject, Detection, Milliseconds
@@ -38,6 +37,8 @@ from cnnkit.weights.keras_file import SETTINGS_FILE, load_keras_file
 
 # What ends a detector; Keras knows them in a file because they are imported.
 _LAST_LAYERS = (AnchorBoxes, BoxesAtPoints, CellBoxes)
+# Side of the pictures that a file may say it is for.
+_LARGEST_SIZE = 10_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,11 +86,12 @@ def load_detector_model(model: str) -> DetectorModel:
         raise DataError(
             f"{file.name} has {classes} classes but there are {len(file.classes)} names"
         )
-    with zipfile.ZipFile(file.path) as archive:
-        settings = json.loads(archive.read(SETTINGS_FILE))
+    size = read_settings(file.path).get("size")
+    if isinstance(size, bool) or not isinstance(size, int) or not 1 <= size <= _LARGEST_SIZE:
+        raise DataError(f"{file.path}/{SETTINGS_FILE} names no size; train or copy it again")
     loaded.trainable = False
     digest = weights_table.fingerprint(file.path)
-    return DetectorModel(loaded, file.classes, int(settings["size"]), file.name, digest)
+    return DetectorModel(loaded, file.classes, size, file.name, digest)
 
 
 def build_from_darknet(weights: str | Path, cfg: str | Path) -> tuple[keras.Model, int]:

@@ -2,13 +2,22 @@
 
 import json
 import zipfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from cnnkit.errors import DataError, WeightsError
 from cnnkit.options import CLASSIFIERS
 from cnnkit.weights.keras_file import CLASSES_FILE, MODEL_FILE, SETTINGS_FILE
 
+# Bytes of a text inside: a vocabulary of a million words has less.
+_LONGEST = 50_000_000
+# Beside what is no archive: an unknown packing, a password, or packed bytes that are damaged.
+_DAMAGED = (
+    *(OSError, zipfile.BadZipFile, zlib.error, EOFError),
+    *(NotImplementedError, RuntimeError, ValueError),
+)
 PICTURES, ARRAYS = "pictures", "arrays"
 
 
@@ -70,14 +79,29 @@ def describe_file(path: Path, name: str) -> ModelFile:
         WeightsError: it is no archive.
         DataError: what it says cannot be read.
     """
-    kind, pixels = PICTURES, None
+    settings = read_settings(path)
+    kind, pixels = settings.get("kind", PICTURES), settings.get("pixels")
+    if not isinstance(kind, str) or not isinstance(pixels, (str, type(None))):
+        raise DataError(f"{path}/{SETTINGS_FILE} is damaged; train or copy it again")
+    return ModelFile(path, name, own_names(path), kind, pixels)
+
+
+def read_settings(path: Path) -> dict[str, Any]:
+    """What a `.keras` file says of itself, as it stands there; empty where it says nothing.
+
+    Raises:
+        WeightsError: it is no archive.
+        DataError: it is no JSON object.
+    """
     for data in read_inside(path, SETTINGS_FILE):
         try:
             settings = json.loads(data)
-            kind, pixels = settings.get("kind", PICTURES), settings.get("pixels")
-        except (ValueError, AttributeError):
-            raise DataError(f"{path}/{SETTINGS_FILE} is damaged; train or copy it again") from None
-    return ModelFile(path, name, own_names(path), kind, pixels)
+        except (ValueError, RecursionError):
+            settings = None
+        if not isinstance(settings, dict):
+            raise DataError(f"{path}/{SETTINGS_FILE} is damaged; train or copy it again")
+        return settings
+    return {}
 
 
 def own_names(path: Path) -> tuple[str, ...]:
@@ -108,9 +132,15 @@ def read_inside(path: Path, name: str) -> tuple[bytes, ...]:
     """
     try:
         with zipfile.ZipFile(path) as archive:
-            return (archive.read(name),) if name in archive.namelist() else ()
-    except (OSError, zipfile.BadZipFile) as error:
+            if name not in archive.namelist():
+                return ()
+            with archive.open(name) as file:
+                data = file.read(_LONGEST + 1)
+    except _DAMAGED as error:
         raise WeightsError(f"{path} cannot be loaded as a Keras model: {error}") from None
+    if len(data) > _LONGEST:
+        raise WeightsError(f"{path} has a {name} that is too large; copy the model again")
+    return (data,)
 
 
 def _names(data: bytes, source: str) -> tuple[str, ...]:

@@ -64,5 +64,5 @@ def find_text_file(model: str) -> TextFile:
             settings["text_column"],
             settings["label_column"],
         )
-    except (ValueError, KeyError, TypeError) as error:
+    except (LookupError, ValueError, TypeError, AttributeError, ArithmeticError) as error:
         raise DataError(f"{file.path} is damaged ({error}); train or copy it again") from None

@@ -1,5 +1,6 @@
 """Networks of Darknet: the `.cfg` file that describes one, and its numbers in `.weights`."""
 
+import math
 import struct
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +15,8 @@ _HEADER, _NEW_VERSION = struct.Struct("<iii"), 2
 # What AlexeyAB's Darknet and Yolo-Fastest add to a variance. The first Darknet adds 1e-6 to the
 # standard deviation instead, which makes a difference only where the variance is tiny.
 _EPSILON = 1e-5
+# Of the numbers in a `.cfg` file; those of trainings, such as max_batches, go up to some millions.
+_LARGEST = 1e9
 
 
 @dataclass(frozen=True)
@@ -42,9 +45,12 @@ class Section:
         """Numbers with commas between them; none where the option is missing."""
         text = self.options.get(name, "")
         try:
-            return [float(part) for part in text.split(",") if part.strip()]
+            numbers = [float(part) for part in text.split(",") if part.strip()]
         except ValueError:
             raise self._no_number(name) from None
+        if not all(math.isfinite(number) and abs(number) <= _LARGEST for number in numbers):
+            raise self._no_number(name)
+        return numbers
 
     def text(self, name: str, default: str = "") -> str:
         """A word."""
@@ -52,12 +58,15 @@ class Section:
 
     def _number(self, name: str, default: float) -> float:
         try:
-            return float(self.options.get(name, default))
+            number = float(self.options.get(name, default))
         except ValueError:
             raise self._no_number(name) from None
+        if not math.isfinite(number) or abs(number) > _LARGEST:
+            raise self._no_number(name)
+        return number
 
     def _no_number(self, name: str) -> WeightsError:
-        return WeightsError(f"[{self.kind}] in line {self.line}: {name} is no number")
+        return WeightsError(f"[{self.kind}] in line {self.line}: {name} is no number that can be")
 
 
 def read_sections(path: str | Path) -> list[Section]:
@@ -131,6 +140,8 @@ class DarknetWeights:
             count: how many.
             where: what they are for, for the message that the file ends.
         """
+        if count < 1:
+            raise WeightsError(f"{where}: the .cfg makes it {count} numbers")
         values = self._numbers[self._at : self._at + count]
         if len(values) < count:
             raise WeightsError(
@@ -152,19 +163,26 @@ class DarknetWeights:
             is_depthwise: one kernel for each channel.
         """
         filters, size = section.integer("filters", 1), section.integer("size", 1)
+        if inputs < 1 or size < 1:
+            raise WeightsError(f"{where}: kernels of {size}x{size} over {inputs} channels")
         bias = self.take(filters, where).astype(np.float64)
         scale = np.ones(filters)
         if section.integer("batch_normalize"):
             gamma, mean, variance = (self.take(filters, where).astype(float) for _ in range(3))
-            scale = gamma / np.sqrt(variance + _EPSILON)
-            bias = bias - mean * scale
+            # Of damaged numbers comes NaN, which the check of the kernel notices.
+            with np.errstate(all="ignore"):
+                scale = gamma / np.sqrt(variance + _EPSILON)
+                bias = bias - mean * scale
         shape = filters, 1 if is_depthwise else inputs, size, size
-        kernel = self.take(int(np.prod(shape)), where).reshape(shape) * scale[:, None, None, None]
+        kernel = self.take(math.prod(shape), where).reshape(shape).astype(np.float64)
+        with np.errstate(all="ignore"):
+            kernel = (kernel * scale[:, None, None, None]).astype(np.float32)
+            bias = bias.astype(np.float32)
+        if not (np.isfinite(kernel).all() and np.isfinite(bias).all()):
+            raise WeightsError(f"{self._path} is damaged: {where} has weights that are not finite")
         # From (out, in, height, width).
         axes = (2, 3, 0, 1) if is_depthwise else (2, 3, 1, 0)
-        return DarknetConvolution(
-            np.ascontiguousarray(kernel.transpose(axes), np.float32), bias.astype(np.float32)
-        )
+        return DarknetConvolution(np.ascontiguousarray(kernel.transpose(axes)), bias)
 
     def finish(self) -> None:
         """Makes sure that all numbers were given out.

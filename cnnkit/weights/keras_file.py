@@ -5,7 +5,6 @@ import math
 import shutil
 import tempfile
 import zipfile
-import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -29,6 +28,8 @@ TEXT_KIND = "text"
 VOCABULARY_FILE = "vocabulary.txt"
 # What a file has beside the weights, in bytes.
 _ROOM_BESIDE = 1e6
+# Of a text inside, in bytes: the description of a network of thousands of layers has some millions.
+_LONGEST_TEXT = 100_000_000
 
 
 def load_keras_file(path: str | Path, option: str) -> "keras.Model":
@@ -49,11 +50,34 @@ def load_keras_file(path: str | Path, option: str) -> "keras.Model":
     path = Path(path)
     if not path.is_file():
         raise WeightsError(f"{path} does not exist; give {option} a .keras file or a name")
+    _refuse_large_config(path)
     try:
         return keras.models.load_model(path, compile=False)
-    except (OSError, ValueError, TypeError, KeyError, zipfile.BadZipFile, zlib.error) as error:
+    except MemoryError:
+        raise ResourceError(
+            f"{path} does not fit into the memory; close other programs, or copy it again if it is "
+            "small"
+        ) from None
+    except Exception as error:
+        # Keras builds whatever objects the file names: a damaged one ends in any exception at all.
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise WeightsError(f"{path} cannot be loaded as a Keras model: {reason}") from None
+        raise WeightsError(f"{path} cannot be loaded as a Keras model: {reason}") from error
+
+
+def _refuse_large_config(path: Path) -> None:
+    """Keras reads texts inside an archive whole, however far they were packed."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            large = [
+                one.filename
+                for one in archive.infolist()
+                if one.filename.endswith((".json", ".txt")) and one.file_size > _LONGEST_TEXT
+            ]
+    except (OSError, zipfile.BadZipFile, ValueError, NotImplementedError):
+        # Keras says what is wrong with it.
+        return
+    if large:
+        raise WeightsError(f"{path} has a {large[0]} that is too large; copy the model again")
 
 
 def write_keras_file(model: "keras.Model", path: Path, files: Mapping[str, bytes]) -> None:

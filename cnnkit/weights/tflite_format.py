@@ -86,9 +86,10 @@ class TFLiteNetwork:
         Raises:
             WeightsError: it has none in the file.
         """
-        kernel, bias = (self.tensors[number].values for number in operator.inputs[1:3])
-        if kernel is None or bias is None:
+        values = [self.tensors[number].values for number in operator.inputs[1:3] if number >= 0]
+        if len(values) < 2 or any(one is None for one in values) or values[0].ndim != 4:
             raise WeightsError(f"a {operator.kind} layer has no weights in the file")
+        kernel, bias = values
         # Filters come first in the file; of a depthwise kernel there is one.
         return [kernel.transpose(1, 2, 3, 0), bias]
 
@@ -134,6 +135,10 @@ def _read_model(model: "_Table") -> TFLiteNetwork:
             )
         operators.append(operator)
     tensors = tuple(_read_tensor(one, buffers) for one in graph.tables(0))
+    # An input that is left out is -1.
+    numbers = {number for one in operators for number in (*one.inputs, one.output)}
+    if numbers and not -1 <= min(numbers) <= max(numbers) < len(tensors):
+        raise ValueError("an operator takes a tensor that is not there")
     return TFLiteNetwork(tensors, tuple(operators), tuple(graph.vector(1, "i4")))
 
 
