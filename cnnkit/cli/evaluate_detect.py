@@ -117,6 +117,7 @@ def detect(
             batch=batch,
             on_progress=show,
             on_error=lambda error: console.error(str(error)),
+            on_note=console.note,
         )
     if split is None and evaluation.split == "all":
         console.note(

@@ -74,6 +74,8 @@ def segment(
     from cnnkit.pipelines.evaluate_segment import SegmentJudge, coding_for, read_pairs
 
     masks, pairs, part = read_pairs(data, split)
+    for line in masks.lines():
+        console.note(line)
     segmenter = Segmenter(model, size=size, flip=flip, scales=sizes)
     coding_for(masks, segmenter.names, segmenter.name)
     with console.progress() as bar:

@@ -118,6 +118,12 @@ class BoxedData:
         splits = {"train": self.train, "val": self.val, "test": self.test}
         return {name: pictures for name, pictures in splits.items() if pictures is not None}
 
+    def lines(self) -> list[str]:
+        """What was read and what was left out, for people."""
+        lines = [f"read as {self.layout}"] if self.layout else []
+        lines += [f"left out: {what}" for what in self.left_out]
+        return [*lines, *self.notes, *_listed(self.problems, "annotation", "left out")]
+
 
 def read_boxed(data: str | Path, *, val_share: float = 0.15, seed: int = 0) -> BoxedData:
     """Finds pictures and their boxes; `data.box_layouts` has the layouts that are known.
@@ -212,7 +218,8 @@ def _bare_pictures(paths: Sequence[str]) -> list[str]:
     if not paths:
         return []
     noun = "picture" if len(paths) == 1 else "pictures"
-    return [f"{len(paths)} {noun} without a good annotation, such as {paths[0]}"]
+    such = "" if len(paths) == 1 else "such as "
+    return [f"{len(paths)} {noun} without a good annotation, {such}{paths[0]}"]
 
 
 class _Remarks:
@@ -226,7 +233,9 @@ class _Remarks:
 
     def lines(self) -> list[str]:
         return [
-            f"{len(paths)} {'box' if len(paths) == 1 else 'boxes'} {what}, such as in {paths[0]}"
+            f"1 box {what}, in {paths[0]}"
+            if len(paths) == 1
+            else f"{len(paths)} boxes {what}, such as in {paths[0]}"
             for what, paths in self._found.items()
         ]
 
@@ -268,6 +277,17 @@ def _boxed(
     boxes = np.clip(rows[:, 1:5], 0.0, 1.0)
     covered = np.where(np.isfinite(rows[:, 7]), rows[:, 7], areas(boxes))
     return path, boxes, rows[:, 0].astype(np.int64), rows[:, 5], rows[:, 6] > 0, covered
+
+
+def _listed(found: Sequence[tuple[str, str]], noun: str, what: str) -> list[str]:
+    """The first of some files and what is wrong with each, and how many there are."""
+    if not found:
+        return []
+    lines = [f"{len(found)} {noun}{'' if len(found) == 1 else 's'} {what}:"]
+    lines += [f"  {path}: {reason}" for path, reason in found[:_SHOWN]]
+    if len(found) > _SHOWN:
+        lines.append(f"  and {len(found) - _SHOWN} more")
+    return lines
 
 
 @dataclass(frozen=True, eq=False)
@@ -313,18 +333,10 @@ class BoxReport:
         lines += self.notes
         empty = sum(count for _, _, count in self.counts.values())
         if empty:
-            lines.append(f"{empty:,} pictures without an object, which teach what is none")
-        for found, what in (
-            (self.unreadable, "that cannot be used"),
-            (self.problems, "left out"),
-        ):
-            if found:
-                noun = "picture" if found is self.unreadable else "annotation"
-                plural = "" if len(found) == 1 else "s"
-                lines.append(f"{len(found)} {noun}{plural} {what}:")
-                lines += [f"  {path}: {reason}" for path, reason in found[:_SHOWN]]
-                if len(found) > _SHOWN:
-                    lines.append(f"  and {len(found) - _SHOWN} more")
+            noun = "picture" if empty == 1 else "pictures"
+            lines.append(f"{empty:,} {noun} without an object, to learn what is none from")
+        lines += _listed(self.unreadable, "picture", "that cannot be used")
+        lines += _listed(self.problems, "annotation", "left out")
         missing = [
             name for name, count in zip(self.classes, self.objects, strict=True) if not count
         ]

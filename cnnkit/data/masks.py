@@ -93,6 +93,11 @@ class MaskData:
     layout: str = ""
     left_out: tuple[str, ...] = ()
 
+    def lines(self) -> list[str]:
+        """What was read and what was left out, for people."""
+        lines = [f"read as {self.layout}"] if self.layout else []
+        return [*lines, *(f"left out: {what}" for what in self.left_out)]
+
 
 def read_masks(data: str | Path, *, val_share: float = 0.15, seed: int = 0) -> MaskData:
     """Finds pictures and their masks in a folder; no picture is opened.
@@ -396,8 +401,7 @@ class MaskReport:
         missing: names of the classes that no mask to train on has.
         classes: names of all of them.
         counts: pairs to train on and to validate with.
-        layout: what the folder was recognised as.
-        left_out: files that are not used.
+        reading: what was read and what was left out, a line each.
     """
 
     bad: tuple[tuple[str, str], ...]
@@ -406,13 +410,11 @@ class MaskReport:
     missing: tuple[str, ...]
     classes: tuple[str, ...] = ()
     counts: tuple[int, int] = (0, 0)
-    layout: str = ""
-    left_out: tuple[str, ...] = ()
+    reading: tuple[str, ...] = ()
 
     def lines(self) -> list[str]:
         """What the user should know, a line each."""
-        lines = [f"read as {self.layout}"] if self.layout else []
-        lines += [f"left out: {what}" for what in self.left_out]
+        lines = list(self.reading)
         if self.classes:
             train, val = self.counts
             lines.append(f"pairs: {train:,} to train on, {val:,} to validate with")
@@ -493,8 +495,7 @@ def check_masks(
         missing=tuple(name for name, count in zip(data.classes, counts, strict=True) if not count),
         classes=data.classes,
         counts=(len(data.train), len(data.val)),
-        layout=data.layout,
-        left_out=data.left_out,
+        reading=tuple(data.lines()),
     )
 
 

@@ -151,7 +151,11 @@ def _expand(
 
 def _matches(pattern: Path) -> list[Source]:
     has_wildcard = [any(character in part for character in _WILDCARDS) for part in pattern.parts]
-    plain = pattern.parts[: has_wildcard.index(True)]
+    begin = has_wildcard.index(True)
+    # A folder that is there under that very name is that folder, such as "photos [1]".
+    while begin < len(pattern.parts) - 1 and Path(*pattern.parts[: begin + 1]).is_dir():
+        begin += 1
+    plain = pattern.parts[:begin]
     base = Path(*plain)
     try:
         matches = sorted(base.glob(str(Path(*pattern.parts[len(plain) :]))))

@@ -28,6 +28,7 @@ def evaluate_detect(
     batch: int = 8,
     on_progress: Callable[[int, int], None] | None = None,
     on_error: Callable[[CnnkitError], None] | None = None,
+    on_note: Callable[[str], None] | None = None,
 ) -> DetectEvaluation:
     """Measures how good a detector is, as COCO and Pascal VOC do.
 
@@ -42,6 +43,7 @@ def evaluate_detect(
         batch: pictures at a time.
         on_progress: called with the pictures done and their number.
         on_error: called with the reason for each picture that cannot be read.
+        on_note: takes lines about what was read of the data and what was left out.
 
     Returns:
         A `DetectEvaluation`. Pictures that cannot be read are left out, and counted.
@@ -53,6 +55,8 @@ def evaluate_detect(
             know.
     """
     boxed, pictures, name = read_split(data, split)
+    for line in boxed.lines() if on_note else ():
+        on_note(line)
     detector = Detector(str(model), DetectOptions(size=size, flip=flip, scales=tuple(scales)))
     columns = _columns(boxed, pictures, detector.detector.names, detector.detector.name)
     truth, found = [], []

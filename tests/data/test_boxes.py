@@ -121,9 +121,7 @@ def test_boxes_that_make_no_sense_are_told(tmp_path, line, reason):
     assert reason in told
     # The picture would teach that there is nothing on it.
     assert data.train.paths == (str(tmp_path / "images" / "a.png"),)
-    assert data.left_out == (
-        f"1 picture without a good annotation, such as {tmp_path}/images/b.png",
-    )
+    assert data.left_out == (f"1 picture without a good annotation, {tmp_path}/images/b.png",)
 
 
 def test_a_box_over_the_border_is_cut_with_a_note(tmp_path):
@@ -131,9 +129,7 @@ def test_a_box_over_the_border_is_cut_with_a_note(tmp_path):
     (tmp_path / "labels" / "b.txt").write_text("0 0.9 0.5 0.4 0.1")
     data = read_boxed(tmp_path, val_share=0.0)
     assert data.problems == ()
-    assert data.notes == (
-        f"1 box over the border, cut off there, such as in {tmp_path}/images/b.png",
-    )
+    assert data.notes == (f"1 box over the border, cut off there, in {tmp_path}/images/b.png",)
     np.testing.assert_allclose(data.train.boxes_xyxy_normalized[1], [[0.7, 0.45, 1.0, 0.55]])
 
 

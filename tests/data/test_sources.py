@@ -84,6 +84,14 @@ def test_a_file_whose_name_has_wildcards_is_that_file(tree):
     assert paths("what[1]?.jpg") == ["what[1]?.jpg"]
 
 
+def test_a_folder_whose_name_has_wildcards_is_that_folder(tree):
+    for name in ("set [1]", "set 1"):
+        (tree / name).mkdir()
+        (tree / name / "a [0].png").touch()
+    assert paths("set [1]/*.png") == ["set [1]/a [0].png"]
+    assert paths("set [1]/a [0].png") == ["set [1]/a [0].png"]
+
+
 def test_a_list_gives_its_lines(tree):
     (tree / "list.txt").write_text(
         "\ufeffphotos/a.png\n\n  # a remark\n  photos/Ω 猫.jpg  \nempty/../photos/sub\n-\n",
