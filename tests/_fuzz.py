@@ -3,6 +3,7 @@
 `tests/test_fuzz.py` tries a few damaged files of each, `benchmarks/fuzz.py` thousands.
 """
 
+import hashlib
 import io
 import json
 import re
@@ -63,7 +64,7 @@ _BYTES = (
 
 NAMES = (
     *("YOLO", "Pascal VOC", "COCO", "masks", "CSV", "Darknet", "dlib", "TensorFlow Lite"),
-    *("gallery", "gallery export", ".keras", ".keras metadata"),
+    *("gallery", "gallery export", ".keras", ".keras metadata", "COCO captions", "COCO panoptic"),
 )
 
 
@@ -209,8 +210,17 @@ class Parser:
             path.write_bytes(self.files[name])
 
     def damaged_file(self, name: str, random: Random) -> bytes:
-        """A damaged one of the files; of an archive a file inside is, as often as not."""
+        """A damaged one of the files; of an archive a file inside is, as often as not.
+
+        Of files with a digest half of the damaged ones have the right one.
+        """
         content = self.files[name]
+        if name.endswith(".jsonl"):
+            content = damaged(content, random)
+            lines = content.splitlines(keepends=True)[:-1]
+            digest = hashlib.sha256(b"".join(lines)).hexdigest()
+            end = json.dumps({"end": True, "sha256": digest}).encode() + b"\n"
+            return b"".join((*lines, end)) if random.randint(0, 1) else content
         if not name.endswith(".keras") or random.randint(0, 1):
             return damaged(content, random)
         buffer = io.BytesIO()
@@ -231,6 +241,8 @@ def build_parser(name: str, folder: Path) -> Parser:
         "YOLO": _yolo,
         "Pascal VOC": _voc,
         "COCO": _coco,
+        "COCO captions": _captions,
+        "COCO panoptic": _panoptic,
         "masks": _masks,
         "CSV": _csv,
         "Darknet": _darknet,
@@ -303,6 +315,55 @@ def _coco() -> Parser:
     }
     pictures = {f"images/{n}.png": picture() for n in (0, 1, 2)}
     return Parser("COCO", {**files, **pictures}, list(files), _boxes)
+
+
+def _captions() -> Parser:
+    values = {
+        "images": [{"id": n, "file_name": f"{n}.png"} for n in (0, 1)],
+        "annotations": [{"image_id": n, "caption": "a cat on a mat"} for n in (0, 1)],
+    }
+    files = {
+        "captions_train.json": json.dumps(values).encode(),
+        "captions_val.json": json.dumps({"0.png": ["a cat"], "1.png": "a dog"}).encode(),
+    }
+    return Parser(
+        "COCO captions",
+        {**files, "0.png": picture(), "1.png": picture()},
+        list(files),
+        _read_captions,
+    )
+
+
+def _read_captions(folder: Path) -> object:
+    from cnnkit.data.captions import read_captions
+
+    return [read_captions(folder / f"captions_{split}.json") for split in ("train", "val")]
+
+
+def _panoptic() -> Parser:
+    from cnnkit.data.masks import check_masks, read_masks
+
+    values = {
+        "images": [{"id": 5, "file_name": "0.png"}],
+        "annotations": [
+            {
+                "image_id": 5,
+                "file_name": "0.png",
+                "segments_info": [{"id": 65793, "category_id": 3, "iscrowd": 0}],
+            }
+        ],
+        "categories": [{"id": 3, "name": "box"}, {"id": 9, "name": "ball"}],
+    }
+    files = {
+        "panoptic_train.json": json.dumps(values).encode(),
+        "panoptic_train/0.png": picture(),
+    }
+    return Parser(
+        "COCO panoptic",
+        {**files, "train/0.png": picture()},
+        ["panoptic_train.json", "panoptic_train.json", "panoptic_train/0.png"],
+        lambda folder: check_masks(read_masks(folder, val_share=0.0)).lines(),
+    )
 
 
 def _masks() -> Parser:
@@ -471,9 +532,15 @@ def _gallery_export(folder: Path) -> Parser:
 
 
 def _read_export(path: Path) -> object:
-    from cnnkit.data._gallery_exchange import read_export
+    from cnnkit.data.gallery import Gallery
 
-    return list(read_export(path))
+    place = path.with_name("imported.sqlite")
+    for end in ("", "-wal", "-shm"):
+        place.with_name(place.name + end).unlink(missing_ok=True)
+    with Gallery(place) as gallery:
+        gallery.import_(path)
+        gallery.check()
+        return gallery.people()
 
 
 def _keras_file(folder: Path) -> bytes:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from cnnkit.data._box_rows import PixelBoxes, RawSplits, relative, to_parts
-from cnnkit.data._places import Places, below
+from cnnkit.data._places import Places, as_written
 from cnnkit.data._splits import SPLIT_NAMES, split_of
 from cnnkit.data._values import identity, number, read_json, shown
 from cnnkit.errors import DataError
@@ -169,7 +169,7 @@ def _pictures(
             # Listed twice: what is said of either is of the one.
             pictures[key] = by_name[name]
             continue
-        found = str(places.find(name, near) or below(near[0], name))
+        found = str(places.find(name, near) or as_written(near[0], name))
         if found in written:
             raise DataError(
                 f"{one.path}: {written[found]!r} and {name!r} are both {found} here; put the "

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from cnnkit.data._gallery_rows import FaceRow
+from cnnkit.data._values import number
 from cnnkit.errors import GalleryError
 
 _FORMAT = "cnnkit-gallery"
@@ -68,7 +69,10 @@ def read_export(path: Path) -> Iterator[FaceRow]:
             for number in range(2, 2 + expected):
                 try:
                     yield _from_json(json.loads(next(file)))
-                except (ValueError, KeyError, TypeError, AttributeError) as error:
+                except (
+                    *(ValueError, KeyError, TypeError, AttributeError),
+                    *(ArithmeticError, RecursionError),
+                ) as error:
                     raise GalleryError(f"{path}, line {number}: no face ({error})") from None
     except OSError as error:
         raise GalleryError(f"{path} cannot be read: {error.strerror or error}") from None
@@ -102,7 +106,7 @@ def _verify(path: Path) -> int:
 def _parse(line: bytes) -> dict[str, Any]:
     try:
         values = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return values if isinstance(values, dict) else {}
 
@@ -131,6 +135,9 @@ def _from_json(values: dict[str, Any]) -> FaceRow:
     for key in ("person", "model", "picture_sha256", "source", "settings"):
         if not isinstance(values[key], str):
             raise TypeError(f"{key} is no text")
+    for key in ("confidence", "quality"):
+        if values[key] is not None and number(values[key]) is None:
+            raise TypeError(f"{key} is no number")
     landmarks = values["landmarks_xy"]
     return FaceRow(
         embedding=np.frombuffer(base64.b64decode(values["embedding"], validate=True), "<f4"),

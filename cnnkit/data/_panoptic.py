@@ -1,11 +1,11 @@
 """COCO's panoptic folders: masks whose colours number the segments of one picture alone."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from cnnkit.data._places import is_file
+from cnnkit.data._places import below, is_file
+from cnnkit.data._values import read_json
 from cnnkit.errors import DataError
 from cnnkit.options import IGNORE
 
@@ -50,7 +50,7 @@ def read_panoptic(folder: Path, files: Sequence[Path]) -> Panoptic:
     for path in files:
         split = "val" if "val" in path.stem else "train"
         try:
-            values = json.loads(path.read_text(encoding="utf-8-sig"))
+            values = read_json(path)
             categories = sorted(values["categories"], key=lambda one: one["id"])
             names = tuple(str(one["name"]) for one in categories)
             indices = {one["id"]: index for index, one in enumerate(categories)}
@@ -63,9 +63,7 @@ def read_panoptic(folder: Path, files: Sequence[Path]) -> Panoptic:
                     int(part["id"]): IGNORE if part.get("iscrowd") else indices[part["category_id"]]
                     for part in one["segments_info"]
                 }
-        except (OSError, ValueError) as error:
-            raise DataError(f"{path} cannot be read: {error}; mend it") from None
-        except (KeyError, TypeError, AttributeError) as error:
+        except (KeyError, ValueError, TypeError, AttributeError, ArithmeticError) as error:
             raise DataError(
                 f"{path} is no list of COCO's panoptic segments: {error} is missing or wrong"
             ) from None
@@ -82,6 +80,7 @@ def read_panoptic(folder: Path, files: Sequence[Path]) -> Panoptic:
 def _picture(folder: Path, listed: Path, name: str) -> Path:
     part = listed.stem.removeprefix("panoptic_")
     for place in (folder / part, folder / "images" / part, folder / "images"):
-        if is_file(place / name):
-            return place / name
+        picture = below(place, name)
+        if is_file(picture):
+            return picture
     raise DataError(f"{listed} lists {name}, which is neither in {part}/ nor in images/; add it")

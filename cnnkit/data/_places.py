@@ -90,22 +90,26 @@ def parts_of(written: str) -> tuple[str, ...]:
     return tuple(part for part in re.split(r"[\\/]+", text) if part not in ("", ".", ".."))
 
 
-def below(folder: Path, written: str) -> Path:
+def as_written(folder: Path, written: str) -> Path:
     r"""A file that a list names: where it lies as it is written, else with "\" read as "/".
 
-    Of a whole path of another machine it is the longest end that is there below the folder.
-
-    >>> below(Path("data"), r"images\0.jpg").as_posix()
+    >>> as_written(Path("data"), r"images\0.jpg").as_posix()
     'data/images/0.jpg'
     """
     path = folder / written
-    if exists(path):
-        return path
-    if re.match(r"[\\/]|[A-Za-z]:[\\/]", written):
+    if "\\" in written and not exists(path):
+        return folder / written.replace("\\", "/")
+    return path
+
+
+def below(folder: Path, written: str) -> Path:
+    """As `as_written`; of a whole path of another machine the longest end that is there."""
+    path = as_written(folder, written)
+    if re.match(r"[\\/]|[A-Za-z]:[\\/]", written) and not exists(path):
         parts = parts_of(written)[-_DEEPEST:]
         ends = (folder.joinpath(*parts[begin:]) for begin in range(len(parts)))
         return next((end for end in ends if exists(end)), path)
-    return folder / written.replace("\\", "/") if "\\" in written else path
+    return path
 
 
 def exists(path: Path) -> bool:

@@ -71,6 +71,21 @@ def read_json(path: Path) -> Any:
         raise DataError(f"{path} is no JSON file ({first_line(error)}); mend it") from None
 
 
+class _Loader(yaml.BaseLoader):
+    """Reads all values as texts, and refuses a key that is there twice."""
+
+    def construct_mapping(self, node: yaml.Node, deep: bool = False) -> dict[Any, Any]:
+        seen = set()
+        for key, _ in node.value if isinstance(node, yaml.MappingNode) else ():
+            if key.value.__hash__ is not None and key.value in seen:
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"{shown(key.value)} stands there twice", key.start_mark
+                )
+            if isinstance(key, yaml.ScalarNode):
+                seen.add(key.value)
+        return super().construct_mapping(node, deep)
+
+
 def read_yaml(path: Path) -> Any:
     """The values of a YAML file: mappings, lists, and all else as the text that stands there.
 
@@ -86,7 +101,7 @@ def read_yaml(path: Path) -> Any:
             "into .txt files"
         )
     try:
-        return yaml.load(text, Loader=yaml.BaseLoader)
+        return yaml.load(text, Loader=_Loader)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         line = f", line {mark.line + 1}" if mark else ""

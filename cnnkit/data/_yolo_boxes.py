@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from cnnkit.data._box_rows import NO_AREA, RawSplits, relative, rows_of
-from cnnkit.data._places import Places, below, exists, files_below, is_picture_name, parts_of
+from cnnkit.data._places import Places, as_written, exists, files_below, is_picture_name, parts_of
 from cnnkit.data._splits import SPLIT_NAMES, split_of
 from cnnkit.data._values import identity, read_lines, read_text, read_yaml, shown
 from cnnkit.errors import DataError
@@ -139,6 +139,10 @@ def _add_place(
 ) -> None:
     """Adds the pictures of a folder, a list or a single file that a description names."""
     place = _place(written, bases)
+    if place is None and split == "test":
+        # Roboflow names a part that its archives may lack, and training does without.
+        raw.left_out.append(f"{key}: {written}, which is not there")
+        return
     if place is None:
         raise DataError(
             f"{source}: {key} is {written!r}, which is neither there nor beside {source.name}; "
@@ -147,7 +151,10 @@ def _add_place(
     if _is_elsewhere(written, bases):
         raw.notes.append(f"{key}: {written} is of another place; read {relative(place, bases[-1])}")
     if place.is_dir():
-        found[split] += [one for one in files_below(place) if is_picture_name(one.name)]
+        inside = [one for one in files_below(place) if is_picture_name(one.name)]
+        found[split] += inside
+        if not inside:
+            raw.notes.append(f"{key}: {written} holds no picture")
     elif is_picture_name(place.name):
         found[split].append(place)
     elif place.suffix.lower() == ".txt":
@@ -161,11 +168,13 @@ def _add_place(
 def _place(written: str, bases: Sequence[Path]) -> Path | None:
     """A folder or file as it is written, else the longest end of the path that is there."""
     for base in bases:
-        place = below(base, written)
+        place = as_written(base, written)
         if exists(place):
             return place
     parts = parts_of(written)[-_DEEPEST:]
-    for begin in range(len(parts)):
+    # An end without the name of its split may be that of another one.
+    named = [at for at, part in enumerate(parts) if split_of(part)]
+    for begin in range(named[-1] + 1 if named else len(parts)):
         for base in bases:
             place = base.joinpath(*parts[begin:])
             if exists(place):
@@ -174,7 +183,7 @@ def _place(written: str, bases: Sequence[Path]) -> Path | None:
 
 
 def _is_elsewhere(written: str, bases: Sequence[Path]) -> bool:
-    return not any(exists(below(base, written)) for base in bases)
+    return not any(exists(as_written(base, written)) for base in bases)
 
 
 def _add_list(

@@ -26,7 +26,7 @@ from cnnkit.data._box_rows import RawSplits, relative
 from cnnkit.data._coco_boxes import CocoFile, load_coco, other_kind, read_coco
 from cnnkit.data._places import files_below, innermost, is_picture_name
 from cnnkit.data._splits import split_of
-from cnnkit.data._values import read_text, read_yaml
+from cnnkit.data._values import read_bytes, read_text, read_yaml
 from cnnkit.data._voc_boxes import is_voc, read_voc
 from cnnkit.data._yolo_boxes import (
     describes_yolo,
@@ -127,7 +127,7 @@ def _of_file(path: Path) -> BoxLayout:
 def _described(root: Path, files: Sequence[Path], left_out: list[str]) -> list[BoxLayout]:
     """The YAML files at the top that describe data."""
     paths = [path for path in files if path.parent == root and path.suffix.lower() in _YAML]
-    found: dict[Path, object] = {}
+    found: dict[Path, bytes] = {}
     for path in paths:
         try:
             values = read_yaml(path)
@@ -138,8 +138,9 @@ def _described(root: Path, files: Sequence[Path], left_out: list[str]) -> list[B
             continue
         is_named_so = path.stem.lower() in ("data", "dataset")
         if describes_yolo(values) or (is_named_so and len(paths) == 1):
-            if values not in found.values():
-                found[path] = values
+            content = read_bytes(path)
+            if content not in found.values():
+                found[path] = content
         else:
             left_out.append(f"{path.name}, which describes no data")
     return [

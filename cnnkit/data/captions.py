@@ -14,6 +14,7 @@ from typing import Any
 from cnnkit.data._csv_table import FILE_COLUMNS, read_csv_table
 from cnnkit.data._places import below, is_file
 from cnnkit.data._splits import SPLIT_NAMES, draw_key
+from cnnkit.data._values import identity, read_json, shown
 from cnnkit.errors import DataError, ImageError, UsageError
 from cnnkit.images import measure_image, write_bytes
 from cnnkit.runtime import reader_count
@@ -227,13 +228,7 @@ def _split_of(path: Path) -> str:
 
 def _read_json(path: Path, root: Path | None) -> _Found:
     try:
-        values = json.loads(path.read_text(encoding="utf-8-sig"))
-    except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror or error}") from None
-    except ValueError as error:
-        raise DataError(f"{path} is no JSON file ({error}); mend it") from None
-    try:
-        pairs = list(_coco_pairs(values))
+        pairs = list(_coco_pairs(read_json(path)))
     except (KeyError, TypeError, AttributeError) as error:
         raise DataError(
             f"{path} holds no captions ({error!r}): it must be COCO's, with images and "
@@ -251,13 +246,19 @@ def _read_json(path: Path, root: Path | None) -> _Found:
 def _coco_pairs(values: Any) -> Iterable[tuple[str, str]]:
     """Name and sentence of each caption."""
     if "annotations" in values:
-        names = {one["id"]: one["file_name"] for one in values["images"]}
+        names = {identity(one["id"]): one["file_name"] for one in values["images"]}
         for note in values["annotations"]:
-            yield names[note["image_id"]], note["caption"].strip()
+            yield _text(names[identity(note["image_id"])]), _text(note["caption"]).strip()
         return
     for name, sentences in values.items():
         for sentence in [sentences] if isinstance(sentences, str) else sentences:
-            yield name, sentence.strip()
+            yield name, _text(sentence).strip()
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"{shown(value)} stands where a text is expected")
+    return value
 
 
 def _coco_folders(path: Path) -> list[Path]:

@@ -22,7 +22,14 @@ from pathlib import Path
 from PIL import Image
 
 from cnnkit.data._box_rows import relative
-from cnnkit.data._places import Places, files_below, innermost, is_picture_name, parts_of
+from cnnkit.data._places import (
+    Places,
+    files_below,
+    innermost,
+    is_file,
+    is_picture_name,
+    parts_of,
+)
 from cnnkit.data._splits import SPLIT_NAMES
 from cnnkit.data._values import read_lines
 from cnnkit.errors import DataError
@@ -139,13 +146,15 @@ def _listed_voc(root: Path, lists: Mapping[str, Path]) -> MaskLayout:
     for split, path in lists.items():
         names = [parts_of(line)[-1] for line in read_lines(path) if parts_of(line)]
         stems = [Path(name).stem if is_picture_name(name) else name for name in names]
-        pairs[split] = [
-            (
-                str(places.find_stem(stem, [pictures]) or pictures / f"{stem}.jpg"),
-                str(masks / f"{stem}.png"),
-            )
-            for stem in stems
-        ]
+        pairs[split] = []
+        for stem in stems:
+            picture = places.find_stem(stem, [pictures]) or pictures / f"{stem}.jpg"
+            mask = masks / f"{stem}.png"
+            if not is_file(mask):
+                mask = places.find_stem(stem, [masks]) or mask
+            if mask.suffix.lower() not in MASK_SUFFIXES:
+                raise _unsafe([mask], root)
+            pairs[split].append((str(picture), str(mask)))
     return MaskLayout("Pascal VOC with lists", root, pairs, is_voc=True)
 
 
@@ -263,11 +272,15 @@ def _refuse_jpeg(found: _Found, root: Path) -> None:
         if key in found.jpeg_masks and key not in found.masks
     ]
     if unsafe:
-        more = f" and {len(unsafe) - 1} more" if len(unsafe) > 1 else ""
-        raise DataError(
-            f"{relative(unsafe[0].parent, root)}/ in {root} has masks as JPEG ({unsafe[0].name}"
-            f"{more}), which changes the values along every edge; save them as PNG from the source"
-        )
+        raise _unsafe(unsafe, root)
+
+
+def _unsafe(masks: Sequence[Path], root: Path) -> DataError:
+    more = f" and {len(masks) - 1} more" if len(masks) > 1 else ""
+    return DataError(
+        f"{relative(masks[0].parent, root)}/ in {root} has masks as JPEG ({masks[0].name}{more}), "
+        "which changes the values along every edge; save them as PNG from the source"
+    )
 
 
 def _pairs(found: _Found) -> tuple[dict[str, list[tuple[str, str]]], list[Path], list[Path]]:

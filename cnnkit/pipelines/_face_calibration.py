@@ -135,11 +135,11 @@ def read_calibration(path: str | Path) -> FaceCalibration:
         raise DataError(
             f"{path} cannot be read: {error.strerror}; make it with `cnnkit faces calibrate`"
         ) from None
-    except ValueError:
+    except (ValueError, RecursionError):
         values = None
     try:
         return calibration_from_json(values)
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, AttributeError, ArithmeticError):
         raise DataError(
             f"{path} is no calibration; make one with `cnnkit faces calibrate -o {path}`"
         ) from None

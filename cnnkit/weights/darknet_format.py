@@ -128,7 +128,7 @@ class DarknetWeights:
             raise WeightsError(f"{path} is no Darknet .weights file: it has {len(data)} bytes")
         major, minor, _ = _HEADER.unpack_from(data)
         begin = _HEADER.size + (8 if major * 10 + minor >= _NEW_VERSION else 4)
-        if (len(data) - begin) % 4:
+        if len(data) < begin or (len(data) - begin) % 4:
             raise WeightsError(f"{path} is no Darknet .weights file: it is cut off")
         self._numbers = np.frombuffer(data, "<f4", offset=begin)
         self._at = 0

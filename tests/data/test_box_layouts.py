@@ -136,6 +136,19 @@ def test_numbers_of_a_yaml_that_begin_with_1_are_the_numbers_of_the_boxes(tmp_pa
     assert_read(read_boxed(tmp_path, val_share=0.0))
 
 
+def test_a_part_to_test_with_that_is_not_there_is_left_out(tmp_path):
+    yolo(tmp_path)
+    (tmp_path / "empty").mkdir()
+    write(
+        tmp_path / "data.yaml",
+        "train: images\nval: empty\ntest: ../test/images\nnames: [box, ball]\n",
+    )
+    data = read_boxed(tmp_path, val_share=0.0)
+    assert_read(data)
+    assert data.left_out == ("test: ../test/images, which is not there",)
+    assert data.notes == ("val: empty holds no picture",)
+
+
 def test_names_are_what_stands_in_the_yaml(tmp_path):
     yolo(tmp_path)
     write(tmp_path / "data.yaml", "train: images\nnames:\n  0: no\n  1: 1e3\n")
@@ -150,6 +163,7 @@ def test_names_are_what_stands_in_the_yaml(tmp_path):
         ("names: [[box], ball]\n", r"each of names must be a name, but one is \[the text 'box'\]"),
         ("names: {a: box}\n", "names must be numbered from 0, but one is the text 'a'"),
         ("names: [box, box]\n", "has the class 'box' twice"),
+        ("names:\n  0: box\n  0: ball\n", "line 3 cannot be read as YAML: the text '0' stands"),
         ("names: [box, ball]\nnc: 3\n", "nc is the text '3', but names has 2"),
         ("names: [box]\ntrain: {a: 1}\n", "train must be a folder.*but is a mapping"),
         ("names: [box]\ntrain: 7\n", "train is '7', which is neither there nor beside data.yaml"),
@@ -181,10 +195,12 @@ def test_two_descriptions_are_refused_by_name(tmp_path):
 
 def test_paths_that_end_at_one_place_here_are_refused(tmp_path):
     yolo(tmp_path)
-    write(
-        tmp_path / "data.yaml", "train: /a/train/images\nval: /a/val/images\nnames: [box, ball]\n"
-    )
+    text = "train: /a/one/images\nval: /a/two/images\nnames: [box, ball]\n"
+    write(tmp_path / "data.yaml", text)
     with pytest.raises(DataError, match="train and val are the same pictures here"):
+        read_boxed(tmp_path)
+    write(tmp_path / "data.yaml", text.replace("one", "train"))
+    with pytest.raises(DataError, match="train is '/a/train/images', which is neither there nor"):
         read_boxed(tmp_path)
     write(tmp_path / "data.yaml", "train: images\nval: images\nnames: [box, ball]\n")
     assert "flatters the figures" in read_boxed(tmp_path).notes[0]

@@ -465,3 +465,11 @@ def test_backslashes_in_a_csv_are_folders(tmp_path):
     (tmp_path / "list.csv").write_text("file,label\ncat\\0.png,cat\ndog\\0.png,dog\n")
     data = read_labelled(tmp_path / "list.csv")
     assert names(data.train) == ["cat/0.png", "dog/0.png"]
+
+
+def test_paths_of_another_machine_in_a_csv_are_found_by_their_ends(tmp_path):
+    for name in ("cat", "dog"):
+        save(tmp_path / name / "0.png")
+    lines = ["file,label", r"D:\sets\cat\0.png,cat", "/root/sets/dog/0.png,dog"]
+    (tmp_path / "list.csv").write_text("\n".join(lines))
+    assert names(read_labelled(tmp_path / "list.csv").train) == ["cat/0.png", "dog/0.png"]

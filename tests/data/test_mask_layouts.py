@@ -246,6 +246,14 @@ def test_masks_as_jpeg_are_refused_by_their_folder(tmp_path, suffix):
         read_masks(tmp_path)
 
 
+def test_masks_as_jpeg_in_a_list_are_refused_too(tmp_path):
+    picture(tmp_path / "JPEGImages" / "0.png")
+    mask(tmp_path / "SegmentationClass" / "0.jpg")
+    write(tmp_path / "ImageSets" / "Segmentation" / "train.txt", "0\n")
+    with pytest.raises(DataError, match=r"SegmentationClass/ in .* has masks as JPEG \(0\.jpg\)"):
+        read_masks(tmp_path)
+
+
 def test_masks_with_three_equal_channels_are_values(tmp_path):
     _, coding = parse_classes(["sky", "road"])
     save(tmp_path / "a.png", [[[0, 0, 0], [1, 1, 1]]])

@@ -252,5 +252,5 @@ def test_lists_of_segments_that_are_wrong(panoptic, change, message):
     with pytest.raises(DataError, match=message):
         read_masks(panoptic)
     path.write_text("{")
-    with pytest.raises(DataError, match="cannot be read"):
+    with pytest.raises(DataError, match="is no JSON file"):
         read_masks(panoptic)
