@@ -47,7 +47,10 @@ _TIFF_BITS, _TIFF_COMPRESSION, _TIFF_PHOTOMETRIC = 258, 259, 262
 _TIFF_PLANES, _TIFF_SAMPLE_FORMAT = 284, 339
 _TIFF_BEGINNINGS = (b"II*\0", b"MM\0*")
 # What Pillow raises for files that are damaged or cut off.
-DAMAGED = (OSError, SyntaxError, ValueError, EOFError, struct.error)
+DAMAGED = (
+    *(OSError, SyntaxError, ValueError, EOFError, struct.error),
+    *(TypeError, LookupError, ArithmeticError),
+)
 # Formats that are read faster where nothing is special about the picture.
 _PLAIN_FORMATS = ("JPEG", "PNG")
 _EXIF_IMAGE_DESCRIPTION = 0x010E
@@ -254,7 +257,7 @@ def header_frame(path: str | Path) -> tuple[int, int, int] | None:
             warnings.simplefilter("ignore")
             with Image.open(path) as image:
                 return _stored_frame(image)
-    except (*DAMAGED, TypeError, KeyError, Image.DecompressionBombError):
+    except (*DAMAGED, Image.DecompressionBombError):
         return None
 
 
@@ -542,7 +545,7 @@ def read_record(path: str | os.PathLike) -> str | None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             text = _decode_record(data)
-    except DAMAGED as error:
+    except (*DAMAGED, Image.DecompressionBombError) as error:
         raise ImageError(f"{path} cannot be read as a picture ({error})") from None
     if isinstance(text, str):
         # Pillow takes EXIF text for Latin-1, byte for byte.

@@ -64,7 +64,15 @@ _BYTES = (
 
 NAMES = (
     *("YOLO", "Pascal VOC", "COCO", "masks", "CSV", "Darknet", "dlib", "TensorFlow Lite"),
-    *("gallery", "gallery export", ".keras", ".keras metadata", "COCO captions", "COCO panoptic"),
+    *(
+        "pictures",
+        "gallery",
+        "gallery export",
+        ".keras",
+        ".keras metadata",
+        "COCO captions",
+        "COCO panoptic",
+    ),
 )
 
 
@@ -241,6 +249,7 @@ def build_parser(name: str, folder: Path) -> Parser:
         "YOLO": _yolo,
         "Pascal VOC": _voc,
         "COCO": _coco,
+        "pictures": _pictures,
         "COCO captions": _captions,
         "COCO panoptic": _panoptic,
         "masks": _masks,
@@ -315,6 +324,33 @@ def _coco() -> Parser:
     }
     pictures = {f"images/{n}.png": picture() for n in (0, 1, 2)}
     return Parser("COCO", {**files, **pictures}, list(files), _boxes)
+
+
+def _pictures() -> Parser:
+    kinds = {"png": "PNG", "jpg": "JPEG", "tif": "TIFF", "webp": "WEBP", "gif": "GIF", "bmp": "BMP"}
+    files = {f"a.{suffix}": picture(kind=kind) for suffix, kind in kinds.items()}
+    return Parser("pictures", files, list(files), _read_pictures)
+
+
+def _read_pictures(folder: Path) -> object:
+    from cnnkit.errors import CnnkitError
+    from cnnkit.images import header_size, measure_image, read_image, read_record
+
+    errors = []
+    for path in sorted(folder.iterdir()):
+        for read in (
+            read_image,
+            lambda path: measure_image(path.read_bytes(), str(path)),
+            read_record,
+            header_size,
+        ):
+            try:
+                read(path)
+            except CnnkitError as error:
+                errors.append(error)
+    if errors:
+        raise errors[0]
+    return None
 
 
 def _captions() -> Parser:

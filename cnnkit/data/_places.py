@@ -1,5 +1,6 @@
 """Where files lie that an annotation names: paths of other systems and other machines."""
 
+import itertools
 import os
 import re
 import unicodedata
@@ -11,6 +12,7 @@ from pathlib import Path
 from urllib.parse import unquote
 
 from cnnkit.data._splits import split_of
+from cnnkit.errors import DataError
 from cnnkit.images import READABLE_SUFFIXES
 
 # What archives and systems leave in folders.
@@ -18,7 +20,9 @@ _CLUTTER = ("__macosx", "@eadir", "$recycle.bin", "system volume information", "
 # Folders that are a part of data, not a folder around them.
 _PARTS = ("images", "labels", "annotations", "jpegimages")
 # A folder of data is not deeper; a wrong path must not end in a walk through a whole disk.
-_DEEPEST, _MOST_FILES = 8, 500_000
+_DEEPEST, _MOST_FILES = 8, 5_000_000
+# Files in which one is looked for that is not where it should be.
+_MOST_SEARCHED = 200_000
 # No system takes a longer path.
 _LONGEST = 4096
 
@@ -41,6 +45,9 @@ def files_below(folder: Path) -> Iterator[Path]:
     """All files in a folder and its folders, sorted, without what belongs to the system.
 
     Links to folders are followed, each folder is entered once.
+
+    Raises:
+        DataError: there are millions, as in no folder of data.
     """
     entered: set[str] = set()
     count = 0
@@ -57,7 +64,9 @@ def files_below(folder: Path) -> Iterator[Path]:
                 yield Path(place, name)
         count += len(files)
         if count > _MOST_FILES:
-            return
+            raise DataError(
+                f"{folder} holds more than {_MOST_FILES:,} files; give the folder of the data alone"
+            )
 
 
 def innermost(folder: Path) -> Path:
@@ -195,7 +204,8 @@ class Places:
     @cached_property
     def _by_name(self) -> dict[str, list[Path]]:
         found = defaultdict(list)
-        for path in self.files or files_below(self.root):
+        files = self.files or itertools.islice(files_below(self.root), _MOST_SEARCHED)
+        for path in files:
             found[_folded(path.name)].append(path)
         return found
 

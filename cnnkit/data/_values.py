@@ -122,6 +122,15 @@ def first_line(error: BaseException) -> str:
     return text if len(text) <= 100 else f"{text[:97]}..."
 
 
+def counted(count: int, noun: str) -> str:
+    """A number of things, in the plural but for one.
+
+    >>> counted(1, "text file"), counted(2000, "picture")
+    ('1 text file', '2,000 pictures')
+    """
+    return f"{count:,} {noun}" + ("" if count == 1 else "s")
+
+
 def shown(value: Any) -> str:
     """A value of a file for messages: what it is, and its beginning.
 

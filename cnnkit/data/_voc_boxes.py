@@ -11,7 +11,7 @@ import numpy as np
 from cnnkit.data._box_rows import NO_AREA, PixelBoxes, RawSplits, relative, to_parts
 from cnnkit.data._places import Places, is_picture_name, parts_of
 from cnnkit.data._splits import split_of
-from cnnkit.data._values import first_line, marked_encoding, number, read_bytes, read_lines
+from cnnkit.data._values import counted, first_line, marked_encoding, number, read_bytes, read_lines
 from cnnkit.data._yolo_boxes import CLASS_LISTS
 from cnnkit.errors import DataError
 from cnnkit.images import READABLE_SUFFIXES
@@ -100,7 +100,7 @@ def _splits(root: Path, xml_files: Sequence[Path], raw: RawSplits) -> dict[str, 
         (found[split] if split else outside).append(path)
     if found and outside:
         raw.left_out.append(
-            f"{len(outside)} annotations in no folder of a split, such as "
+            f"{counted(len(outside), 'annotation')} in no folder of a split, such as "
             f"{relative(outside[0], root)}"
         )
     return dict(found) if found else {"train": outside}
@@ -127,7 +127,7 @@ def _listed(
     unused = [path for path in xml_files if path not in used]
     if unused:
         raw.left_out.append(
-            f"{len(unused)} annotations in no list, such as {relative(unused[0], root)}"
+            f"{counted(len(unused), 'annotation')} in no list, such as {relative(unused[0], root)}"
         )
     return found
 

@@ -11,7 +11,7 @@ import numpy as np
 from cnnkit.data._box_rows import NO_AREA, RawSplits, relative, rows_of
 from cnnkit.data._places import Places, as_written, exists, files_below, is_picture_name, parts_of
 from cnnkit.data._splits import SPLIT_NAMES, split_of
-from cnnkit.data._values import identity, read_lines, read_text, read_yaml, shown
+from cnnkit.data._values import counted, identity, read_lines, read_text, read_yaml, shown
 from cnnkit.errors import DataError
 
 # Lists of classes, a name a line.
@@ -48,7 +48,7 @@ def read_yolo_yaml(path: Path, root: Path) -> RawSplits:
             f"{path} must be a mapping with train, val and names, but is {shown(values)}; "
             "put a blank after each colon"
         )
-    raw = RawSplits([], read=[path.name])
+    raw = RawSplits([])
     indices = _yaml_names(path, values, raw)
     base = values.get("path") or ""
     if not isinstance(base, str):
@@ -150,6 +150,11 @@ def _add_place(
         )
     if _is_elsewhere(written, bases):
         raw.notes.append(f"{key}: {written} is of another place; read {relative(place, bases[-1])}")
+    if _is_around(place, bases[-1]):
+        raise DataError(
+            f"{source}: {key} is {written!r}, a folder around {source.name} itself; name the "
+            "folder of the pictures"
+        )
     if place.is_dir():
         inside = [one for one in files_below(place) if is_picture_name(one.name)]
         found[split] += inside
@@ -186,6 +191,11 @@ def _is_elsewhere(written: str, bases: Sequence[Path]) -> bool:
     return not any(exists(as_written(base, written)) for base in bases)
 
 
+def _is_around(folder: Path, inner: Path) -> bool:
+    """Whether a folder is further out than another, so that reading all of it is no use."""
+    return folder.is_dir() and folder.resolve() in inner.resolve().parents
+
+
 def _add_list(
     path: Path, split: str, bases: Sequence[Path], found: _Pictures, raw: RawSplits
 ) -> None:
@@ -198,7 +208,7 @@ def _add_list(
             continue
         count += 1
         folder = _place(line, [path.parent, *bases])
-        if folder is not None and folder.is_dir():
+        if folder is not None and folder.is_dir() and not _is_around(folder, path.parent):
             inside = [one for one in files_below(folder) if is_picture_name(one.name)]
             found[split] += inside
             continue
@@ -292,7 +302,7 @@ def _folders(root: Path, files: Sequence[Path], raw: RawSplits) -> _Pictures:
     pictures = [path for path in files if is_picture_name(path.name)]
     inside = [path for path in pictures if "images" in _folder_names(path, root)]
     if inside and len(inside) < len(pictures):
-        raw.left_out.append(f"{len(pictures) - len(inside)} pictures that are not in images/")
+        raw.left_out.append(f"{counted(len(pictures) - len(inside), 'picture')} not in images/")
     found = defaultdict(list)
     outside = []
     for path in inside or pictures:
@@ -301,7 +311,8 @@ def _folders(root: Path, files: Sequence[Path], raw: RawSplits) -> _Pictures:
         (found[split] if split else outside).append(path)
     if found and outside:
         raw.left_out.append(
-            f"{len(outside)} pictures in no folder of a split, such as {relative(outside[0], root)}"
+            f"{counted(len(outside), 'picture')} in no folder of a split, such as "
+            f"{relative(outside[0], root)}"
         )
     elif outside:
         found["train"] = outside
@@ -359,7 +370,8 @@ def _read_labels(
     ]
     if unused:
         raw.left_out.append(
-            f"{len(unused)} text files without a picture, such as {relative(unused[0], root)}"
+            f"{counted(len(unused), 'text file')} without a picture, such as "
+            f"{relative(unused[0], root)}"
         )
     if not raw.classes:
         beside = dict.fromkeys(path.parent for part in pictures.values() for path in part)

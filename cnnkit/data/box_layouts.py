@@ -26,7 +26,7 @@ from cnnkit.data._box_rows import RawSplits, relative
 from cnnkit.data._coco_boxes import CocoFile, load_coco, other_kind, read_coco
 from cnnkit.data._places import files_below, innermost, is_picture_name
 from cnnkit.data._splits import split_of
-from cnnkit.data._values import read_bytes, read_text, read_yaml
+from cnnkit.data._values import counted, read_bytes, read_text, read_yaml
 from cnnkit.data._voc_boxes import is_voc, read_voc
 from cnnkit.data._yolo_boxes import (
     describes_yolo,
@@ -125,16 +125,17 @@ def _of_file(path: Path) -> BoxLayout:
 
 
 def _described(root: Path, files: Sequence[Path], left_out: list[str]) -> list[BoxLayout]:
-    """The YAML files at the top that describe data."""
-    paths = [path for path in files if path.parent == root and path.suffix.lower() in _YAML]
+    """The YAML files that describe data: those at the top, else those further inside."""
+    every = [path for path in files if path.suffix.lower() in _YAML]
+    paths = [path for path in every if path.parent == root] or every
     found: dict[Path, bytes] = {}
     for path in paths:
         try:
             values = read_yaml(path)
         except DataError:
-            if len(paths) == 1:
+            if len(paths) == 1 and path.parent == root:
                 raise
-            left_out.append(f"{path.name}, which cannot be read as YAML")
+            left_out.append(f"{relative(path, root)}, which cannot be read as YAML")
             continue
         is_named_so = path.stem.lower() in ("data", "dataset")
         if describes_yolo(values) or (is_named_so and len(paths) == 1):
@@ -142,10 +143,13 @@ def _described(root: Path, files: Sequence[Path], left_out: list[str]) -> list[B
             if content not in found.values():
                 found[path] = content
         else:
-            left_out.append(f"{path.name}, which describes no data")
+            left_out.append(f"{relative(path, root)}, which describes no data")
     return [
         BoxLayout(
-            "yolo", "YOLO with a .yaml", path.name, lambda path=path: read_yolo_yaml(path, root)
+            "yolo",
+            "YOLO with a .yaml",
+            relative(path, root),
+            lambda path=path: read_yolo_yaml(path, path.parent),
         )
         for path in found
     ]
@@ -183,8 +187,10 @@ def _voc(root: Path, files: Sequence[Path], left_out: list[str]) -> BoxLayout | 
         if any(is_voc(path) for path in inside[:_MOST_JSON]):
             xml_files += inside
         else:
-            count = f"{len(inside)} files .xml" if len(inside) > 1 else inside[0].name
-            left_out.append(f"{count} in {relative(folder, root)}, no annotations of Pascal VOC")
+            left_out.append(
+                f"{counted(len(inside), 'file')} .xml in {relative(folder, root)}, no annotations "
+                "of Pascal VOC"
+            )
     if not xml_files:
         return None
     devkits = {path.parent.parent for path in xml_files if path.parent.name == "Annotations"}

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from cnnkit.data._box_rows import RawSplits
+from cnnkit.data._values import counted
 from cnnkit.data.box_layouts import BoxLayout, recognise_boxes
 from cnnkit.errors import DataError, ImageError, UsageError
 from cnnkit.images import measure_image
@@ -217,9 +218,8 @@ def _shared_pictures(splits: Mapping[str, BoxedPictures]) -> list[str]:
 def _bare_pictures(paths: Sequence[str]) -> list[str]:
     if not paths:
         return []
-    noun = "picture" if len(paths) == 1 else "pictures"
     such = "" if len(paths) == 1 else "such as "
-    return [f"{len(paths)} {noun} without a good annotation, {such}{paths[0]}"]
+    return [f"{counted(len(paths), 'picture')} without a good annotation, {such}{paths[0]}"]
 
 
 class _Remarks:
@@ -283,7 +283,7 @@ def _listed(found: Sequence[tuple[str, str]], noun: str, what: str) -> list[str]
     """The first of some files and what is wrong with each, and how many there are."""
     if not found:
         return []
-    lines = [f"{len(found)} {noun}{'' if len(found) == 1 else 's'} {what}:"]
+    lines = [f"{counted(len(found), noun)} {what}:"]
     lines += [f"  {path}: {reason}" for path, reason in found[:_SHOWN]]
     if len(found) > _SHOWN:
         lines.append(f"  and {len(found) - _SHOWN} more")
@@ -333,8 +333,9 @@ class BoxReport:
         lines += self.notes
         empty = sum(count for _, _, count in self.counts.values())
         if empty:
-            noun = "picture" if empty == 1 else "pictures"
-            lines.append(f"{empty:,} {noun} without an object, to learn what is none from")
+            lines.append(
+                f"{counted(empty, 'picture')} without an object, to learn what is none from"
+            )
         lines += _listed(self.unreadable, "picture", "that cannot be used")
         lines += _listed(self.problems, "annotation", "left out")
         missing = [

@@ -18,6 +18,7 @@ from PIL import Image
 from cnnkit.data._csv_table import FILE_COLUMNS, read_csv_table
 from cnnkit.data._places import below, is_clutter
 from cnnkit.data._splits import SPLIT_NAMES, draw_key, sorted_classes, split_of
+from cnnkit.data._values import counted
 from cnnkit.errors import DataError, ImageError, UsageError
 from cnnkit.images import READABLE_SUFFIXES, measure_image, read_pixels
 from cnnkit.ops.color import LUMA
@@ -262,7 +263,7 @@ def _note_others(folder: Path, used: Sequence[str], left_out: list[str]) -> None
         left_out.append(f"{names}{more} in {folder}")
     if pictures:
         left_out.append(
-            f"{_some(len(pictures), 'file')} of no class in {folder}, such as {pictures[0].name}"
+            f"{counted(len(pictures), 'file')} of no class in {folder}, such as {pictures[0].name}"
         )
 
 
@@ -383,7 +384,7 @@ class DataReport:
         lines.append(self._classes_line())
         lines += [f"left out: {what}" for what in self.left_out]
         if self.unreadable:
-            lines.append(f"{_some(len(self.unreadable), 'file')} cannot be used:")
+            lines.append(f"{counted(len(self.unreadable), 'file')} cannot be used:")
             lines += [f"  {path}: {reason}" for path, reason in self.unreadable[:_SHOWN]]
             if len(self.unreadable) > _SHOWN:
                 lines.append(f"  and {len(self.unreadable) - _SHOWN} more")
@@ -396,9 +397,11 @@ class DataReport:
         ):
             if groups:
                 first, second = groups[0][:2]
-                lines.append(f"{_some(len(groups), 'file')} {what}, such as {first} = {second}")
+                lines.append(f"{counted(len(groups), 'file')} {what}, such as {first} = {second}")
         if self.repeats:
-            lines.append(f"{_some(self.repeats, 'file')} with the content of another in its class")
+            lines.append(
+                f"{counted(self.repeats, 'file')} with the content of another in its class"
+            )
         counts = self.counts["train"]
         if self.imbalance > _UNEVEN:
             most, least = max(counts, key=counts.get), min(counts, key=counts.get)
@@ -408,12 +411,12 @@ class DataReport:
             )
         if self.tiny:
             lines.append(
-                f"{_some(len(self.tiny), 'picture')} of fewer than {_TINY_SIDE} pixels a side, "
+                f"{counted(len(self.tiny), 'picture')} of fewer than {_TINY_SIDE} pixels a side, "
                 f"such as {self.tiny[0]}"
             )
         if self.huge:
             lines.append(
-                f"{_some(len(self.huge), 'picture')} of more than {_HUGE_PIXELS // 10**6} "
+                f"{counted(len(self.huge), 'picture')} of more than {_HUGE_PIXELS // 10**6} "
                 f"megapixels, such as {self.huge[0]}; smaller copies train faster"
             )
         return lines
@@ -428,10 +431,6 @@ class DataReport:
             named = [*named[:_SHOWN_CLASSES], f"and {len(named) - _SHOWN_CLASSES} more"]
         where = f" ({' + '.join(self.counts)})" if len(self.counts) > 1 else ""
         return f"{self.kind} of each class{where}: {', '.join(named)}"
-
-
-def _some(count: int, noun: str) -> str:
-    return f"{count} {noun}" + ("" if count == 1 else "s")
 
 
 def check_labelled(

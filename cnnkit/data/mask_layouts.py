@@ -31,7 +31,7 @@ from cnnkit.data._places import (
     parts_of,
 )
 from cnnkit.data._splits import SPLIT_NAMES
-from cnnkit.data._values import read_lines
+from cnnkit.data._values import counted, read_lines
 from cnnkit.errors import DataError
 from cnnkit.images import DAMAGED
 
@@ -117,13 +117,17 @@ def recognise_masks(folder: Path) -> MaskLayout:
     left_out = []
     if unused:
         one = relative(unused[0], root)
-        left_out.append(f"{len(unused)} files that are in no pair, such as {one}")
+        left_out.append(f"{counted(len(unused), 'file')} in no pair, such as {one}")
     if found.passed_over:
         one = relative(found.passed_over[0], root)
-        left_out.append(f"{len(found.passed_over)} pictures such as {one}, no masks of classes")
+        left_out.append(
+            f"{counted(len(found.passed_over), 'picture')} such as {one}, no masks of classes"
+        )
     tests = sum(len(part) for split, part in pairs.items() if split == "test")
     if tests:
-        left_out.append(f"{tests} pairs to test with; give 'evaluate segment' their folder")
+        left_out.append(
+            f"{counted(tests, 'pair')} to test with; give 'evaluate segment' their folder"
+        )
     name = "Pascal VOC" if is_voc else _layout_name(pairs, root)
     kept = {split: part for split, part in pairs.items() if split in _SPLITS}
     return MaskLayout(name, root, kept, is_voc, tuple(left_out))

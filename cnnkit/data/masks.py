@@ -195,7 +195,8 @@ def _chosen(pairs: MaskPairs, rows: Sequence[int]) -> MaskPairs:
 def _read_classes(folder: Path, layout: MaskLayout) -> tuple[tuple[str, ...], MaskCoding, str]:
     """Names of the classes, what the values of masks mean, and where that stands."""
     first = next(iter(layout.pairs.values()))[0]
-    places = [folder, layout.root, Path(first[1]).parent, Path(first[0]).parent]
+    around = [one for path in reversed(first) for one in Path(path).parents]
+    places = [folder, layout.root, *(one for one in around if one.is_relative_to(layout.root))]
     listed = find_class_list(layout.root, places, has_default=layout.is_voc)
     beside = folder.parent / CLASSES_FILE
     if listed is None and beside.is_file():
@@ -365,6 +366,8 @@ def _decode_mask(path: str | Path, coding: MaskCoding) -> np.ndarray:
         raise
     except FileNotFoundError:
         raise DataError(f"{path} does not exist; add the mask") from None
+    except MemoryError:
+        raise DataError(f"{path} does not fit into the memory; copy it again") from None
     except (*DAMAGED, Image.DecompressionBombError) as error:
         raise DataError(f"{path} cannot be read as a mask ({error}); mend it") from None
     if not (coding.colors or coding.segments):

@@ -166,6 +166,7 @@ def test_names_are_what_stands_in_the_yaml(tmp_path):
         ("names:\n  0: box\n  0: ball\n", "line 3 cannot be read as YAML: the text '0' stands"),
         ("names: [box, ball]\nnc: 3\n", "nc is the text '3', but names has 2"),
         ("names: [box]\ntrain: {a: 1}\n", "train must be a folder.*but is a mapping"),
+        ("names: [box]\ntrain: ../..\n", r"train is '\.\./\.\.', a folder around data\.yaml"),
         ("names: [box]\ntrain: 7\n", "train is '7', which is neither there nor beside data.yaml"),
         ("names: [box]\npath: [1]\ntrain: images\n", r"path must be a folder, but is \["),
         ("names: [box\n", "line 2 cannot be read as YAML"),
@@ -191,6 +192,15 @@ def test_two_descriptions_are_refused_by_name(tmp_path):
     data = read_boxed(tmp_path, val_share=0.0)
     assert_read(data)
     assert data.left_out == ("b.yaml, which describes no data",)
+
+
+def test_a_description_inside_a_folder_is_read(tmp_path):
+    yolo(tmp_path / "set")
+    write(tmp_path / "set" / "data.yaml", "train: images\nnames: [box, ball]\n")
+    write(tmp_path / "notes.txt", "of Monday")
+    data = read_boxed(tmp_path, val_share=0.0)
+    assert_read(data)
+    assert data.layout == "YOLO with a .yaml: set/data.yaml"
 
 
 def test_paths_that_end_at_one_place_here_are_refused(tmp_path):
@@ -251,9 +261,7 @@ def test_text_files_without_a_picture_are_counted(tmp_path):
     yolo(tmp_path)
     write(tmp_path / "classes.txt", "box\nball")
     write(tmp_path / "labels" / "7.txt", YOLO_MIDDLE)
-    assert read_boxed(tmp_path).left_out == (
-        "1 text files without a picture, such as labels/7.txt",
-    )
+    assert read_boxed(tmp_path).left_out == ("1 text file without a picture, such as labels/7.txt",)
 
 
 # Pascal VOC --------------------------------------------------------------------------------------
@@ -310,7 +318,7 @@ def test_lists_of_voc_may_name_files_with_spaces(tmp_path):
     write(tmp_path / "ImageSets" / "Main" / "val.txt", "c  1\n")
     data = read_boxed(tmp_path)
     assert (len(data.train), len(data.val)) == (1, 1)
-    assert data.left_out == ("1 annotations in no list, such as Annotations/d.xml",)
+    assert data.left_out == ("1 annotation in no list, such as Annotations/d.xml",)
 
 
 def test_folders_of_splits_with_annotations_beside_pictures(tmp_path):

@@ -80,7 +80,7 @@ def test_folders_of_splits_inside_pictures_and_masks_stay_apart(tmp_path):
     write(tmp_path / "classes.txt", NAMES)
     data = read_masks(tmp_path)
     assert_read(data, val=1)
-    assert "1 pairs to test with" in data.left_out[0]
+    assert "1 pair to test with" in data.left_out[0]
 
 
 def test_lists_of_voc_may_name_files_with_spaces_and_brackets(tmp_path):
@@ -288,4 +288,4 @@ def test_what_is_ambiguous_is_refused_by_name(tmp_path, path, message):
 def test_masks_without_a_picture_are_counted(tmp_path):
     two_pairs(tmp_path)
     mask(tmp_path / "masks" / "9.png")
-    assert read_masks(tmp_path).left_out == ("1 files that are in no pair, such as masks/9.png",)
+    assert read_masks(tmp_path).left_out == ("1 file in no pair, such as masks/9.png",)
