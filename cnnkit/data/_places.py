@@ -162,7 +162,7 @@ class Places:
         if not written or "\0" in written or len(written) > _LONGEST:
             return None
         near = list(dict.fromkeys((*near, self.root)))
-        for text in dict.fromkeys((written, unquote(_queried(written)))):
+        for text in dict.fromkeys((written, _path_of_address(written))):
             for folder in near:
                 if is_file(folder / text):
                     return folder / text
@@ -227,9 +227,16 @@ class Places:
         return self._stems[folder]
 
 
-def _queried(written: str) -> str:
-    # Label Studio: /data/local-files/?d=folder/0.jpg
-    return written.split("?d=", 1)[-1]
+def _path_of_address(written: str) -> str:
+    """The path in an address of the web, or in one of Label Studio's.
+
+    >>> _path_of_address("https://x.org/u/a%20b.jpg?w=3"), _path_of_address("/files/?d=a/0.jpg")
+    ('x.org/u/a b.jpg', 'a/0.jpg')
+    """
+    text = written.split("?d=", 1)[-1]
+    if "://" in text:
+        text = text.split("://", 1)[1].split("?", 1)[0]
+    return unquote(text)
 
 
 def _folded(name: str) -> str:

@@ -356,9 +356,13 @@ class BoxReport:
         ]
         if len(named) > _SHOWN_CLASSES:
             named = [*named[:_SHOWN_CLASSES], f"and {len(named) - _SHOWN_CLASSES} more"]
-        plural = "class" if len(self.classes) == 1 else "classes"
+        what = (
+            "1 class with its"
+            if len(self.classes) == 1
+            else f"{len(self.classes)} classes with their"
+        )
         where = {1: "", 2: " (train + val)"}.get(len(counts), " (train + val + test)")
-        return f"{len(self.classes)} {plural} with their objects{where}: {', '.join(named)}"
+        return f"{what} objects{where}: {', '.join(named)}"
 
 
 def check_boxed(

@@ -230,7 +230,7 @@ def _inside(folder: str | Path) -> Path:
     folder = Path(folder)
     while True:
         inside = list(_folders_in(folder).values())
-        if len(inside) != 1 or not _has_classes(inside[0]) or not _has_classes(folder):
+        if len(inside) != 1 or not _has_classes(inside[0]):
             return folder
         folder = Path(inside[0])
 
@@ -249,7 +249,8 @@ def _has_classes(folder: str | Path) -> bool:
             for entry in entries
             if not is_clutter(entry.name) and (_is_example(entry) or entry.is_dir())
         ]
-    return bool(is_folder) and all(is_folder)
+    # Between folders of classes a stray picture may lie.
+    return bool(is_folder) and (all(is_folder) or sum(is_folder) > 1)
 
 
 def _note_others(folder: Path, used: Sequence[str], left_out: list[str]) -> None:

@@ -297,7 +297,8 @@ def _refuse_ignored(data: MaskData) -> None:
     for path in masks[:: max(1, len(masks) // _SAMPLED)][:_SAMPLED]:
         with contextlib.suppress(DataError):
             # The check names those that cannot be read.
-            seen += np.bincount(_decode_mask(path, data.coding).reshape(-1), minlength=256)
+            classes = _classes_of(_mask_values(path, data.coding), path, data.coding)
+            seen += np.bincount(classes.reshape(-1), minlength=256)
     counted = np.flatnonzero(seen[:_UNKNOWN])
     if seen[IGNORE] and len(counted) <= 1:
         value = int(np.flatnonzero(data.coding.table == counted[0])[0]) if len(counted) else 0
@@ -323,13 +324,15 @@ def read_mask(path: str | Path, coding: MaskCoding) -> np.ndarray:
     Raises:
         DataError: it cannot be read, or has a value that is no class.
     """
-    classes = _decode_mask(path, coding)
+    values = _mask_values(path, coding)
+    classes = _classes_of(values, path, coding)
     unknown = classes == _UNKNOWN
     if unknown.any():
-        where = np.argwhere(unknown)[0]
+        row, column = np.argwhere(unknown)[0]
+        value = " ".join(map(str, np.atleast_1d(values[row, column])))
         raise DataError(
-            f"{path} has {int(unknown.sum()):,} pixels of no class, the first at row {where[0]}, "
-            f"column {where[1]}; "
+            f"{path} has {int(unknown.sum()):,} pixels of no class, the first, {value}, at row "
+            f"{row}, column {column}; "
             + (
                 "add their segment to the list of segments"
                 if coding.segments
@@ -339,7 +342,8 @@ def read_mask(path: str | Path, coding: MaskCoding) -> np.ndarray:
     return classes
 
 
-def _decode_mask(path: str | Path, coding: MaskCoding) -> np.ndarray:
+def _mask_values(path: str | Path, coding: MaskCoding) -> np.ndarray:
+    """What stands in a mask: integers `(height, width)`, or `(height, width, 3)` of colours."""
     try:
         with warnings.catch_warnings(), Image.open(path) as image:
             # Pillow warns of large pictures and of tags that nobody needs.
@@ -350,18 +354,17 @@ def _decode_mask(path: str | Path, coding: MaskCoding) -> np.ndarray:
                 )
             image.load()
             if coding.colors or coding.segments:
-                values = np.asarray(image.convert("RGB"))
-            elif image.mode in ("P", "L", "1"):
-                values = np.asarray(image).astype(np.uint8)
-            elif (grey := _grey_of(image)) is not None:
-                values = grey
-            elif image.mode.startswith("I"):
-                values = np.minimum(np.asarray(image), _UNKNOWN).astype(np.uint8)
-            else:
-                raise DataError(
-                    f"{path} is a colour picture; give the colour of each class in "
-                    f"{CLASSES_FILE}, as '128 128 128 sky'"
-                )
+                return np.asarray(image.convert("RGB"))
+            if image.mode in ("P", "L", "1"):
+                return np.asarray(image).astype(np.uint8)
+            if (grey := _grey_of(image)) is not None:
+                return grey
+            if image.mode.startswith("I"):
+                return np.asarray(image)
+            raise DataError(
+                f"{path} is a colour picture; give the colour of each class in "
+                f"{CLASSES_FILE}, as '128 128 128 sky'"
+            )
     except DataError:
         raise
     except FileNotFoundError:
@@ -370,8 +373,14 @@ def _decode_mask(path: str | Path, coding: MaskCoding) -> np.ndarray:
         raise DataError(f"{path} does not fit into the memory; copy it again") from None
     except (*DAMAGED, Image.DecompressionBombError) as error:
         raise DataError(f"{path} cannot be read as a mask ({error}); mend it") from None
+
+
+def _classes_of(values: np.ndarray, path: str | Path, coding: MaskCoding) -> np.ndarray:
+    """Class of each pixel, 255 where it does not count, 254 where it has none."""
     if not (coding.colors or coding.segments):
-        return coding.table[values]
+        # Masks of 16 bits may have larger values.
+        is_known = (values >= 0) & (values <= IGNORE)
+        return np.where(is_known, coding.table[np.clip(values, 0, IGNORE)], np.uint8(_UNKNOWN))
     packed = (values.astype(np.int32) * (1, 1 << 8, 1 << 16)).sum(axis=-1)
     found, inverse = np.unique(packed, return_inverse=True)
     known = {r + (g << 8) + (b << 16): index for (r, g, b), index in coding.colors.items()}

@@ -433,6 +433,17 @@ def test_classes_inside_other_folders_are_found(tmp_path):
     assert read_labelled(tmp_path).classes == ("cat", "dog")
 
 
+def test_a_stray_picture_between_classes_does_not_make_splits_classes(tmp_path):
+    for split in ("train", "val"):
+        for name in ("cat", "dog"):
+            save(tmp_path / "set" / split / name / "0.png")
+        save(tmp_path / "set" / split / "cover.png")
+    data = read_labelled(tmp_path)
+    assert data.classes == ("cat", "dog")
+    assert (len(data.train), len(data.val)) == (2, 2)
+    assert len(data.left_out) == 2
+
+
 def test_what_systems_leave_in_folders_is_no_class(tmp_path):
     for name in ("båll", "red box"):
         save(tmp_path / name / "0.png")

@@ -262,6 +262,15 @@ def test_masks_with_three_equal_channels_are_values(tmp_path):
     assert read_mask(tmp_path / "b.png", coding).tolist() == [[0, 1]]
 
 
+def test_masks_of_16_bits_are_values(tmp_path):
+    _, coding = parse_classes(["sky", "road"])
+    Image.fromarray(np.array([[0, 1, 255]], np.uint16)).save(tmp_path / "a.png")
+    assert read_mask(tmp_path / "a.png", coding).tolist() == [[0, 1, 255]]
+    Image.fromarray(np.array([[0, 256]], np.uint16)).save(tmp_path / "b.png")
+    with pytest.raises(DataError, match="1 pixels of no class, the first, 256, at row 0, column 1"):
+        read_mask(tmp_path / "b.png", coding)
+
+
 def test_folders_that_cannot_be_told_apart_are_refused(tmp_path):
     for folder in ("a", "b"):
         picture(tmp_path / folder / "0.png")

@@ -94,7 +94,9 @@ def test_colour_masks_are_read_by_the_colours_of_their_classes(tmp_path):
     assert read_mask(path, coding).tolist() == [[255, 0, 0], [1, 1, 1]]
     mask[1, 2] = (1, 2, 3)
     path = save(tmp_path / "odd.png", mask)
-    with pytest.raises(DataError, match="1 pixels of no class, the first at row 1, column 2"):
+    with pytest.raises(
+        DataError, match="1 pixels of no class, the first, 1 2 3, at row 1, column 2"
+    ):
         read_mask(path, coding)
 
 
