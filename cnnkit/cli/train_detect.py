@@ -43,8 +43,8 @@ def detect(
         Path | None,
         typer.Argument(
             metavar="DATA",
-            help="YOLO (images/ and labels/, or data.yaml), Pascal VOC (Annotations/) or COCO "
-            "(.json).",
+            help="Folder of YOLO, Pascal VOC or COCO; or a .yaml (Ultralytics, Roboflow), .data "
+            "(Darknet) or .json (COCO).",
         ),
     ] = None,
     output: Annotated[
@@ -134,7 +134,7 @@ def detect(
         bool,
         typer.Option(
             "--skip-bad",
-            help="Leave out pictures that cannot be read, and boxes that make no sense.",
+            help="Leave out pictures that cannot be read, and go on though most boxes are bad.",
             rich_help_panel=_DATA_PANEL,
         ),
     ] = False,

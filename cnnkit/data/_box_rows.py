@@ -58,9 +58,9 @@ class PixelBoxes:
     rows: list[list[float]] = field(default_factory=list)
 
     def reaches(self) -> tuple[float, float]:
-        """The right and the lower end of all boxes."""
+        """The right and the lower end of all boxes, 1 pixel at least."""
         ends = [(row[3], row[4]) for row in self.rows if np.isfinite(row[1:5]).all()]
-        return (max(x for x, _ in ends), max(y for _, y in ends)) if ends else (0.0, 0.0)
+        return tuple(max(1.0, *(end[axis] for end in ends)) for axis in (0, 1)) if ends else (1, 1)
 
 
 def rows_of(rows: Sequence[Sequence[float]]) -> np.ndarray:
@@ -98,7 +98,8 @@ def to_parts(pictures: Sequence[PixelBoxes], notes: list[str]) -> list[tuple[str
     firsts: dict[str, str] = {}
     found = []
     for one, frame, is_unturned in zip(pictures, frames, unturned, strict=True):
-        width, height = size = one.size or (1.0, 1.0)
+        # A picture that cannot be read has no size, and the check names it, whatever its boxes.
+        width, height = size = one.size or one.reaches()
         orientation, remark = 1, ""
         if frame is not None:
             turned = frame[2] >= 5

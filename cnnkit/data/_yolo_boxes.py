@@ -9,7 +9,15 @@ from typing import Any
 import numpy as np
 
 from cnnkit.data._box_rows import NO_AREA, RawSplits, relative, rows_of
-from cnnkit.data._places import Places, as_written, exists, files_below, is_picture_name, parts_of
+from cnnkit.data._places import (
+    Places,
+    as_written,
+    exists,
+    files_below,
+    is_file,
+    is_picture_name,
+    parts_of,
+)
 from cnnkit.data._splits import SPLIT_NAMES, split_of
 from cnnkit.data._values import counted, identity, read_lines, read_text, read_yaml, shown
 from cnnkit.errors import DataError
@@ -71,7 +79,7 @@ def read_yolo_yaml(path: Path, root: Path) -> RawSplits:
 def _yaml_names(path: Path, values: dict[str, Any], raw: RawSplits) -> dict[int, int] | None:
     """Sets the classes; number in the files -> index, or None where the numbers are indices."""
     names = values.get("names")
-    if isinstance(names, str) and names and (path.parent / names).is_file():
+    if isinstance(names, str) and names and is_file(path.parent / names):
         names = read_lines(path.parent / names)
     if names in (None, ""):
         return None
@@ -253,7 +261,7 @@ def read_darknet(path: Path, root: Path) -> RawSplits:
     names = options.get("names")
     if names:
         place = _place(names, bases)
-        if place is None or not place.is_file():
+        if place is None or not is_file(place):
             raise DataError(f"{path}: names is {names!r}, which is not there; add it")
         raw.classes = _listed_names(place)
         raw.read.append(relative(place, root))

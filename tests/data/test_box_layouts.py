@@ -510,6 +510,15 @@ def test_roboflow_s_files_lie_with_their_pictures(tmp_path):
     assert data.notes == ("'things' has no box and only names a group of classes; it was dropped",)
 
 
+def test_a_picture_that_is_not_there_is_named_though_it_has_no_size(one_file):
+    values = coco_values(("0.png", "7.png"))
+    for image in values["images"]:
+        image.update(width=-1, height=-1)
+    report = check_boxed(read_boxed(coco(one_file / "a.json", values), val_share=0.0))
+    assert report.unreadable == ((str(one_file / "images" / "7.png"), "does not exist"),)
+    assert report.problems == ()
+
+
 def test_files_of_one_split_are_joined_by_the_names_of_their_classes(tmp_path):
     for name in ("0.png", "1.png"):
         picture(tmp_path / "images" / name)
