@@ -390,6 +390,15 @@ def _labels(pictures: _Pictures, root: Path) -> dict[Path, Path]:
     """The text file of each picture that has one."""
     every = [path for part in pictures.values() for path in part]
     found = {path: label for path in every if (label := _label_of(path, root)) is not None}
+    owners: dict[Path, Path] = {}
+    for path, label in found.items():
+        other = owners.setdefault(label, path)
+        if other != path:
+            raise DataError(
+                f"{root}: {relative(other, root)} and {relative(path, root)} would both have the "
+                f"boxes in {relative(label, root)}; leave one of them, or put the text files "
+                "beside their pictures"
+            )
     if found or not every:
         return found
     # In a folder of another name.

@@ -147,8 +147,12 @@ def read_boxed(data: str | Path, *, val_share: float = 0.15, seed: int = 0) -> B
     path = Path(data)
     if not path.exists():
         raise DataError(f"{path} does not exist; give a folder of pictures with boxes, or a .json")
-    layout = recognise_boxes(path)
-    raw = layout.read()
+    try:
+        layout = recognise_boxes(path)
+        raw = layout.read()
+    except OSError as error:
+        where = error.filename or path
+        raise DataError(f"{where} cannot be read: {error.strerror or error}") from None
     if not raw.classes:
         raise DataError(f"{path} names no class; add classes.txt, or names in data.yaml")
     problems, remarks, bare = list(raw.problems), _Remarks(), []

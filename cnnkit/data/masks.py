@@ -134,8 +134,12 @@ def read_masks(data: str | Path, *, val_share: float = 0.15, seed: int = 0) -> M
     lists = panoptic_files(folder)
     if lists:
         return _panoptic_data(read_panoptic(folder, lists), val_share, seed)
-    layout = recognise_masks(folder)
-    classes, coding, source = _read_classes(folder, layout)
+    try:
+        layout = recognise_masks(folder)
+        classes, coding, source = _read_classes(folder, layout)
+    except OSError as error:
+        where = error.filename or folder
+        raise DataError(f"{where} cannot be read: {error.strerror or error}") from None
     found = {
         split: MaskPairs(*(tuple(column) for column in zip(*pairs, strict=True)))
         for split, pairs in layout.pairs.items()

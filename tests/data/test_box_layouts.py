@@ -257,6 +257,15 @@ def test_pictures_without_any_text_file_hold_no_boxes(tmp_path):
         read_boxed(tmp_path)
 
 
+def test_two_pictures_of_one_text_file_are_refused(tmp_path):
+    yolo(tmp_path)
+    picture(tmp_path / "images" / "0.jpg")
+    with pytest.raises(
+        DataError, match=r"images/0\.jpg and images/0\.png would both have the boxes"
+    ):
+        read_boxed(tmp_path)
+
+
 def test_text_files_without_a_picture_are_counted(tmp_path):
     yolo(tmp_path)
     write(tmp_path / "classes.txt", "box\nball")
