@@ -13,12 +13,12 @@ Known are, each with its pictures anywhere below the folder:
 - Pascal VOC: XML files in `Annotations/`, beside their pictures or elsewhere, perhaps with lists
   in `ImageSets/Main/`.
 
-A folder of several forms is refused, unless a YAML file at its top describes the one that is meant.
+A folder of several forms is refused, unless a YAML file describes the text files among them.
 """
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
 
@@ -83,25 +83,24 @@ def recognise_boxes(path: Path) -> BoxLayout:
         raise DataError(
             f"{root} has {names}, which both describe boxes; give the one that is meant"
         )
-    if described:
-        chosen = described[0]
+    texts = [one for one in found if one.format == "yolo"]
+    others = [one for one in found if one.format != "yolo"]
+    if described and texts:
         left_out += [
-            f"{one.evidence} ({one.name}), since {chosen.evidence} is there"
-            for one in found
-            if one.format != "yolo"
+            f"{one.evidence} ({one.name}), since {described[0].evidence} is there" for one in others
         ]
-    elif len(found) > 1 and not all(one.format == "yolo" for one in found):
-        names = " and ".join(f"{one.evidence} ({one.name})" for one in found)
+        others = []
+    forms = [*(described or texts)[:1], *others]
+    if len(forms) > 1:
+        names = " and ".join(f"{one.evidence} ({one.name})" for one in forms)
         raise DataError(f"{root} has {names}; give the one that is meant")
-    elif found:
-        chosen = found[0]
-    else:
+    if not forms:
         reason = f" ({left_out[0]})" if left_out else ""
         raise DataError(
             f"{path} holds no boxes{reason}: expected a .yaml or images/ and labels/ (YOLO), "
             "Annotations/ (Pascal VOC) or a COCO .json"
         )
-    return BoxLayout(chosen.format, chosen.name, chosen.evidence, chosen.read, tuple(left_out))
+    return replace(forms[0], left_out=tuple(left_out))
 
 
 def _of_file(path: Path) -> BoxLayout:

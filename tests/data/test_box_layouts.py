@@ -227,7 +227,20 @@ def test_class_lists_that_differ_are_refused(tmp_path):
 def test_two_forms_side_by_side_are_refused(tmp_path):
     yolo(tmp_path)
     write(tmp_path / "Annotations" / "0.xml", VOC)
-    with pytest.raises(DataError, match=r"Annotations/\*\.xml .* and labels/\*\.txt"):
+    with pytest.raises(DataError, match=r"labels/\*\.txt .* and Annotations/\*\.xml"):
+        read_boxed(tmp_path)
+
+
+def test_of_several_forms_the_text_files_that_a_yaml_describes_are_read(tmp_path):
+    yolo(tmp_path)
+    coco(tmp_path / "annotations.json", coco_values())
+    write(tmp_path / "data.yaml", "train: images\nnames: [box, ball]\n")
+    data = read_boxed(tmp_path, val_share=0.0)
+    assert_read(data)
+    assert data.left_out == ("annotations.json (COCO), since data.yaml is there",)
+    for name in "01":
+        (tmp_path / "labels" / f"{name}.txt").unlink()
+    with pytest.raises(DataError, match=r"data\.yaml \(YOLO.*\) and annotations\.json \(COCO\)"):
         read_boxed(tmp_path)
 
 
