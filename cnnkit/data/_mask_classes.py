@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from cnnkit.data._box_rows import relative
+from cnnkit.data._splits import split_of
 from cnnkit.data._values import read_lines, read_text
 from cnnkit.errors import DataError
 
@@ -16,7 +17,7 @@ LIST_NAMES = (
 )
 # Texts at the top of a folder that are no lists of classes.
 _SUFFIXES, _OTHER_SUFFIXES = (".txt", ".csv", ".names"), (".json", ".yaml", ".yml")
-_DOCUMENTS = (".", "readme", "license", "licence", "train", "val", "valid", "test", "trainval")
+_DOCUMENTS = (".", "readme", "license", "licence", "trainval.", "default.")
 
 
 def find_class_list(
@@ -41,7 +42,7 @@ def find_class_list(
             name = path.name.lower()
             if name in LIST_NAMES and path.is_file():
                 found.append((path, class_lines(path)))
-            elif place == folder and name.endswith(suffixes) and not name.startswith(_DOCUMENTS):
+            elif place == folder and name.endswith(suffixes) and not _is_document(path):
                 unknown.append(path)
         if found:
             break
@@ -54,6 +55,10 @@ def find_class_list(
             "with a class a line: '0 sky' or, for colour masks, '128 128 128 sky'; or take it out"
         )
     return found[0] if found else None
+
+
+def _is_document(path: Path) -> bool:
+    return path.name.lower().startswith(_DOCUMENTS) or split_of(path.stem) is not None
 
 
 def class_lines(path: Path) -> list[str]:

@@ -19,8 +19,10 @@ from cnnkit.images import READABLE_SUFFIXES
 _CLUTTER = ("__macosx", "@eadir", "$recycle.bin", "system volume information", "lost+found")
 # Folders that are a part of data, not a folder around them.
 _PARTS = ("images", "labels", "annotations", "jpegimages")
-# A folder of data is not deeper; a wrong path must not end in a walk through a whole disk.
-_DEEPEST, _MOST_FILES = 8, 5_000_000
+# Names at the end of a path of another machine that are looked for here.
+DEEPEST = 8
+# A folder of data has fewer; a wrong path must not end in a walk through a whole disk.
+_MOST_FILES = 5_000_000
 # Files in which one is looked for that is not where it should be.
 _MOST_SEARCHED = 200_000
 # No system takes a longer path.
@@ -53,12 +55,11 @@ def files_below(folder: Path) -> Iterator[Path]:
     count = 0
     for place, folders, files in os.walk(folder, followlinks=True):
         real = os.path.realpath(place)
-        is_deep = len(Path(place).parts) - len(folder.parts) >= _DEEPEST
         if real in entered:
             folders.clear()
             continue
         entered.add(real)
-        folders[:] = [] if is_deep else sorted(name for name in folders if not is_clutter(name))
+        folders[:] = sorted(name for name in folders if not is_clutter(name))
         for name in sorted(files):
             if not is_clutter(name):
                 yield Path(place, name)
@@ -115,7 +116,7 @@ def below(folder: Path, written: str) -> Path:
     """As `as_written`; of a whole path of another machine the longest end that is there."""
     path = as_written(folder, written)
     if re.match(r"[\\/]|[A-Za-z]:[\\/]", written) and not exists(path):
-        parts = parts_of(written)[-_DEEPEST:]
+        parts = parts_of(written)[-DEEPEST:]
         ends = (folder.joinpath(*parts[begin:]) for begin in range(len(parts)))
         return next((end for end in ends if exists(end)), path)
     return path
@@ -167,7 +168,7 @@ class Places:
                 if is_file(folder / text):
                     return folder / text
             parts = parts_of(text)
-            for begin in range(max(0, len(parts) - _DEEPEST), len(parts)):
+            for begin in range(max(0, len(parts) - DEEPEST), len(parts)):
                 for folder in near:
                     path = folder.joinpath(*parts[begin:])
                     if is_file(path):

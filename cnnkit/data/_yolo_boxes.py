@@ -10,6 +10,7 @@ import numpy as np
 
 from cnnkit.data._box_rows import NO_AREA, RawSplits, relative, rows_of
 from cnnkit.data._places import (
+    DEEPEST,
     Places,
     as_written,
     exists,
@@ -28,8 +29,6 @@ CLASS_LISTS = (
     *("obj.names", "_darknet.labels"),
 )
 _PLAIN_NUMBERS = 5
-# Names at the end of a path of another machine that are looked for here.
-_DEEPEST = 8
 
 
 # Split -> pictures.
@@ -184,7 +183,7 @@ def _place(written: str, bases: Sequence[Path]) -> Path | None:
         place = as_written(base, written)
         if exists(place):
             return place
-    parts = parts_of(written)[-_DEEPEST:]
+    parts = parts_of(written)[-DEEPEST:]
     # An end without the name of its split may be that of another one.
     named = [at for at, part in enumerate(parts) if split_of(part)]
     for begin in range(named[-1] + 1 if named else len(parts)):
