@@ -31,8 +31,8 @@ def detect(
         Path,
         typer.Argument(
             metavar="DATA",
-            help="YOLO (images/ and labels/, or data.yaml), Pascal VOC (Annotations/) or COCO "
-            "(.json).",
+            help="Folder of YOLO, Pascal VOC or COCO; or a .yaml (Ultralytics, Roboflow), .data "
+            "(Darknet) or .json (COCO).",
         ),
     ],
     model: Annotated[

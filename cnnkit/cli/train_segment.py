@@ -53,8 +53,9 @@ def segment(
         Path | None,
         typer.Argument(
             metavar="DATA",
-            help="A folder with images/ and labels/, or train/ and val/ of those, and classes.txt; "
-            "or a folder like that of Pascal VOC, or of COCO's panoptic segments.",
+            help="A folder with images/ and labels/, or train/ and val/ of those, or masks beside "
+            "their pictures, and classes.txt; or one of Pascal VOC, labelme, CVAT or COCO's "
+            "panoptic segments.",
         ),
     ] = None,
     output: Annotated[

@@ -1,6 +1,6 @@
 """Boxes as annotation files have them, and pixels made parts of the upright picture."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -8,6 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
+from cnnkit.data._splits import split_of
+from cnnkit.data._values import counted
 from cnnkit.images import header_frame
 from cnnkit.runtime import reader_count
 
@@ -164,6 +166,35 @@ def _turned_boxes(boxes_xyxy: np.ndarray, orientation: int) -> np.ndarray:
         8: (top, 1 - right, bottom, 1 - left),
     }
     return np.stack(turned.get(orientation, (left, top, right, bottom)), axis=1)
+
+
+def by_folders(
+    paths: Sequence[Path], root: Path, noun: str, raw: RawSplits
+) -> defaultdict[str, list[Path]]:
+    """Files by the splits that the folders around them are named after.
+
+    Those in no such folder are to train on, or are left out where others are.
+
+    Args:
+        paths: of the files.
+        root: folder of the data.
+        noun: what they are, for people.
+        raw: gets a sentence about what is left out.
+    """
+    found: defaultdict[str, list[Path]] = defaultdict(list)
+    outside = []
+    for path in paths:
+        folders = path.relative_to(root).parts[:-1] if path.is_relative_to(root) else ()
+        split = next((one for name in folders if (one := split_of(name))), None)
+        (found[split] if split else outside).append(path)
+    if outside and "train" in found:
+        raw.left_out.append(
+            f"{counted(len(outside), noun)} in no folder of a split, such as "
+            f"{relative(outside[0], root)}"
+        )
+    elif outside:
+        found["train"] = outside
+    return found
 
 
 def relative(path: Path, root: Path) -> str:

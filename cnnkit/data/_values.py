@@ -4,6 +4,7 @@ import codecs
 import json
 import math
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -129,6 +130,16 @@ def counted(count: int, noun: str) -> str:
     ('1 text file', '2,000 pictures')
     """
     return f"{count:,} {noun}" + ("" if count == 1 else "s")
+
+
+def joined(parts: Sequence[str], most: int = 20) -> str:
+    """The first of some texts with commas between them, and how many more there are.
+
+    >>> joined(["a", "b", "c"], most=2)
+    'a, b, and 1 more'
+    """
+    more = [f"and {len(parts) - most:,} more"] if len(parts) > most else []
+    return ", ".join([*parts[:most], *more])
 
 
 def shown(value: Any) -> str:

@@ -1,16 +1,21 @@
 """Boxes in Pascal VOC's form: an XML file for each picture."""
 
 import re
-from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 from xml.etree import ElementTree
 
 import numpy as np
 
-from cnnkit.data._box_rows import NO_AREA, PixelBoxes, RawSplits, relative, to_parts
+from cnnkit.data._box_rows import (
+    NO_AREA,
+    PixelBoxes,
+    RawSplits,
+    by_folders,
+    relative,
+    to_parts,
+)
 from cnnkit.data._places import Places, is_picture_name, parts_of
-from cnnkit.data._splits import split_of
 from cnnkit.data._values import counted, first_line, marked_encoding, number, read_bytes, read_lines
 from cnnkit.data._yolo_boxes import CLASS_LISTS
 from cnnkit.errors import DataError
@@ -92,18 +97,7 @@ def _splits(root: Path, xml_files: Sequence[Path], raw: RawSplits) -> dict[str, 
         return _listed(root, xml_files, lists, raw)
     if (folder / "trainval.txt").is_file():
         return _listed(root, xml_files, {**lists, "train": folder / "trainval.txt"}, raw)
-    found = defaultdict(list)
-    outside = []
-    for path in xml_files:
-        folders = path.relative_to(root).parts[:-1] if path.is_relative_to(root) else ()
-        split = next((split_of(name) for name in folders if split_of(name)), None)
-        (found[split] if split else outside).append(path)
-    if found and outside:
-        raw.left_out.append(
-            f"{counted(len(outside), 'annotation')} in no folder of a split, such as "
-            f"{relative(outside[0], root)}"
-        )
-    return dict(found) if found else {"train": outside}
+    return by_folders(xml_files, root, "annotation", raw)
 
 
 def _listed(

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from cnnkit.data._box_rows import NO_AREA, RawSplits, relative, rows_of
+from cnnkit.data._box_rows import NO_AREA, RawSplits, by_folders, relative, rows_of
 from cnnkit.data._places import (
     DEEPEST,
     Places,
@@ -310,20 +310,7 @@ def _folders(root: Path, files: Sequence[Path], raw: RawSplits) -> _Pictures:
     inside = [path for path in pictures if "images" in _folder_names(path, root)]
     if inside and len(inside) < len(pictures):
         raw.left_out.append(f"{counted(len(pictures) - len(inside), 'picture')} not in images/")
-    found = defaultdict(list)
-    outside = []
-    for path in inside or pictures:
-        names = _folder_names(path, root)
-        split = next((split_of(name) for name in names if split_of(name)), None)
-        (found[split] if split else outside).append(path)
-    if found and outside:
-        raw.left_out.append(
-            f"{counted(len(outside), 'picture')} in no folder of a split, such as "
-            f"{relative(outside[0], root)}"
-        )
-    elif outside:
-        found["train"] = outside
-    return found
+    return by_folders(inside or pictures, root, "picture", raw)
 
 
 def _folder_names(path: Path, root: Path) -> list[str]:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from cnnkit.data._box_rows import RawSplits
-from cnnkit.data._values import counted
+from cnnkit.data._values import counted, joined
 from cnnkit.data.box_layouts import BoxLayout, recognise_boxes
 from cnnkit.errors import DataError, ImageError, UsageError
 from cnnkit.images import measure_image
@@ -37,8 +37,6 @@ _SLACK = 0.005
 _SHOWN = 5
 # Decimal places, as parts of a picture, up to which two boxes are one.
 _DIGITS = 7
-# Names of classes with their counts that a report shows.
-_SHOWN_CLASSES = 20
 
 
 @dataclass(frozen=True, eq=False)
@@ -200,11 +198,9 @@ def read_boxed(data: str | Path, *, val_share: float = 0.15, seed: int = 0) -> B
 def _described(layout: BoxLayout, raw: RawSplits) -> str:
     """What was recognised, and the files that were read of it."""
     read = [name for name in raw.read if name != layout.evidence]
-    if len(read) > _SHOWN:
-        read = [*read[:_SHOWN], f"{len(read) - _SHOWN} more"]
     # Files of COCO are listed with what they are for.
     begin = [] if layout.format == "coco" else [layout.evidence]
-    return f"{layout.name}: {', '.join([*begin, *read])}"
+    return f"{layout.name}: {joined([*begin, *read], _SHOWN)}"
 
 
 def _shared_pictures(splits: Mapping[str, BoxedPictures]) -> list[str]:
@@ -358,15 +354,13 @@ class BoxReport:
             f"{name} {' + '.join(f'{int(one[at]):,}' for one in counts)}"
             for at, name in enumerate(self.classes)
         ]
-        if len(named) > _SHOWN_CLASSES:
-            named = [*named[:_SHOWN_CLASSES], f"and {len(named) - _SHOWN_CLASSES} more"]
         what = (
             "1 class with its"
             if len(self.classes) == 1
             else f"{len(self.classes)} classes with their"
         )
         where = {1: "", 2: " (train + val)"}.get(len(counts), " (train + val + test)")
-        return f"{what} objects{where}: {', '.join(named)}"
+        return f"{what} objects{where}: {joined(named)}"
 
 
 def check_boxed(

@@ -18,7 +18,7 @@ from PIL import Image
 from cnnkit.data._csv_table import FILE_COLUMNS, read_csv_table
 from cnnkit.data._places import below, is_clutter
 from cnnkit.data._splits import SPLIT_NAMES, draw_key, sorted_classes, split_of
-from cnnkit.data._values import counted
+from cnnkit.data._values import counted, joined
 from cnnkit.errors import DataError, ImageError, UsageError
 from cnnkit.images import READABLE_SUFFIXES, measure_image, read_pixels
 from cnnkit.ops.color import LUMA
@@ -33,8 +33,6 @@ _TINY_SIDE, _HUGE_PIXELS = 32, 50_000_000
 # Of the largest class to the smallest, from which on a report speaks of it.
 _UNEVEN = 3.0
 _SHOWN = 5
-# Names of classes with their counts that a report shows.
-_SHOWN_CLASSES = 20
 # Pictures larger than this many times what is wanted are reduced by whole pixels first, which is
 # much faster and cannot be told apart.
 _GAP = 3.0
@@ -210,7 +208,11 @@ def _read_folder(folder: Path, left_out: list[str]) -> _Found:
 
 
 def _parts_in(inside: Mapping[str, str]) -> dict[str, str]:
-    """Split -> its folder, of folders that hold classes; none where two are of one split."""
+    """Split -> its folder, of folders that hold classes.
+
+    Raises:
+        DataError: two are of one split.
+    """
     parts: dict[str, str] = {}
     for name, path in inside.items():
         split = split_of(name)
@@ -259,9 +261,8 @@ def _note_others(folder: Path, used: Sequence[str], left_out: list[str]) -> None
     folders = [path for path in others if path.is_dir()]
     pictures = [path for path in others if not path.is_dir() and _has_known_suffix(path.name)]
     if folders:
-        names = ", ".join(f"{path.name}/" for path in folders[:_SHOWN])
-        more = f" and {len(folders) - _SHOWN} more" if len(folders) > _SHOWN else ""
-        left_out.append(f"{names}{more} in {folder}")
+        names = joined([f"{path.name}/" for path in folders], _SHOWN)
+        left_out.append(f"{names} in {folder}")
     if pictures:
         left_out.append(
             f"{counted(len(pictures), 'file')} of no class in {folder}, such as {pictures[0].name}"
@@ -428,10 +429,8 @@ class DataReport:
             f"{name} {' + '.join(f'{counts[name]:,}' for counts in self.counts.values())}"
             for name in self.counts["train"]
         ]
-        if len(named) > _SHOWN_CLASSES:
-            named = [*named[:_SHOWN_CLASSES], f"and {len(named) - _SHOWN_CLASSES} more"]
         where = f" ({' + '.join(self.counts)})" if len(self.counts) > 1 else ""
-        return f"{self.kind} of each class{where}: {', '.join(named)}"
+        return f"{self.kind} of each class{where}: {joined(named)}"
 
 
 def check_labelled(

@@ -16,6 +16,7 @@ from PIL import Image
 from cnnkit.data._mask_classes import class_lines, find_class_list
 from cnnkit.data._panoptic import Panoptic, panoptic_files, read_panoptic
 from cnnkit.data._splits import draw_key
+from cnnkit.data._values import joined
 from cnnkit.data.mask_layouts import MaskLayout, recognise_masks
 from cnnkit.errors import DataError, ImageError, UsageError
 from cnnkit.images import DAMAGED, MAX_PIXELS, measure_image
@@ -33,8 +34,6 @@ CLASSES_FILE = "classes.txt"
 _LABELME_FIRST = "__ignore__"
 _NO_CLASSES = (_LABELME_FIRST, "void", "ignore", "ignored", "unlabeled", "unlabelled", "don't care")
 _SHOWN = 5
-# Names of classes that a report shows.
-_SHOWN_CLASSES = 20
 # Masks that are looked at before all of them are checked.
 _SAMPLED = 24
 # Digits of the values before a name.
@@ -451,11 +450,9 @@ class MaskReport:
             f"{name} {100 * count / total:.3g} %"
             for name, count in zip(self.classes, self.pixels, strict=True)
         ]
-        if len(named) > _SHOWN_CLASSES:
-            named = [*named[:_SHOWN_CLASSES], f"and {len(named) - _SHOWN_CLASSES} more"]
         return (
             f"{len(self.classes)} classes with their share of the pixels to train on: "
-            f"{', '.join(named)}"
+            f"{joined(named)}"
         )
 
 
