@@ -63,7 +63,17 @@ _BYTES = (
 
 
 NAMES = (
-    *("YOLO", "Pascal VOC", "COCO", "masks", "CSV", "Darknet", "dlib", "TensorFlow Lite"),
+    *(
+        "YOLO",
+        "Pascal VOC",
+        "COCO",
+        "masks",
+        "CSV",
+        "Darknet",
+        "dlib",
+        "TensorFlow Lite",
+        "PyTorch",
+    ),
     *(
         "pictures",
         "gallery",
@@ -257,6 +267,7 @@ def build_parser(name: str, folder: Path) -> Parser:
         "Darknet": _darknet,
         "dlib": _dlib,
         "TensorFlow Lite": lambda: _tflite(folder),
+        "PyTorch": _torch,
         "gallery": lambda: _gallery(folder),
         "gallery export": lambda: _gallery_export(folder),
         ".keras": lambda: _keras(folder),
@@ -521,6 +532,19 @@ def _read_tflite(folder: Path) -> object:
     network = read_tflite(folder / "a.tflite")
     kinds = ("convolution", "depthwise")
     return [network.weights_of(one) for one in network.operators if one.kind in kinds]
+
+
+def _torch() -> Parser:
+    from tests._torch_files import encode_tensors, tensor
+
+    values = {"weight": tensor(np.arange(24, dtype="f4").reshape(2, 3, 4), "0")}
+    return Parser("PyTorch", {"a.pth": encode_tensors(values)}, ["a.pth"], _read_torch)
+
+
+def _read_torch(folder: Path) -> object:
+    from cnnkit.weights.torch_format import read_torch_tensors
+
+    return read_torch_tensors(folder / "a.pth")
 
 
 def _gallery_of(folder: Path) -> Path:
