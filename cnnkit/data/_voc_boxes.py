@@ -29,13 +29,24 @@ _DECLARATION = re.compile(r"^\s*<\?xml.*?\?>", re.DOTALL)
 
 
 def is_voc(path: Path) -> bool:
-    """Whether an XML file is an annotation, by its beginning; `annotations` is CVAT's own form."""
+    """Whether an XML file is an annotation, by its beginning."""
+    return re.search(rb"<annotation[\s>]", _beginning(path)) is not None
+
+
+def xml_kind(path: Path) -> str:
+    """What an XML file is that is no annotation."""
+    if re.search(rb"<annotations[\s>]", _beginning(path)):
+        return "CVAT's own form; export it as YOLO, Pascal VOC or COCO"
+    return "no annotations of Pascal VOC"
+
+
+def _beginning(path: Path) -> bytes:
     try:
         with path.open("rb") as file:
-            begin = file.read(4096)
+            # Of UTF-16 every other byte is 0.
+            return file.read(4096).replace(b"\0", b"")
     except OSError:
-        return False
-    return re.search(rb"<annotation[\s>]", begin.replace(b"\0", b"")) is not None
+        return b""
 
 
 def read_voc(root: Path, files: Sequence[Path], xml_files: Sequence[Path]) -> RawSplits:

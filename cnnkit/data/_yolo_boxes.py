@@ -29,6 +29,8 @@ CLASS_LISTS = (
     *("obj.names", "_darknet.labels"),
 )
 _PLAIN_NUMBERS = 5
+# Of the numbers of a box, of which one that reaches over the border has some above 1.
+_LARGEST = 2.0
 
 
 # Split -> pictures.
@@ -463,6 +465,10 @@ def _row(line: str, indices: dict[int, int] | None, has_keypoints: bool) -> list
         if class_id not in indices:
             raise ValueError(f"has a box of the class {class_id:g}, which names does not have")
         class_id = float(indices[int(class_id)])
+    if max(map(abs, values[1:5]), default=0.0) > _LARGEST:
+        raise ValueError(
+            "has numbers that are no parts of the picture, from 0 to 1; are they pixels?"
+        )
     count = len(values)
     if has_keypoints and count > _PLAIN_NUMBERS:
         values, count = values[:_PLAIN_NUMBERS], _PLAIN_NUMBERS

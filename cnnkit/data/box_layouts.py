@@ -27,7 +27,7 @@ from cnnkit.data._coco_boxes import CocoFile, load_coco, other_kind, read_coco
 from cnnkit.data._places import files_below, innermost, is_picture_name
 from cnnkit.data._splits import split_of
 from cnnkit.data._values import counted, read_bytes, read_text, read_yaml
-from cnnkit.data._voc_boxes import is_voc, read_voc
+from cnnkit.data._voc_boxes import is_voc, read_voc, xml_kind
 from cnnkit.data._yolo_boxes import (
     describes_yolo,
     is_label,
@@ -186,10 +186,9 @@ def _voc(root: Path, files: Sequence[Path], left_out: list[str]) -> BoxLayout | 
         if any(is_voc(path) for path in inside[:_MOST_JSON]):
             xml_files += inside
         else:
-            left_out.append(
-                f"{counted(len(inside), 'file')} .xml in {relative(folder, root)}, no annotations "
-                "of Pascal VOC"
-            )
+            where = relative(folder, root)
+            kind = xml_kind(inside[0])
+            left_out.append(f"{counted(len(inside), 'file')} .xml in {where}, {kind}")
     if not xml_files:
         return None
     devkits = {path.parent.parent for path in xml_files if path.parent.name == "Annotations"}

@@ -324,7 +324,7 @@ class BoxReport:
         """The report for people."""
         uses = {"train": "to train on", "val": "to validate with", "test": "to test with"}
         parts = ", ".join(
-            f"{pictures:,} {uses[split]} ({objects:,} objects)"
+            f"{pictures:,} {uses[split]} ({counted(objects, 'object')})"
             for split, (pictures, objects, _) in self.counts.items()
         )
         lines = [f"read as {self.layout}"] if self.layout else []
@@ -343,7 +343,8 @@ class BoxReport:
         ]
         if missing:
             some = ", ".join(missing[:_SHOWN]) + (", ..." if len(missing) > _SHOWN else "")
-            lines.append(f"{len(missing)} classes have no object to train on: {some}")
+            plural = "class has" if len(missing) == 1 else "classes have"
+            lines.append(f"{len(missing)} {plural} no object to train on: {some}")
         return lines
 
     def _classes_line(self) -> str:

@@ -279,6 +279,14 @@ def test_two_pictures_of_one_text_file_are_refused(tmp_path):
         read_boxed(tmp_path)
 
 
+def test_boxes_in_pixels_are_told(tmp_path):
+    yolo(tmp_path)
+    write(tmp_path / "labels" / "1.txt", "1 10 5 20 10")
+    data = read_boxed(tmp_path, val_share=0.0)
+    [(_, reason)] = data.problems
+    assert reason == "has numbers that are no parts of the picture, from 0 to 1; are they pixels?"
+
+
 def test_text_files_without_a_picture_are_counted(tmp_path):
     yolo(tmp_path)
     write(tmp_path / "classes.txt", "box\nball")
@@ -385,6 +393,13 @@ def test_one_bad_annotation_of_voc_is_one_line(tmp_path, text, reason):
     [(path, told)] = data.problems
     assert path == str(tmp_path / "1.xml")
     assert reason in told
+
+
+def test_cvat_s_own_form_is_told(tmp_path):
+    picture(tmp_path / "0.png")
+    write(tmp_path / "annotations.xml", "<annotations><image/></annotations>")
+    with pytest.raises(DataError, match="CVAT's own form; export it as YOLO, Pascal VOC or COCO"):
+        read_boxed(tmp_path)
 
 
 def test_two_annotations_of_one_picture_that_differ_are_refused(tmp_path):
