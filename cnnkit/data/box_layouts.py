@@ -40,6 +40,8 @@ from cnnkit.errors import DataError
 _YAML, _JSON = (".yaml", ".yml"), ".json"
 # More JSON files than this in one folder are one for each picture, which COCO does not have.
 _MOST_JSON = 20
+# XML files of a folder that are looked into for what they are.
+_SAMPLED = 20
 
 
 @dataclass(frozen=True)
@@ -183,7 +185,7 @@ def _voc(root: Path, files: Sequence[Path], left_out: list[str]) -> BoxLayout | 
     for folder, group in groupby(paths, lambda path: path.parent):
         inside = list(group)
         # One broken file is one problem; a folder without any annotation holds something else.
-        if any(is_voc(path) for path in inside[:_MOST_JSON]):
+        if any(is_voc(path) for path in inside[:_SAMPLED]):
             xml_files += inside
         else:
             where = relative(folder, root)

@@ -159,7 +159,10 @@ def _listed_voc(root: Path, lists: Mapping[str, Path]) -> MaskLayout:
             if mask.suffix.lower() not in MASK_SUFFIXES:
                 raise _unsafe([mask], root)
             pairs[split].append((str(picture), str(mask)))
-    return MaskLayout("Pascal VOC with lists", root, pairs, is_voc=True)
+    kept = {split: part for split, part in pairs.items() if part}
+    if not kept:
+        raise DataError(f"{root}: the lists in ImageSets/Segmentation name no picture")
+    return MaskLayout("Pascal VOC with lists", root, kept, is_voc=True)
 
 
 def _sorted_files(root: Path, files: Sequence[Path]) -> _Found:
@@ -270,11 +273,11 @@ def _looks_like_mask(path: Path) -> bool:
 
 
 def _refuse_jpeg(found: _Found, root: Path) -> None:
-    unsafe = [
-        found.jpeg_masks[key]
-        for key in found.pictures
-        if key in found.jpeg_masks and key not in found.masks
-    ]
+    # By name alone: the folders of the two kinds may be called anything.
+    good = {(split, stem) for split, _, stem in found.masks}
+    by_name = {(split, stem): path for (split, _, stem), path in found.jpeg_masks.items()}
+    wanted = dict.fromkeys((split, stem) for split, _, stem in found.pictures)
+    unsafe = [by_name[name] for name in wanted if name in by_name and name not in good]
     if unsafe:
         raise _unsafe(unsafe, root)
 

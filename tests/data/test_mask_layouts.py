@@ -246,6 +246,23 @@ def test_masks_as_jpeg_are_refused_by_their_folder(tmp_path, suffix):
         read_masks(tmp_path)
 
 
+def test_masks_as_jpeg_in_a_folder_of_any_name_are_refused(tmp_path):
+    for name in "01":
+        picture(tmp_path / "photos" / f"{name}.png")
+        mask(tmp_path / "drawn by hand" / f"{name}_mask.jpg")
+    write(tmp_path / "classes.txt", NAMES)
+    with pytest.raises(DataError, match=r"drawn by hand/ in .* has masks as JPEG"):
+        read_masks(tmp_path)
+
+
+def test_empty_lists_of_voc_are_one_line(tmp_path):
+    picture(tmp_path / "JPEGImages" / "0.png")
+    mask(tmp_path / "SegmentationClass" / "0.png")
+    write(tmp_path / "ImageSets" / "Segmentation" / "train.txt", "\n")
+    with pytest.raises(DataError, match="name no picture"):
+        read_masks(tmp_path)
+
+
 def test_masks_as_jpeg_in_a_list_are_refused_too(tmp_path):
     picture(tmp_path / "JPEGImages" / "0.png")
     mask(tmp_path / "SegmentationClass" / "0.jpg")
