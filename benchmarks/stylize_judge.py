@@ -4,7 +4,8 @@ python benchmarks/stylize_judge.py --data DIR --teacher FILE [--pairs report] [-
     [--csv FILE] SETTINGS...
 
 Each of SETTINGS is a name and options of `StylizeOptions`, as "fine:quality=fine" or
-"today:backbone=compact,quality=standard"; the first colon ends the name.
+"small:backbone=compact,quality=standard", or a folder of pictures that were painted before, by
+another commit or program, as "before:@runs/before": files are named CONTENT--STYLE.png.
 
 - style distance: relative squared error of the second moments of activations, mean of five layers,
   by VGG-16, by a compressed VGG-19 (`--teacher`, an .npz of kernels) and by EfficientNet-Lite0, on
@@ -89,18 +90,20 @@ def main() -> None:
     rows = []
     for text in arguments.settings:
         name, _, given = text.partition(":")
-        options = StylizeOptions(size=SIDE, **_parse(given))
         for content_name, style_name in PAIRS[arguments.pairs]:
             content = _read(arguments.data / "contents", content_name)
             style = _read(arguments.data / "paintings", style_name)
             begin = time.monotonic()
-            image = Stylizer(style, options).run(content).image
+            file_name = f"{content_name}--{style_name}.png"
+            if given.startswith("@"):
+                image = read_pixels(Path(given[1:]) / file_name) / np.float32(255.0)
+            else:
+                options = StylizeOptions(size=SIDE, **_parse(given))
+                image = Stylizer(style, options).run(content).image
             seconds = time.monotonic() - begin
             found = judge(image, content, style)
             rows.append({"settings": name, "content": content_name, "style": style_name, **found})
-            write_image(
-                arguments.output / name / f"{content_name}--{style_name}.png", Picture(image)
-            )
+            write_image(arguments.output / name / file_name, Picture(image))
             print(
                 f"{name:12} {content_name:15} {style_name:28} "
                 + " ".join(f"{found[column]:7.3f}" for column in COLUMNS)

@@ -1063,7 +1063,7 @@ def test_no_thread_is_left_where_the_draft_fails(long, monkeypatch, error):
         time.sleep(0.2)
         compiled.append(arguments)
 
-    def fail(self):
+    def fail(self, size):
         raise error
 
     monkeypatch.setattr(pipeline.Stylizer, "_compile", slow)
