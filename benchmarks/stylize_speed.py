@@ -10,17 +10,22 @@ from _measure import cnnkit, machine, run_process, sample_folder
 
 CASES = (
     ("draft, 256", ("--size", "256", "--quality", "draft"), 12, ""),
-    ("standard, 512", ("--size", "512"), 20, 2),
-    ("standard, 512, --budget 20s", ("--size", "512", "--budget", "20s"), 20, 2),
+    ("standard, 512", (), 20, 2.6),
+    ("standard, 512, on the compact network", ("--backbone", "compact"), 20, 2),
+    ("standard, 512, --budget 20s", ("--budget", "20s"), 20, 2.6),
+    ("sheet of six styles", ("--sheet",), 12, 2),
 )
 # None of the samples is this large, so the content is an enlarged one.
-LARGE = (("standard, 1024", ("--size", "1024"), 180, 4),)
+LARGE = (
+    ("fine, 512", ("--quality", "fine"), 90, 2.6),
+    ("standard, 1024", ("--size", "1024"), 100, 4),
+)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--runs", type=int, default=3)
-    parser.add_argument("--large", action="store_true", help="1024x1024 too")
+    parser.add_argument("--large", action="store_true", help="fine and 1024x1024 too")
     arguments = parser.parse_args()
     folder = sample_folder()
     content, style, output = (
@@ -43,7 +48,8 @@ def main() -> None:
     )
     for name, options, seconds, memory in CASES + (LARGE if arguments.large else ()):
         source = str(folder / "large.png") if "1024" in name else content
-        command = cnnkit("stylize", source, style, "-o", output, "--overwrite", "-q", *options)
+        pictures = (source,) if "--sheet" in options else (source, style)
+        command = cnnkit("stylize", *pictures, "-o", output, "--overwrite", "-q", *options)
         runs = [run_process(command) for _ in range(arguments.runs)]
         times = [wall for wall, _ in runs]
         print(
