@@ -1,7 +1,8 @@
 """Read, write and resize pictures: upright sRGB, float32 in [0, 1].
 
 Every reader of the project goes through `read_image`, so orientation, colour profile, depth and
-transparency are handled in one place.
+transparency are handled in one place. Colours that transparency hides come from `read_image` only
+for those who ask for them: no network sees any.
 """
 
 import io
@@ -79,18 +80,64 @@ class Picture:
     def width(self) -> int:
         return self.pixels.shape[1]
 
+    def opaque(self, background: float = 1.0) -> "Picture":
+        """The picture as it looks before a background, without alpha.
 
-def read_image(source: str | os.PathLike | bytes | BinaryIO, name: str | None = None) -> Picture:
+        Args:
+            background: grey from 0 to 1; white by default, as browsers and viewers show it.
+
+        Example:
+
+        >>> hidden = Picture(np.zeros((1, 2, 3), np.float32), np.array([[0.0, 0.75]], np.float32))
+        >>> hidden.opaque().pixels[..., 0]
+        array([[1.  , 0.25]], dtype=float32)
+        """
+        if self.alpha is None:
+            return self
+        alpha = self.alpha[..., None]
+        # Numbers that are not finite may lie under transparency; zero times them would not be zero.
+        pixels = np.where(alpha > 0, self.pixels, 0.0) * alpha + background * (1.0 - alpha)
+        return Picture(pixels.astype(np.float32), None, self.source)
+
+    def with_alpha(self, alpha: np.ndarray | None) -> "Picture":
+        """The picture with a transparency that looks the same before white; undoes `opaque`.
+
+        Args:
+            alpha: float32 `(height, width)` in [0, 1]; None leaves it opaque.
+
+        Example:
+
+        >>> seen = Picture(np.full((1, 1, 3), 0.75, np.float32))
+        >>> seen.with_alpha(np.array([[0.5]], np.float32)).pixels[0, 0]
+        array([0.5, 0.5, 0.5], dtype=float32)
+        """
+        if alpha is None:
+            return self
+        share = alpha[..., None]
+        colors = (self.pixels - (1.0 - share)) / np.maximum(share, 1e-3)
+        pixels = np.where(share > 0, np.clip(colors, 0.0, 1.0), self.pixels)
+        return Picture(pixels.astype(np.float32), alpha, self.source)
+
+
+def read_image(
+    source: str | os.PathLike | bytes | BinaryIO,
+    name: str | None = None,
+    *,
+    keep_alpha: bool = False,
+) -> Picture:
     """Reads a picture of any common format as upright sRGB.
 
     The EXIF orientation is applied, an embedded colour profile is converted to sRGB, grey,
-    palette, CMYK and 16-bit pictures become RGB, and transparency is kept apart. Of an animation
-    the first frame is read. Grey keeps its 16 bits; colours come down to 8 bits a channel, which is
-    all that Pillow reads. Float grey above 1 is scaled so that its brightest pixel is white.
+    palette, CMYK and 16-bit pictures become RGB, and what is transparent becomes white. Of an
+    animation the first frame is read. Grey keeps its 16 bits; colours come down to 8 bits a
+    channel, which is all that Pillow reads. Float grey above 1 is scaled so that its brightest
+    pixel is white.
 
     Args:
         source: a path, the bytes of a file, or an open binary file.
         name: what to call the picture in messages; the path by default.
+        keep_alpha: give the colours as they are stored, and transparency apart. Before a network
+            sees them, `Picture.opaque` must take away the colours that nobody can see.
 
     Returns:
         A `Picture`.
@@ -118,7 +165,8 @@ def read_image(source: str | os.PathLike | bytes | BinaryIO, name: str | None = 
         with warnings.catch_warnings():
             # Pillow warns of large pictures below our limit and of tags that nobody needs.
             warnings.simplefilter("ignore")
-            return _decode(data, name)
+            picture = _decode(data, name)
+        return picture if keep_alpha else picture.opaque()
     except UnidentifiedImageError:
         if data[:4] in _TIFF_BEGINNINGS:
             raise _unreadable_tiff(name) from None
@@ -138,13 +186,14 @@ def read_image(source: str | os.PathLike | bytes | BinaryIO, name: str | None = 
         ) from None
 
 
-def as_picture(image: Any, name: str) -> Picture:
+def as_picture(image: Any, name: str, *, keep_alpha: bool = False) -> Picture:
     """Anything that is a picture as a `Picture`; the caller's array is never changed.
 
     Args:
         image: a path, a `Picture`, a `PIL.Image`, or an array `(height, width)` or `(height, width,
             1, 3 or 4)`, uint8 or float in [0, 1].
         name: what to call it in messages, where it is no path.
+        keep_alpha: as in `read_image`.
 
     Raises:
         ImageError: a file cannot be read.
@@ -156,11 +205,11 @@ def as_picture(image: Any, name: str) -> Picture:
     (2, 3, 3)
     """
     if isinstance(image, Picture):
-        return image
+        return image if keep_alpha else image.opaque()
     if isinstance(image, (str, Path)):
-        return read_image(image)
+        return read_image(image, keep_alpha=keep_alpha)
     if isinstance(image, Image.Image):
-        return read_image(_encode_pil(image), name)
+        return read_image(_encode_pil(image), name, keep_alpha=keep_alpha)
     array = np.asarray(image)
     if array.ndim == 2:
         array = array[..., None]
@@ -178,7 +227,8 @@ def as_picture(image: Any, name: str) -> Picture:
         raise ValueError(f"{name} must be uint8 or float. Received: {array.dtype}")
     alpha = array[..., 3] if array.shape[-1] == 4 else None
     pixels = np.repeat(array, 3, axis=-1) if array.shape[-1] == 1 else array[..., :3]
-    return Picture(np.ascontiguousarray(pixels), alpha)
+    picture = Picture(np.ascontiguousarray(pixels), alpha)
+    return picture if keep_alpha else picture.opaque()
 
 
 def _encode_pil(image: Image.Image) -> bytes:

@@ -14,6 +14,7 @@ from cnnkit import images
 from cnnkit.errors import ExitCode, ImageError, ResourceError
 from cnnkit.images import (
     Picture,
+    as_picture,
     encode_image,
     fit_size,
     header_size,
@@ -130,7 +131,7 @@ def test_every_png_mode_becomes_rgb(mode, value, expected):
     ],
 )
 def test_alpha_is_kept_apart(mode, value, colour, alpha):
-    picture = read_image(encoded(Image.new(mode, (4, 3), value), "PNG"))
+    picture = read_image(encoded(Image.new(mode, (4, 3), value), "PNG"), keep_alpha=True)
     np.testing.assert_allclose(picture.pixels[1, 1], colour, atol=1e-6)
     assert picture.alpha.shape == (3, 4)
     assert picture.alpha.dtype == np.float32
@@ -154,7 +155,7 @@ def test_a_palette_with_transparency_has_alpha(transparency):
     image = Image.new("P", (2, 1))
     image.putpalette([255, 0, 0, 0, 0, 255])
     image.putpixel((1, 0), 1)
-    picture = read_image(encoded(image, "PNG", transparency=transparency))
+    picture = read_image(encoded(image, "PNG", transparency=transparency), keep_alpha=True)
     np.testing.assert_array_equal(picture.pixels[0, 0], [1, 0, 0])
     np.testing.assert_array_equal(picture.alpha, [[1, 0]])
 
@@ -165,7 +166,7 @@ def test_a_palette_with_transparency_has_alpha(transparency):
 def test_a_transparent_colour_has_no_alpha(mode, value, transparency):
     image = Image.new(mode, (2, 1))
     image.putpixel((1, 0), value)
-    picture = read_image(encoded(image, "PNG", transparency=transparency))
+    picture = read_image(encoded(image, "PNG", transparency=transparency), keep_alpha=True)
     np.testing.assert_array_equal(picture.alpha, [[1, 0]])
 
 
@@ -193,7 +194,7 @@ def test_sixteen_bit_grey_tiff_is_read_in_both_byte_orders(byteorder):
 def test_sixteen_bit_grey_with_a_transparent_value_has_alpha():
     rows = b"\0" + struct.pack(">HH", 1000, 65535)
     data = png(2, 1, 16, 0, rows, (b"tRNS", struct.pack(">H", 1000)))
-    picture = read_image(data)
+    picture = read_image(data, keep_alpha=True)
     np.testing.assert_allclose(picture.pixels[0, 1], 1.0)
     np.testing.assert_array_equal(picture.alpha, [[0, 1]])
 
@@ -251,7 +252,9 @@ def test_an_inverted_eight_bit_tiff_is_read_as_meant():
 def test_premultiplied_alpha_is_divided_out():
     # 100 of 200 is half: 0.5 * 255 = 127.5.
     array = np.array([[[100, 50, 200, 200]]], np.uint8)
-    picture = read_image(tiff(array, photometric="rgb", extrasamples=["assocalpha"]))
+    picture = read_image(
+        tiff(array, photometric="rgb", extrasamples=["assocalpha"]), keep_alpha=True
+    )
     np.testing.assert_allclose(picture.pixels[0, 0], [0.5, 0.25, 1.0], atol=1 / 255)
     np.testing.assert_allclose(picture.alpha, 200 / 255)
 
@@ -320,7 +323,7 @@ def test_alpha_and_deep_grey_are_turned_too(mode):
     image = Image.new(mode, (3, 2))
     # Bottom left in the file comes to the top left when turned right by 90 degrees.
     image.putpixel((0, 1), (0, 0, 0, 255) if mode == "RGBA" else 65535)
-    picture = read_image(encoded(image, "PNG", exif=exif))
+    picture = read_image(encoded(image, "PNG", exif=exif), keep_alpha=True)
     shown = picture.alpha if mode == "RGBA" else picture.pixels[..., 0]
     assert shown.shape == (3, 2)
     assert shown[0, 0] == 1
@@ -370,13 +373,15 @@ def test_a_grey_profile_is_applied_to_every_kind_of_grey(mode, value):
     data = encoded(Image.new(mode, (2, 2), value), "PNG", icc_profile=linear_grey())
     # Light 0.2 is 1.055 * 0.2^(1/2.4) - 0.055 = 0.4845 in sRGB.
     expected = 0.0 if mode == "1" else 0.4845
-    np.testing.assert_allclose(read_image(data).pixels, expected, atol=1.6 / 255)
+    np.testing.assert_allclose(read_image(data, keep_alpha=True).pixels, expected, atol=1.6 / 255)
 
 
 def test_a_profile_keeps_alpha_and_palettes():
     image = Image.new("P", (2, 1))
     image.putpalette([120, 150, 130, 0, 0, 0])
-    picture = read_image(encoded(image, "PNG", icc_profile=adobe_rgb(), transparency=bytes([128])))
+    picture = read_image(
+        encoded(image, "PNG", icc_profile=adobe_rgb(), transparency=bytes([128])), keep_alpha=True
+    )
     expected = adobe_rgb_as_srgb((120, 150, 130))
     np.testing.assert_allclose(picture.pixels[0, 0], expected, atol=1.6 / 255)
     np.testing.assert_allclose(picture.alpha, 128 / 255)
@@ -482,7 +487,7 @@ def test_a_file_without_permission_is_one_line(tmp_path, monkeypatch):
 def test_lossless_formats_come_back_exactly(tmp_path, suffix, alpha):
     picture = random_picture(alpha=alpha)
     write_image(tmp_path / f"a{suffix}", picture)
-    back = read_image(tmp_path / f"a{suffix}")
+    back = read_image(tmp_path / f"a{suffix}", keep_alpha=True)
     np.testing.assert_array_equal(to_uint8(back.pixels), to_uint8(picture.pixels))
     if alpha:
         np.testing.assert_array_equal(to_uint8(back.alpha), to_uint8(picture.alpha))
@@ -502,13 +507,15 @@ def test_lossy_formats_come_back_closely(tmp_path, suffix):
 def test_webp_keeps_alpha(tmp_path):
     picture = random_picture(alpha=True)
     write_image(tmp_path / "a.webp", picture)
-    np.testing.assert_allclose(read_image(tmp_path / "a.webp").alpha, picture.alpha, atol=1e-6)
+    np.testing.assert_allclose(
+        read_image(tmp_path / "a.webp", keep_alpha=True).alpha, picture.alpha, atol=1e-6
+    )
 
 
 def test_jpeg_lays_alpha_over_white(tmp_path):
     black = Picture(np.zeros((16, 16, 3), np.float32), np.full((16, 16), 0.2, np.float32))
     write_image(tmp_path / "a.jpg", black)
-    back = read_image(tmp_path / "a.jpg")
+    back = read_image(tmp_path / "a.jpg", keep_alpha=True)
     # 0.2 of black and 0.8 of white.
     np.testing.assert_allclose(back.pixels, 0.8, atol=0.02)
     assert back.alpha is None
@@ -788,3 +795,74 @@ def test_what_is_no_picture_has_no_size(tmp_path):
     assert header_size(path) is None
     path.write_bytes(b"no picture")
     assert header_size(path) is None
+
+
+HIDDEN = {"black": 0, "white": 255, "noise": None}
+
+
+def half_hidden(kind, mode="RGBA"):
+    """A picture whose left third is transparent, with other colours below each time."""
+    random = np.random.default_rng(3)
+    pixels = random.integers(0, 256, (12, 18, 4), np.uint8)
+    pixels[..., 3] = np.repeat([0, 128, 255], 6)
+    below = random.integers(0, 256, (12, 6, 3)) if HIDDEN[kind] is None else HIDDEN[kind]
+    pixels[:, :6, :3] = below
+    return Image.fromarray(pixels).convert(mode)
+
+
+@pytest.mark.parametrize("suffix", ["PNG", "WEBP", "TIFF"])
+def test_colours_that_transparency_hides_are_not_read(suffix):
+    lossless = {"lossless": True, "exact": True} if suffix == "WEBP" else {}
+    read = [read_image(encoded(half_hidden(kind), suffix, **lossless)) for kind in HIDDEN]
+    for picture in read:
+        assert picture.alpha is None
+        np.testing.assert_array_equal(picture.pixels, read[0].pixels)
+    stored = np.asarray(half_hidden("black")).astype(np.float64) / 255
+    seen = stored[..., :3] * stored[..., 3:] + (1 - stored[..., 3:])
+    np.testing.assert_allclose(read[0].pixels, seen, atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", HIDDEN)
+def test_in_memory_too_colours_under_transparency_are_left_out(kind):
+    image = half_hidden(kind)
+    for source in (image, np.asarray(image), Picture(*_parts(image))):
+        seen = as_picture(source, "it")
+        assert seen.alpha is None
+        np.testing.assert_allclose(seen.pixels[:, :6], 1.0)
+
+
+def _parts(image):
+    array = np.asarray(image).astype(np.float32) / 255
+    return array[..., :3], array[..., 3]
+
+
+def test_numbers_that_are_not_finite_may_lie_under_transparency():
+    pixels = np.full((1, 2, 3), np.nan, np.float32)
+    pixels[:, 1] = 0.5
+    seen = Picture(pixels, np.array([[0.0, 1.0]], np.float32)).opaque(0.25)
+    np.testing.assert_array_equal(seen.pixels[0, :, 0], [0.25, 0.5])
+
+
+def test_a_picture_with_its_alpha_back_looks_the_same_before_white():
+    picture = random_picture(alpha=True)
+    back = picture.opaque().with_alpha(picture.alpha)
+    np.testing.assert_allclose(back.opaque().pixels, picture.opaque().pixels, atol=1e-5)
+    shows = picture.alpha > 0.01
+    np.testing.assert_allclose(back.pixels[shows], picture.pixels[shows], atol=1e-3)
+
+
+@pytest.mark.parametrize("suffix", ["png", "webp"])
+def test_pixels_for_networks_have_no_hidden_colours(tmp_path, suffix):
+    pixels = []
+    for kind in HIDDEN:
+        path = tmp_path / f"{kind}.{suffix}"
+        path.write_bytes(
+            encoded(
+                half_hidden(kind),
+                suffix.upper(),
+                **({"lossless": True, "exact": True} if suffix == "webp" else {}),
+            )
+        )
+        pixels.append(read_pixels(str(path)))
+    np.testing.assert_array_equal(pixels[0], pixels[1])
+    np.testing.assert_array_equal(pixels[0], pixels[2])

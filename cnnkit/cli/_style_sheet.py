@@ -59,7 +59,7 @@ def paint_sheet(
                 if photograph is None:
                     side = max(painted.shape[:2])
                     size = fit_size(content.height, content.width, side)
-                    own = resize(content.pixels, *size).clip(0.0, 1.0)
+                    own = resize(content.opaque().pixels, *size).clip(0.0, 1.0)
                     photograph = to_uint8(own), "the photograph"
                 # Each row of a grid begins with what it starts from.
                 if not cells or (is_grid and strength == strengths[0]):

@@ -167,7 +167,9 @@ def segment(
         for source, path in jobs:
             begin = time.monotonic()
             try:
-                picture = read_image(sys.stdin.buffer if source.path == _STD else source.path)
+                picture = read_image(
+                    sys.stdin.buffer if source.path == _STD else source.path, keep_alpha=True
+                )
                 load = round(1e3 * (time.monotonic() - begin), 1)
                 found = segmenter.segment(picture)
                 if path is not None:
@@ -324,7 +326,7 @@ def _picture(
         drawn = color_segments(found.classes)
     else:
         draw = overlay_segments if wanted.show == "overlay" else outline_segments
-        drawn = draw(to_uint8(picture.pixels), found.classes)
+        drawn = draw(to_uint8(picture.opaque().pixels), found.classes)
     if wanted.legend:
         drawn = add_legend(drawn, [(one.class_id, one.label) for one in found.segments])
     return Picture(drawn.astype(np.float32) / 255.0)

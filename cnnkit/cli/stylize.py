@@ -398,7 +398,7 @@ class _Mask:
     def read(self) -> None:
         """Reads the file, if there is one."""
         if self.path is not None:
-            self._picture = _read(self.path)
+            self._picture = _read(self.path).opaque(0.0)
 
     def of(self, content: Any) -> Any:
         """The mask of a picture that was read; None for all of it.
@@ -651,7 +651,7 @@ class _Batch:
             alpha = resize(alpha, *pixels.shape[:2]).clip(0.0, 1.0)
         step = path.with_stem(f"{path.stem}-step{progress.total_step:05d}")
         try:
-            write_image(step, Picture(pixels, alpha))
+            write_image(step, Picture(pixels).with_alpha(alpha))
         except ImageError as error:
             # What matters is the picture at the end.
             self._console.warning(f"{error}; no more steps are written")
@@ -718,7 +718,7 @@ class _Batch:
 def _read(name: str) -> "Picture":
     from cnnkit.images import read_image
 
-    return read_image(sys.stdin.buffer if name == _STDIN else name)
+    return read_image(sys.stdin.buffer if name == _STDIN else name, keep_alpha=True)
 
 
 def _read_style(name: str) -> "Picture":

@@ -79,7 +79,7 @@ class Segmenter:
             The `Segmentation`.
         """
         begin = time.monotonic()
-        small = self._fitted(picture.pixels)
+        small = self._fitted(picture.opaque().pixels)
         seen = time.monotonic()
         probabilities = self.probabilities(small)
         known = time.monotonic()

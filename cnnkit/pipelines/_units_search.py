@@ -86,10 +86,7 @@ class PictureReader:
                 f"for this layer, which needs {self._least_side} pixels; make --size larger, or "
                 "leave it out"
             )
-        pixels = picture.pixels
-        if picture.alpha is not None:
-            # Transparent pixels have colours that nobody has seen.
-            pixels = pixels * picture.alpha[..., None] + (1.0 - picture.alpha[..., None])
+        pixels = picture.opaque().pixels
         if self._network.channels == 1:
             pixels = (pixels @ LUMA)[..., None]
         pixels = to_uint8(resize(pixels, height, width))

@@ -389,7 +389,7 @@ class Stylizer:
             As in `stylize`.
         """
         begin = time.monotonic()
-        content = as_picture(content_image, "the content picture")
+        content = _seen(content_image, "the content picture")
         job = _Job(self, content, mask, on_progress, begin)
         deadline = None
         if self.options.budget is not None:
@@ -406,7 +406,7 @@ class Stylizer:
         # A traced step is full of cycles: in a folder, hundreds of megabytes would wait for the
         # collector.
         gc.collect()
-        picture = Picture(pixels, job.alpha, content.source)
+        picture = Picture(pixels, None, content.source).with_alpha(job.alpha)
         network = fast_stylizer() if self.options.quality == "draft" else self.network
         settings = {
             "program": f"cnnkit {cnnkit.__version__}",
@@ -1207,7 +1207,7 @@ def _as_styles(style_image: Any) -> list[tuple[Picture, float]]:
         picture, weight = item if isinstance(item, tuple) else (item, 1.0)
         if not (math.isfinite(weight) and weight > 0):
             raise UsageError(f"the weight of a style must be more than 0, not {weight}")
-        style = as_picture(picture, "the style picture")
+        style = _seen(picture, "the style picture")
         if style.alpha is not None and float(style.alpha.max()) < 0.01:
             raise ImageError(
                 f"{style.source or 'the style picture'} is transparent all over: there is no style "
@@ -1215,6 +1215,12 @@ def _as_styles(style_image: Any) -> list[tuple[Picture, float]]:
             )
         styles.append((style, float(weight)))
     return styles
+
+
+def _seen(image: Any, name: str) -> Picture:
+    """A picture with the colours that one sees before white, and its transparency beside them."""
+    picture = as_picture(image, name, keep_alpha=True)
+    return dataclasses.replace(picture.opaque(), alpha=picture.alpha)
 
 
 def _like(original: Any, picture: Picture) -> Any:
@@ -1233,7 +1239,8 @@ def _as_mask(mask: Any, height: int, width: int) -> np.ndarray:
     """Lightness of the mask picture at `(height, width)`."""
     if np.asarray(mask).dtype == bool:
         mask = np.asarray(mask, np.float32)
-    picture = as_picture(mask, "the mask")
+    # What is transparent in a mask is not marked.
+    picture = as_picture(mask, "the mask", keep_alpha=True).opaque(0.0)
     shape = (picture.height / picture.width) / (height / width)
     if not 0.95 < shape < 1.05:
         raise UsageError(

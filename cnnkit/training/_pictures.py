@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image
 
 from cnnkit.errors import ImageError
-from cnnkit.images import read_image, resize
+from cnnkit.images import read_image, read_pixels, resize
 from cnnkit.training._runs import check_same_run, read_results, write_results
 from cnnkit.training._workers import Workers
 
@@ -55,18 +55,15 @@ def random_crop(
     """One augmented `(size, size, 3)` crop in [0, 1]: random scale, place and mirror, and, where it
     is to be recoloured, colours and now and then noise.
     """
-    with Image.open(path) as image:
-        image = image.convert("RGB")
-        short = min(image.size)
-        side = (
-            short
-            if short <= size
-            else int(math.exp(random.uniform(math.log(size), math.log(short))))
-        )
-        left = int(random.integers(0, image.width - side + 1))
-        top = int(random.integers(0, image.height - side + 1))
-        box = (left, top, left + side, top + side)
-        crop = image.resize((size, size), Image.Resampling.BICUBIC, box=box)
+    image = Image.fromarray(read_pixels(str(path)))
+    short = min(image.size)
+    side = (
+        short if short <= size else int(math.exp(random.uniform(math.log(size), math.log(short))))
+    )
+    left = int(random.integers(0, image.width - side + 1))
+    top = int(random.integers(0, image.height - side + 1))
+    box = (left, top, left + side, top + side)
+    crop = image.resize((size, size), Image.Resampling.BICUBIC, box=box)
     pixels = np.asarray(crop, dtype=np.float32) / 255.0
     if random.random() < 0.5:
         pixels = pixels[:, ::-1]

@@ -158,6 +158,22 @@ def test_alpha_is_kept(tiny):
     np.testing.assert_array_equal(result.image[..., 3:], alpha)
 
 
+@pytest.mark.parametrize("place", ["content", "style"])
+def test_colours_under_transparency_do_not_change_the_painting(tiny, place):
+    results = []
+    for hidden in (0.0, 1.0, np.random.default_rng(1).random((32, 12, 3))):
+        content, style = scene(), strokes()
+        picture = content if place == "content" else style
+        alpha = np.ones((32, 32, 1), "float32")
+        alpha[:, :12] = 0.0
+        picture[:, :12] = hidden
+        picture = np.concatenate([picture, alpha], axis=-1)
+        both = (picture, style) if place == "content" else (content, picture)
+        results.append(stylize(*both, tiny()).image)
+    np.testing.assert_array_equal(results[0], results[1])
+    np.testing.assert_array_equal(results[0], results[2])
+
+
 def test_alpha_is_resized_with_the_picture(tiny):
     alpha = np.linspace(0, 1, 64 * 64, dtype="float32").reshape(64, 64, 1)
     result = stylize(np.concatenate([scene(64, 64), alpha], axis=-1), strokes(), tiny())
