@@ -5,9 +5,11 @@ transparency are handled in one place. Colours that transparency hides come from
 for those who ask for them: no network sees any.
 """
 
+import functools
 import io
 import math
 import os
+import re
 import shutil
 import struct
 import tempfile
@@ -29,7 +31,9 @@ MAX_PIXELS = 175_000_000
 
 READABLE_SUFFIXES = (
     ".jpg", ".jpeg", ".jfif", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif", ".ppm", ".pgm",
+    ".avif", ".heic", ".heif",
 )  # fmt: skip
+HEIF_REMEDY = "HEIC is read after: pip install 'cnnkit[heif]'"
 
 # Suffix -> Pillow's format name and the options that keep the picture as it was computed.
 WRITABLE_FORMATS = {
@@ -42,7 +46,10 @@ WRITABLE_FORMATS = {
 }
 
 # Pillow knows more formats, but some run other programs (EPS) or hold no photograph.
-_READABLE_FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "DIB", "GIF", "PPM")
+_READABLE_FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "DIB", "GIF", "PPM", "AVIF")
+_HEIF_SUFFIXES = (".heic", ".heif")
+# Brands of what HEVC packs, beside "mif1", which says nothing of the packing.
+_HEIC_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs")
 
 _TIFF_BITS, _TIFF_COMPRESSION, _TIFF_PHOTOMETRIC = 258, 259, 262
 _TIFF_PLANES, _TIFF_SAMPLE_FORMAT = 284, 339
@@ -170,6 +177,8 @@ def read_image(
     except UnidentifiedImageError:
         if data[:4] in _TIFF_BEGINNINGS:
             raise _unreadable_tiff(name) from None
+        if _is_heic(data[:64]) and not _reads_heif():
+            raise ImageError(f"{name} is a HEIC picture; {HEIF_REMEDY}") from None
         kind = ", ".join(sorted({suffix.lstrip(".") for suffix in READABLE_SUFFIXES}))
         raise ImageError(f"{name} is not a picture that can be read; use one of: {kind}") from None
     except Image.DecompressionBombError:
@@ -184,6 +193,61 @@ def read_image(
         raise ImageError(
             f"{name} is damaged or cut off ({error}); copy or download it again"
         ) from None
+
+
+def is_address(name: str) -> bool:
+    """Whether a name is a URL, and no file.
+
+    >>> is_address("https://example.org/a.jpg"), is_address("photos/a.jpg")
+    (True, False)
+    """
+    # A path keeps one of two slashes; one letter alone is a drive of Windows.
+    return re.match(r"[A-Za-z][A-Za-z0-9+.-]+:/", name) is not None and not os.path.lexists(name)
+
+
+def explain_missing(name: str) -> str:
+    """What is wrong with a file or folder that is not there, and what to do."""
+    if is_address(name):
+        return f"{name}: URLs are not read; download it first, and give what you have then"
+    return f"{name} does not exist; check the path"
+
+
+def is_unreadable_heif(path: str | os.PathLike) -> bool:
+    """Whether a file is a HEIC picture, by its name and first bytes, and nothing reads such here.
+
+    Of an AVIF that is called .heic, Pillow reads what it is.
+    """
+    if not os.fspath(path).lower().endswith(_HEIF_SUFFIXES) or _reads_heif():
+        return False
+    try:
+        with Path(path).open("rb") as file:
+            return _is_heic(file.read(64))
+    except OSError:
+        return False
+
+
+def _is_heic(beginning: bytes) -> bool:
+    """Whether a file that begins so is a HEIC picture: by the brands in its first box."""
+    if beginning[4:8] != b"ftyp":
+        return False
+    length = min(int.from_bytes(beginning[:4], "big"), len(beginning))
+    brands = [beginning[8:12], *(beginning[at : at + 4] for at in range(16, length, 4))]
+    return b"avif" not in brands and any(brand in _HEIC_BRANDS for brand in brands)
+
+
+def _formats() -> tuple[str, ...]:
+    return (*_READABLE_FORMATS, *(("HEIF",) if "HEIF" in Image.OPEN else ()))
+
+
+@functools.cache
+def _reads_heif() -> bool:
+    """Whether the extra for HEIC is installed; then Pillow reads it from now on."""
+    try:
+        import pillow_heif
+    except ImportError:
+        return False
+    pillow_heif.register_heif_opener()
+    return True
 
 
 def as_picture(image: Any, name: str, *, keep_alpha: bool = False) -> Picture:
@@ -305,7 +369,9 @@ def header_frame(path: str | Path) -> tuple[int, int, int] | None:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            with Image.open(path) as image:
+            if os.fspath(path).lower().endswith(_HEIF_SUFFIXES):
+                _reads_heif()
+            with Image.open(path, formats=_formats()) as image:
                 return _stored_frame(image)
     except (*DAMAGED, Image.DecompressionBombError):
         return None
@@ -350,7 +416,9 @@ def _read_plain(path: str, least: int | None) -> np.ndarray | None:
 
 
 def _decode(data: bytes, name: str) -> Picture:
-    with Image.open(io.BytesIO(data), formats=_READABLE_FORMATS) as image:
+    if _is_heic(data[:64]):
+        _reads_heif()
+    with Image.open(io.BytesIO(data), formats=_formats()) as image:
         width, height = image.size
         if width * height > MAX_PIXELS:
             raise ImageError(
@@ -392,7 +460,7 @@ def _read_bytes(source: str | os.PathLike | bytes | BinaryIO, name: str) -> byte
     try:
         return Path(source).read_bytes()
     except FileNotFoundError:
-        raise ImageError(f"{name} does not exist; check the path") from None
+        raise ImageError(explain_missing(name)) from None
     except IsADirectoryError:
         raise ImageError(f"{name} is a directory, not a picture") from None
     except PermissionError:
@@ -604,7 +672,7 @@ def read_record(path: str | os.PathLike) -> str | None:
 
 
 def _decode_record(data: bytes) -> str | bytes | None:
-    with Image.open(io.BytesIO(data), formats=_READABLE_FORMATS) as image:
+    with Image.open(io.BytesIO(data), formats=_formats()) as image:
         image.load()
         if _RECORD_KEY in getattr(image, "text", {}):
             return str(image.text[_RECORD_KEY]).encode()

@@ -413,7 +413,7 @@ def test_bytes_and_open_files_are_read():
     ("content", "message"),
     [
         (b"", r"is empty \(0 bytes\); copy or download it again"),
-        (b"Dear reader,\n", "is not a picture that can be read; use one of: bmp, gif"),
+        (b"Dear reader,\n", "is not a picture that can be read; use one of: avif, bmp, gif"),
         (b"\xff\xd8\xff\xe0", "is not a picture that can be read"),
         (b"II*\0broken", "is a kind of TIFF that cannot be read"),
         (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "is not a picture that can be read"),
@@ -866,3 +866,44 @@ def test_pixels_for_networks_have_no_hidden_colours(tmp_path, suffix):
         pixels.append(read_pixels(str(path)))
     np.testing.assert_array_equal(pixels[0], pixels[1])
     np.testing.assert_array_equal(pixels[0], pixels[2])
+
+
+QUARTERS = np.zeros((16, 32, 3), np.uint8)
+QUARTERS[:8, :16], QUARTERS[:8, 16:], QUARTERS[8:, :16] = (255, 0, 0), (0, 255, 0), (0, 0, 255)
+
+
+@pytest.mark.parametrize("suffix", ["png", "webp", "avif", "tif", "jpg"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_every_format_is_turned_once(tmp_path, suffix, orientation):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    path = tmp_path / f"a.{suffix}"
+    Image.fromarray(QUARTERS).save(path, exif=exif, quality=95)
+    upright = np.asarray(_turn(Image.fromarray(QUARTERS), orientation)).astype(int)
+    shown = to_uint8(read_image(path).pixels).astype(int)
+    assert shown.shape == upright.shape == (*header_size(path), 3)
+    assert measure_image(path.read_bytes(), "a") == header_size(path)
+    np.testing.assert_array_equal(read_pixels(str(path)), shown)
+    centres = (slice(4, None, 8), slice(8, None, 16))
+    if orientation >= 5:
+        centres = centres[::-1]
+    assert np.abs(shown[centres] - upright[centres]).max() < 40
+
+
+def _turn(image, orientation):
+    """By the words of the EXIF standard: where row 0 and column 0 of the stored picture lie."""
+    T = Image.Transpose
+    steps = {
+        1: [], 2: [T.FLIP_LEFT_RIGHT], 3: [T.ROTATE_180], 4: [T.FLIP_TOP_BOTTOM],
+        5: [T.TRANSPOSE], 6: [T.ROTATE_270], 7: [T.TRANSVERSE], 8: [T.ROTATE_90],
+    }  # fmt: skip
+    for step in steps[orientation]:
+        image = image.transpose(step)
+    return image
+
+
+def test_an_avif_that_is_called_heic_is_read_as_what_it_is(tmp_path):
+    path = tmp_path / "photo.heic"
+    path.write_bytes(encoded(Image.fromarray(QUARTERS), "AVIF"))
+    assert read_image(path).pixels.shape == (16, 32, 3)
+    assert header_size(path) == (16, 32)

@@ -1,8 +1,13 @@
 """Options that several commands share, said once."""
 
+import os
+from collections.abc import Iterable
+from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from cnnkit.errors import DataError
 
 OUTPUT_PANEL = "Output"
 RUN_PANEL = "Run"
@@ -48,3 +53,16 @@ Threads = Annotated[
 ]
 Device = Annotated[str, typer.Option(help="auto, cpu, or gpu.", rich_help_panel=RUN_PANEL)]
 Seed = Annotated[int, typer.Option(help="Seed of everything random.", rich_help_panel=RUN_PANEL)]
+
+
+def require_there(paths: Iterable[str | Path | None]) -> None:
+    """Says at once, before an engine is imported, that data are not there; None is left alone.
+
+    Raises:
+        DataError: a path does not exist, or is a URL.
+    """
+    for path in paths:
+        if path is not None and not os.path.lexists(path):
+            from cnnkit.images import explain_missing
+
+            raise DataError(explain_missing(str(path)))

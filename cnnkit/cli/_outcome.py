@@ -1,10 +1,15 @@
 """What became of the pictures of a command: its records and its exit code."""
 
+import os
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from cnnkit.console import Console
-from cnnkit.errors import CnnkitError, ExitCode, UsageError
+from cnnkit.errors import CnnkitError, ExitCode, ImageError, UsageError
 from cnnkit.results import Failure, Record
+
+if TYPE_CHECKING:
+    from cnnkit.data.sources import Source
 
 
 class Outcome:
@@ -38,6 +43,19 @@ class Outcome:
         self._console.error(str(error))
         self._failed = error
         self.add(Record(source, error=Failure(type(error).__name__, str(error))))
+
+    def none_is_there(self, sources: "Sequence[Source]") -> bool:
+        """Whether not one of these files exists; then each has failed, before an engine is loaded.
+
+        Where some exist, the others fail in their turn.
+        """
+        if any(one.path == "-" or os.path.lexists(one.path) for one in sources):
+            return False
+        from cnnkit.images import explain_missing
+
+        for one in sources:
+            self.fail(one.path, ImageError(explain_missing(one.path)))
+        return bool(sources)
 
     def absorb(self, other: "Outcome") -> None:
         """Takes over what another one counted."""

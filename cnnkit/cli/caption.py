@@ -56,13 +56,15 @@ def caption(
     check_json(json, jsonl)
     options = CaptionOptions(beams, max_words, candidates, length_penalty)
     find_captioner_file(model)
-    sources = find_sources(pictures, recursive)
+    sources = find_sources(pictures, recursive, note=console.note)
+    outcome = Outcome(console, json, jsonl, len(sources) == 1)
+    if outcome.none_is_there(sources):
+        return outcome.finish()
     from cnnkit.runtime import configure
 
     configure(threads=threads, verbose=verbose, device=device)
     from cnnkit.pipelines._captioner import Captioner
 
-    outcome = Outcome(console, json, jsonl, len(sources) == 1)
     captioner = Captioner(model)
     with console.progress() as bar:
         task = bar.add_task("caption", total=len(sources), status="")

@@ -89,14 +89,16 @@ def classify(
     file = check_classifier(model)
     takes_arrays = file is not None and file.kind == "arrays"
     suffixes = (".npy",) if takes_arrays else READABLE_SUFFIXES
-    sources = find_sources(pictures, recursive, suffixes)
+    sources = find_sources(pictures, recursive, suffixes, console.note)
+    outcome = Outcome(console, json, jsonl, len(sources) == 1)
+    if outcome.none_is_there(sources):
+        return outcome.finish()
     from cnnkit.runtime import configure
 
     configure(threads=threads, verbose=verbose, device=device)
     from cnnkit.pipelines._predictor import Predictor
     from cnnkit.pipelines.classify import classify_each
 
-    outcome = Outcome(console, json, jsonl, len(sources) == 1)
     predictor = Predictor(model, pixels=pixels, classes=classes)
     with console.progress() as bar:
         task = bar.add_task("classify", total=len(sources), status="")

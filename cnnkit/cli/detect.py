@@ -160,7 +160,7 @@ def detect(
     from cnnkit.pipelines._detector_files import find_detector_file
 
     find_detector_file(model)
-    sources = find_sources(pictures, recursive)
+    sources = find_sources(pictures, recursive, note=console.note)
     draws = output is not None or not (json or jsonl or txt or coco or crops)
     drawn = plan_outputs(sources, output, "detect", ".jpg") if draws else [None] * len(sources)
     texts = plan_outputs(sources, f"{txt}/", "detect", ".txt") if txt else [None] * len(sources)
@@ -178,12 +178,14 @@ def detect(
         if len(kept) < len(sources):
             console.note(f"{len(sources) - len(kept)} pictures are done already")
         sources, drawn, texts = ([some[i] for i in kept] for some in (sources, drawn, texts))
+    outcome = Outcome(console, json, jsonl, len(sources) == 1)
+    if outcome.none_is_there(sources):
+        return outcome.finish()
     from cnnkit.runtime import configure
 
     configure(threads=threads, verbose=verbose, device=device)
     from cnnkit.pipelines._detector import Detector
 
-    outcome = Outcome(console, json, jsonl, len(sources) == 1)
     detector = Detector(model, options)
     results: list[dict[str, Any]] = []
     with console.progress() as bar:

@@ -95,7 +95,7 @@ def embed(
             raise UsageError(f"-o takes a name in {', '.join(_SUFFIXES)}, not {output}")
         if Path(output).exists() and not overwrite:
             raise UsageError(f"{output} exists; use --overwrite or another -o")
-    sources = find_sources(pictures, recursive)
+    sources = find_sources(pictures, recursive, note=console.note)
     outcome = Outcome(console, json, jsonl or (output is None and not json), len(sources) == 1)
     rows: list[tuple[str, Face]] = []
     records: list[Record] = []

@@ -23,7 +23,16 @@ from cnnkit.cli._faces import (
     Upsample,
     counted,
 )
-from cnnkit.cli._options import OUTPUT_PANEL, Device, Json, Overwrite, Quiet, Threads, Verbose
+from cnnkit.cli._options import (
+    OUTPUT_PANEL,
+    Device,
+    Json,
+    Overwrite,
+    Quiet,
+    Threads,
+    Verbose,
+    require_there,
+)
 from cnnkit.console import Console
 from cnnkit.errors import ExitCode, UsageError
 from cnnkit.options import DEFAULT_CLASSIFIER, FACE_CHOICES, FaceOptions, check_split
@@ -233,6 +242,7 @@ def classify(
         raise UsageError(f"{output} has a report already; use --overwrite or another -o")
     check_split(split)
     check_classifier(model)
+    require_there([data])
     from cnnkit.runtime import configure
 
     configure(threads=threads, verbose=verbose, device=device)

@@ -6,7 +6,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cnnkit.cli._captioner import Batch, Beams, LengthPenalty, MaxWords, Model
-from cnnkit.cli._options import OUTPUT_PANEL, Device, Json, Overwrite, Quiet, Threads, Verbose
+from cnnkit.cli._options import (
+    OUTPUT_PANEL,
+    Device,
+    Json,
+    Overwrite,
+    Quiet,
+    Threads,
+    Verbose,
+    require_there,
+)
 from cnnkit.console import Console
 from cnnkit.errors import ExitCode, UsageError
 from cnnkit.options import DEFAULT_CAPTIONER, CaptionOptions
@@ -70,6 +79,7 @@ def caption(
     from cnnkit.pipelines._captioner_files import find_captioner_file
 
     console = Console(quiet=quiet, verbose=verbose)
+    require_there([data])
     options = CaptionOptions(beams, max_words, length_penalty=length_penalty)
     if output is not None and (output / "report.json").exists() and not overwrite:
         raise UsageError(f"{output} has a report already; use --overwrite or another -o")

@@ -6,7 +6,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cnnkit.cli._classifier import Batch
-from cnnkit.cli._options import OUTPUT_PANEL, Device, Json, Overwrite, Quiet, Threads, Verbose
+from cnnkit.cli._options import (
+    OUTPUT_PANEL,
+    Device,
+    Json,
+    Overwrite,
+    Quiet,
+    Threads,
+    Verbose,
+    require_there,
+)
 from cnnkit.cli._views import Flip, Scales, read_scales
 from cnnkit.console import Console
 from cnnkit.errors import ExitCode, UsageError
@@ -96,6 +105,7 @@ def detect(
     from cnnkit.pipelines._detector_files import find_detector_file
 
     find_detector_file(model)
+    require_there([data])
     from cnnkit.runtime import configure
 
     configure(threads=threads, verbose=verbose, device=device)

@@ -5,7 +5,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cnnkit.cli._options import OUTPUT_PANEL, Device, Json, Overwrite, Quiet, Threads, Verbose
+from cnnkit.cli._options import (
+    OUTPUT_PANEL,
+    Device,
+    Json,
+    Overwrite,
+    Quiet,
+    Threads,
+    Verbose,
+    require_there,
+)
 from cnnkit.cli._segmenter import Model, Size
 from cnnkit.cli._views import Flip, Scales, read_scales
 from cnnkit.console import Console
@@ -67,6 +76,7 @@ def segment(
         raise UsageError(f"{output} has a report already; use --overwrite or another -o")
     check_split(split, MASK_SPLITS)
     find_segmenter_file(model)
+    require_there([data])
     from cnnkit.runtime import configure
 
     configure(threads=threads, verbose=verbose, device=device)

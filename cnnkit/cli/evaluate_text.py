@@ -6,7 +6,16 @@ from typing import Annotated
 import typer
 
 from cnnkit.cli._class_report import AllClasses, class_lines, class_report, write_classes
-from cnnkit.cli._options import OUTPUT_PANEL, Device, Json, Overwrite, Quiet, Threads, Verbose
+from cnnkit.cli._options import (
+    OUTPUT_PANEL,
+    Device,
+    Json,
+    Overwrite,
+    Quiet,
+    Threads,
+    Verbose,
+    require_there,
+)
 from cnnkit.cli._text import LabelColumn, TextBatch, TextColumn, TextModel
 from cnnkit.console import Console
 from cnnkit.errors import UsageError
@@ -61,6 +70,8 @@ def text(
     if output is not None and (output / "report.json").exists() and not overwrite:
         raise UsageError(f"{output} has a report already; use --overwrite or another -o")
     from cnnkit.pipelines._text_files import find_text_file
+
+    require_there([data])
     from cnnkit.runtime import configure
 
     file = find_text_file(model)

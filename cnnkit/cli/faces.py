@@ -35,7 +35,7 @@ from cnnkit.cli._options import (
 )
 from cnnkit.cli._outcome import Outcome, check_json
 from cnnkit.console import Console
-from cnnkit.errors import CnnkitError, ExitCode, GalleryError, UsageError
+from cnnkit.errors import CnnkitError, ExitCode, GalleryError, ImageError, UsageError
 from cnnkit.options import FACE_CHOICES, FaceOptions
 from cnnkit.results import Record
 
@@ -97,7 +97,7 @@ def enroll(
     """
     console = Console(quiet=quiet, verbose=verbose)
     options = FaceOptions(model=model, max_side=max_side, upsample=upsample)
-    people = _people(name, pictures or [], recursive)
+    people = _people(name, pictures or [], recursive, console)
     from cnnkit.data.gallery import Gallery
 
     outcome = Outcome(console, json, False, len(people) == 1)
@@ -187,7 +187,7 @@ def identify(
         max_side=max_side,
         upsample=upsample,
     )
-    sources = find_sources(pictures, recursive)
+    sources = find_sources(pictures, recursive, note=console.note)
     outputs: dict[str, Path] = {}
     if draw is not None:
         planned = plan_outputs(sources, draw, "faces", ".png")
@@ -218,6 +218,7 @@ def identify(
                 outcome.add(record, lines or [f"{source.path}: no face"])
                 if source.path in outputs:
                     _draw_names(outputs[source.path], picture, faces)
+                    console.note(f"{outputs[source.path]} shows it")
     return outcome.finish(fail_if_empty)
 
 
@@ -385,10 +386,12 @@ def cluster(
         max_side=max_side,
         upsample=upsample,
     )
-    sources = find_sources(pictures, recursive)
+    sources = find_sources(pictures, recursive, note=console.note)
     if output is not None and output.exists() and any(output.iterdir()):
         raise UsageError(f"{output} is not empty; name another folder")
     outcome = Outcome(console, True, False, len(sources) == 1)
+    if outcome.none_is_there(sources):
+        return outcome.code()
     read = read_pictures(sources, outcome)
     from cnnkit.runtime import configure
 
@@ -465,8 +468,10 @@ def crop(
     console = Console(quiet=quiet, verbose=verbose)
     check_json(json, jsonl)
     options = FaceOptions(max_side=max_side, upsample=upsample)
-    sources = find_sources(pictures, recursive)
+    sources = find_sources(pictures, recursive, note=console.note)
     outcome = Outcome(console, json, jsonl, len(sources) == 1)
+    if outcome.none_is_there(sources):
+        return outcome.finish()
     read = read_pictures(sources, outcome)
     from cnnkit.runtime import configure
 
@@ -580,14 +585,16 @@ def calibrate(
     return int(ExitCode.INPUT_FAILED if judge.unreadable else ExitCode.DONE)
 
 
-def _people(name: str, pictures: list[str], recursive: bool) -> "list[tuple[str, list[Source]]]":
-    """Who is to be enrolled, and from which pictures."""
+def _people(
+    name: str, pictures: list[str], recursive: bool, console: Console
+) -> "list[tuple[str, list[Source]]]":
+    """Who is to be enrolled, and from which pictures; folders without any are named."""
     from cnnkit.data.sources import find_sources
 
     if not recursive:
         if not pictures:
             raise UsageError("give a name and at least one picture, or -r and a folder of people")
-        return [(name, find_sources(pictures))]
+        return [(name, find_sources(pictures, note=console.note))]
     people: dict[str, list[str]] = {}
     for folder in (name, *pictures):
         if not Path(folder).is_dir():
@@ -597,7 +604,19 @@ def _people(name: str, pictures: list[str], recursive: bool) -> "list[tuple[str,
                 people.setdefault(inner.name.replace("_", " "), []).append(str(inner))
     if not people:
         raise UsageError(f"{name} has no folders in it; make one for each person")
-    return [(person, find_sources(folders, True)) for person, folders in people.items()]
+    found: list[tuple[str, list[Source]]] = []
+    for person, folders in people.items():
+        sources: list[Source] = []
+        for folder in folders:
+            try:
+                sources += find_sources([folder], True, note=console.note)
+            except ImageError as error:
+                console.warning(f"{error}; nothing of {person} is enrolled from it")
+        if sources:
+            found.append((person, sources))
+    if not found:
+        raise ImageError(f"{name} has no pictures in its folders; put some into each")
+    return found
 
 
 def _open_book(

@@ -144,7 +144,7 @@ def segment(
     keep = tuple(range(1, len(file.classes)))
     if cutout is not None:
         keep = find_classes(cutout, file.classes, "--cutout")
-    sources = find_sources(pictures, recursive)
+    sources = find_sources(pictures, recursive, note=console.note)
     if [source.path for source in sources].count(_STD) and background == _STD:
         raise UsageError("only one picture can come from stdin (-)")
     writes = output is not None or not (json or jsonl)
@@ -154,13 +154,15 @@ def segment(
         from cnnkit.images import read_image
 
         behind = read_image(background)
+    outcome = Outcome(console, json, jsonl, len(sources) == 1)
+    if outcome.none_is_there(sources):
+        return outcome.finish()
     from cnnkit.runtime import configure
 
     configure(threads=threads, verbose=verbose, device=device)
     from cnnkit.images import read_image
     from cnnkit.pipelines._segmenter import Segmenter
 
-    outcome = Outcome(console, json, jsonl, len(sources) == 1)
     segmenter = Segmenter(model, size=size, flip=flip, scales=sizes)
     with console.progress() as bar:
         task = bar.add_task("segment", total=len(jobs), status="")

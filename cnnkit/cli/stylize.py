@@ -478,7 +478,7 @@ class _Batch:
         self.interrupted = False
         self.exit_code = ExitCode.DONE
         self._to_stdout = output == _STDOUT
-        sources = find_sources(contents, recursive)
+        sources = find_sources(contents, recursive, note=console.note)
         self.is_single = len(sources) == 1
         givens = [name for name, _ in styles] + ([] if mask.path is None else [mask.path])
         if [*(source.path for source in sources), *givens].count(_STDIN) > 1:

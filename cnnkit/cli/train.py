@@ -5,7 +5,17 @@ from typing import Annotated, Any
 
 import typer
 
-from cnnkit.cli._options import OUTPUT_PANEL, RUN_PANEL, Device, Json, Quiet, Seed, Threads, Verbose
+from cnnkit.cli._options import (
+    OUTPUT_PANEL,
+    RUN_PANEL,
+    Device,
+    Json,
+    Quiet,
+    Seed,
+    Threads,
+    Verbose,
+    require_there,
+)
 from cnnkit.cli._training import TimeBudget, Workers
 from cnnkit.console import Console
 from cnnkit.errors import UsageError
@@ -97,6 +107,8 @@ def backbone(
         workers=workers,
     )
     from cnnkit import weights
+
+    require_there(data)
     from cnnkit.runtime import configure
 
     path = weights.locate("vgg19") if teacher == "vgg19" else Path(teacher)
@@ -189,6 +201,7 @@ def decoder(
         seed=seed,
         workers=workers,
     )
+    require_there(data)
     from cnnkit.runtime import configure
 
     configure(threads=threads, verbose=verbose, device=device)
@@ -349,6 +362,8 @@ def faces(
     if images is not None and val_pairs is None:
         raise UsageError("--images says where the pictures of --val-pairs are; give both")
     from cnnkit.data.pairs import read_pairs
+
+    require_there([data])
     from cnnkit.runtime import configure
 
     pairs = None if val_pairs is None else read_pairs(val_pairs, images)

@@ -6,7 +6,17 @@ from typing import Annotated, Any
 
 import typer
 
-from cnnkit.cli._options import OUTPUT_PANEL, RUN_PANEL, Device, Json, Quiet, Seed, Threads, Verbose
+from cnnkit.cli._options import (
+    OUTPUT_PANEL,
+    RUN_PANEL,
+    Device,
+    Json,
+    Quiet,
+    Seed,
+    Threads,
+    Verbose,
+    require_there,
+)
 from cnnkit.cli._training import (
     ClipNorm,
     LabelSmoothing,
@@ -160,6 +170,7 @@ def caption(
       cnnkit train caption --resume -o runs/holidays
     """
     console = Console(quiet=quiet, verbose=verbose)
+    require_there([data])
     options = CaptionTrainOptions(
         cell=cell,
         attention=attention,

@@ -11,7 +11,17 @@ from typing import Annotated, Any
 
 import typer
 
-from cnnkit.cli._options import OUTPUT_PANEL, RUN_PANEL, Device, Json, Quiet, Seed, Threads, Verbose
+from cnnkit.cli._options import (
+    OUTPUT_PANEL,
+    RUN_PANEL,
+    Device,
+    Json,
+    Quiet,
+    Seed,
+    Threads,
+    Verbose,
+    require_there,
+)
 from cnnkit.cli._training import (
     ClipNorm,
     Ema,
@@ -263,6 +273,7 @@ def classify(
 
       KERAS_BACKEND=jax srun cnnkit train classify big/ --transfer all --batch 512 -o runs/big
     """
+    require_there([data])
     from cnnkit.runtime import configure, find_cluster
 
     cluster = find_cluster(coordinator, processes, process_id)

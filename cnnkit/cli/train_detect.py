@@ -6,7 +6,17 @@ from typing import Annotated, Any
 
 import typer
 
-from cnnkit.cli._options import OUTPUT_PANEL, RUN_PANEL, Device, Json, Quiet, Seed, Threads, Verbose
+from cnnkit.cli._options import (
+    OUTPUT_PANEL,
+    RUN_PANEL,
+    Device,
+    Json,
+    Quiet,
+    Seed,
+    Threads,
+    Verbose,
+    require_there,
+)
 from cnnkit.cli._training import (
     ClipNorm,
     Ema,
@@ -186,6 +196,7 @@ def detect(
       cnnkit train detect --resume -o runs/people --epochs 100
     """
     console = Console(quiet=quiet, verbose=verbose)
+    require_there([data])
     if data is None and not resume:
         raise UsageError("no data is given; name a folder of pictures with boxes, or a .json")
     from cnnkit.pipelines._detector_files import find_detector_file

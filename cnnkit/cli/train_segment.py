@@ -6,7 +6,17 @@ from typing import Annotated, Any
 
 import typer
 
-from cnnkit.cli._options import OUTPUT_PANEL, RUN_PANEL, Device, Json, Quiet, Seed, Threads, Verbose
+from cnnkit.cli._options import (
+    OUTPUT_PANEL,
+    RUN_PANEL,
+    Device,
+    Json,
+    Quiet,
+    Seed,
+    Threads,
+    Verbose,
+    require_there,
+)
 from cnnkit.cli._training import (
     ClipNorm,
     Ema,
@@ -243,6 +253,7 @@ def segment(
       cnnkit train segment --resume -o runs/roads
     """
     console = Console(quiet=quiet, verbose=verbose)
+    require_there([data])
     least, most = _scales(scale)
     options = SegmentTrainOptions(
         backbone=backbone,

@@ -6,7 +6,17 @@ from typing import Annotated, Any
 
 import typer
 
-from cnnkit.cli._options import OUTPUT_PANEL, RUN_PANEL, Device, Json, Quiet, Seed, Threads, Verbose
+from cnnkit.cli._options import (
+    OUTPUT_PANEL,
+    RUN_PANEL,
+    Device,
+    Json,
+    Quiet,
+    Seed,
+    Threads,
+    Verbose,
+    require_there,
+)
 from cnnkit.cli._training import (
     Ema,
     LabelSmoothing,
@@ -166,6 +176,7 @@ def text(
       cnnkit train text --resume -o runs/mail --epochs 40
     """
     console = Console(quiet=quiet, verbose=verbose)
+    require_there([data])
     options = TextTrainOptions(
         text_column=text_column,
         label_column=label_column,

@@ -45,6 +45,8 @@ __all__ = [
 ]
 
 MAX_NAME_LENGTH = 200
+# What a face is called that is nobody's.
+UNKNOWN = "unknown"
 
 # Rows fetched from the database at a time: 2 MB of embeddings.
 _FETCHED_AT_ONCE = 4_096
@@ -188,7 +190,8 @@ class Gallery:
         Raises:
             ValueError: no face, or a face that cannot be: embedding not `(D,)` and finite, of
                 another D than the model's others, picture hash not of 64 hexadecimal digits.
-            GalleryError: a face belongs to somebody else in the gallery, or the name is none.
+            GalleryError: a face belongs to somebody else in the gallery, or the name is none, or
+                "unknown".
         """
         name = normalized_name(name)
         faces = list(faces)
@@ -252,10 +255,11 @@ class Gallery:
         """Gives a person another name; the old one is erased as `remove` does.
 
         Raises:
-            GalleryError: nobody has the name, or somebody has the new one.
+            GalleryError: nobody has the name, or somebody has the new one, or it is "unknown".
         """
         self._refuse_transaction("rename")
         new_name = normalized_name(new_name)
+        _refuse_reserved(new_name)
         with explained(self.path), self.transaction():
             person = self._known_person(name)
             if self._one("SELECT 1 FROM people WHERE name = ? AND id != ?", new_name, person):
@@ -551,6 +555,7 @@ class Gallery:
         """A person's number, and whether the person was stored just now."""
         if row := self._one("SELECT id FROM people WHERE name = ?", name):
             return row[0], False
+        _refuse_reserved(name)
         return self._run(
             "INSERT INTO people (name, added) VALUES (?, ?)", name, added
         ).lastrowid, True
@@ -787,6 +792,11 @@ def normalized_name(name: str) -> str:
     if any(unicodedata.category(letter) in ("Cc", "Cs", "Zl", "Zp") for letter in name):
         raise GalleryError(f"the name {name!r} has control characters in it; leave them out")
     return name
+
+
+def _refuse_reserved(name: str) -> None:
+    if name.casefold() == UNKNOWN:
+        raise GalleryError(f"nobody can be called {name!r}: faces of strangers are; give a name")
 
 
 def _unlink(paths: Iterable[Path]) -> None:

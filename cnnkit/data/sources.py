@@ -1,16 +1,18 @@
 """SOURCE arguments to files, and files to output paths, the same way in every command."""
 
-import contextlib
 import os
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from cnnkit.data._places import is_clutter
 from cnnkit.errors import ImageError, UsageError
-from cnnkit.images import READABLE_SUFFIXES
+from cnnkit.images import HEIF_REMEDY, READABLE_SUFFIXES, is_address, is_unreadable_heif
 
 STDIN = "-"
 _WILDCARDS = "*?["
+# Kinds of files, and names of each, that are named of what was left out.
+_NAMED_KINDS, _NAMED_FILES = 4, 2
 
 
 @dataclass(frozen=True)
@@ -31,15 +33,18 @@ def find_sources(
     arguments: Sequence[str],
     recursive: bool = False,
     suffixes: tuple[str, ...] = READABLE_SUFFIXES,
+    note: Callable[[str], None] | None = None,
 ) -> list[Source]:
     """Expands files, folders, globs, "-" and "@list.txt" into sources, in order.
 
     A file that does not exist is kept: reading it fails with its own line and the batch goes on.
+    So does an address (URL), which is never fetched.
 
     Args:
         arguments: what the user typed.
         recursive: look into subfolders of folders too.
         suffixes: of the files that are taken from folders.
+        note: takes one line for each folder of which something was left out, with what that was.
 
     Returns:
         Sources, each file once.
@@ -59,7 +64,7 @@ def find_sources(
     found: dict[str, Source] = {}
     for argument in arguments:
         try:
-            expanded = _expand(argument, recursive, suffixes, ())
+            expanded = _expand(argument, _Search(recursive, suffixes, note), ())
         except OSError as error:
             raise ImageError(f"{argument} cannot be read: {error.strerror or error}") from None
         for source in expanded:
@@ -68,7 +73,9 @@ def find_sources(
     return list(found.values())
 
 
-def stream_sources(arguments: Sequence[str], recursive: bool = False) -> Iterator[Source]:
+def stream_sources(
+    arguments: Sequence[str], recursive: bool = False, note: Callable[[str], None] | None = None
+) -> Iterator[Source]:
     """The sources of `find_sources` one at a time, for folders of any size.
 
     Of a folder no more is in memory than the names in one of its folders. What lies in one folder
@@ -77,6 +84,7 @@ def stream_sources(arguments: Sequence[str], recursive: bool = False) -> Iterato
     Args:
         arguments: what the user typed.
         recursive: look into subfolders of folders too.
+        note: as in `find_sources`; when a folder has come to its end.
 
     Yields:
         Sources, in the order of `find_sources`.
@@ -92,47 +100,106 @@ def stream_sources(arguments: Sequence[str], recursive: bool = False) -> Iterato
     ['b.jpg', 'a.jpg']
     """
     if len(arguments) == 1 and arguments[0] and Path(arguments[0]).is_dir():
-        folder = Path(arguments[0])
-        is_empty = True
-        try:
-            for path in _walk(folder, recursive):
-                is_empty = False
-                yield Source(str(path), path.relative_to(folder))
-        except OSError as error:
-            raise ImageError(f"{folder} cannot be read: {error.strerror or error}") from None
-        if is_empty:
-            raise _no_pictures(folder, recursive)
+        yield from _pictures_below(Path(arguments[0]), _Search(recursive, READABLE_SUFFIXES, note))
     else:
-        yield from find_sources(arguments, recursive)
+        yield from find_sources(arguments, recursive, note=note)
 
 
-def _walk(folder: Path, recursive: bool) -> Iterator[Path]:
-    """The pictures below a folder in the order of their paths, which are never all in memory."""
+@dataclass(frozen=True)
+class _Search:
+    """What is taken from folders, and who is told of the rest."""
+
+    recursive: bool
+    suffixes: tuple[str, ...]
+    note: Callable[[str], None] | None
+
+
+@dataclass
+class _LeftOut:
+    """What a folder holds and a command passes over."""
+
+    counts: dict[str, int] = field(default_factory=dict)
+    names: dict[str, list[str]] = field(default_factory=dict)
+    heif: int = 0
+    folders: int = 0
+    closed: list[str] = field(default_factory=list)
+
+    def add(self, name: str) -> None:
+        kind = Path(name).suffix.lower() or "without a suffix"
+        self.counts[kind] = self.counts.get(kind, 0) + 1
+        if len(self.names.setdefault(kind, [])) < _NAMED_FILES:
+            self.names[kind].append(name)
+
+    def describe(self) -> str:
+        """In words; "" where nothing was left out."""
+        parts = [f"{self.heif} HEIC ({HEIF_REMEDY})"] if self.heif else []
+        parts += [f"{name}, a folder that may not be read" for name in self.closed[:_NAMED_FILES]]
+        if (more := len(self.closed) - _NAMED_FILES) > 0:
+            parts.append(f"{more} more folders that may not be read")
+        kinds = sorted(self.counts, key=lambda kind: (-self.counts[kind], kind))
+        for kind in kinds[:_NAMED_KINDS]:
+            dots = ", ..." if self.counts[kind] > _NAMED_FILES else ""
+            parts.append(f"{self.counts[kind]} {kind} ({', '.join(self.names[kind])}{dots})")
+        if rest := sum(self.counts[kind] for kind in kinds[_NAMED_KINDS:]):
+            parts.append(f"{rest} files of {len(kinds) - _NAMED_KINDS} more kinds")
+        if self.folders:
+            parts.append(f"{self.folders} folder{'s' * (self.folders > 1)} (use -r)")
+        return ", ".join(parts)
+
+
+def _pictures_below(folder: Path, search: _Search) -> Iterator[Source]:
+    """The pictures of a folder in the order of their paths, which are never all in memory."""
+    left_out = _LeftOut()
+    is_empty = True
+    try:
+        for path in _walk(folder, search, left_out):
+            is_empty = False
+            yield Source(str(path), path.relative_to(folder))
+    except OSError as error:
+        raise ImageError(f"{folder} cannot be read: {error.strerror or error}") from None
+    rest = left_out.describe()
+    if is_empty:
+        raise _no_pictures(folder, search, rest)
+    if rest and search.note is not None:
+        search.note(f"{folder}: left out: {rest}")
+
+
+def _walk(folder: Path, search: _Search, left_out: _LeftOut) -> Iterator[Path]:
+    found = []
     with os.scandir(folder) as entries:
-        found = sorted(
-            (entry.name, is_folder)
-            for entry in entries
-            # A link to a folder may lead round in a circle; `glob` does not follow it either.
-            if (is_folder := recursive and entry.is_dir(follow_symlinks=False))
-            or (_is_wanted(entry.name, READABLE_SUFFIXES) and entry.is_file())
-        )
-    for name, is_folder in found:
+        for entry in entries:
+            if is_clutter(entry.name):
+                continue
+            if entry.is_dir():
+                # A link to a folder may lead round in a circle.
+                if search.recursive and not entry.is_symlink():
+                    found.append((entry.name, True))
+                else:
+                    left_out.folders += 1
+            elif Path(entry.name).suffix.lower() not in search.suffixes or not entry.is_file():
+                left_out.add(entry.name)
+            elif is_unreadable_heif(entry.path):
+                left_out.heif += 1
+            else:
+                found.append((entry.name, False))
+    for name, is_folder in sorted(found):
         if not is_folder:
             yield folder / name
             continue
-        # A folder inside that must not be read is passed over, as by `glob`.
-        with contextlib.suppress(PermissionError):
-            yield from _walk(folder / name, recursive)
+        try:
+            yield from _walk(folder / name, search, left_out)
+        except PermissionError:
+            left_out.closed.append(str(folder / name))
 
 
-def _expand(
-    argument: str, recursive: bool, suffixes: tuple[str, ...], lists: tuple[Path, ...]
-) -> Iterable[Source]:
+def _expand(argument: str, search: _Search, lists: tuple[Path, ...]) -> Iterable[Source]:
     if not argument:
         raise UsageError("a picture's name is empty; is a variable in the command not set?")
     path = Path(argument)
     if argument == STDIN:
         return [Source(STDIN, Path("stdin"))]
+    if is_address(argument):
+        return [Source(argument, Path(path.name))]
     if argument.startswith("@") and not path.exists():
         listed = Path(argument[1:])
         if listed in lists:
@@ -140,10 +207,10 @@ def _expand(
         return [
             source
             for line in _read_list(listed)
-            for source in _expand(line, recursive, suffixes, (*lists, listed))
+            for source in _expand(line, search, (*lists, listed))
         ]
     if path.is_dir():
-        return _pictures_below(path, recursive, suffixes)
+        return list(_pictures_below(path, search))
     if any(character in argument for character in _WILDCARDS) and not path.exists():
         return _matches(path)
     return [Source(argument, Path(path.name))]
@@ -179,27 +246,10 @@ def _read_list(path: Path) -> list[str]:
     return [name for name in names if name and not name.startswith("#")]
 
 
-def _pictures_below(folder: Path, recursive: bool, suffixes: tuple[str, ...]) -> list[Source]:
-    pattern = "**/*" if recursive else "*"
-    pictures = sorted(
-        path for path in folder.glob(pattern) if _is_wanted(path.name, suffixes) and path.is_file()
-    )
-    if not pictures:
-        raise _no_pictures(folder, recursive, suffixes)
-    return [Source(str(path), path.relative_to(folder)) for path in pictures]
-
-
-def _is_wanted(name: str, suffixes: tuple[str, ...]) -> bool:
-    # macOS leaves a "._a.jpg" beside each "a.jpg" on foreign disks.
-    return Path(name).suffix.lower() in suffixes and not name.startswith(".")
-
-
-def _no_pictures(
-    folder: Path, recursive: bool, suffixes: tuple[str, ...] = READABLE_SUFFIXES
-) -> ImageError:
-    hint = "" if recursive else " (use -r to look into its folders)"
-    what = "pictures" if suffixes == READABLE_SUFFIXES else f"files in {', '.join(suffixes)}"
-    return ImageError(f"{folder} holds no {what}{hint}")
+def _no_pictures(folder: Path, search: _Search, left_out: str) -> ImageError:
+    is_usual = search.suffixes == READABLE_SUFFIXES
+    what = "pictures" if is_usual else f"files in {', '.join(search.suffixes)}"
+    return ImageError(f"{folder} holds no {what}" + (f", only {left_out}" if left_out else ""))
 
 
 def plan_outputs(

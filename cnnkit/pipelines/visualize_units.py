@@ -202,7 +202,17 @@ def _pictures(
             "pictures of your own show more"
         )
         return lambda: samples, lambda name: load_sample(find_sample(name))
-    return lambda: (source.path for source in stream_sources(images, recursive)), read_image
+    told: set[str] = set()
+
+    def note_once(text: str) -> None:
+        if text not in told:
+            told.add(text)
+            note(text)
+
+    return (
+        lambda: (source.path for source in stream_sources(images, recursive, note_once)),
+        read_image,
+    )
 
 
 def _fingerprint(

@@ -226,3 +226,29 @@ def test_a_bug_shows_its_traceback_and_is_no_answer(monkeypatch, capsys):
         __main__.main()
     assert stop.value.code == ExitCode.BUG == 70
     assert "KeyError: 'missing'" in capsys.readouterr().err
+
+
+_COMMANDS_ON_PICTURES = (
+    ("detect",), ("segment",), ("classify",), ("caption",), ("embed",), ("faces", "cluster"),
+    ("faces", "crop", "-o", "cut"), ("visualize", "gradcam"),
+)  # fmt: skip
+_COMMANDS_ON_DATA = tuple(
+    ("train", kind, "-o", "run") for kind in ("detect", "segment", "classify", "caption", "text")
+) + tuple(("evaluate", kind) for kind in ("detect", "segment", "classify", "caption"))
+
+
+@pytest.mark.parametrize("name", ["nothing.here", "https://example.org/nothing.zip"])
+@pytest.mark.parametrize("arguments", _COMMANDS_ON_PICTURES + _COMMANDS_ON_DATA)
+def test_what_is_not_there_is_noticed_before_an_engine_is_loaded(
+    capsys, monkeypatch, tmp_path, arguments, name
+):
+    def refuse(**settings):
+        raise AssertionError("an engine is loaded")
+
+    monkeypatch.setattr("cnnkit.runtime.configure", refuse)
+    monkeypatch.chdir(tmp_path)
+    assert run([*arguments, name]) == ExitCode.INPUT_FAILED
+    error = capsys.readouterr().err
+    assert ("URLs are not read; download it first" if ":" in name else "not exist") in error
+    assert len(error.splitlines()) == 1
+    assert list(tmp_path.iterdir()) == []

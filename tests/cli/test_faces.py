@@ -80,6 +80,7 @@ def test_names_are_drawn_into_copies(portraits, known, tmp_path, capsys):
     assert changed[:, :400].any()
     assert changed[:, 600:].any()
     assert not changed[300:].any()
+    assert f"{target} shows it" in capsys.readouterr().err
     assert faces(known, "identify", portraits / "both.png", "-o", target) == 2
 
 
@@ -103,6 +104,26 @@ def test_folders_of_people_are_enrolled_by_their_names(portraits, gallery, tmp_p
     assert faces(gallery, "list", "--json") == 0
     listed = json.loads(capsys.readouterr().out)["items"]
     assert [(one["name"], one["faces"]) for one in listed] == [("Ada Lovelace", 1), ("Bob", 1)]
+
+
+def test_a_folder_without_pictures_is_one_line_and_the_others_are_enrolled(
+    portraits, gallery, tmp_path, capsys
+):
+    people = tmp_path / "people"
+    for person in ("Ada", "Empty", "Texts"):
+        (people / person).mkdir(parents=True)
+    (people / "Texts" / "notes.txt").write_text("who?")
+    assert faces(gallery, "enroll", "-r", people) == 3
+    assert "people has no pictures in its folders; put some into each" in capsys.readouterr().err
+    (people / "Ada" / "a.png").write_bytes((portraits / "ada.png").read_bytes())
+    assert faces(gallery, "enroll", "-r", people) == 0
+    printed = capsys.readouterr()
+    assert printed.out == "Ada: 1 face added\n"
+    assert printed.err.splitlines() == [
+        f"warning: {people}/Empty holds no pictures; nothing of Empty is enrolled from it",
+        f"warning: {people}/Texts holds no pictures, only 1 .txt (notes.txt); nothing of Texts is "
+        "enrolled from it",
+    ]
 
 
 def test_a_face_of_somebody_else_is_not_enrolled_twice(portraits, known, capsys):

@@ -181,6 +181,16 @@ def test_a_name_that_is_none_is_one_line(name, message):
         normalized_name(name)
 
 
+@pytest.mark.parametrize("name", ["unknown", " Unknown", "UNKNOWN"])
+def test_nobody_is_called_as_strangers_are(gallery, name):
+    with pytest.raises(GalleryError, match="nobody can be called '(?i:unknown)'"):
+        gallery.enroll(name, [face("a")])
+    gallery.enroll("Jane", [face("a")])
+    with pytest.raises(GalleryError, match="nobody can be called"):
+        gallery.rename("Jane", name)
+    assert names(gallery) == ["Jane"]
+
+
 def test_an_unknown_name_gets_the_nearest_one(gallery):
     gallery.enroll("Jane Doe", [face("a")])
     with pytest.raises(

@@ -2,8 +2,10 @@ from pathlib import Path
 
 import pytest
 
+from cnnkit import images
 from cnnkit.data.sources import Source, find_sources, plan_outputs, stream_sources
 from cnnkit.errors import ExitCode, ImageError, UsageError
+from cnnkit.images import read_image
 
 
 @pytest.fixture(autouse=True)
@@ -50,11 +52,57 @@ def test_a_folder_gives_those_of_its_folders_only_when_asked():
     assert relatives("photos", recursive=True) == ["a.png", "b.JPG", "sub/c.webp", "sub/deep/a.png"]
 
 
-def test_a_folder_without_pictures_is_one_line_with_a_hint():
-    with pytest.raises(ImageError, match=r"empty holds no pictures \(use -r to look into"):
-        paths("empty")
+def test_a_folder_without_pictures_is_one_line_that_says_what_it_holds(tree):
     with pytest.raises(ImageError, match=r"empty holds no pictures$"):
+        paths("empty")
+    (tree / "empty" / "inner").mkdir()
+    with pytest.raises(ImageError, match=r"empty holds no pictures, only 1 folder \(use -r\)$"):
+        paths("empty")
+    (tree / "empty" / "clip.mp4").touch()
+    with pytest.raises(ImageError, match=r"empty holds no pictures, only 1 \.mp4 \(clip\.mp4\)$"):
         paths("empty", recursive=True)
+
+
+@pytest.mark.parametrize("look", [find_sources, lambda *a, **o: list(stream_sources(*a, **o))])
+def test_what_is_passed_over_in_a_folder_is_counted_and_named_once(tree, look):
+    notes = []
+    assert len(look(["photos"], note=notes.append)) == 2
+    assert notes == ["photos: left out: 1 .txt (notes.txt), 1 folder (use -r)"]
+    for name in ("1.mov", "2.MOV", "3.mov", "Makefile", ".DS_Store", "._a.jpg"):
+        (tree / "photos" / name).touch()
+    notes.clear()
+    assert len(look(["photos"], True, note=notes.append)) == 4
+    [note] = notes
+    assert note.startswith("photos: left out: 3 .mov (")
+    assert note.endswith(", ...), 1 .txt (notes.txt), 1 without a suffix (Makefile)")
+
+
+def test_nothing_is_said_of_a_folder_of_pictures():
+    notes = []
+    find_sources(["photos/sub/deep"], note=notes.append)
+    assert notes == []
+
+
+def test_heic_that_nothing_reads_here_is_named_with_the_remedy(tree, monkeypatch):
+    monkeypatch.setattr(images, "_reads_heif", lambda: False)
+    (tree / "photos" / "a.heic").write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(40))
+    (tree / "photos" / "b.HEIF").write_bytes(b"\0\0\0\x18ftypmif1\0\0\0\0mif1heix" + bytes(40))
+    (tree / "photos" / "really.heic").write_bytes(b"\0\0\0\x1cftypmif1\0\0\0\0mif1avifmiaf")
+    notes = []
+    found = find_sources(["photos"], note=notes.append)
+    assert [Path(one.path).name for one in found] == ["a.png", "b.JPG", "really.heic"]
+    assert "2 HEIC (HEIC is read after: pip install 'cnnkit[heif]')" in notes[0]
+    with pytest.raises(
+        ImageError, match=r"a\.heic is a HEIC picture; .* pip install 'cnnkit\[heif"
+    ):
+        read_image("photos/a.heic")
+
+
+@pytest.mark.parametrize("address", ["https://example.org/a.jpg?x=[1]*", "s3://bucket/a.png"])
+def test_addresses_are_never_fetched(address):
+    assert paths(address) == [address]
+    with pytest.raises(ImageError, match="URLs are not read; download it first"):
+        read_image(address)
 
 
 def test_a_glob_gives_its_files_and_no_folders():
@@ -73,7 +121,7 @@ def test_a_glob_is_mirrored_from_its_first_wildcard(tree, absolute):
     assert relatives(f"{base}photos/sub/*.webp") == ["c.webp"]
 
 
-@pytest.mark.parametrize("pattern", ["photos/*.heic", "photos/su?", "nowhere/*"])
+@pytest.mark.parametrize("pattern", ["photos/*.hei", "photos/su?", "nowhere/*"])
 def test_a_glob_without_files_is_one_line(pattern):
     with pytest.raises(ImageError, match="matches no file; check the pattern"):
         paths(pattern)
@@ -218,7 +266,7 @@ def test_a_stream_gives_the_same_sources_in_the_same_order(tree, arguments, recu
 
 
 def test_a_stream_of_an_empty_folder_is_one_line_too():
-    with pytest.raises(ImageError, match=r"empty holds no pictures \(use -r"):
+    with pytest.raises(ImageError, match=r"empty holds no pictures$"):
         list(stream_sources(["empty"]))
     with pytest.raises(UsageError, match="no pictures given"):
         list(stream_sources([]))
