@@ -15,6 +15,7 @@ import keras
 from cnnkit import weights as weights_table
 from cnnkit.errors import UsageError, WeightsError
 from cnnkit.models._arguments import check_classes, check_input_shape
+from cnnkit.models._pixel_range import PIXELS, expected_pixels
 from cnnkit.runtime import has_fast_bfloat16
 from cnnkit.weights.convolutions import (
     convolution_weights,
@@ -22,7 +23,7 @@ from cnnkit.weights.convolutions import (
     read_hed_convolutions,
     set_convolution_weights,
 )
-from cnnkit.weights.keras_file import load_keras_file
+from cnnkit.weights.keras_file import load_keras_file, refuse_other_formats
 
 VGG16_CONVOLUTIONS = (2, 2, 3, 3, 3)
 VGG19_CONVOLUTIONS = (2, 2, 4, 4, 4)
@@ -315,6 +316,7 @@ def build_feature_network(
     """
     if backbone.endswith(".keras"):
         return _load_feature_network(Path(backbone), layers, pooling)
+    refuse_other_formats(backbone, "--backbone")
     names = backbone.split("+")
     if not set(names) <= set(_NAMED) or len(set(names)) < len(names):
         raise UsageError(
@@ -398,6 +400,11 @@ def _load_feature_network(path: Path, layers: Sequence[str], pooling: str) -> Fe
     network = keras.Model(
         model.inputs[0], {name: model.get_layer(name).output for name in layers}, name="features"
     )
+    factor, offset = PIXELS[expected_pixels(model) or "unit"]
+    if (factor, offset) != PIXELS["unit"]:
+        # Feature networks take [0, 1]; this one rescales other pixels itself.
+        inputs = keras.Input((None, None, 3))
+        network = keras.Model(inputs, network(inputs * factor + offset), name="features")
     network.trainable = False
     return FeatureNetwork(network, path.name, weights_table.fingerprint(path))
 

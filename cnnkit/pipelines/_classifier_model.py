@@ -3,12 +3,14 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import keras
 
 from cnnkit import weights as weights_table
 from cnnkit.data.imagenet import imagenet_groups, imagenet_names
 from cnnkit.errors import DataError, UsageError
+from cnnkit.models._pixel_range import expected_pixels
 from cnnkit.models.efficientnet_lite import build_trained_efficientnet_lite0
 from cnnkit.models.mobilenet_v2 import build_trained_mobilenet_v2
 from cnnkit.models.vgg import VGG16_CONVOLUTIONS, VGG19_CONVOLUTIONS, build_vgg_classifier
@@ -21,6 +23,7 @@ from cnnkit.pipelines._model_files import (
     own_names,
     read_names,
 )
+from cnnkit.pipelines._network_input import linear_output
 from cnnkit.weights.keras_file import load_keras_file
 
 
@@ -71,7 +74,8 @@ def load_classifier_model(
     Args:
         model: "imagenet" (1,000 classes), "caltech101", the folder of a run, a `.keras` file, or
             "mobilenet-v2", "vgg16" or "vgg19", whose weights the user fetched.
-        pixels: what a file's network expects, where the file does not say so.
+        pixels: what a file's network expects, where the file does not say so. Of one that rescales
+            bytes itself, "unit" becomes "byte".
         classes: file with the names of the classes, one a line. By default `classes.txt` inside a
             `.keras` file or beside it.
 
@@ -85,7 +89,11 @@ def load_classifier_model(
     if file is not None:
         loaded = load_keras_file(file.path, "--model")
         digest, name, kind = weights_table.fingerprint(file.path), file.name, file.kind
-        own, pixels = file.classes, file.pixels or pixels
+        own = file.classes
+        if file.pixels is not None:
+            pixels = file.pixels
+        elif kind == PICTURES and pixels == "unit":
+            pixels = expected_pixels(loaded) or pixels
     elif model in CLASSIFIERS:
         loaded, digest, own = _load_known(model)
         name, kind, pixels = model, PICTURES, "unit"
@@ -101,6 +109,10 @@ def load_classifier_model(
     shape = tuple(outputs[0].shape)
     if len(shape) != 2:
         raise UsageError(f"{name} is no classifier: its output has the shape {shape[1:]}")
+    if shape[-1] == 1:
+        loaded, shape = _with_two_classes(loaded, name), (None, 2)
+        if len(names) == 1:
+            names = (f"not {names[0]}", names[0])
     if names and len(names) != shape[-1]:
         raise DataError(
             f"{name} has {shape[-1]} classes but there are {len(names)} names; "
@@ -113,6 +125,33 @@ def load_classifier_model(
         # Of other names that a user gave, nothing is known.
         groups = imagenet_groups() if names == imagenet_names() else {}
     return ClassifierModel(loaded, names, kind, pixels, name, digest, groups, calibration)
+
+
+def _with_two_classes(model: keras.Model, name: str) -> keras.Model:
+    r"""A model with one sigmoid as one with two classes: :math:`p` becomes :math:`(1 - p, p)`.
+
+    By a softmax of :math:`(-z/2, z/2)`, with `z` from before the sigmoid, so that each class has a
+    score that its gradient can be taken of.
+
+    Raises:
+        UsageError: the output is none of a sigmoid.
+    """
+    output = model.outputs[0]
+    logit = linear_output(output)
+    if logit is output or not _ends_with_sigmoid(output):
+        raise UsageError(
+            f"{name} has one output without a sigmoid, which is no probability; end it with a "
+            "sigmoid, or with a softmax over all classes"
+        )
+    halves = keras.layers.Concatenate(name="two_classes")([-0.5 * logit, 0.5 * logit])
+    probabilities = keras.layers.Softmax(name="probabilities")(halves)
+    return keras.Model(model.inputs[0], probabilities, name=model.name)
+
+
+def _ends_with_sigmoid(tensor: Any) -> bool:
+    layer = tensor._keras_history.operation
+    activation = getattr(layer, "activation", None)
+    return type(layer).__name__ == "Sigmoid" or activation is keras.activations.sigmoid
 
 
 def _load_known(name: str) -> tuple[keras.Model, str, tuple[str, ...]]:

@@ -9,7 +9,12 @@ from typing import Any
 
 from cnnkit.errors import DataError, WeightsError
 from cnnkit.options import CLASSIFIERS
-from cnnkit.weights.keras_file import CLASSES_FILE, MODEL_FILE, SETTINGS_FILE
+from cnnkit.weights.keras_file import (
+    CLASSES_FILE,
+    MODEL_FILE,
+    SETTINGS_FILE,
+    refuse_other_formats,
+)
 
 # Bytes of a text inside: a vocabulary of a million words has less.
 _LONGEST = 50_000_000
@@ -50,6 +55,7 @@ def find_model_file(model: str) -> ModelFile | None:
     path = Path(model)
     if model in CLASSIFIERS:
         return None
+    refuse_other_formats(model, "--model")
     if path.is_dir():
         path /= MODEL_FILE
         if not path.is_file():

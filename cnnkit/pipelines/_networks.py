@@ -15,6 +15,7 @@ import keras
 
 from cnnkit import weights as weights_table
 from cnnkit.errors import UsageError, WeightsError
+from cnnkit.models._pixel_range import PIXELS, expected_pixels
 from cnnkit.models.efficientnet_lite import build_trained_efficientnet_lite0
 from cnnkit.models.mobilenet_v2 import build_trained_mobilenet_v2
 from cnnkit.models.unrolled import unroll_model
@@ -28,10 +29,7 @@ from cnnkit.models.vgg import (
 from cnnkit.options import CLASSIFIER_WEIGHTS, VIEWABLE
 from cnnkit.pipelines._model_summary import summarize_model
 from cnnkit.results import NetworkSummary
-from cnnkit.weights.keras_file import MODEL_FILE, load_keras_file
-
-# What a network expects of a picture in [0, 1]: factor and offset.
-PIXELS = {"unit": (1.0, 0.0), "byte": (255.0, 0.0), "signed": (2.0, -1.0)}
+from cnnkit.weights.keras_file import MODEL_FILE, load_keras_file, refuse_other_formats
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,7 +99,7 @@ def load_viewed_network(model: str, pixels: str = "unit") -> ViewedNetwork:
             weights the user fetched), the folder of a run of `cnnkit train classify`, or a `.keras`
             file of a functional or sequential model of pictures.
         pixels: what a file's network expects of pictures: "unit" [0, 1], "byte" [0, 255] or
-            "signed" [-1, 1].
+            "signed" [-1, 1]. Of a network that rescales bytes itself, "unit" becomes "byte".
 
     Returns:
         A `ViewedNetwork`.
@@ -118,6 +116,7 @@ def load_viewed_network(model: str, pixels: str = "unit") -> ViewedNetwork:
     """
     if pixels not in PIXELS:
         raise UsageError(f"pixels must be one of {', '.join(PIXELS)}, not {pixels!r}")
+    refuse_other_formats(model, "--model")
     path = Path(model)
     if model == "caltech101":
         path = weights_table.locate(model)
@@ -126,6 +125,8 @@ def load_viewed_network(model: str, pixels: str = "unit") -> ViewedNetwork:
     if path.suffix == ".keras":
         loaded = load_keras_file(path, "--model")
         digest = weights_table.fingerprint(path)
+        if pixels == "unit":
+            pixels = expected_pixels(loaded) or pixels
     elif model in ("imagenet", "mobilenet-v2"):
         path = weights_table.locate(CLASSIFIER_WEIGHTS[model])
         digest, pixels = weights_table.fingerprint(path), "unit"

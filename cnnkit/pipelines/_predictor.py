@@ -12,13 +12,13 @@ import numpy as np
 from cnnkit.data.labelled import read_example, stretch_pixels
 from cnnkit.errors import CnnkitError, DataError, UsageError
 from cnnkit.images import Picture, header_size, read_image, read_pixels, to_uint8
+from cnnkit.models._pixel_range import PIXELS
 from cnnkit.ops.inference import compile_inference, compiles_each_size
 from cnnkit.options import DEFAULT_CLASSIFIER
 from cnnkit.pipelines._classifier_model import ClassifierModel, load_classifier_model
 from cnnkit.pipelines._imagenet_classifier import ENOUGH_PIXELS, views_of, with_similarity
 from cnnkit.pipelines._model_files import ARRAYS
 from cnnkit.pipelines._network_input import fit_picture
-from cnnkit.pipelines._networks import PIXELS
 from cnnkit.pipelines._read_ahead import read_ahead
 from cnnkit.pipelines._sources import Source, loaded, name_of
 from cnnkit.results import Milliseconds

@@ -16,12 +16,12 @@ import numpy as np
 
 from cnnkit.errors import CnnkitError, ResourceError, UsageError
 from cnnkit.images import write_bytes
+from cnnkit.models._pixel_range import PIXELS
 from cnnkit.pipelines import _exported_tensorflow as tensorflow_formats
 from cnnkit.pipelines._classifier_model import ClassifierModel, load_classifier_model
 from cnnkit.pipelines._export_checks import SUFFIXES, check_export
 from cnnkit.pipelines._imagenet_classifier import divide_logits
 from cnnkit.pipelines._model_files import ARRAYS, find_model_file
-from cnnkit.pipelines._networks import PIXELS
 from cnnkit.results import ExportedModel
 from cnnkit.runtime import silent_stderr
 from cnnkit.weights.keras_file import CLASSES_FILE

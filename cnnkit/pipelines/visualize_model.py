@@ -23,7 +23,7 @@ from cnnkit.models.vgg import (
 )
 from cnnkit.pipelines._model_summary import summarize_model
 from cnnkit.results import NetworkSummary
-from cnnkit.weights.keras_file import load_keras_file
+from cnnkit.weights.keras_file import load_keras_file, refuse_other_formats
 
 NETWORKS: dict[str, Callable[..., keras.Model]] = {
     "compact": lambda: build_feature_network("compact", [COMPACT_LAST_LAYER]).model,
@@ -67,6 +67,7 @@ def visualize_model(
     >>> visualize_model("lenet5").parameters
     61706
     """
+    refuse_other_formats(model, "visualize model")
     is_file = model.endswith(".keras")
     if not is_file and model not in NETWORKS:
         raise UsageError(

@@ -10,6 +10,7 @@ import keras
 
 from cnnkit.errors import UsageError
 from cnnkit.models._arguments import smallest_input
+from cnnkit.models._pixel_range import PIXELS, expected_pixels
 from cnnkit.models.alexnet import build_alexnet
 from cnnkit.models.convnet1d import build_convnet1d
 from cnnkit.models.convnet3d import build_convnet3d
@@ -35,7 +36,7 @@ from cnnkit.models.vgg import (
     unit_preprocessing,
 )
 from cnnkit.models.yolo import build_yolov1_classifier
-from cnnkit.weights.keras_file import load_keras_file
+from cnnkit.weights.keras_file import is_own_file, load_keras_file
 
 # Shape of the examples where the user names none.
 INPUT_SHAPES = {
@@ -155,7 +156,7 @@ def build_pretrained(
         name = "compact"
     else:
         if model.endswith(".keras"):
-            whole = load_keras_file(model, "--model")
+            whole = _load_whole(model)
             name = Path(model).stem
         elif model in _TRAINED_AT_ANY_SIZE:
             whole = _build_trained(model, tuple(input_shape or default_shape(model)))
@@ -206,6 +207,23 @@ def _build_trained(model: str, shape: tuple[int, ...]) -> keras.Model:
     except ValueError as error:
         reason = str(error).splitlines()[0]
         raise UsageError(f"{model} cannot see {_sizes(shape)}: {reason}") from None
+
+
+def _load_whole(path: str) -> keras.Model:
+    """The model of a file, for pixels in [0, 1], which are what training feeds."""
+    model = load_keras_file(path, "--model")
+    shape = (
+        tuple(model.inputs[0].shape[1:]) if len(getattr(model, "inputs", None) or ()) == 1 else ()
+    )
+    # Arrays are fed as they are.
+    if is_own_file(path) or len(shape) != 3 or shape[-1] not in (1, 3):
+        return model
+    factor, offset = PIXELS[expected_pixels(model) or "unit"]
+    if (factor, offset) == PIXELS["unit"]:
+        return model
+    inputs = keras.Input(shape, name="unit_pixels")
+    scaled = keras.layers.Rescaling(factor, offset, name="from_unit_pixels")(inputs)
+    return keras.Model(inputs, unroll_model(model, [scaled])[0], name=model.name)
 
 
 def _is_normalization(layer: keras.layers.Layer) -> bool:
@@ -261,7 +279,7 @@ def _build_untrained(
 ) -> keras.Model:
     if model.endswith(".keras"):
         # Built anew from its settings: fresh weights.
-        whole = keras.models.clone_model(load_keras_file(model, "--model"))
+        whole = keras.models.clone_model(_load_whole(model))
         inputs, features = _without_last(whole, model)
         output = keras.layers.Dense(classes, activation="softmax", name="predictions")(features)
         return keras.Model(inputs, output, name=Path(model).stem)

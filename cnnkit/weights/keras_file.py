@@ -1,16 +1,18 @@
 """Reads whole Keras models from `.keras` files, with one clear line for what is none."""
 
 import contextlib
+import json
 import math
 import shutil
 import tempfile
 import zipfile
+import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from cnnkit.errors import ResourceError, WeightsError
-from cnnkit.images import require_room
+from cnnkit.images import explain_missing, is_address, require_room
 
 if TYPE_CHECKING:
     import keras
@@ -32,8 +34,50 @@ _ROOM_BESIDE = 1e6
 _LONGEST_TEXT = 100_000_000
 
 
+_KNOWN_PACKAGES = ("keras", "builtins", "cnnkit")
+# Other formats of models, by their suffixes.
+_FOREIGN = {
+    ".tflite": "TensorFlow Lite", ".onnx": "ONNX", ".pb": "TensorFlow", ".pt": "PyTorch",
+    ".pth": "PyTorch", ".safetensors": "safetensors", ".caffemodel": "Caffe",
+}  # fmt: skip
+
+
+def refuse_other_formats(model: str, option: str) -> None:
+    """Says of a file of another format how to come by a `.keras` file; others are left alone.
+
+    Args:
+        model: what the user named.
+        option: by which.
+
+    Raises:
+        WeightsError: it is such a file, a folder of TensorFlow's, or a URL.
+    """
+    path = Path(model)
+    if is_address(model):
+        raise WeightsError(explain_missing(model))
+    if path.suffix.lower() in (".h5", ".hdf5"):
+        if not path.is_file():
+            raise WeightsError(explain_missing(model))
+        code = (
+            f"import keras; keras.models.load_model({path.name!r}, compile=False)"
+            f".save({path.with_suffix('.keras').name!r})"
+        )
+        raise WeightsError(
+            f"{model} is of Keras' old format, HDF5, which is not read; if you trust where it is "
+            f'from, convert it once: python -c "{code}"'
+        )
+    kind = _FOREIGN.get(path.suffix.lower())
+    if (path / "saved_model.pb").is_file():
+        kind = "SavedModel"
+    if kind is not None and path.exists():
+        raise WeightsError(
+            f"{model} is a model in the format {kind}, which is not read; give {option} a .keras "
+            "file"
+        )
+
+
 def load_keras_file(path: str | Path, option: str) -> "keras.Model":
-    """Loads a `.keras` file, not compiled.
+    """Loads a `.keras` file, not compiled. No code that it brings along is run.
 
     Args:
         path: of the file.
@@ -43,16 +87,19 @@ def load_keras_file(path: str | Path, option: str) -> "keras.Model":
         The `keras.Model`.
 
     Raises:
-        WeightsError: the file does not exist, or holds no model that can be read.
+        WeightsError: the file does not exist, or holds no model that can be read, or one with code
+            or with layers that Keras does not have.
     """
     import keras
 
     path = Path(path)
+    refuse_other_formats(str(path), option)
     if not path.is_file():
         raise WeightsError(f"{path} does not exist; give {option} a .keras file or a name")
     _refuse_large_config(path)
+    _refuse_code(path)
     try:
-        return keras.models.load_model(path, compile=False)
+        return keras.models.load_model(path, compile=False, safe_mode=True)
     except MemoryError:
         raise ResourceError(
             f"{path} does not fit into the memory; close other programs, or copy it again if it is "
@@ -78,6 +125,72 @@ def _refuse_large_config(path: Path) -> None:
         return
     if large:
         raise WeightsError(f"{path} has a {large[0]} that is too large; copy the model again")
+
+
+def _refuse_code(path: Path) -> None:
+    """Refuses what a model brings along of its maker's own: code, and layers that only they have.
+
+    Keras refuses code by itself, naming no layer; some of its versions import whatever module a
+    file names.
+    """
+    from keras.saving import get_registered_object
+
+    try:
+        with zipfile.ZipFile(path) as archive:
+            config = json.loads(archive.read("config.json"))
+    except (OSError, zipfile.BadZipFile, zlib.error, EOFError, KeyError, NotImplementedError,
+            RuntimeError, RecursionError, ValueError):  # fmt: skip
+        # Keras says what is wrong with it.
+        return
+    waiting: list[tuple[Any, str]] = [(config, "")]
+    while waiting:
+        value, layer = waiting.pop()
+        if isinstance(value, list):
+            waiting += [(one, layer) for one in value]
+        if not isinstance(value, dict):
+            continue
+        kind, module = value.get("class_name"), value.get("module")
+        inner = value.get("config")
+        if isinstance(inner, dict) and isinstance(inner.get("name"), str):
+            layer = inner["name"]
+        if kind == "__lambda__" or (kind == "Lambda" and _is_code(inner)):
+            raise WeightsError(
+                f"{path} has Python code of its maker in the layer {layer or kind!r}, which is "
+                "never run; replace it by layers of Keras, and save the model again"
+            )
+        registered = value.get("registered_name")
+        is_foreign = isinstance(module, str) and module.split(".")[0] not in _KNOWN_PACKAGES
+        # Keras writes no module for what was registered or defined in the maker's own program.
+        is_own = module is None and "module" in value and isinstance(registered, str)
+        if (
+            isinstance(kind, str)
+            and (is_foreign or is_own)
+            and get_registered_object(str(registered or kind)) is None
+        ):
+            raise WeightsError(
+                f"{path} has a layer of its maker's own, {kind!r}"
+                + (f" named {layer!r}" if layer else "")
+                + (f" (of {module})" if is_foreign else "")
+                + ", which is not here; build the model of Keras' layers, and save it again"
+            )
+        waiting += [(one, layer) for one in value.values()]
+
+
+def _is_code(config: Any) -> bool:
+    """Whether the settings of a Lambda layer hold code, and not the name of a function."""
+    function = config.get("function") if isinstance(config, dict) else None
+    return isinstance(function, list) or (
+        isinstance(function, dict) and function.get("class_name") == "__lambda__"
+    )
+
+
+def is_own_file(path: str | Path) -> bool:
+    """Whether a `.keras` file says what it expects of its input, as those of cnnkit do."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return SETTINGS_FILE in archive.namelist()
+    except (OSError, zipfile.BadZipFile, ValueError, NotImplementedError):
+        return False
 
 
 def write_keras_file(model: "keras.Model", path: Path, files: Mapping[str, bytes]) -> None:
