@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from cnnkit.data._box_layouts import BoxLayout, recognise_boxes
 from cnnkit.data._box_rows import RawSplits
 from cnnkit.data._values import counted, joined
-from cnnkit.data.box_layouts import BoxLayout, recognise_boxes
 from cnnkit.errors import DataError, ImageError, UsageError
 from cnnkit.images import measure_image
 from cnnkit.ops.boxes import areas
@@ -125,7 +125,7 @@ class BoxedData:
 
 
 def read_boxed(data: str | Path, *, val_share: float = 0.15, seed: int = 0) -> BoxedData:
-    """Finds pictures and their boxes; `data.box_layouts` has the layouts that are known.
+    """Finds pictures and their boxes; `data._box_layouts` has the layouts that are known.
 
     Args:
         data: the folder, or a `.json` or `.yaml` file.

@@ -14,10 +14,10 @@ import numpy as np
 from PIL import Image
 
 from cnnkit.data._mask_classes import class_lines, find_class_list
+from cnnkit.data._mask_layouts import MaskLayout, recognise_masks
 from cnnkit.data._panoptic import Panoptic, panoptic_files, read_panoptic
 from cnnkit.data._splits import draw_key
 from cnnkit.data._values import joined
-from cnnkit.data.mask_layouts import MaskLayout, recognise_masks
 from cnnkit.errors import DataError, ImageError, UsageError
 from cnnkit.images import DAMAGED, MAX_PIXELS, measure_image
 from cnnkit.options import IGNORE
@@ -101,7 +101,7 @@ class MaskData:
 def read_masks(data: str | Path, *, val_share: float = 0.15, seed: int = 0) -> MaskData:
     """Finds pictures and their masks in a folder; no picture is opened.
 
-    `data.mask_layouts` has the layouts that are known; COCO's panoptic segments are one more:
+    `data._mask_layouts` has the layouts that are known; COCO's panoptic segments are one more:
     `panoptic_*.json`, perhaps in `annotations/`, with folders of masks beside them and pictures in
     folders of the same names.
 
