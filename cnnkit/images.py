@@ -679,40 +679,65 @@ def _decode_record(data: bytes) -> str | bytes | None:
         return image.info.get("comment") or image.getexif().get(_EXIF_IMAGE_DESCRIPTION)
 
 
-def write_image(path: str | os.PathLike, picture: Picture, record: str | None = None) -> None:
+def write_image(
+    path: str | os.PathLike,
+    picture: Picture,
+    record: str | None = None,
+    *,
+    overwrite: bool = True,
+) -> None:
     """Writes a picture atomically: the file is whole or not there at all.
 
     Args:
         path: where to; the suffix chooses the format and missing folders are made.
         picture: what to write.
         record: text to carry in the file, see `encode_image`.
+        overwrite: see `write_bytes`.
 
     Raises:
-        ImageError: unknown suffix, no permission, or a full disk; an existing file is untouched.
+        ImageError: unknown suffix, no permission, a full disk, or a file that must not be replaced;
+            an existing file is untouched.
     """
     check_writable_format(path)
-    write_bytes(path, encode_image(picture, Path(path).suffix, record))
+    write_bytes(path, encode_image(picture, Path(path).suffix, record), overwrite=overwrite)
 
 
-def write_bytes(path: str | os.PathLike, data: bytes) -> None:
+def write_bytes(path: str | os.PathLike, data: bytes, *, overwrite: bool = True) -> None:
     """Writes a file atomically through a temporary neighbour.
 
+    Args:
+        path: where to; missing folders are made.
+        data: what the file holds then.
+        overwrite: replace a file that is there. Without it, whether there is one is decided at the
+            moment at which the file is put in place: of two programs that write to one name, the
+            second is told.
+
     Raises:
-        ImageError: the folder or the disk does not take it; an existing file is untouched.
+        ImageError: the folder or the disk does not take it, or there is a file that must not be
+            replaced; an existing file is untouched.
     """
     # A symbolic link stays one: what it points to is replaced.
     path = Path(os.path.realpath(path))
     temporary = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        if path.exists() and not path.is_file() and not path.is_dir():
+            # A pipe or a device takes the data; it must not become a file.
+            path.write_bytes(data)
+            return
         mode = path.stat().st_mode & 0o777 if path.exists() else 0o666 & ~_umask()
         descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name[:40]}.", dir=path.parent)
         with os.fdopen(descriptor, "wb") as file:
             file.write(data)
         Path(temporary).chmod(mode)
-        Path(temporary).replace(path)
-        temporary = None
+        if overwrite or not _is_placed(Path(temporary), path):
+            Path(temporary).replace(path)
+            temporary = None
     except OSError as error:
+        if isinstance(error, FileExistsError) and os.path.lexists(path):
+            raise ImageError(
+                f"{path} exists, and is left as it is; use --overwrite or another name"
+            ) from None
         raise ImageError(
             f"{path} cannot be written: {error.strerror or error}; "
             "choose another folder or make room"
@@ -720,6 +745,23 @@ def write_bytes(path: str | os.PathLike, data: bytes) -> None:
     finally:
         if temporary is not None:
             Path(temporary).unlink(missing_ok=True)
+
+
+def _is_placed(temporary: Path, path: Path) -> bool:
+    """Puts a file where there is none, by a link; False where only the name could be taken.
+
+    Raises:
+        FileExistsError: there is one.
+    """
+    try:
+        os.link(temporary, path)
+    except FileExistsError:
+        raise
+    except OSError:
+        # Not every file system has links; an empty file takes the name there.
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY))
+        return False
+    return True
 
 
 def require_room(folder: str | os.PathLike, size: float) -> None:

@@ -4,6 +4,7 @@ import os
 import struct
 import warnings
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -907,3 +908,49 @@ def test_an_avif_that_is_called_heic_is_read_as_what_it_is(tmp_path):
     path.write_bytes(encoded(Image.fromarray(QUARTERS), "AVIF"))
     assert read_image(path).pixels.shape == (16, 32, 3)
     assert header_size(path) == (16, 32)
+
+
+def test_a_file_that_is_there_is_replaced_only_when_asked(tmp_path):
+    path = tmp_path / "a.txt"
+    write_bytes(path, b"first", overwrite=False)
+    with pytest.raises(ImageError, match=r"a\.txt exists, and is left as it is; use --overwrite"):
+        write_bytes(path, b"second", overwrite=False)
+    assert path.read_bytes() == b"first"
+    write_bytes(path, b"third")
+    assert path.read_bytes() == b"third"
+    assert [one.name for one in tmp_path.iterdir()] == ["a.txt"]
+
+
+@pytest.mark.parametrize("has_links", [True, False])
+def test_of_many_that_write_to_one_name_one_wins_and_the_others_are_told(
+    tmp_path, monkeypatch, has_links
+):
+    def refuse(*paths):
+        raise PermissionError("this file system has no links")
+
+    if not has_links:
+        monkeypatch.setattr(os, "link", refuse)
+    path = tmp_path / "a.txt"
+
+    def write(number):
+        try:
+            write_bytes(path, str(number).encode() * 100_000, overwrite=False)
+        except ImageError:
+            return None
+        return number
+
+    with ThreadPoolExecutor(8) as pool:
+        winners = [one for one in pool.map(write, range(8)) if one is not None]
+    assert len(winners) == 1
+    assert path.read_bytes() == str(winners[0]).encode() * 100_000
+    assert [one.name for one in tmp_path.iterdir()] == ["a.txt"]
+
+
+def test_what_is_no_file_is_written_into_and_not_replaced(tmp_path):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with ThreadPoolExecutor(1) as pool:
+        read = pool.submit(pipe.read_bytes)
+        write_bytes(pipe, b"through")
+        assert read.result(10) == b"through"
+    assert not pipe.is_file()

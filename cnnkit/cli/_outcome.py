@@ -27,6 +27,7 @@ class Outcome:
         self._json, self._jsonl, self._is_single = json, jsonl, is_single
         self._records: list[Record] = []
         self._failed: CnnkitError | None = None
+        self._is_empty = False
         self.load_ms: dict[str, float] = {}
 
     def add(self, record: Record, lines: Sequence[str] = ()) -> None:
@@ -57,6 +58,11 @@ class Outcome:
             self.fail(one.path, ImageError(explain_missing(one.path)))
         return bool(sources)
 
+    def find_nothing(self, source: str, reason: str) -> None:
+        """A picture that shows nothing of what was to be written; the others go on."""
+        self._console.error(reason)
+        self._is_empty = True
+
     def absorb(self, other: "Outcome") -> None:
         """Takes over what another one counted."""
         self._records += other._records
@@ -73,11 +79,8 @@ class Outcome:
         if self._json:
             only = self._is_single and len(self._records) == 1
             self._console.json(self._records[0] if only else self._records)
-        if (
-            self._failed is None
-            and fail_if_empty
-            and not any(record.items for record in self._records)
-        ):
+        is_empty = fail_if_empty and not any(record.items for record in self._records)
+        if self._failed is None and (is_empty or self._is_empty):
             return int(ExitCode.NOTHING_FOUND)
         return self.code()
 

@@ -80,12 +80,17 @@ def paint_sheet(
 
 
 def write_sheet(
-    sheet: "np.ndarray", source: str, path: Path, labels: Sequence[str], begin: float
+    sheet: "np.ndarray",
+    source: str,
+    path: Path,
+    labels: Sequence[str],
+    begin: float,
+    overwrite: bool,
 ) -> Record:
     """Writes a sheet and says what it holds."""
     from cnnkit.images import Picture, write_image
 
-    write_image(path, Picture((sheet / 255.0).astype("float32")))
+    write_image(path, Picture((sheet / 255.0).astype("float32")), overwrite=overwrite)
     height, width = sheet.shape[:2]
     item: dict[str, Any] = {"output": str(path), "styles": list(labels)}
     return Record(

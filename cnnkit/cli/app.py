@@ -16,7 +16,7 @@ import typer.main
 
 import cnnkit
 from cnnkit.console import Console
-from cnnkit.errors import CnnkitError, ExitCode
+from cnnkit.errors import CnnkitError, ExitCode, UsageError
 
 
 @dataclass(frozen=True)
@@ -148,6 +148,32 @@ _COMMANDS = {
 }
 
 
+# Their -o takes "-".
+_WRITES_TO_STDOUT = ("stylize", "segment")
+# Options that name what is written.
+_OUTPUT_OPTIONS = {
+    "-o", "--txt", "--coco", "--crops", "--explain", "--plot", "--html", "--map",
+    "--preview-augment",
+}  # fmt: skip
+
+
+def _refuse_stdout(command: Any) -> None:
+    """Lets the options of a command, and of those in it, name no file or folder "-"."""
+    for inner in getattr(command, "commands", {}).values():
+        _refuse_stdout(inner)
+    for option in command.params:
+        if not _OUTPUT_OPTIONS & set(option.opts):
+            continue
+        before = option.callback
+
+        def check(context: Any, option: Any, value: Any, before: Any = before) -> Any:
+            if str(value) == "-":
+                raise UsageError(f"{option.opts[-1]} - does not write to stdout; give a name")
+            return value if before is None else before(context, option, value)
+
+        option.callback = check
+
+
 class _Interrupted(Exception):
     """Ctrl-C, under a name that Typer leaves alone: its versions differ in what they make of it."""
 
@@ -157,6 +183,8 @@ class _Commands(typer.core.TyperGroup):
         name, command, rest = super().resolve_command(context, arguments)
         if name in _COMMANDS:
             command = _COMMANDS[name].build(name)
+            if name not in _WRITES_TO_STDOUT:
+                _refuse_stdout(command)
         return name, command, rest
 
     def invoke(self, context):

@@ -1,13 +1,16 @@
 """``cnnkit detect``: what is where in pictures."""
 
+import glob
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from cnnkit.cli._classifier import Batch
+from cnnkit.cli._coco_results import CocoResults
 from cnnkit.cli._options import (
     OUTPUT_PANEL,
     RUN_PANEL,
@@ -103,7 +106,7 @@ def detect(
         Path | None,
         typer.Option(
             metavar="FILE.json",
-            help="All boxes as COCO results.",
+            help="All boxes as COCO results, and FILE.images.json with the pictures' numbers.",
             rich_help_panel=OUTPUT_PANEL,
         ),
     ] = None,
@@ -164,22 +167,27 @@ def detect(
     draws = output is not None or not (json or jsonl or txt or coco or crops)
     drawn = plan_outputs(sources, output, "detect", ".jpg") if draws else [None] * len(sources)
     texts = plan_outputs(sources, f"{txt}/", "detect", ".txt") if txt else [None] * len(sources)
-    planned = [path for path in (*drawn, *texts, coco) if path is not None and path.exists()]
-    if planned and not overwrite and not skip_existing:
-        raise UsageError(
-            f"{planned[0]} exists; use --overwrite, --skip-existing or another place for it"
-        )
-    if skip_existing and (draws or txt):
+    results = None if coco is None else CocoResults(coco, skip_existing)
+    planned = [path for path in (*drawn, *texts, *(results.files if results else ())) if path]
+    there = [path for path in planned if path.exists()]
+    if there and not overwrite and not skip_existing:
+        raise UsageError(f"{there[0]} exists; use --overwrite, --skip-existing or another place")
+    if skip_existing:
         kept = [
             index
-            for index in range(len(sources))
-            if not any(path is not None and path.exists() for path in (drawn[index], texts[index]))
+            for index, source in enumerate(sources)
+            if not _is_done(source, (drawn[index], texts[index]), results, crops)
         ]
         if len(kept) < len(sources):
-            console.note(f"{len(sources) - len(kept)} pictures are done already")
+            console.note(
+                f"{len(sources) - len(kept)} pictures are done already"
+                + (", and are not in the JSON" if json or jsonl else "")
+            )
         sources, drawn, texts = ([some[i] for i in kept] for some in (sources, drawn, texts))
+    if results is not None:
+        results.number(sources)
     outcome = Outcome(console, json, jsonl, len(sources) == 1)
-    if outcome.none_is_there(sources):
+    if not sources or outcome.none_is_there(sources):
         return outcome.finish()
     from cnnkit.runtime import configure
 
@@ -187,38 +195,72 @@ def detect(
     from cnnkit.pipelines._detector import Detector
 
     detector = Detector(model, options)
-    results: list[dict[str, Any]] = []
-    with console.progress() as bar:
-        task = bar.add_task("detect", total=len(sources), status="")
-        found = detector.detect(
-            [source.path for source in sources],
-            batch=batch,
-            stdin=sys.stdin.buffer.read,
-            keep_pixels=draws or crops is not None,
+    save = _Saver(overwrite, skip_existing)
+    try:
+        with console.progress() as bar:
+            task = bar.add_task("detect", total=len(sources), status="")
+            found = detector.detect(
+                [source.path for source in sources],
+                batch=batch,
+                stdin=sys.stdin.buffer.read,
+                keep_pixels=draws or crops is not None,
+            )
+            for index, (source, one) in enumerate(found):
+                if isinstance(one, CnnkitError):
+                    outcome.fail(source, one)
+                else:
+                    try:
+                        if draws:
+                            _draw(save, drawn[index], one)
+                        if txt is not None:
+                            _write_text(save, texts[index], one)
+                        if crops is not None:
+                            _write_crops(save, crops, sources[index], one)
+                        if results is not None:
+                            results.add(sources[index], one, detector.detector.names)
+                    except CnnkitError as error:
+                        outcome.fail(source, error)
+                        continue
+                    outcome.add(_record(one, options), _lines(one, drawn[index]))
+                bar.update(task, advance=1)
+    finally:
+        # After Ctrl-C too: --skip-existing goes on from there.
+        if results is not None:
+            console.note(results.write(overwrite))
+    return outcome.finish(fail_if_empty)
+
+
+def _is_done(
+    source: "Source",
+    files: Sequence[Path | None],
+    results: CocoResults | None,
+    crops: Path | None,
+) -> bool:
+    """Whether all that is asked for of a picture is there; of one without objects no crop is."""
+    done = [path.exists() for path in files if path is not None]
+    if results is not None:
+        done.append(source.relative.as_posix() in results.seen)
+    if not done and crops is not None:
+        stem = source.relative.with_suffix("")
+        pattern = f"*/{glob.escape(str(stem))}-*.jpg"
+        done.append(
+            any(path.stem[len(stem.name) + 1 :].isdecimal() for path in crops.glob(pattern))
         )
-        for index, (source, one) in enumerate(found):
-            if isinstance(one, CnnkitError):
-                outcome.fail(source, one)
-            else:
-                try:
-                    if draws:
-                        _draw(drawn[index], one)
-                    if txt is not None:
-                        _write_text(texts[index], one)
-                    if crops is not None:
-                        _write_crops(crops, sources[index], one, overwrite)
-                except CnnkitError as error:
-                    outcome.fail(source, error)
-                    continue
-                results += _coco_results(sources[index], index, one)
-                outcome.add(_record(one, options), _lines(one, drawn[index]))
-            bar.update(task, advance=1)
-    if coco is not None:
+    return bool(done) and all(done)
+
+
+@dataclass(frozen=True)
+class _Saver:
+    """Writes files that are asked for, or leaves those that are there."""
+
+    overwrite: bool
+    skip_existing: bool
+
+    def __call__(self, path: Path, content: bytes) -> None:
         from cnnkit.images import write_bytes
 
-        write_bytes(coco, _dumps(results))
-        console.note(f"{coco}: {len(results)} boxes")
-    return outcome.finish(fail_if_empty)
+        if not (self.skip_existing and path.exists()):
+            write_bytes(path, content, overwrite=self.overwrite)
 
 
 def _record(one: "Detection", options: DetectOptions) -> Record:
@@ -261,10 +303,10 @@ def _lines(one: "Detection", drawn: Path | None) -> list[str]:
     return lines
 
 
-def _draw(path: Path, one: "Detection") -> None:
+def _draw(save: _Saver, path: Path, one: "Detection") -> None:
     import numpy as np
 
-    from cnnkit.images import Picture, write_image
+    from cnnkit.images import Picture, encode_image
     from cnnkit.plots import draw_detections
 
     drawn = draw_detections(
@@ -274,12 +316,10 @@ def _draw(path: Path, one: "Detection") -> None:
         np.array([found.score for found in one.objects]),
         np.array([found.class_id for found in one.objects], int),
     )
-    write_image(path, Picture(drawn.astype(np.float32) / 255.0))
+    save(path, encode_image(Picture(drawn.astype(np.float32) / 255.0), path.suffix))
 
 
-def _write_text(path: Path, one: "Detection") -> None:
-    from cnnkit.images import write_bytes
-
+def _write_text(save: _Saver, path: Path, one: "Detection") -> None:
     height, width = one.size
     lines = []
     for found in one.objects:
@@ -287,15 +327,15 @@ def _write_text(path: Path, one: "Detection") -> None:
         x, y = (left + right) / 2 / width, (top + bottom) / 2 / height
         wide, high = (right - left) / width, (bottom - top) / height
         lines.append(f"{found.class_id} {x:.6f} {y:.6f} {wide:.6f} {high:.6f} {found.score:.4f}\n")
-    write_bytes(path, "".join(lines).encode())
+    save(path, "".join(lines).encode())
 
 
-def _write_crops(folder: Path, source: "Source", one: "Detection", overwrite: bool) -> None:
+def _write_crops(save: _Saver, folder: Path, source: "Source", one: "Detection") -> None:
     import math
 
     import numpy as np
 
-    from cnnkit.images import Picture, write_image
+    from cnnkit.images import Picture, encode_image
 
     for number, found in enumerate(one.objects, 1):
         left, top, right, bottom = found.box_xyxy
@@ -305,32 +345,5 @@ def _write_crops(folder: Path, source: "Source", one: "Detection", overwrite: bo
         label = found.label.replace("/", "-")
         stem = source.relative.with_suffix("")
         path = folder / label / stem.parent / f"{stem.name}-{number}.jpg"
-        if path.exists() and not overwrite:
-            raise UsageError(f"{path} exists; use --overwrite or another --crops")
         pixels = one.pixels[top:bottom, left:right]
-        write_image(path, Picture(pixels.astype(np.float32) / 255.0))
-
-
-def _coco_results(source: "Source", index: int, one: "Detection") -> Sequence[dict[str, Any]]:
-    """Boxes as COCO's results: the picture's number is its name where that is one."""
-    stem = source.relative.stem
-    key = int(stem) if stem.isdecimal() else index + 1
-    rows = []
-    for found in one.objects:
-        left, top, right, bottom = found.box_xyxy
-        rows.append(
-            {
-                "image_id": key,
-                "file_name": str(source.relative),
-                "category_id": found.class_id,
-                "bbox": [round(edge, 2) for edge in (left, top, right - left, bottom - top)],
-                "score": round(found.score, 5),
-            }
-        )
-    return rows
-
-
-def _dumps(value: Any) -> bytes:
-    import json
-
-    return (json.dumps(value, indent=1) + "\n").encode()
+        save(path, encode_image(Picture(pixels.astype(np.float32) / 255.0), path.suffix))

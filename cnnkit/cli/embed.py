@@ -138,7 +138,9 @@ def embed(
     if output is not None and recognizer is not None:
         from cnnkit.images import write_bytes
 
-        write_bytes(output, _encode(Path(output).suffix.lower(), rows, records))
+        write_bytes(
+            output, _encode(Path(output).suffix.lower(), rows, records), overwrite=overwrite
+        )
         console.note(f"{output}: {len(rows)} faces of {len(records)} pictures")
     return outcome.finish(fail_if_empty)
 

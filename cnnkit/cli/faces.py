@@ -217,7 +217,7 @@ def identify(
                 lines = [f"{source.path}: {_identified_line(one)}" for one in faces]
                 outcome.add(record, lines or [f"{source.path}: no face"])
                 if source.path in outputs:
-                    _draw_names(outputs[source.path], picture, faces)
+                    _draw_names(outputs[source.path], picture, faces, overwrite)
                     console.note(f"{outputs[source.path]} shows it")
     return outcome.finish(fail_if_empty)
 
@@ -497,7 +497,9 @@ def crop(
                     path = output / source.relative.with_name(name)
                     _refuse_existing([path], overwrite)
                     pixels = crop_face(picture, face, size, margin)
-                    write_image(path, Picture(pixels.astype("float32") / 255.0))
+                    write_image(
+                        path, Picture(pixels.astype("float32") / 255.0), overwrite=overwrite
+                    )
                     items.append(face_item(face, output=str(path)))
                     lines.append(f"{path}  {place(face)}")
             except CnnkitError as error:
@@ -654,14 +656,14 @@ def _identified_line(one: "IdentifiedFace") -> str:
     return f"{one.name or 'unknown'}  {place(one.face)}; nearest: {near}{sure}"
 
 
-def _draw_names(path: Path, picture: Any, faces: "list[IdentifiedFace]") -> None:
+def _draw_names(path: Path, picture: Any, faces: "list[IdentifiedFace]", overwrite: bool) -> None:
     from cnnkit.images import Picture, write_image
     from cnnkit.plots import draw_labels
 
     labels = [one.name or "unknown" for one in faces]
     known = [one.name is not None for one in faces]
     drawn = draw_labels(picture.pixels, [one.face.box_xyxy for one in faces], labels, known)
-    write_image(path, Picture(drawn.astype("float32") / 255.0))
+    write_image(path, Picture(drawn.astype("float32") / 255.0), overwrite=overwrite)
 
 
 def _refuse_existing(paths: list[Path], overwrite: bool) -> None:

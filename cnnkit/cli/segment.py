@@ -174,8 +174,11 @@ def segment(
                 )
                 load = round(1e3 * (time.monotonic() - begin), 1)
                 found = segmenter.segment(picture)
+                if _is_empty(wanted, found, keep):
+                    outcome.find_nothing(source.path, _what_instead(source.path, wanted, found))
+                    path = None
                 if path is not None:
-                    _write(path, wanted, picture, found, keep, behind)
+                    _write(path, wanted, picture, found, keep, behind, overwrite)
             except CnnkitError as error:
                 outcome.fail(source.path, error)
             else:
@@ -192,6 +195,19 @@ def segment(
                 outcome.add(record, lines)
             bar.update(task, advance=1)
     return outcome.finish(fail_if_empty)
+
+
+def _is_empty(wanted: "_Wanted", found: "Segmentation", keep: tuple[int, ...]) -> bool:
+    """Whether a picture shows nothing of what is to be cut out, or put before a background."""
+    cuts = wanted.cutout is not None or wanted.background is not None
+    return cuts and not any(one.class_id in keep for one in found.segments)
+
+
+def _what_instead(name: str, wanted: "_Wanted", found: "Segmentation") -> str:
+    labels = ", ".join(one.label for one in found.segments) or "nothing but background"
+    return (
+        f"{name}: no {wanted.cutout or 'foreground'} was found, only {labels}; nothing is written"
+    )
 
 
 @dataclass(frozen=True)
@@ -276,6 +292,7 @@ def _write(
     found: "Segmentation",
     keep: tuple[int, ...],
     behind: Any,
+    overwrite: bool,
 ) -> None:
     from cnnkit.images import encode_image, write_bytes
 
@@ -288,7 +305,7 @@ def _write(
         sys.stdout.buffer.write(content)
         sys.stdout.buffer.flush()
     else:
-        write_bytes(path, content)
+        write_bytes(path, content, overwrite=overwrite)
 
 
 def _encode_mask(found: "Segmentation") -> bytes:

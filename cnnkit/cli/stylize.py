@@ -473,6 +473,8 @@ class _Batch:
         self._resume = resume
         self._save_every = save_every
         self._sidecar = sidecar
+        # --resume replaces the picture of the run that was stopped.
+        self._replaces = overwrite or resume
         self._sheet = tuple(strengths)
         self._started = started
         self.interrupted = False
@@ -580,7 +582,7 @@ class _Batch:
                 self._sheet,
                 self._options,
             )
-            return write_sheet(sheet, source, path, names, begin)
+            return write_sheet(sheet, source, path, names, begin, self._replaces)
         except CnnkitError as error:
             return self._failure(source, error)
         except KeyboardInterrupt:
@@ -676,7 +678,7 @@ class _Batch:
             sys.stdout.buffer.flush()
         else:
             try:
-                write_image(path, result.image, record_text)
+                write_image(path, result.image, record_text, overwrite=self._replaces)
             except ImageError as error:
                 try:
                     rescue = Path(tempfile.mkdtemp(prefix="cnnkit-")) / path.name

@@ -106,7 +106,9 @@ def verify(
         from cnnkit.images import write_bytes
         from cnnkit.plots import encode_figure
 
-        write_bytes(explain, encode_figure(verifier.explain(*pictures, result)))
+        write_bytes(
+            explain, encode_figure(verifier.explain(*pictures, result)), overwrite=overwrite
+        )
         console.note(f"{explain} shows why")
     faces = (result.first, result.second)
     if json:

@@ -63,7 +63,7 @@ def shapes(
 
     console = Console(quiet=quiet, verbose=verbose)
     check_png(plot, "--plot", overwrite)
-    _show_network(console, visualize_shapes(" ".join(network)), json, plot)
+    _show_network(console, visualize_shapes(" ".join(network)), json, plot, overwrite)
 
 
 @app.command("model", epilog="Example: cnnkit visualize model resnet18 --plot resnet18.png")
@@ -110,7 +110,9 @@ def model(
     configure(threads=threads, verbose=verbose, device=device)
     from cnnkit.pipelines.visualize_model import visualize_model
 
-    _show_network(console, visualize_model(network, input_shape=shape, classes=classes), json, plot)
+    _show_network(
+        console, visualize_model(network, input_shape=shape, classes=classes), json, plot, overwrite
+    )
 
 
 @app.command("edges", epilog="Example: cnnkit visualize edges cat.jpg --kernel sobel -o sobel.png")
@@ -197,7 +199,7 @@ def edges(
             title=title,
             lines=lines,
         )
-        write_bytes(path, encode_figure(figure))
+        write_bytes(path, encode_figure(figure), overwrite=overwrite)
     height, width = found.output.shape[:2]
     if json:
         item = {
@@ -220,13 +222,15 @@ def edges(
         console.result(f"  {line}")
 
 
-def _show_network(console: Console, summary: NetworkSummary, json: bool, plot: Path | None) -> None:
+def _show_network(
+    console: Console, summary: NetworkSummary, json: bool, plot: Path | None, overwrite: bool
+) -> None:
     if plot is not None:
         from cnnkit.images import write_bytes
         from cnnkit.plots import encode_figure
         from cnnkit.plots.architecture import plot_architecture
 
-        write_bytes(plot, encode_figure(plot_architecture(summary)))
+        write_bytes(plot, encode_figure(plot_architecture(summary)), overwrite=overwrite)
         console.note(f"{plot} shows the architecture")
     if json:
         console.json(

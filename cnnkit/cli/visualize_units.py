@@ -220,7 +220,7 @@ def units(
             console.note(f"{state} keeps what was found so far; --resume goes on from there")
         raise
     sheet = draw_units(result.layers, title=_title(result), notes=_notes(result, deconv))
-    write_image(output, Picture(sheet.astype("float32") / 255.0))
+    write_image(output, Picture(sheet.astype("float32") / 255.0), overwrite=overwrite)
     if page is not None:
         from cnnkit.plots.units_page import units_page
 

@@ -121,14 +121,14 @@ def activations(
                 "(channel · mean · largest)",
                 picture=to_uint8(resize(picture.pixels, *found.input_size)),
             )
-            write_bytes(path, encode_image(Picture(sheet / 255.0), ".png"))
+            write_bytes(path, encode_image(Picture(sheet / 255.0), ".png"), overwrite=overwrite)
         else:
             figure = plot_units(
                 found.channels,
                 found.means[list(found.channels)],
                 title=f"{found.layer} of {found.model}: {count} units",
             )
-            write_bytes(path, encode_figure(figure))
+            write_bytes(path, encode_figure(figure), overwrite=overwrite)
     if json:
         items = tuple(
             {
@@ -234,7 +234,7 @@ def filters(
         subtitle=f"{len(kernels)} kernels of {width}x{height}, {what}; grey is 0",
         side=64,
     )
-    write_bytes(path, encode_image(Picture(sheet / 255.0), ".png"))
+    write_bytes(path, encode_image(Picture(sheet / 255.0), ".png"), overwrite=overwrite)
     if json:
         items = tuple(
             {
@@ -365,7 +365,7 @@ def maximize(
             sheet = images[0]
         settings = {"model": name, "layer": layer, "units": [one.unit for one in alive]}
         record = json_module.dumps({**settings, **vars(options)})
-        write_bytes(path, encode_image(Picture(sheet / 255.0), ".png", record))
+        write_bytes(path, encode_image(Picture(sheet / 255.0), ".png", record), overwrite=overwrite)
     if json:
         items = tuple(
             {
@@ -448,6 +448,7 @@ def gradcam(
         _show_map(
             console, image, picture, found, path, map_file, json,
             label="share of the strongest place", method=f"Grad-CAM at {found.layer}",
+            overwrite=overwrite,
         )  # fmt: skip
 
 
@@ -515,6 +516,7 @@ def occlusion(
             console, image, picture, found, path, map_file, json,
             label="probability lost" if _is_share(found) else "score lost",
             method=f"{columns}x{rows} grey squares",
+            overwrite=overwrite,
         )  # fmt: skip
 
 
@@ -546,6 +548,7 @@ def _show_map(
     *,
     label: str,
     method: str,
+    overwrite: bool,
 ) -> None:
     from cnnkit.images import write_bytes
     from cnnkit.plots import encode_figure, plot_class_map
@@ -559,9 +562,9 @@ def _show_map(
         peak_xy=found.peak_xy,
         lines=(found.model, method),
     )
-    write_bytes(path, encode_figure(figure))
+    write_bytes(path, encode_figure(figure), overwrite=overwrite)
     if map_file is not None:
-        write_bytes(map_file, _encode_map(found, map_file.suffix.lower()))
+        write_bytes(map_file, _encode_map(found, map_file.suffix.lower()), overwrite=overwrite)
         console.note(f"{map_file} holds the map")
     if found.heat.max() <= 0:
         console.warning(f"nothing in {image} speaks for {found.label}")

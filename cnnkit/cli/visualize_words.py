@@ -82,6 +82,6 @@ def words(
         lines = [one.word, *(f"  {other.similarity:>6.3f}  {other.word}" for other in one.near)]
         outcome.add(Record(word, items=items, model=one.model), lines)
     if plot is not None:
-        write_bytes(plot, encode_figure(known.plot(found)))
+        write_bytes(plot, encode_figure(known.plot(found)), overwrite=overwrite)
         console.note(f"{plot} shows the words")
     return outcome.finish() if words else 0

@@ -2,6 +2,7 @@
 
 import io
 import json
+import shutil
 import sys
 from pathlib import Path
 
@@ -9,7 +10,12 @@ import pytest
 import skimage.data
 from PIL import Image
 
+from cnnkit.cli._coco_results import CocoResults
 from cnnkit.cli.app import run
+from cnnkit.data.boxes import COCO_CLASSES, COCO_IDS
+from cnnkit.data.sources import Source
+from cnnkit.pipelines import _detector
+from cnnkit.results import DetectedObject, Detection, Milliseconds
 
 
 @pytest.fixture(autouse=True)
@@ -149,3 +155,119 @@ def test_a_class_that_the_detector_does_not_know(dot_detector, dotted_pictures, 
 def test_a_classifier_is_no_detector(color_run, dotted_pictures, capsys):
     assert run(["detect", str(dotted_pictures / "two.png"), "--model", color_run]) == 2
     assert "colors is no detector" in capsys.readouterr().err
+
+
+def test_coco_results_have_numbers_of_their_own_for_each_picture(
+    dot_detector, dotted_pictures, tmp_path, capsys
+):
+    for folder in ("a", "b"):
+        (tmp_path / "in" / folder).mkdir(parents=True)
+        shutil.copy(dotted_pictures / "two.png", tmp_path / "in" / folder / "1.png")
+    assert detect(dot_detector, "in", "-r", "--coco", "out.json") == 0
+    assert "out.images.json: the pictures' and classes' numbers" in capsys.readouterr().err
+    results = json.loads(Path("out.json").read_text())
+    assert [(one["image_id"], one["category_id"]) for one in results] == [
+        (1, 1), (1, 2), (2, 1), (2, 2)
+    ]  # fmt: skip
+    described = json.loads(Path("out.images.json").read_text())
+    assert described == {
+        "images": [
+            {"id": 1, "file_name": "a/1.png", "width": 64, "height": 64},
+            {"id": 2, "file_name": "b/1.png", "width": 64, "height": 64},
+        ],
+        "categories": [{"id": 1, "name": "red"}, {"id": 2, "name": "blue"}],
+    }
+
+
+@pytest.mark.parametrize(
+    ("names", "numbers"),
+    [
+        (["000000000139", "000000581781"], [139, 581781]),
+        (["COCO_val2014_000000000042", "COCO_val2014_000000000073"], [42, 73]),
+        (["000000000139", "mine"], [1, 2]),
+        (["7", "3"], [1, 2]),
+    ],
+)
+def test_coco_results_have_the_numbers_of_cocos_names(tmp_path, names, numbers):
+    results = CocoResults(tmp_path / "out.json", keeps=False)
+    sources = [Source(f"{name}.jpg", Path(f"{name}.jpg")) for name in names]
+    results.number(sources)
+    for source in sources:
+        found = DetectedObject("toothbrush", 79, 0.5, (1, 2, 4, 8))
+        results.add(
+            source, Detection(source.path, (found,), (10, 20), "m", Milliseconds()), COCO_CLASSES
+        )
+    results.write(overwrite=False)
+    boxes = json.loads((tmp_path / "out.json").read_text())
+    assert [one["image_id"] for one in boxes] == numbers
+    assert {one["category_id"] for one in boxes} == {90}
+    assert boxes[0]["bbox"] == [1, 2, 3, 6]
+    described = json.loads((tmp_path / "out.images.json").read_text())
+    assert [one["id"] for one in described["categories"]][:13] == [*range(1, 12), 13, 14]
+
+
+def test_cocos_numbers_are_those_of_its_files():
+    assert len(COCO_IDS) == len(COCO_CLASSES) == 80
+    numbers = dict(zip(COCO_CLASSES, COCO_IDS, strict=True))
+    # As in instances_val2017.json.
+    assert [numbers[name] for name in ("stop sign", "backpack", "tie", "chair", "tv", "book")] == [
+        13, 27, 32, 62, 72, 84
+    ]  # fmt: skip
+
+
+def test_skipping_keeps_what_the_coco_file_has(dot_detector, dotted_pictures, tmp_path, capsys):
+    (tmp_path / "in").mkdir()
+    shutil.copy(dotted_pictures / "two.png", "in/b.png")
+    shutil.copy(dotted_pictures / "none.png", "in/c.png")
+    command = ["in", "--coco", "out.json", "--skip-existing"]
+    assert detect(dot_detector, *command) == 0
+    before = json.loads(Path("out.json").read_text())
+    shutil.copy(dotted_pictures / "tall.png", "in/a.png")
+    capsys.readouterr()
+    assert detect(dot_detector, *command) == 0
+    assert "2 pictures are done already" in capsys.readouterr().err
+    after = json.loads(Path("out.json").read_text())
+    assert after[: len(before)] == before
+    assert [(one["image_id"], one["file_name"]) for one in after[len(before) :]] == [(3, "a.png")]
+    kept = Path("out.json").read_bytes()
+    assert detect(dot_detector, *command) == 0
+    assert Path("out.json").read_bytes() == kept
+    Path("out.images.json").unlink()
+    assert detect(dot_detector, *command) == 3
+    assert "out.json cannot be added to" in capsys.readouterr().err
+    assert Path("out.json").read_bytes() == kept
+
+
+def test_skipping_leaves_crops_that_are_there(dot_detector, dotted_pictures, capsys):
+    command = [dotted_pictures, "--crops", "c"]
+    assert detect(dot_detector, *command) == 0
+    capsys.readouterr()
+    assert detect(dot_detector, *command) == 3
+    Path("c/blue/tall-1.jpg").write_bytes(b"mine")
+    assert detect(dot_detector, *command, "--skip-existing") == 0
+    assert Path("c/blue/tall-1.jpg").read_bytes() == b"mine"
+    assert "2 pictures are done already" in capsys.readouterr().err
+
+
+def test_a_file_that_appears_meanwhile_is_not_replaced(
+    dot_detector, dotted_pictures, capsys, monkeypatch
+):
+    real = _detector.Detector.detect
+
+    def slow(self, *arguments, **options):
+        Path("two-detect.jpg").write_bytes(b"somebody else's")
+        yield from real(self, *arguments, **options)
+
+    monkeypatch.setattr(_detector.Detector, "detect", slow)
+    assert detect(dot_detector, dotted_pictures / "two.png") == 3
+    assert "two-detect.jpg exists, and is left as it is" in capsys.readouterr().err
+    assert Path("two-detect.jpg").read_bytes() == b"somebody else's"
+
+
+@pytest.mark.parametrize("option", ["-o", "--txt", "--coco", "--crops"])
+def test_stdout_is_refused_where_it_is_not_written_to(
+    dot_detector, dotted_pictures, tmp_path, option, capsys
+):
+    assert detect(dot_detector, dotted_pictures, option, "-") == 2
+    assert " - does not write to stdout; give a name" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []

@@ -53,6 +53,39 @@ def test_a_cutout_is_transparent_elsewhere(color_segmenter, painted):
     assert (pixels[20, 20, 3], pixels[20, 60, 3]) == (255, 0)
 
 
+@pytest.mark.parametrize("more", [[], ["--background", "white"], ["--json", "-o", "cut.png"]])
+def test_a_cutout_of_nothing_is_not_written_and_says_what_was_found(
+    color_segmenter, painted, tmp_path, capsys, more
+):
+    before = set(tmp_path.iterdir())
+    half = np.asarray(Image.open(painted))[:, :45]
+    Image.fromarray(half).save(tmp_path / "half.png")
+    assert segment(color_segmenter, "half.png", "--cutout", "blue", *more) == 4
+    printed = capsys.readouterr()
+    assert "half.png: no blue was found, only red; nothing is written" in printed.err
+    assert set(tmp_path.iterdir()) - before == {tmp_path / "half.png"}
+    if "--json" in more:
+        assert json.loads(printed.out)["details"]["output"] is None
+    # The others of a batch go on.
+    command = ["half.png", painted, "--cutout", "blue", "-o", "out"]
+    assert segment(color_segmenter, *command) == 4
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["painted.png"]
+
+
+@pytest.mark.parametrize("hidden", [0, 255])
+def test_what_transparency_hides_is_not_segmented(color_segmenter, painted, tmp_path, hidden):
+    pixels = np.asarray(Image.open(painted).convert("RGBA")).copy()
+    pixels[:, 40:, 3] = 0
+    pixels[:, 40:, :3] = hidden
+    Image.fromarray(pixels).save(tmp_path / "half.png")
+    assert segment(color_segmenter, "half.png", "--mask", "-o", "mask.png") == 0
+    classes = np.asarray(Image.open("mask.png"))
+    pixels[:, 40:] = 255
+    Image.fromarray(pixels).convert("RGB").save(tmp_path / "seen.png")
+    assert segment(color_segmenter, "seen.png", "--mask", "-o", "seen-mask.png") == 0
+    np.testing.assert_array_equal(classes, np.asarray(Image.open("seen-mask.png")))
+
+
 def test_a_background_is_put_behind(color_segmenter, painted, tmp_path):
     Image.new("RGB", (10, 10), (0, 255, 0)).save(tmp_path / "green.png")
     assert segment(color_segmenter, painted, "--background", "green.png", "--cutout", "red") == 0
