@@ -65,7 +65,7 @@ def test_a_cutout_of_nothing_is_not_written_and_says_what_was_found(
     assert "half.png: no blue was found, only red; nothing is written" in printed.err
     assert set(tmp_path.iterdir()) - before == {tmp_path / "half.png"}
     if "--json" in more:
-        assert json.loads(printed.out)["details"]["output"] is None
+        assert json.loads(printed.out)["output"] is None
     # The others of a batch go on.
     command = ["half.png", painted, "--cutout", "blue", "-o", "out"]
     assert segment(color_segmenter, *command) == 4
