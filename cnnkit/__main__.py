@@ -1,5 +1,6 @@
 """``python -m cnnkit`` and the ``cnnkit`` command."""
 
+import contextlib
 import sys
 import traceback
 
@@ -14,7 +15,8 @@ def main() -> None:
         code = run()
     except Exception:
         # Python's own code for a traceback is 1, which here is an answer: `verify` says no with it.
-        traceback.print_exc()
+        with contextlib.suppress(OSError, ValueError):
+            traceback.print_exc()
         code = ExitCode.BUG
     sys.exit(int(code))
 

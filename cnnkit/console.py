@@ -3,19 +3,38 @@
 What not every command needs is imported where it is: `cnnkit --help` is to be quick.
 """
 
+import contextlib
 import json
+import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console as RichConsole
+from rich.measure import Measurement
+
+from cnnkit.errors import OutputError
 
 if TYPE_CHECKING:
     from rich.progress import Progress
 
 
+# Columns that a table is measured on.
+_WIDEST = 10_000
+
+
+class _Terminal(RichConsole):
+    """Rich's console, which leaves it to its caller what a broken pipe means."""
+
+    def on_broken_pipe(self) -> None:
+        raise BrokenPipeError
+
+
 class Console:
     """Where a command writes.
+
+    A stdout that takes nothing, such as one on a full disk, is an `OutputError`; of a stderr that
+    takes nothing nobody can be told, and the work goes on.
 
     Args:
         quiet: only results and errors.
@@ -26,8 +45,9 @@ class Console:
         self.quiet = quiet
         self.verbose = verbose
         # Without emoji: a file may be called "a:cat:.jpg".
-        self._out = RichConsole(highlight=False, soft_wrap=True, emoji=False)
-        self._err = RichConsole(stderr=True, highlight=False, soft_wrap=True, emoji=False)
+        self._out = _Terminal(highlight=False, soft_wrap=True, emoji=False)
+        self._err = _Terminal(stderr=True, highlight=False, soft_wrap=True, emoji=False)
+        self._bar: Progress | None = None
 
     @property
     def is_live(self) -> bool:
@@ -36,48 +56,87 @@ class Console:
 
     def result(self, text: str) -> None:
         """One line of the result, on stdout."""
-        self._out.print(text, markup=False)
+        with self._writing():
+            self._out.print(text, markup=False)
 
     def table(self, table: Any) -> None:
-        """A Rich renderable that is the result, on stdout."""
-        self._out.print(table)
+        """A Rich renderable that is the result, on stdout.
+
+        No word of it is broken and no column left out: where a terminal is too narrow, its lines
+        are longer than the terminal.
+        """
+        with self._writing():
+            wide = _Terminal(highlight=False, emoji=False, width=_WIDEST)
+            least = Measurement.get(wide, wide.options, table).minimum
+            wide.width = max(self._out.width, least)
+            wide.print(table, crop=False, soft_wrap=True)
 
     def json(self, value: Any) -> None:
         """One JSON document on stdout."""
-        sys.stdout.write(_to_json(value, indent=2) + "\n")
+        with self._writing():
+            sys.stdout.write(_to_json(value, indent=2) + "\n")
 
     def json_lines(self, values: Iterable[Any]) -> None:
         """One JSON object a line on stdout, each written at once."""
         for value in values:
-            sys.stdout.write(_to_json(value) + "\n")
-            sys.stdout.flush()
+            with self._writing():
+                sys.stdout.write(_to_json(value) + "\n")
+                sys.stdout.flush()
+
+    def binary(self, content: bytes) -> None:
+        """A file on stdout."""
+        with self._writing():
+            sys.stdout.buffer.write(content)
+            sys.stdout.buffer.flush()
 
     def note(self, text: str) -> None:
         """A line about what is being done; silent with --quiet."""
         if not self.quiet:
-            self._err.print(text, markup=False)
+            self._say(text)
 
     def detail(self, text: str) -> None:
         """A line only for --verbose."""
         if self.verbose:
-            self._err.print(text, markup=False, style="dim")
+            self._say(text, "dim")
 
     def warning(self, text: str) -> None:
         """A line about something that the user would want to know."""
         if not self.quiet:
-            self._err.print(f"warning: {text}", markup=False, style="yellow")
+            self._say(f"warning: {text}", "yellow")
 
     def error(self, text: str) -> None:
         """One line about what went wrong; never silenced."""
-        one_line = " ".join(text.splitlines())
-        self._err.print(f"error: {one_line}", markup=False, style="red")
+        self._say(f"error: {' '.join(text.splitlines())}", "red")
+
+    def _say(self, text: str, style: str | None = None) -> None:
+        # A closed or full stderr must not end the work, nor hide the exit code.
+        with contextlib.suppress(OSError, ValueError):
+            self._err.print(text, markup=False, style=style)
+
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[None]:
+        """While results are written: no bar is in their way, and errors are stdout's own."""
+        bar = self._bar
+        # On one terminal, the bar would stand before the first result.
+        is_hidden = bar is not None and bar.live.is_started and self._out.is_terminal
+        if is_hidden:
+            bar.stop()
+        try:
+            with reporting_stdout():
+                yield
+        finally:
+            if is_hidden:
+                bar.start()
 
     def progress(self) -> "Progress":
-        """A progress bar on stderr that vanishes when done; the caller adds tasks."""
+        """A progress bar on stderr that vanishes when done; the caller adds tasks.
+
+        It makes room for each result and comes back behind it.
+        """
         from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
         from rich.table import Column
 
-        return Progress(
+        self._bar = Progress(
             # Names of files are cut so that all fits into 80 columns.
             TextColumn(
                 "{task.description}",
@@ -96,7 +155,56 @@ class Console:
             console=self._err,
             transient=True,
             disable=not self.is_live,
+            # Rich would send to stderr what is written to stdout meanwhile.
+            redirect_stdout=False,
+            redirect_stderr=False,
         )
+        return self._bar
+
+
+@contextlib.contextmanager
+def reporting_stdout() -> Iterator[None]:
+    """Makes an `OutputError` of what goes wrong while stdout is written to.
+
+    A pipe whose reader went away stays a `BrokenPipeError`.
+    """
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise OutputError(
+            f"stdout cannot be written to: {error.strerror or error}; make room, or send it "
+            "elsewhere"
+        ) from None
+
+
+def open_closed_streams() -> None:
+    """Gives a process the standard streams that it was started without: they lead nowhere.
+
+    Otherwise the next file that is opened would take the number of a stream, and get what is
+    meant for that.
+    """
+    for descriptor, mode in enumerate("rww"):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            # It gets the lowest number that is free, which is this one.
+            os.open(os.devnull, os.O_RDONLY if mode == "r" else os.O_WRONLY)
+        name = ("stdin", "stdout", "stderr")[descriptor]
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(descriptor, mode, encoding="utf-8", closefd=False))  # noqa: SIM115
+
+
+def leave_broken_streams() -> None:
+    """Keeps Python, at its end, from flushing into streams that take nothing."""
+    for descriptor, stream in ((1, sys.stdout), (2, sys.stderr)):
+        try:
+            stream.flush()
+        except (OSError, ValueError):
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, descriptor)
+            os.close(nowhere)
 
 
 def _to_json(value: Any, indent: int | None = None) -> str:

@@ -69,6 +69,10 @@ class ResourceError(CnnkitError):
     """The job needs more memory, disk or time than there is."""
 
 
+class OutputError(CnnkitError):
+    """Standard output takes nothing: the disk is full, or whatever it leads to fails."""
+
+
 class DivergenceError(CnnkitError):
     """An optimisation gave a non-finite loss and could not recover."""
 

@@ -6,6 +6,7 @@ import pytest
 from rich.table import Table
 
 from cnnkit.console import Console
+from cnnkit.errors import OutputError
 
 
 def test_results_go_to_stdout_and_all_else_to_stderr(capsys):
@@ -138,3 +139,65 @@ def test_a_progress_bar_is_drawn_on_a_terminal_only(use_stderr, stream, quiet, i
         progress.add_task("painting", total=2, status="loss 1")
     assert ("painting" in stderr.getvalue()) == is_live
     assert is_live or stderr.getvalue() == ""
+
+
+@pytest.mark.parametrize("width", [20, 40, 200])
+def test_a_table_loses_no_word_and_no_column(capsys, monkeypatch, width):
+    monkeypatch.setenv("COLUMNS", str(width))
+    table = Table(box=None)
+    words = [f"{letter * 12}" for letter in "abcde"]
+    for word in words:
+        table.add_column(word, overflow="fold")
+    table.add_row(*(word.upper() for word in words))
+    Console().table(table)
+    shown = capsys.readouterr().out
+    for word in words:
+        assert word in shown
+        assert word.upper() in shown
+
+
+def test_a_bar_makes_room_for_results_on_the_same_terminal(monkeypatch):
+    """What a terminal gets has the result behind the line that erases the bar."""
+    terminal = io.StringIO()
+    terminal.isatty = lambda: True
+    monkeypatch.setattr(sys, "stdout", terminal)
+    monkeypatch.setattr(sys, "stderr", terminal)
+    monkeypatch.setenv("TERM", "xterm")
+    console = Console()
+    with console.progress() as bar:
+        bar.add_task("detect", total=2, status="")
+        console.result("a.png: 1 cat")
+        assert bar.live.is_started
+    before = terminal.getvalue().split("a.png: 1 cat")[0]
+    assert "detect" in before
+    # Rich erases a line by going to its start.
+    assert "\x1b[2K" in before[before.rindex("detect") :]
+
+
+def test_results_reach_a_file_while_a_bar_is_on_the_terminal(monkeypatch):
+    terminal, file = io.StringIO(), io.StringIO()
+    terminal.isatty = lambda: True
+    monkeypatch.setattr(sys, "stdout", file)
+    monkeypatch.setattr(sys, "stderr", terminal)
+    console = Console()
+    with console.progress() as bar:
+        bar.add_task("detect", total=1, status="")
+        console.json_lines([{"a": 1}])
+        console.result("b")
+    assert file.getvalue() == '{"a": 1}\nb\n'
+
+
+class _Full(io.StringIO):
+    def write(self, text):
+        raise OSError(28, "No space left on device")
+
+
+def test_a_full_stdout_is_one_line_and_a_full_stderr_none(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "stdout", _Full())
+    console = Console()
+    for write in (console.result, lambda text: console.json({"a": text})):
+        with pytest.raises(OutputError, match="stdout cannot be written to: No space left"):
+            write("x")
+    monkeypatch.setattr(sys, "stderr", _Full())
+    console.note("nobody hears it")
+    console.error("nor this")

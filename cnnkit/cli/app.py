@@ -4,8 +4,9 @@ Modules of commands are imported when one of theirs is asked for: to say what th
 another one, takes half of the time without them.
 """
 
+import contextlib
+import errno
 import importlib
-import os
 import sys
 from dataclasses import dataclass
 from typing import Any
@@ -15,7 +16,12 @@ import typer.core
 import typer.main
 
 import cnnkit
-from cnnkit.console import Console
+from cnnkit.console import (
+    Console,
+    leave_broken_streams,
+    open_closed_streams,
+    reporting_stdout,
+)
 from cnnkit.errors import CnnkitError, ExitCode, UsageError
 
 
@@ -174,6 +180,10 @@ def _refuse_stdout(command: Any) -> None:
         option.callback = check
 
 
+# Of disks and devices that take nothing more.
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EBADF)
+
+
 class _Interrupted(Exception):
     """Ctrl-C, under a name that Typer leaves alone: its versions differ in what they make of it."""
 
@@ -236,10 +246,20 @@ def run(arguments: list[str] | None = None) -> int:
         An `ExitCode`. A `CnnkitError` becomes one line on stderr; any other exception is a bug
         and is raised.
     """
+    open_closed_streams()
     _show_any_name()
     try:
+        return _run(arguments)
+    finally:
+        leave_broken_streams()
+
+
+def _run(arguments: list[str] | None) -> int:
+    try:
+        # Help and usage go to the streams past our console.
         code = app(arguments, prog_name="cnnkit", standalone_mode=False)
-        sys.stdout.flush()
+        with reporting_stdout():
+            sys.stdout.flush()
     except CnnkitError as error:
         Console().error(str(error))
         return int(error.exit_code)
@@ -249,14 +269,21 @@ def run(arguments: list[str] | None = None) -> int:
     except (BrokenPipeError, SystemExit):
         # The reader of a pipe (`| head`) went away, so nobody is left to tell. Typer and Rich turn
         # it into an exit of their own; commands never do.
-        _forget_stdout()
         return int(ExitCode.DONE)
     except Exception as error:
         # Usage errors show themselves; their class is private to Typer.
-        if not hasattr(error, "show"):
-            raise
-        error.show()
-        return int(ExitCode.USAGE)
+        if hasattr(error, "show"):
+            with contextlib.suppress(OSError, ValueError):
+                error.show()
+            return int(ExitCode.USAGE)
+        if isinstance(error, OSError) and error.errno in _FULL:
+            # Help is printed by Typer, past our console; of files ours say themselves which it is.
+            Console().error(
+                f"what is written cannot be kept: {error.strerror}; make room, or send stdout "
+                "elsewhere"
+            )
+            return int(ExitCode.INPUT_FAILED)
+        raise
     return int(code or 0)
 
 
@@ -265,10 +292,3 @@ def _show_any_name() -> None:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
-
-
-def _forget_stdout() -> None:
-    """Keeps Python from flushing into a closed pipe when it ends."""
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 1)
-    os.close(nowhere)

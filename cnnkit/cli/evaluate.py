@@ -60,7 +60,9 @@ def faces(
     ],
     images: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="Where the pictures are. [default: beside the pairs]"),
+        typer.Option(
+            metavar="DIR", help="Where the pictures are.", show_default="beside the pairs"
+        ),
     ] = None,
     threshold_pairs: Annotated[
         Path | None,

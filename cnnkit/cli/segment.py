@@ -302,8 +302,7 @@ def _write(
         suffix = ".png" if str(path) == _STD else path.suffix
         content = encode_image(_picture(wanted, picture, found, keep, behind), suffix)
     if str(path) == _STD:
-        sys.stdout.buffer.write(content)
-        sys.stdout.buffer.flush()
+        Console().binary(content)
     else:
         write_bytes(path, content, overwrite=overwrite)
 

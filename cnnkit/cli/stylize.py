@@ -86,24 +86,24 @@ def stylize(
         typer.Option(
             "-o",
             "--output",
-            help="A file for one picture (.png .jpg .webp .tif, or - for stdout), "
-            "else a folder. [default: <name>-stylized.png here]",
+            help="A file for one picture (.png .jpg .webp .tif, or - for stdout), else a folder.",
+            show_default="<name>-stylized.png here",
             rich_help_panel=OUTPUT_PANEL,
         ),
     ] = None,
     size: Annotated[
         str | None,
         typer.Option(
-            help="Long side in pixels, or 'original'. Nothing is enlarged. "
-            f"[default: {_DEFAULTS.size}, on a sheet {SHEET_SIZE}]",
+            help="Long side in pixels, or 'original'. Nothing is enlarged.",
+            show_default=f"{_DEFAULTS.size}, on a sheet {SHEET_SIZE}",
             rich_help_panel=_LOOK_PANEL,
         ),
     ] = None,
     quality: Annotated[
         str | None,
         typer.Option(
-            help=f"In a second, or with an optimizer: {', '.join(QUALITIES)}. "
-            f"[default: {_DEFAULTS.quality}]",
+            help=f"In a second, or with an optimizer: {', '.join(QUALITIES)}.",
+            show_default=_DEFAULTS.quality,
             rich_help_panel=_LOOK_PANEL,
         ),
     ] = None,
@@ -212,7 +212,9 @@ def stylize(
     learning_rate: Annotated[
         float | None,
         typer.Option(
-            help="First step size [default: by optimizer].", rich_help_panel=_OPTIMIZER_PANEL
+            help="First step size.",
+            show_default="by optimizer",
+            rich_help_panel=_OPTIMIZER_PANEL,
         ),
     ] = _DEFAULTS.learning_rate,
     parameterization: Annotated[
@@ -230,7 +232,8 @@ def stylize(
         typer.Option(
             metavar="N",
             help="Let L-BFGS look at tiles of N pixels: the same loss, in less memory and more "
-            "time [default: where memory is short].",
+            "time.",
+            show_default="where memory is short",
             rich_help_panel=_OPTIMIZER_PANEL,
         ),
     ] = _DEFAULTS.tile,
@@ -674,8 +677,7 @@ class _Batch:
             }
         )
         if self._to_stdout:
-            sys.stdout.buffer.write(encode_image(result.image, ".png", record_text))
-            sys.stdout.buffer.flush()
+            self._console.binary(encode_image(result.image, ".png", record_text))
         else:
             try:
                 write_image(path, result.image, record_text, overwrite=self._replaces)

@@ -54,9 +54,8 @@ def list_weights(json: Json = False) -> None:
         return
     table = Table(box=None, pad_edge=False, header_style="bold")
     for heading in ("name", "what", "MB", "here", "licence"):
-        # A long name of a package goes on in the next line.
         justify = "right" if heading == "MB" else "left"
-        table.add_column(heading, justify=justify, overflow="fold")
+        table.add_column(heading, justify=justify, no_wrap=heading == "name", overflow="fold")
     for one in found:
         wanted = one.entry
         table.add_row(

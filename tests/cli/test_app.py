@@ -252,3 +252,52 @@ def test_what_is_not_there_is_noticed_before_an_engine_is_loaded(
     assert ("URLs are not read; download it first" if ":" in name else "not exist") in error
     assert len(error.splitlines()) == 1
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="there is no /dev/full")  # noqa: PTH110
+@pytest.mark.parametrize(
+    ("redirection", "code", "says"),
+    [
+        (">&-", 0, ""),
+        (">/dev/full", 3, "No space left on device"),
+        ("2>&-", 0, ""),
+        ("2>/dev/full", 0, ""),
+        ("<&- >&- 2>&-", 0, ""),
+        ("| true", 0, ""),
+    ],
+)
+@pytest.mark.parametrize("command", ["weights list", "visualize shapes --help", "--version"])
+def test_streams_that_take_nothing_are_no_bugs(command, redirection, code, says):
+    done = subprocess.run(
+        ["bash", "-o", "pipefail", "-c", f"{sys.executable} -m cnnkit {command} {redirection}"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == code
+    assert says in done.stderr
+    assert "Traceback" not in done.stderr
+    assert "Exception ignored" not in done.stderr
+    assert len(done.stderr.splitlines()) == bool(says)
+
+
+def _commands(command, name):
+    yield name, command
+    for inner_name, inner in getattr(command, "commands", {}).items():
+        yield from _commands(inner, f"{name} {inner_name}")
+
+
+def test_no_help_has_brackets_that_rich_would_leave_out():
+    for name, one in _COMMANDS.items():
+        for called, command in _commands(one.build(name), name):
+            for parameter in command.params:
+                text = getattr(parameter, "help", None) or ""
+                assert "[default" not in text, f"{called} {parameter.name}"
+
+
+@pytest.mark.parametrize("width", ["40", "60"])
+def test_weights_have_whole_names_on_narrow_terminals(capsys, monkeypatch, width):
+    monkeypatch.setenv("COLUMNS", width)
+    assert run(["weights", "list"]) == 0
+    names = {line.split(" ")[0] for line in capsys.readouterr().out.splitlines()}
+    assert {"efficientnet-lite0", "vgg16-classifier", "yolo-fastest-xl"} <= names
