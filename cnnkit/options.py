@@ -827,6 +827,8 @@ class DetectOptions:
     scales: tuple[float, ...] = (1.0,)
 
     def __post_init__(self):
+        if isinstance(self.classes, str):
+            raise UsageError(f"classes must be several names, such as ({self.classes!r},)")
         _check_ranges(self, conf=1.0, iou=1.0)
         _check_counts(self, max_det=1)
         check_scales(self.scales)

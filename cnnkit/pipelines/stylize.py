@@ -18,6 +18,7 @@ import hashlib
 import io
 import json
 import math
+import numbers
 import time
 import zipfile
 import zlib
@@ -1198,8 +1199,14 @@ def _read_state(path: Path) -> dict[str, Any]:
 
 
 def _as_styles(style_image: Any) -> list[tuple[Picture, float]]:
-    """One picture, or a list of pictures or `(picture, weight)`, as pictures with weights."""
-    items = style_image if isinstance(style_image, list) else [style_image]
+    """One picture, or several or `(picture, weight)` in a list or tuple, with their weights."""
+    is_weighted = (
+        isinstance(style_image, tuple)
+        and len(style_image) == 2
+        and isinstance(style_image[1], numbers.Real)
+    )
+    is_several = isinstance(style_image, (list, tuple)) and not is_weighted
+    items = list(style_image) if is_several else [style_image]
     if not items:
         raise UsageError("no style picture given")
     styles = []

@@ -122,7 +122,7 @@ def test_a_pil_image_gives_a_pil_image(tiny, mode, expected):
 )
 def test_a_pil_image_of_any_mode_is_understood(mode):
     image = Image.new(mode, (5, 4))
-    picture = as_picture(image, "the picture")
+    picture = as_picture(image, "the picture", keep_alpha=True)
     assert picture.pixels.shape == (4, 5, 3)
     assert picture.pixels.max() < 0.05 or mode in ("CMYK", "YCbCr")
 
@@ -156,6 +156,14 @@ def test_alpha_is_kept(tiny):
     alpha = np.linspace(0, 1, 32 * 32, dtype="float32").reshape(32, 32, 1)
     result = stylize(np.concatenate([scene(), alpha], axis=-1), strokes(), tiny())
     np.testing.assert_array_equal(result.image[..., 3:], alpha)
+
+
+def test_a_tuple_of_styles_is_several(tiny):
+    of_tuple = stylize(scene(), (strokes(), scene()), tiny())
+    of_list = stylize(scene(), [strokes(), scene()], tiny())
+    np.testing.assert_array_equal(of_tuple.image, of_list.image)
+    [style] = stylize(scene(), (strokes(), 2.0), tiny()).settings["styles"]
+    assert style["weight"] == 2.0
 
 
 @pytest.mark.parametrize("place", ["content", "style"])
