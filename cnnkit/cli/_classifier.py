@@ -56,6 +56,11 @@ def check_classifier(model: str) -> "ModelFile | None":
     from cnnkit.weights.keras_file import TEXT_KIND
 
     file = find_model_file(model)
+    if file is None and model not in CLASSIFIERS:
+        raise UsageError(
+            f"there is no classifier named {model!r}; use the folder of a run, a .keras file or "
+            f"one of: {', '.join(CLASSIFIERS)}"
+        )
     if file is not None and file.kind == TEXT_KIND:
         raise UsageError(
             f"{file.name} takes texts, not pictures; use classify-text or evaluate text"
