@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 
-from cnnkit.metrics.captions import corpus_bleu, has_collapsed, sentence_variety
+from cnnkit.metrics.captions import cider_d, corpus_bleu, has_collapsed, sentence_variety
 
 
 def independent_bleu(candidates, references, order):
@@ -88,3 +88,74 @@ def test_a_network_that_always_says_the_same_is_told():
     assert not has_collapsed(sentence_variety(["a"] * 3 + ["b"] * 2), different)
     # Where people say the same of all pictures too, that is right.
     assert not has_collapsed(sentence_variety(["a"] * 5), sentence_variety(["b"] * 5))
+
+
+def independent_cider_d(candidates, references, order):
+    """CIDEr-D once more, with dense NumPy vectors over all runs."""
+    scores = []
+    for n in range(1, order + 1):
+
+        def runs(words, n=n):
+            return [tuple(words[i : i + n]) for i in range(len(words) - n + 1)]
+
+        known = sorted({run for group in references for one in group for run in runs(one)}
+                       | {run for one in candidates for run in runs(one)})  # fmt: skip
+        pictures = np.array(
+            [[any(run in runs(one) for one in group) for run in known] for group in references]
+        ).sum(axis=0)
+        rarity = np.log(len(references)) - np.log(np.maximum(1, pictures))
+
+        def vector(words, known=known, rarity=rarity, runs=runs):
+            return np.array([runs(words).count(run) for run in known], float) * rarity
+
+        of_pictures = []
+        for candidate, group in zip(candidates, references, strict=True):
+            c = vector(candidate)
+            values = []
+            for one in group:
+                r = vector(one)
+                norm = np.linalg.norm(c) * np.linalg.norm(r)
+                match = np.minimum(c, r) @ r / norm if norm else 0.0
+                values.append(match * np.exp(-((len(candidate) - len(one)) ** 2) / 72))
+            of_pictures.append(np.mean(values))
+        scores.append(10 * np.mean(of_pictures))
+    return np.mean(scores)
+
+
+def random_sentences(random, count):
+    return [list(random.choice(list("abcdefg"), random.integers(1, 12))) for _ in range(count)]
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_cider_d_agrees_with_an_independent_version(seed):
+    random = np.random.default_rng(seed)
+    candidates = random_sentences(random, 6)
+    references = [random_sentences(random, random.integers(1, 5)) for _ in range(6)]
+    # Something in common, up to runs of four.
+    references[0].append([*candidates[0], "a"])
+    expected = independent_cider_d(candidates, references, 4)
+    assert expected > 0.1
+    assert cider_d(candidates, references) == pytest.approx(expected, rel=1e-9)
+
+
+def test_a_sentence_that_is_its_own_reference_has_all_of_cider_d():
+    sentences = [list("abcdefgh"), list("ijklmnop")]
+    assert cider_d(sentences, [[one] for one in sentences]) == pytest.approx(10)
+
+
+def test_cider_d_gives_nothing_for_repeating_a_word():
+    references = [[list("ab")], [list("cd")]]
+    once = cider_d([list("ab"), list("xy")], references, order=1)
+    # Four times as many, and two words longer: less, by the Gauss curve alone and by the norm.
+    many = cider_d([list("aabb"), list("xy")], references, order=1)
+    # min(g(c), g(r)) is g(r) with both; |g(c)| is twice as long; two words apart.
+    assert many == pytest.approx(once / 2 * math.exp(-4 / 72))
+
+
+def test_what_is_said_of_every_picture_counts_nothing_for_cider_d():
+    references = [[["the", "cat"]], [["the", "dog"]]]
+    assert cider_d([["the"], ["the"]], references, order=1) == 0.0
+    with pytest.raises(ValueError, match="expected as many references as candidates"):
+        cider_d([["the"]], references)
+    with pytest.raises(ValueError, match="expected a reference at least"):
+        cider_d([["the"]], [[]])
