@@ -72,7 +72,7 @@ def caption(
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> int:
-    """Compare what is said of pictures with what people wrote: BLEU, perplexity, variety.
+    """Compare what is said of pictures with what people wrote: BLEU, CIDEr-D, perplexity, variety.
 
     Example: cnnkit evaluate caption captions.csv --model runs/holidays -o report/
     """
@@ -136,6 +136,7 @@ def _report(evaluation: "CaptionEvaluation") -> dict[str, Any]:
         "perplexity": evaluation.perplexity,
         "unknown": evaluation.unknown,
         "bleu": evaluation.bleu,
+        "cider": evaluation.cider,
         "distinct": evaluation.distinct,
         "distinct_share": evaluation.distinct / evaluation.pictures,
         "collapsed": evaluation.collapsed,
@@ -153,6 +154,7 @@ def _lines(evaluation: "CaptionEvaluation") -> list[str]:
     return [
         f"pictures     {evaluation.pictures:,}{of_part}{failed}",
         *(f"BLEU-{n}       {score:.3f}" for n, score in enumerate(evaluation.bleu, start=1)),
+        f"CIDEr-D      {evaluation.cider:.3f}",
         f"perplexity   {evaluation.perplexity:.2f}, {evaluation.unknown:.1%} of the words unknown",
         f"different    {evaluation.distinct:,} sentences, {share:.0%}",
         f"most common  {evaluation.most_common_share:.0%}: {evaluation.most_common}",

@@ -32,6 +32,7 @@ def beam_search(
     length: int = 20,
     length_penalty: float = 1.0,
     banned: Sequence[int] = (),
+    once: Sequence[int] = (),
 ) -> list[list[Hypothesis]]:
     """Searches for the sequences of the highest score, for several inputs at once.
 
@@ -53,7 +54,10 @@ def beam_search(
         beams: sequences that are kept.
         length: tokens of a sequence at most, without the end.
         length_penalty: 0 ranks by probability, 1 by the mean of the tokens' log-probabilities.
-        banned: tokens that never occur, such as padding.
+        banned: tokens that never occur, such as padding; the start must be among them where `once`
+            is used.
+        once: tokens that a sequence has once at most. Their probability goes to no others: a
+            sequence that would repeat them is as improbable as before.
 
     Returns:
         For each input its sequences, best first: at least one, at most `beams`.
@@ -88,6 +92,10 @@ def beam_search(
         gains = _log_softmax(logits, banned).reshape(inputs, beams, -1)
         if count > length:
             gains[..., np.arange(gains.shape[-1]) != end] = -np.inf
+        if once:
+            # The start is never a next token, so that it may stand for those that may be repeated.
+            used = np.where(np.isin(tokens, once), tokens, start)
+            np.put_along_axis(gains, used, -np.inf, axis=2)
         # What has come to its end stays as it is.
         gains[is_done] = -np.inf
         gains[is_done, end] = 0.0

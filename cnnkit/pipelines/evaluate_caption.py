@@ -9,7 +9,13 @@ from cnnkit.data.captions import CaptionedPictures, read_captions
 from cnnkit.data.text import split_text
 from cnnkit.errors import CnnkitError, DataError, UsageError
 from cnnkit.images import read_pixels
-from cnnkit.metrics.captions import corpus_bleu, has_collapsed, perplexity, sentence_variety
+from cnnkit.metrics.captions import (
+    cider_d,
+    corpus_bleu,
+    has_collapsed,
+    perplexity,
+    sentence_variety,
+)
 from cnnkit.options import DEFAULT_CAPTIONER, CaptionOptions, check_split
 from cnnkit.pipelines._captioner import Captioner
 from cnnkit.plots import draw_captions
@@ -120,6 +126,8 @@ class CaptionJudge:
         if not captions:
             raise DataError(f"none of the {len(pictures)} pictures can be read; see above")
         total, count, unknown = self._captioner.word_losses(np.stack(encodings), references)
+        candidates = [split_text(one.sentence) for one in captions]
+        true_words = [[split_text(one) for one in known] for known in references]
         said = sentence_variety([one.sentence for one in captions])
         true = sentence_variety([one for known in references for one in known])
         return CaptionEvaluation(
@@ -127,10 +135,8 @@ class CaptionJudge:
             failed=len(pictures) - len(captions),
             perplexity=perplexity(total / count),
             unknown=unknown / count,
-            bleu=corpus_bleu(
-                [split_text(one.sentence) for one in captions],
-                [[split_text(one) for one in known] for known in references],
-            ),
+            bleu=corpus_bleu(candidates, true_words),
+            cider=cider_d(candidates, true_words),
             distinct=said.distinct,
             collapsed=has_collapsed(said, true),
             most_common=said.most_common,

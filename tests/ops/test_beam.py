@@ -106,6 +106,20 @@ def test_banned_tokens_never_occur_and_a_sequence_ends_in_time():
     assert best.tokens == (3, 3, 3, 3)
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_what_may_come_once_comes_once_and_the_search_finds_the_best_of_these(seed):
+    step = random_network(seed)
+    begin = np.random.default_rng(seed).normal(size=(1, 3))
+    settings = {"start": START, "end": END, "length": 4, "banned": (0, START)}
+    [found] = beam_search(step, [begin], beams=40, once=[4], **settings)
+    known = [tokens for _, tokens in all_sequences(step, begin[0], 4, 1.0) if tokens.count(4) <= 1]
+    assert [one.tokens for one in found] == known
+    # 1 + 2 + 3 + 4 + 5 sequences of 0 to 4 words.
+    assert len(known) == 15
+    # What a sequence costs does not change.
+    assert found[0].log_probability == pytest.approx(log_probability(step, begin[0], known[0]))
+
+
 def test_the_penalty_prefers_longer_sequences():
     def step(last, state):
         # After the start the end has 0.4 and word 3 0.6; after that the end is sure in 0.6.
