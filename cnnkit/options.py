@@ -83,6 +83,8 @@ VIEWABLE = ("compact", *CLASSIFIERS)
 CAPTIONERS = ("captions",)
 DEFAULT_CAPTIONER = "captions"
 CAPTION_CELLS = ("lstm", "gru", "rnn")
+# What captioners see with, and the side of the pictures in pixels.
+CAPTION_BACKBONES = {"efficientnet-lite0": 256, "compact": 160}
 
 # What `cnnkit train text` builds: networks over the words of a text, and a bag of these.
 TEXT_NETWORKS = ("lstm", "gru", "rnn", "bag")
@@ -1239,31 +1241,33 @@ class CaptionTrainOptions(FitOptions):
     """Settings of `cnnkit train caption`.
 
     Attributes, beside those of `FitOptions`:
+        backbone: one of `CAPTION_BACKBONES`.
         cell: one of `CAPTION_CELLS`.
         attention: look at places of the picture for each word.
         units: of the decoder's state.
         embedding: numbers that stand for a word.
-        transfer: what is trained: "head", the decoder alone, on what the compact network sees of
-            each picture once; "last:N", the network's last N layers too; or "all".
-        size: side that pictures are stretched to, in pixels.
+        transfer: what is trained: "head", the decoder alone, on what the backbone sees of each
+            picture once; "last:N", the backbone's last N convolutions too; or "all".
+        size: side that pictures are stretched to, in pixels; None for the backbone's own.
         vocabulary: words and signs at most; the rarest are left out.
         min_count: words that occur less often in the sentences to train on are left out.
         max_words: longer sentences lose their end.
         mirror: train on mirror images too, for which "left" and "right" change places.
         epochs: passes over the sentences.
-        pretrained_rate: of it, for the layers of the compact network.
+        pretrained_rate: of it, for the layers of the backbone.
         label_smoothing: share of the target that goes to all words alike.
         dropout: share of what is seen, and of what words are told from, that is left out.
         images: folder of the pictures, where it is not that of the sentences.
         beams: of the search for the sentences that the training ends with.
     """
 
+    backbone: str = "efficientnet-lite0"
     cell: str = "lstm"
     attention: bool = True
     units: int = 192
     embedding: int = 96
     transfer: str = "head"
-    size: int = 160
+    size: int | None = None
     vocabulary: int = 5000
     min_count: int = 2
     max_words: int = 20
@@ -1280,12 +1284,19 @@ class CaptionTrainOptions(FitOptions):
 
     def __post_init__(self):
         super().__post_init__()
-        _check_choices(self, cell=CAPTION_CELLS)
+        _check_choices(self, cell=CAPTION_CELLS, backbone=tuple(CAPTION_BACKBONES))
         if not re.fullmatch(r"head|all|last:[1-9]\d*", self.transfer):
             raise UsageError(f"transfer must be head, last:N or all, not {self.transfer}")
-        _check_counts(self, units=1, embedding=1, size=32, vocabulary=5, min_count=1, max_words=1)
+        _check_counts(self, units=1, embedding=1, vocabulary=5, min_count=1, max_words=1)
+        if self.size is not None:
+            _check_counts(self, size=32)
         _check_counts(self, epochs=1, beams=1)
         _check_ranges(self, pretrained_rate=1.0, dropout=0.9, label_smoothing=0.9)
+
+    @property
+    def side(self) -> int:
+        """Of the pictures, in pixels."""
+        return self.size or CAPTION_BACKBONES[self.backbone]
 
     @property
     def usual_learning_rate(self) -> float:

@@ -873,16 +873,24 @@ class CaptionCandidate:
     """A sentence about a picture.
 
     Attributes:
-        sentence: in lower case, without a full stop.
+        sentence: in lower case but for names such as "Siamese cat", without a full stop.
         score: in (0, 1], by which sentences are ranked: exp(log P / (words + 1)^length_penalty),
             for a length penalty of 1 the geometric mean of the probabilities of all words and of
             the end.
         log_probability: of the whole sentence, in nats.
+        likelihood: geometric mean of the probabilities of all words and of the end, in (0, 1].
+        name_probability: of what the encoder's classifier calls the thing, where the sentence has
+            its name.
+        is_sure: whether likelihood and name are as probable as those of sentences that were right
+            more often than not; None where the captioner was not calibrated.
     """
 
     sentence: str
     score: float
     log_probability: float
+    likelihood: float
+    name_probability: float | None = None
+    is_sure: bool | None = None
 
 
 @dataclass(frozen=True)
@@ -908,6 +916,11 @@ class Caption:
         """The best one."""
         return self.candidates[0].sentence
 
+    @property
+    def is_sure(self) -> bool | None:
+        """Of the best one, see `CaptionCandidate`."""
+        return self.candidates[0].is_sure
+
 
 @dataclass(frozen=True)
 class CaptionEvaluation:
@@ -919,6 +932,7 @@ class CaptionEvaluation:
         perplexity: of the true sentences; words that the captioner does not know count as unknown.
         unknown: share of the true words that it does not know.
         bleu: BLEU-1 to BLEU-4.
+        cider: CIDEr-D, from 0 to 10.
         distinct: number of different sentences that it says.
         collapsed: whether it says nearly the same of all pictures.
         most_common: what it says most often.
@@ -934,6 +948,7 @@ class CaptionEvaluation:
     perplexity: float
     unknown: float
     bleu: tuple[float, ...]
+    cider: float
     distinct: int
     collapsed: bool
     most_common: str

@@ -1,7 +1,7 @@
 """``cnnkit caption``: a sentence about a picture."""
 
 import sys
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -11,7 +11,7 @@ from cnnkit.cli._outcome import Outcome, check_json
 from cnnkit.console import Console
 from cnnkit.errors import CnnkitError
 from cnnkit.options import DEFAULT_CAPTIONER, CaptionOptions
-from cnnkit.results import Record
+from cnnkit.results import CaptionCandidate, Record
 
 _DEFAULTS = CaptionOptions()
 
@@ -39,7 +39,8 @@ def caption(
 ) -> int:
     """Say in a sentence what pictures show.
 
-    The shipped model knows the words of its recipe alone: see `cnnkit weights card captions`.
+    Where it doubts, it says "not sure: a sentence?". What the shipped model can say, and what it
+    cannot: `cnnkit weights card captions`.
 
     Examples:
 
@@ -76,19 +77,26 @@ def caption(
                 outcome.fail(path, found)
             else:
                 height, width = found.size
-                items = tuple(
-                    {
-                        "sentence": one.sentence,
-                        "score": one.score,
-                        "log_probability": one.log_probability,
-                    }
-                    for one in found.candidates
-                )
+                items = tuple(_item(one) for one in found.candidates)
                 record = Record(path, width, height, items, model=found.model, ms=found.ms)
-                lines = [f"{path}: {found.sentence}"]
+                doubt = f"not sure: {found.sentence}?"
+                lines = [f"{path}: {doubt if found.is_sure is False else found.sentence}"]
                 if candidates > 1:
                     shown = [f"  {one.score:>7.2%}  {one.sentence}" for one in found.candidates]
-                    lines = [path, *shown]
+                    first = f"{path}: not sure" if found.is_sure is False else path
+                    lines = [first, *shown]
                 outcome.add(record, lines)
             bar.update(task, advance=1)
     return outcome.finish()
+
+
+def _item(candidate: CaptionCandidate) -> dict[str, Any]:
+    """A sentence for the record."""
+    item: dict[str, Any] = {
+        "sentence": candidate.sentence,
+        "score": candidate.score,
+        "log_probability": candidate.log_probability,
+    }
+    if candidate.is_sure is not None:
+        item |= {"likelihood": candidate.likelihood, "sure": candidate.is_sure}
+    return item

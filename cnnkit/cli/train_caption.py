@@ -33,6 +33,7 @@ from cnnkit.cli._training import (
 from cnnkit.console import Console
 from cnnkit.errors import UsageError
 from cnnkit.options import (
+    CAPTION_BACKBONES,
     CAPTION_CELLS,
     CaptionTrainOptions,
 )
@@ -95,6 +96,10 @@ def caption(
             rich_help_panel=_DATA_PANEL,
         ),
     ] = False,
+    backbone: Annotated[
+        str,
+        _model(metavar="|".join(CAPTION_BACKBONES), help="What the pictures are seen with."),
+    ] = _DEFAULTS.backbone,
     cell: Annotated[
         str, _model(metavar="|".join(CAPTION_CELLS), help="What the decoder is made of.")
     ] = _DEFAULTS.cell,
@@ -107,11 +112,17 @@ def caption(
         str,
         _model(
             metavar="head|last:N|all",
-            help="What is trained: the decoder, the last N layers of the encoder too, or all.",
+            help="What is trained: the decoder, the last N layers of the backbone too, or all.",
         ),
     ] = _DEFAULTS.transfer,
     size: Annotated[
-        int, _model(help="Side that pictures are stretched to, in pixels.")
+        int | None,
+        _model(
+            help="Side that pictures are stretched to, in pixels.",
+            show_default=", ".join(
+                f"{side} for {name}" for name, side in CAPTION_BACKBONES.items()
+            ),
+        ),
     ] = _DEFAULTS.size,
     dropout: Annotated[
         float, _model(help="Share of what is seen that is left out in training.")
@@ -131,11 +142,11 @@ def caption(
         float | None,
         fit_option(
             help="At its highest.",
-            show_default="0.002, 0.001 where the encoder trains; 50 times that for sgd",
+            show_default="0.002, 0.001 where the backbone trains; 50 times that for sgd",
         ),
     ] = _DEFAULTS.learning_rate,
     pretrained_rate: Annotated[
-        float, fit_option(help="Of the learning rate, for the encoder.")
+        float, fit_option(help="Of the learning rate, for the backbone.")
     ] = _DEFAULTS.pretrained_rate,
     schedule: Schedule = _DEFAULTS.schedule,
     warmup: Warmup = _DEFAULTS.warmup,
@@ -172,6 +183,7 @@ def caption(
     console = Console(quiet=quiet, verbose=verbose)
     require_there([data])
     options = CaptionTrainOptions(
+        backbone=backbone,
         cell=cell,
         attention=attention,
         units=units,

@@ -15,6 +15,7 @@ from cnnkit.data._csv_table import FILE_COLUMNS, read_csv_table
 from cnnkit.data._places import below, is_file
 from cnnkit.data._splits import SPLIT_NAMES, draw_key
 from cnnkit.data._values import identity, read_json, shown
+from cnnkit.data.text import split_text
 from cnnkit.errors import DataError, ImageError, UsageError
 from cnnkit.images import measure_image, write_bytes
 from cnnkit.runtime import reader_count
@@ -52,6 +53,24 @@ class CaptionData:
 
     train: CaptionedPictures
     val: CaptionedPictures
+
+
+# In a sentence it stands for what the encoder's own classifier calls the picture's main thing,
+# article and all: "a person with [NAME]".
+NAME = "[NAME]"
+
+
+def split_caption(sentence: str) -> list[str]:
+    """The words of a sentence, and `NAME` where it stands.
+
+    >>> split_caption("A person with [NAME], outside.")
+    ['a', 'person', 'with', '[NAME]', 'outside']
+    """
+    first, *others = sentence.split(NAME)
+    words = split_text(first)
+    for other in others:
+        words += [NAME, *split_text(other)]
+    return words
 
 
 def mirrored_words(words: Sequence[str]) -> list[str]:

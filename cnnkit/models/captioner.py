@@ -13,6 +13,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from cnnkit.data.captions import NAME
 from cnnkit.data.text import END, PADDING, START, UNKNOWN, Vocabulary
 from cnnkit.losses.captions import word_losses
 from cnnkit.models._arguments import check_choice
@@ -24,6 +25,10 @@ from cnnkit.options import CAPTION_CELLS, CaptionOptions
 _ENCODING = "encoding"
 # Sentences whose words are told at once.
 _SENTENCES = 32
+# All but short and frequent words, such as "of", "the" and "and", come once in a sentence: a
+# network with few sentences to learn from goes in circles, "a person on a horse on a horse". The
+# vocabulary is in the order of frequency.
+_REPEATED_LETTERS, _FREQUENT = 3, 20
 
 
 def build_captioner(
@@ -242,6 +247,12 @@ class SentenceWriter:
         self._start, self._end = vocabulary.index(START), vocabulary.index(END)
         if UNKNOWN in (self._start, self._end):
             raise ValueError(f"expected {START} and {END} in the vocabulary. Received: neither")
+        self._name = vocabulary.index(NAME)
+        self._once = [
+            index
+            for index, word in enumerate(vocabulary.tokens)
+            if word not in (START, END) and (len(word) > _REPEATED_LETTERS or index >= _FREQUENT)
+        ]
         look, write = writing_models(model)
         self._look = compile_inference(look, "float32")
         self._write = compile_inference(write, "float32")
@@ -275,9 +286,19 @@ class SentenceWriter:
             length=options.max_words,
             length_penalty=options.length_penalty,
             banned=(PADDING, UNKNOWN, self._start),
+            once=self._once,
         )
         return [hypotheses[: options.candidates] for hypotheses in found]
 
-    def sentence(self, hypothesis: Hypothesis) -> str:
-        """The words of a hypothesis."""
-        return self._vocabulary.decode(hypothesis.tokens)
+    def sentence(self, hypothesis: Hypothesis, name: str = "") -> str:
+        """The words of a hypothesis.
+
+        Args:
+            hypothesis: of `write`.
+            name: what stands in the place of `NAME`.
+        """
+        return self._vocabulary.decode(hypothesis.tokens).replace(NAME, name)
+
+    def has_name(self, hypothesis: Hypothesis) -> bool:
+        """Whether a hypothesis has the name that the encoder's classifier gives."""
+        return self._name != UNKNOWN and self._name in hypothesis.tokens

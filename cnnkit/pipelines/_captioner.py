@@ -7,14 +7,22 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from cnnkit.data.captions import split_caption
+from cnnkit.data.imagenet import SeenName
 from cnnkit.data.labelled import read_example, stretch_pixels
-from cnnkit.data.text import END, START, UNKNOWN, split_text
+from cnnkit.data.text import END, START, UNKNOWN
 from cnnkit.errors import CnnkitError, UsageError
 from cnnkit.images import Picture, header_size, read_image, to_uint8
+from cnnkit.models.caption_encoder import build_lite0_encoder, names_seen
 from cnnkit.models.captioner import SentenceWriter, decoder_of, encoder_of, total_word_loss
+from cnnkit.ops.beam import Hypothesis
 from cnnkit.ops.inference import compile_inference, compiles_each_size
 from cnnkit.options import DEFAULT_CAPTIONER, CaptionOptions
-from cnnkit.pipelines._captioner_files import find_captioner_file, read_vocabulary
+from cnnkit.pipelines._captioner_files import (
+    find_captioner_file,
+    read_captioner_settings,
+    read_vocabulary,
+)
 from cnnkit.pipelines._read_ahead import read_ahead
 from cnnkit.pipelines._sources import Source, loaded, name_of
 from cnnkit.results import Caption, CaptionCandidate, Milliseconds
@@ -47,12 +55,14 @@ class Captioner:
     def __init__(self, model: str = DEFAULT_CAPTIONER):
         file = find_captioner_file(model)
         self.name, self.vocabulary = file.name, read_vocabulary(file)
+        self._settings = read_captioner_settings(file)
         network = load_keras_file(file.path, "--model")
         try:
             self._writer = SentenceWriter(network, self.vocabulary)
         except ValueError as error:
             raise UsageError(f"{file.path} is no captioner that can be used: {error}") from None
-        encoder = encoder_of(network)
+        is_apart = "backbone_hash" in self._settings
+        encoder = build_lite0_encoder(self._settings["side"]) if is_apart else encoder_of(network)
         self._shape: tuple[int, ...] = tuple(encoder.inputs[0].shape[1:])
         self._encode = compile_inference(encoder, "float32")
         self._network = network
@@ -154,15 +164,28 @@ class Captioner:
         """Sentences about pictures that were encoded, the best first."""
         if not len(encodings):
             return []
+        names = names_seen(encodings, self._settings, self.vocabulary)
         return [
-            tuple(
-                CaptionCandidate(
-                    self._writer.sentence(one), math.exp(one.score), one.log_probability
-                )
-                for one in hypotheses
-            )
-            for hypotheses in self._writer.write(encodings, options)
+            tuple(self._candidate(one, name) for one in hypotheses)
+            for hypotheses, name in zip(self._writer.write(encodings, options), names, strict=True)
         ]
+
+    def _candidate(self, found: Hypothesis, name: SeenName) -> CaptionCandidate:
+        has_name = self._writer.has_name(found)
+        likelihood = math.exp(found.log_probability / (len(found.tokens) + 1))
+        is_sure = None
+        if "least_likelihood" in self._settings:
+            is_sure = likelihood >= self._settings["least_likelihood"] and (
+                not has_name or name.probability >= self._settings["least_name_probability"]
+            )
+        return CaptionCandidate(
+            self._writer.sentence(found, name.phrase),
+            math.exp(found.score),
+            found.log_probability,
+            likelihood,
+            name.probability if has_name else None,
+            is_sure,
+        )
 
     def word_losses(
         self, encodings: np.ndarray, sentences: Sequence[Sequence[str]]
@@ -177,7 +200,7 @@ class Captioner:
             The sum of -log p over all words and ends, their number, and how many of the words are
             unknown.
         """
-        texts = [[START, *split_text(one), END] for said in sentences for one in said]
+        texts = [[START, *split_caption(one), END] for said in sentences for one in said]
         pictures = np.repeat(np.arange(len(sentences)), [len(said) for said in sentences])
         words = self.vocabulary.encode(texts, max(map(len, texts)))
         tell = compile_inference(decoder_of(self._network), "float32")

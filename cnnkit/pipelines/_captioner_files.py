@@ -1,11 +1,15 @@
 """Files of trained captioners, without Keras."""
 
+import json
+from collections.abc import Mapping
+from typing import Any
+
 from cnnkit.data.text import END, START, Vocabulary
-from cnnkit.errors import DataError, UsageError
-from cnnkit.options import CAPTIONERS
+from cnnkit.errors import DataError, UsageError, WeightsError
+from cnnkit.options import CAPTION_BACKBONES, CAPTIONERS
 from cnnkit.pipelines._model_files import ModelFile, describe_file, find_model_file, read_inside
-from cnnkit.weights import locate
-from cnnkit.weights.keras_file import CAPTIONER_KIND, VOCABULARY_FILE
+from cnnkit.weights import fingerprint, locate
+from cnnkit.weights.keras_file import CAPTIONER_KIND, SETTINGS_FILE, VOCABULARY_FILE
 
 
 def find_captioner_file(model: str) -> ModelFile:
@@ -45,3 +49,39 @@ def read_vocabulary(file: ModelFile) -> Vocabulary:
             raise DataError(f"{where} has no {START} and {END}; train or copy it again")
         return vocabulary
     raise DataError(f"{where} is missing; train or copy it again")
+
+
+def read_captioner_settings(file: ModelFile) -> Mapping[str, Any]:
+    """What a captioner's file says of its encoder and of its answers.
+
+    - `backbone` and `side`: what it sees with, and the side of the pictures; files of before there
+      were several backbones have none, and their encoder inside.
+    - `backbone_hash`: of the weights that are not inside.
+    - `least_likelihood`, `least_name_probability`: at which it is sure of an answer; see
+      `CaptionCandidate`.
+
+    Raises:
+        DataError: the file's settings make no sense.
+        WeightsError: the weights of the backbone are missing, or others than it was trained on.
+    """
+    settings: Mapping[str, Any] = {}
+    for data in read_inside(file.path, SETTINGS_FILE):
+        settings = json.loads(data)
+    backbone, side = settings.get("backbone", "compact"), settings.get("side", 32)
+    limits = [settings.get(name, 0.0) for name in ("least_likelihood", "least_name_probability")]
+    if (
+        backbone not in CAPTION_BACKBONES
+        or not (isinstance(side, int) and side >= 32)
+        or not all(isinstance(limit, int | float) for limit in limits)
+    ):
+        raise DataError(
+            f"{file.path}/{SETTINGS_FILE} is damaged, or of a later version of cnnkit; train or "
+            "copy it again"
+        )
+    wanted = settings.get("backbone_hash")
+    if wanted is not None and fingerprint(locate(backbone)) != wanted:
+        raise WeightsError(
+            f"{file.name} was trained on other weights of {backbone} than those that are "
+            "installed; install the version of cnnkit that it was trained with, or train it again"
+        )
+    return settings

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from cnnkit.data.captions import CaptionedPictures, mirrored_words
+from cnnkit.data.captions import CaptionedPictures, mirrored_words, split_caption
 from cnnkit.data.labelled import LabelledFiles, read_example
-from cnnkit.data.text import END, START, Vocabulary, split_text
+from cnnkit.data.text import END, START, Vocabulary
 from cnnkit.errors import DataError, ImageError
 from cnnkit.training._batches import CountedEpochs, LabelledBatches
 
@@ -43,7 +43,7 @@ def number_sentences(
         length: words of a sentence at most.
         mirrored: also of the mirror images, where left is right.
     """
-    split = [[split_text(one) for one in said] for said in pictures.sentences]
+    split = [[split_caption(one) for one in said] for said in pictures.sentences]
     rows = np.repeat(np.arange(len(split)), [len(said) for said in split])
     texts = [words for said in split for words in said]
     sides = [texts, [mirrored_words(words) for words in texts]] if mirrored else [texts]
@@ -61,7 +61,7 @@ def vocabulary_of(
     Raises:
         DataError: no word occurs as often as that.
     """
-    texts = [split_text(one) for said in pictures.sentences for one in said]
+    texts = [split_caption(one) for said in pictures.sentences for one in said]
     if mirrored:
         texts += [mirrored_words(words) for words in texts]
         # A word of both sides occurs twice as often then.

@@ -22,16 +22,17 @@ from cnnkit.data.captions import (
     check_captions,
     data_hash,
     read_captions,
+    split_caption,
     without_unreadable,
     write_captions,
 )
 from cnnkit.data.labelled import LabelledFiles
-from cnnkit.data.text import split_text
 from cnnkit.errors import DataError, DivergenceError
 from cnnkit.images import Picture, read_pixels, write_bytes, write_image
 from cnnkit.losses.captions import WordCrossEntropy
 from cnnkit.metrics.captions import corpus_bleu, has_collapsed, perplexity, sentence_variety
-from cnnkit.models.captioner import SentenceWriter, decoder_of, encoder_of, total_word_loss
+from cnnkit.models.caption_encoder import names_seen
+from cnnkit.models.captioner import SentenceWriter, decoder_of, total_word_loss
 from cnnkit.options import CaptionOptions, CaptionTrainOptions
 from cnnkit.plots import draw_captions, encode_figure, plot_training
 from cnnkit.training._batches import CountedEpochs, LabelledBatches, reading
@@ -46,7 +47,6 @@ from cnnkit.training._caption_networks import build_trainable_captioner
 from cnnkit.training._fit import best_row, conclude, fit_epochs, reason_of, seconds_of
 from cnnkit.training._run_folder import open_run, read_run
 from cnnkit.training._runs import BEST_WEIGHTS, STATE, finished_epochs, read_results
-from cnnkit.training._segment_networks import backbone_layers
 from cnnkit.weights.keras_file import (
     CAPTIONER_KIND,
     MODEL_FILE,
@@ -58,6 +58,7 @@ from cnnkit.weights.keras_file import (
 # What may change when a run is taken up again: the pictures may have been moved.
 _EXTENDABLE = ("epochs", "time_budget", "patience", "images")
 _BATCH = 32
+_LEAST_DEVIATION = 0.05
 _SHOWN = 24
 
 
@@ -173,7 +174,8 @@ def read_run_options(folder: str | Path) -> tuple[str, CaptionTrainOptions]:
     """
     values = read_run(folder)
     try:
-        return values["data"], CaptionTrainOptions(**values["options"])
+        # Runs of before there were several have the compact network.
+        return values["data"], CaptionTrainOptions(**{"backbone": "compact", **values["options"]})
     except TypeError:
         raise DataError(f"{folder} holds no run of a captioner; give another -o") from None
 
@@ -210,8 +212,8 @@ class _Run:
             )
             for name, part in (("train", data.train), ("val", data.val))
         }
-        self._model = build_trainable_captioner(options, len(self._vocabulary))
-        self._encoder = encoder_of(self._model)
+        self._built = build_trainable_captioner(options, len(self._vocabulary))
+        self._model, self._encoder = self._built.model, self._built.encoder
         self._features: dict[str, np.ndarray] = {}
         self._see()
         self._decoder = decoder_of(self._model)
@@ -244,6 +246,8 @@ class _Run:
                 on_progress=lambda done, total: self._progress("look at the data", done, total),
             )
         mean, variance = feature_statistics(self._features["train"])
+        # What is nearly always the same, such as the probability of a rare class, stays small.
+        variance = np.maximum(variance, _LEAST_DEVIATION**2)
         self._model.get_layer("encoding_scale").set_weights([mean, variance])
 
     def _batches(self, epoch: int) -> CountedEpochs:
@@ -253,7 +257,7 @@ class _Run:
             return SeenBatches(
                 self._features["train"], sentences, size, seed=options.seed, epoch=epoch
             )
-        shape = (options.size, options.size, 3)
+        shape = (options.side, options.side, 3)
         return PictureBatches(
             self._data.train.paths, sentences, shape, size, seed=options.seed, epoch=epoch
         )
@@ -270,7 +274,7 @@ class _Run:
             kept=self._model,
             measure=self._measure,
             quality=_quality_of,
-            slow=[one for layer in backbone_layers(self._model) for one in layer.variables],
+            slow=[one for layer in self._built.pretrained for one in layer.variables],
             on_epoch=on_epoch,
         )
 
@@ -285,7 +289,7 @@ class _Run:
             return np.asarray(self._features["val"][:, 0], np.float32)
         paths = self._data.val.paths
         files = LabelledFiles(paths, np.zeros(len(paths), np.int64))
-        shape = (self._options.size, self._options.size, 3)
+        shape = (self._options.side, self._options.side, 3)
         batches = LabelledBatches(files, 1, shape, _BATCH, shuffle=False)
         with reading(batches):
             return self._encoder.predict(batches, verbose=0)
@@ -311,7 +315,7 @@ class _Run:
         said, scores = self._write_sentences()
         variety = sentence_variety(said)
         true = sentence_variety([one for group in data.val.sentences for one in group])
-        references = [[split_text(one) for one in group] for group in data.val.sentences]
+        references = [[split_caption(one) for one in group] for group in data.val.sentences]
         result = CaptionerTraining(
             model=folder / MODEL_FILE,
             words=len(self._vocabulary),
@@ -334,13 +338,15 @@ class _Run:
     def _write_sentences(self) -> tuple[list[str], list[float]]:
         """What is said of the validation pictures, and its scores."""
         encodings = self._encodings()
+        names = names_seen(encodings, self._built.settings, self._vocabulary)
         # Last: on JAX `predict` gives back the memory of the weights that it holds.
         writer = SentenceWriter(self._model, self._vocabulary)
         options = CaptionOptions(beams=self._options.beams, max_words=self._options.max_words)
         said, scores = [], []
         for first in range(0, len(encodings), _BATCH):
-            for [best] in writer.write(encodings[first : first + _BATCH], options):
-                said.append(writer.sentence(best))
+            found = writer.write(encodings[first : first + _BATCH], options)
+            for at, [best] in enumerate(found, start=first):
+                said.append(writer.sentence(best, names[at].phrase))
                 scores.append(best.score)
             self._progress("write sentences", min(first + _BATCH, len(encodings)), len(encodings))
         return said, scores
@@ -354,7 +360,7 @@ class _Run:
     ) -> None:
         folder, val = self._folder, self._data.val
         words = self._vocabulary.to_text().encode()
-        settings = {"kind": CAPTIONER_KIND, "cnnkit": __version__}
+        settings = {"kind": CAPTIONER_KIND, "cnnkit": __version__, **self._built.settings}
         write_keras_file(
             self._model,
             result.model,

@@ -29,6 +29,9 @@ def test_what_is_said_is_compared(color_captioner, data, tmp_path, capsys):
     assert (found["pictures"], found["distinct"], found["collapsed"]) == (12, 3, False)
     assert found["most_common"]["share"] == pytest.approx(5 / 12)
     assert found["perplexity"] > 1.0
+    # "a" and "picture", which are said of every picture, count nothing. A sentence with the right
+    # colour has all of n = 1 to 3 and, without a run of four words, nothing of n = 4.
+    assert found["cider"] == pytest.approx(7.5 * 11 / 12)
     assert sorted(path.name for path in report.iterdir()) == [
         "captions.csv",
         "captions.png",
@@ -44,6 +47,7 @@ def test_by_default_the_part_for_validation_counts(color_captioner, data, capsys
     out = capsys.readouterr().out
     assert "pictures     3 of val" in out
     assert "67%: a blue picture" in out
+    assert "CIDEr-D" in out
 
 
 def test_one_sentence_for_all_pictures_is_told(color_captioner, color_pictures, tmp_path, capsys):

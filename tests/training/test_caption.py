@@ -6,14 +6,18 @@ import subprocess
 import sys
 import time
 import zipfile
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from cnnkit.cli.app import run
-from cnnkit.errors import DataError, UsageError
+from cnnkit.data.captions import NAME
+from cnnkit.data.imagenet import imagenet_groups, imagenet_names, with_article
+from cnnkit.errors import DataError, UsageError, WeightsError
 from cnnkit.options import CaptionTrainOptions
+from cnnkit.pipelines._captioner import Captioner
 from cnnkit.training.caption import read_run_options, train_captioner
 
 COLORS = {"red": 0, "green": 1, "blue": 2}
@@ -40,7 +44,14 @@ def data(tmp_path_factory):
 
 
 def options(**settings):
-    small = {"size": 32, "units": 24, "embedding": 8, "batch_size": 16, "min_count": 1}
+    small = {
+        "backbone": "compact",
+        "size": 32,
+        "units": 24,
+        "embedding": 8,
+        "batch_size": 16,
+        "min_count": 1,
+    }
     return CaptionTrainOptions(**{**small, "epochs": 2, "dropout": 0.1, "beams": 2, **settings})
 
 
@@ -79,7 +90,19 @@ def test_a_captioner_learns_colours_and_sides(data, tmp_path):
 
 @pytest.mark.slow
 def test_a_run_that_was_killed_goes_on_as_if_it_had_not_been(data, tmp_path):
-    settings = ["--epochs", "4", "--size", "32", "--units", "16", "--batch", "16", "--quiet"]
+    settings = [
+        "--backbone",
+        "compact",
+        "--epochs",
+        "4",
+        "--size",
+        "32",
+        "--units",
+        "16",
+        "--batch",
+        "16",
+        "--quiet",
+    ]
     command = [sys.executable, "-m", "cnnkit", "train", "caption"]
     folder = tmp_path / "killed"
     process = subprocess.Popen([*command, str(data), "-o", str(folder), *settings])
@@ -115,9 +138,82 @@ def test_the_encoder_may_be_trained_too(data, tmp_path):
 
 
 @pytest.mark.slow
+def test_a_captioner_on_lite0_leaves_its_weights_where_they_are(data, tmp_path, capsys):
+    """Sentences with the name of what is seen, and a file that is refused for other weights."""
+    lines = data.read_text().splitlines()[:17]
+    table = data.with_name("named.csv")
+    rows = [f"{line.split(',')[0]},{NAME} on a floor" for line in lines[1:]]
+    table.write_text("\n".join([lines[0], *rows]) + "\n")
+    settings = options(backbone="efficientnet-lite0", size=64, epochs=25, patience=0, cell="gru")
+    settings = replace(settings, learning_rate=0.01, batch_size=4, max_words=6)
+    result = train_captioner(table, tmp_path / "run", settings)
+    # The decoder alone: Lite0 has 4.7 million weights.
+    assert result.weights[1] < 500_000
+    assert result.model.stat().st_size < 3e6
+    captioner = Captioner(str(tmp_path / "run"))
+    [(_, found)] = captioner.caption([str(data.parent / "00.png")])
+    [best] = found.candidates
+    assert best.sentence.endswith(" on a floor")
+    name = best.sentence.removesuffix(" on a floor")
+    assert name in {*map(with_article, [*imagenet_names(), *imagenet_groups()])}
+    assert 0 < best.name_probability < 1
+    assert best.likelihood == pytest.approx(np.exp(best.log_probability / 5))
+    # It was not calibrated.
+    assert best.is_sure is None
+
+    with zipfile.ZipFile(result.model) as archive:
+        content = {one: archive.read(one) for one in archive.namelist()}
+    settings = json.loads(content["settings.json"])
+    assert (settings["backbone"], settings["side"]) == ("efficientnet-lite0", 64)
+
+    def with_settings(**values):
+        path = tmp_path / "other.keras"
+        with zipfile.ZipFile(path, "w") as archive:
+            for one, data in content.items():
+                is_it = one == "settings.json"
+                archive.writestr(one, json.dumps({**settings, **values}) if is_it else data)
+        return str(path)
+
+    with pytest.raises(WeightsError, match=r"other\.keras was trained on other weights of effi"):
+        Captioner(with_settings(backbone_hash="0" * 64))
+    with pytest.raises(DataError, match=r"settings\.json is damaged, or of a later version"):
+        Captioner(with_settings(backbone="vgg99"))
+    for least, is_sure in ((0.0, True), (1.0, False)):
+        path = with_settings(least_likelihood=least, least_name_probability=0.0)
+        [(_, found)] = Captioner(path).caption([str(data.parent / "00.png")])
+        assert found.is_sure is is_sure
+    assert run(["caption", str(data.parent / "00.png"), "--model", path]) == 0
+    assert f": not sure: {best.sentence}?" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_lite0_may_be_trained_too(data, tmp_path):
+    settings = options(backbone="efficientnet-lite0", size=64, epochs=1)
+    head = train_captioner(data, tmp_path / "head", settings)
+    result = train_captioner(data, tmp_path / "run", replace(settings, transfer="last:2"))
+    # Everything up to the classifier's 1,280 x 1,000 + 1,000 weights is in the file.
+    assert result.weights[1] > head.weights[1] + 4_600_000
+    # The classifier, and the last convolution, 320 x 1,280.
+    assert result.weights[0] - head.weights[0] == 1280 * 1000 + 1000 + 320 * 1280
+    [(_, found)] = Captioner(str(tmp_path / "run")).caption([str(data.parent / "00.png")])
+    assert len(found.candidates) == 1
+
+
+@pytest.mark.slow
 def test_one_sentence_for_all_is_told(data, tmp_path, capsys):
     """A learning rate of next to nothing, so that nothing is learnt."""
-    arguments = ["--size", "32", "--epochs", "1", "--learning-rate", "1e-9", "--beams", "1"]
+    arguments = [
+        "--backbone",
+        "compact",
+        "--size",
+        "32",
+        "--epochs",
+        "1",
+        "--learning-rate",
+        "1e-9",
+        "--beams",
+        "1",
+    ]
     output = ["-o", str(tmp_path / "run"), *arguments, "--units", "16"]
     assert run(["train", "caption", str(data), *output, "--max-words", "3"]) == 0
     out, err = capsys.readouterr()
@@ -149,6 +245,8 @@ def test_data_that_cannot_be_used_is_refused_before_anything_is_built(data, tmp_
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
+        ({"backbone": "vgg99"}, "backbone must be one of efficientnet-lite0, compact"),
+        ({"size": 16}, "size must be a whole number from 32"),
         ({"cell": "transformer"}, "cell must be one of lstm, gru, rnn"),
         ({"transfer": "some"}, "transfer must be head, last:N or all"),
         ({"dropout": 1.5}, "dropout must be between 0 and 0.9"),
