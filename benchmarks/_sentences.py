@@ -1,8 +1,8 @@
 """Sentences about pictures, put together from labels: what is there, how much of it, and where.
 
-The labels are names of folders (Caltech-101, true), groups of ImageNet's classes (true), masks of
-classes (CamVid, true), boxes of people (Penn-Fudan, true), and boxes that a detector found (noisy:
-only sure ones are taken). Colours and backgrounds come from the pixels.
+The labels are names of folders (Caltech-101, true), classes of ImageNet (true), masks of classes
+(CamVid, true), and boxes that a detector found (noisy: only sure ones are taken). Colours and
+backgrounds come from the pixels.
 """
 
 import colorsys
@@ -161,35 +161,6 @@ _FLYING = (
 _SWIMMING = ("fish", "turtle", "dolphin", "octopus", "starfish", "horse", "shark", "whale", "boat")
 # Folders whose people are the thing itself.
 _ARE_PEOPLE = ("Faces", "Faces_easy", "buddha")
-
-# Classes of ImageNet by their index, first to last.
-IMAGENET = (
-    *((0, 1, "a fish"), (2, 4, "a shark"), (7, 7, "a rooster"), (8, 8, "a hen")),
-    *((9, 9, "an ostrich"), (10, 24, "a bird"), (25, 29, "a salamander"), (30, 32, "a frog")),
-    *((33, 37, "a turtle"), (38, 48, "a lizard"), (49, 50, "a crocodile")),
-    *((52, 68, "a snake"), (70, 71, "a scorpion"), (72, 77, "a spider")),
-    *((80, 100, "a bird"), (105, 105, "a koala"), (104, 104, "a kangaroo")),
-    *((118, 121, "a crab"), (122, 122, "a lobster"), (127, 146, "a bird")),
-    *((147, 148, "a whale"), (151, 268, "a dog"), (269, 272, "a wolf"), (277, 280, "a fox")),
-    *((281, 285, "a cat"), (286, 286, "a cougar"), (287, 287, "a wild cat")),
-    *((288, 290, "a leopard"), (291, 291, "a lion"), (292, 292, "a tiger")),
-    *((294, 297, "a bear"), (300, 307, "a beetle"), (308, 308, "a fly"), (309, 309, "a bee")),
-    *((310, 310, "an ant"), (319, 320, "a dragonfly"), (321, 326, "a butterfly")),
-    *((327, 327, "a starfish"), (330, 332, "a rabbit"), (333, 333, "a hamster")),
-    *((339, 339, "a horse"), (340, 340, "a zebra"), (341, 343, "a pig")),
-    *((345, 347, "a cow"), (348, 349, "a sheep"), (355, 355, "a llama")),
-    *((365, 382, "a monkey"), (385, 386, "an elephant"), (388, 388, "a panda")),
-    *((389, 397, "a fish"), (404, 404, "an airplane"), (407, 407, "an ambulance")),
-    *((429, 430, "a ball"), (436, 436, "a car"), (468, 468, "a car"), (511, 511, "a car")),
-    *((444, 444, "a bicycle"), (671, 671, "a bicycle"), (670, 670, "a motorcycle")),
-    *((472, 472, "a boat"), (484, 484, "a boat"), (554, 554, "a boat"), (625, 625, "a boat")),
-    *((817, 817, "a car"), (555, 555, "a truck"), (569, 569, "a truck"), (675, 675, "a truck")),
-    *((579, 579, "a grand piano"), (546, 546, "an electric guitar"), (620, 620, "a laptop")),
-    *((779, 779, "a bus"), (874, 874, "a bus"), (874, 874, "a bus"), (654, 654, "a bus")),
-    *((879, 879, "an umbrella"), (805, 805, "a soccer ball"), (963, 963, "a pizza")),
-    *((949, 949, "a strawberry"), (985, 985, "a flower"), (970, 970, "a mountain")),
-    *((978, 978, "a beach"), (979, 979, "a valley"), (980, 980, "a volcano")),
-)
 
 _NUMBERS = ("no", "one", "two", "three", "four", "five")
 _PLURALS = {
@@ -493,53 +464,18 @@ def main_words(main: str) -> tuple[str, ...]:
     return known.get(main, (main.split()[-1],))
 
 
-def describe_boxes(
-    path: Path, own: Sequence[Box], group: str, true_main: str | None = None
-) -> Described | None:
-    """A picture of which there are boxes, and perhaps a true name; None where nothing is sure."""
-    sure = [b for b in own if b.score >= _SURE and b.area > 0.004]
-    scene = look(path)
-    if true_main is not None:
-        largest = max(own, key=lambda b: b.area, default=None)
-        people = [b for b in sure if b.name == "person" and b.area > 0.04]
-        others = [counted("person", len(people))] if people else []
-        found = sentences_about(
-            true_main,
-            others,
-            scene,
-            where=place(largest.edges) if largest and not people else None,
-            is_close=bool(largest and largest.area > 0.75 and not people),
-        )
-        return Described(path, found, main_words(true_main), group)
-    if not sure:
-        return None
-    weight: dict[str, float] = {}
-    for box in sure:
-        weight[box.name] = weight.get(box.name, 0.0) + box.area * box.score
-    order = sorted(weight, key=lambda name: -weight[name])[:3]
-    counts = {name: sum(b.name == name for b in sure) for name in order}
-    main = counted(order[0], counts[order[0]])
-    others = [counted(name, counts[name]) for name in order[1:]]
-    with_person: tuple[str, ...] = ()
-    if set(order[:2]) == {"person", *order[:2]} and counts.get("person") == 1 and len(order) > 1:
-        thing = next(name for name in order if name != "person")
-        forms = _WITH_PERSON.get(thing, ())
-        with_person = tuple(form.format(with_article(thing)) for form in forms)
-    first = max((b for b in sure if b.name == order[0]), key=lambda b: b.area)
-    found = sentences_about(
+def sentences_named(path: Path, boxes: Sequence[Box], main: str) -> tuple[str, ...]:
+    """About a picture of one thing whose name is known, and in which a detector found boxes."""
+    sure = [b for b in boxes if b.score >= _SURE and b.area > 0.004]
+    largest = max(boxes, key=lambda b: b.area, default=None)
+    people = [b for b in sure if b.name == "person" and b.area > 0.04]
+    return sentences_about(
         main,
-        others,
-        scene,
-        with_person=with_person,
-        where=place(first.edges) if counts[order[0]] == 1 else None,
-        has_color=len(order) == 1 and order[0] != "person",
-        is_close=len(order) == 1 and first.area > 0.75,
+        [counted("person", len(people))] if people else [],
+        look(path),
+        where=place(largest.edges) if largest and not people else None,
+        is_close=bool(largest and largest.area > 0.75 and not people),
     )
-    # Who is first named is the largest; people are named whatever their size.
-    words = (order[0], _PLURALS.get(order[0], f"{order[0]}s"))
-    if order[0] == "person":
-        words = (*words, "man", "woman", "boy", "girl", "men", "women")
-    return Described(path, found, words, group)
 
 
 def describe_street(picture: Path, labels: Path) -> Described:
@@ -567,27 +503,10 @@ def describe_street(picture: Path, labels: Path) -> Described:
     return Described(picture, tuple(found), ("street", "road"), "camvid")
 
 
-def describe_people(picture: Path, count: int) -> Described:
-    """A picture of Penn-Fudan: so many people walk."""
-    main = counted("person", count)
-    found = (
-        f"{main} walking",
-        f"{main} on a street",
-        f"a picture of {main}",
-        f"{main} walking on a street",
-    )
-    return Described(picture, found, ("person", "people"), "pennfudan")
-
-
 def describe_face(picture: Path) -> Described:
     """A picture of LFW."""
     found = ("a face of a person", "a portrait of a person", "a person looking at the camera")
     return Described(picture, found, ("person", "people"), "lfw")
-
-
-def imagenet_main(index: int) -> str | None:
-    """What a class of ImageNet is called, where that is known."""
-    return next((main for first, last, main in IMAGENET if first <= index <= last), None)
 
 
 def draw(seed: int, name: str) -> float:
@@ -604,85 +523,3 @@ def nouns_in(said: Sequence[str]) -> tuple[str, ...]:
     """
     counts = Counter(word for one in said for word in set(split_text(one)))
     return tuple(sorted(w for w, times in counts.items() if times > 1 and w not in _SMALL_WORDS))
-
-
-@dataclass(frozen=True)
-class Collection:
-    """All pictures that something is known of.
-
-    Attributes:
-        train: to train on and validate with.
-        held_back: 200 of Caltech's test list, and 100 others; never trained or chosen on.
-    """
-
-    train: tuple[Described, ...]
-    held_back: tuple[Described, ...]
-
-
-def collect(data: Path, seed: int = 0) -> Collection:
-    """Describes all pictures below DIR, and keeps 300 back."""
-    boxes = read_boxes(data)
-    train: list[Described] = []
-    held: list[Described] = []
-    names = {}
-    for split in ("train", "test"):
-        listed_names = (data / "images" / "caltech101" / f"{split}.txt").read_text().split()
-        names[split] = [one for one in listed_names if one.split("/")[0] in CALTECH]
-        if split == "train":
-            background = [one for one in listed_names if one.startswith("BACKGROUND")]
-    test = sorted(names["test"], key=lambda name: draw(seed, name))
-    train += [describe_caltech(data, name, boxes) for name in names["train"] + test[200:]]
-    held += [describe_caltech(data, name, boxes) for name in sorted(test[:200])]
-
-    others: dict[str, list[Described]] = {}
-    for name in background:
-        path = data / "images" / "caltech101" / name
-        found = describe_boxes(path, boxes.get(f"images/caltech101/{name}", []), "background")
-        if found is not None:
-            train.append(found)
-    for at, path in enumerate(sorted((data / "images" / "imagenet").glob("*.jpg"))):
-        own = boxes.get(f"images/imagenet/{path.name}", [])
-        found = describe_boxes(path, own, "imagenet", imagenet_main(at))
-        if found is not None:
-            others.setdefault("imagenet", []).append(found)
-    for name in (data / "images" / "bsds" / "train.txt").read_text().split():
-        found = describe_boxes(
-            data / "images" / "bsds" / name, boxes.get(f"images/bsds/{name}", []), "bsds"
-        )
-        if found is not None:
-            train.append(found)
-    for name in (data / "images" / "bsds" / "val.txt").read_text().split():
-        found = describe_boxes(
-            data / "images" / "bsds" / name, boxes.get(f"images/bsds/{name}", []), "bsds"
-        )
-        if found is not None:
-            others.setdefault("bsds", []).append(found)
-    for split in ("train", "val"):
-        pictures = sorted((data / "camvid" / split / "images").glob("*.png"))
-        pictures += sorted((data / "camvid" / split / "images").glob("*.jpg"))
-        for path in pictures[:: 3 if split == "train" else 8]:
-            found = describe_street(path, data / "camvid" / split / "labels" / f"{path.stem}.png")
-            if split == "train":
-                train.append(found)
-            else:
-                others.setdefault("camvid", []).append(found)
-    people = json.loads((data / "pennfudan" / "boxes_xyxy_normalized.json").read_text())
-    for name, own in sorted(people.items()):
-        # The other half, PennPed, is what other models are tested on.
-        if Path(name).name.startswith("Fudan"):
-            path = data / "pennfudan" / "images" / Path(name).name
-            train.append(describe_people(path, len(own)))
-    lines = (data / "lfw" / "pairsDevTrain.txt").read_text().splitlines()[1:]
-    trained_people = sorted({line.split("\t")[0] for line in lines})
-    for name in sorted(trained_people, key=lambda one: draw(seed, one))[:120]:
-        train.append(describe_face(sorted((data / "lfw" / name).glob("*.jpg"))[0]))
-    captions = json.loads((data / "coco" / "tiny_coco" / "captions.json").read_text())
-    for name, said in sorted(captions.items()):
-        path = data / "coco" / "tiny_coco" / "images" / name
-        others.setdefault("coco", []).append(Described(path, tuple(said), nouns_in(said), "coco"))
-    for group, count in (("imagenet", 60), ("bsds", 15), ("camvid", 10), ("coco", 15)):
-        found = sorted(others[group], key=lambda one: draw(seed, one.path.name))
-        held += found[:count]
-        # CamVid's validation is a film of its own.
-        train += [] if group == "camvid" else found[count:]
-    return Collection(tuple(train), tuple(held))

@@ -8,7 +8,8 @@ from skimage import data
 from cnnkit.metrics.captions import sentence_variety
 from cnnkit.options import CaptionOptions
 from cnnkit.pipelines._captioner import Captioner
-from cnnkit.weights import read_card
+from cnnkit.pipelines._captioner_files import find_captioner_file
+from cnnkit.weights import locate, read_card
 
 PHOTOGRAPHS = Path(data.__file__).parent
 
@@ -24,21 +25,30 @@ def say(captioner, name):
 
 
 @pytest.mark.parametrize(
-    ("name", "sentence", "least"),
-    [("motorcycle_left.png", "a motorcycle", 0.7), ("coffee.png", "a cup", 0.3)],
+    ("name", "words"),
+    [
+        ("chelsea.png", {"cat"}),
+        ("motorcycle_left.png", {"motorcycle"}),
+        ("camera.png", {"person", "tripod"}),
+        ("astronaut.png", {"people"}),
+    ],
 )
-def test_a_photograph_is_told(captioner, name, sentence, least):
-    best = say(captioner, name)[0]
-    assert best.sentence == sentence
-    assert best.score > least
+def test_a_photograph_is_told(captioner, name, words):
+    assert words <= set(say(captioner, name)[0].sentence.split())
 
 
-def test_a_person_is_seen(captioner):
-    assert "person" in say(captioner, "astronaut.png")[0].sentence.split()
+def test_a_picture_that_is_like_no_other_is_doubted(captioner):
+    assert say(captioner, "coins.png")[0].is_sure is False
+    best = say(captioner, "chelsea.png")[0]
+    assert best.is_sure is True
+    assert best.name_probability > 0.4
 
 
-def test_a_picture_without_colours_is_told(captioner):
-    assert say(captioner, "camera.png")[0].sentence.startswith("a black and white picture of")
+def test_people_have_neutral_names(captioner):
+    words = set(captioner.vocabulary.tokens)
+    assert {"person", "people", "child", "children"} <= words
+    gendered = "man woman men women boy girl boys girls guy lady he she his her him"
+    assert not words & set(gendered.split())
 
 
 def test_different_pictures_get_different_sentences(captioner):
@@ -46,7 +56,13 @@ def test_different_pictures_get_different_sentences(captioner):
     assert sentence_variety([say(captioner, name)[0].sentence for name in names]).distinct == 6
 
 
+def test_the_file_has_the_decoder_alone(captioner):
+    assert find_captioner_file("captions").path == locate("captions")
+    # EfficientNet-Lite0 has 18.8 MB.
+    assert locate("captions").stat().st_size < 8e6
+
+
 def test_the_card_says_how_good_it_is_and_what_it_cannot_say():
     card = read_card("captions")
-    assert "61.3 %" in card
+    assert "CIDEr-D" in card
     assert "cannot" in card
