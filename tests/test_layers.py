@@ -77,6 +77,15 @@ def test_modules_import_only_from_lower_layers():
     assert not wrong
 
 
+# What one module of a room uses of another on purpose.
+DECLARED = {
+    # Sentences are split as all texts are.
+    "data/captions.py imports cnnkit.data.text",
+    # The captioner looks with the network that ImageNet's classes are told by.
+    "models/caption_encoder.py imports cnnkit.models.efficientnet_lite",
+}
+
+
 def test_siblings_in_one_room_never_import_each_other():
     # A package's __init__ may re-export what its modules define. A leading underscore marks what a
     # room shares. cli/app.py puts the commands together by their names.
@@ -87,7 +96,7 @@ def test_siblings_in_one_room_never_import_each_other():
         shared = parts[-1].startswith("_") or (len(parts) > 3 and parts[2].startswith("_"))
         if same_room and not shared and path.name != "__init__.py":
             wrong.append(f"{path.relative_to(ROOT)} imports {name}")
-    assert not wrong
+    assert set(wrong) == DECLARED
 
 
 def test_there_are_no_import_cycles():

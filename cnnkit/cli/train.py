@@ -363,7 +363,7 @@ def faces(
         raise UsageError("--images says where the pictures of --val-pairs are; give both")
     from cnnkit.data.pairs import read_pairs
 
-    require_there([data])
+    require_there(data)
     from cnnkit.runtime import configure
 
     pairs = None if val_pairs is None else read_pairs(val_pairs, images)

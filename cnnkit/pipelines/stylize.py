@@ -169,6 +169,8 @@ class Stylizer:
         self._tiled: TiledLoss | None = None
         self.backbone = resolve_backbone(self.options.backbone)
         if self.options.quality != "draft":
+            # Weights that are not there are told before anything else is.
+            self.network  # noqa: B018
             self._note_backbone()
 
     def _note_backbone(self) -> None:

@@ -64,9 +64,9 @@ def test_one_sentence_for_all_pictures_is_told(color_captioner, color_pictures, 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["none.csv"], "none.csv cannot be read"),
-        (["none.csv", "--split", "test"], "--split must be one of train, val, all"),
-        (["none.csv", "--model", "none"], "there is no captioner named"),
+        (["none.csv"], "none.csv does not exist; check the path"),
+        ([".", "--split", "test"], "--split must be one of train, val, all"),
+        ([".", "--model", "none"], "there is no captioner named"),
     ],
 )
 def test_bad_usage_answers_at_once(color_captioner, arguments, message, capsys):

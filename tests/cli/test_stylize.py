@@ -273,10 +273,10 @@ def test_a_disk_that_is_full_at_the_end_saves_the_picture_elsewhere(
 
     write = cnnkit.images.write_image
 
-    def full(path, *rest):
+    def full(path, *rest, **how):
         if str(path).startswith("out"):
             raise ImageError(f"{path} cannot be written: No space left on device")
-        write(path, *rest)
+        write(path, *rest, **how)
 
     monkeypatch.setattr(cnnkit.images, "write_image", full)
     monkeypatch.setattr(command.tempfile, "mkdtemp", lambda prefix: str(room / "elsewhere"))
@@ -458,10 +458,10 @@ def test_steps_that_cannot_be_written_do_not_stop_the_run(tiny, capsys, monkeypa
 
     write = cnnkit.images.write_image
 
-    def full(path, *rest):
+    def full(path, *rest, **how):
         if "-step" in str(path):
             raise ImageError(f"{path} cannot be written: No space left on device")
-        write(path, *rest)
+        write(path, *rest, **how)
 
     monkeypatch.setattr(cnnkit.images, "write_image", full)
     assert run(["stylize", "photo.png", "style.png", "--save-every", "1", *tiny]) == 0

@@ -88,4 +88,4 @@ def test_options_that_do_not_fit_are_one_clear_line(capsys, arguments, message):
 
 def test_a_folder_that_is_not_there_is_one_clear_line(tmp_path, people, capsys):
     assert run(["train", "faces", str(tmp_path / "nobody"), *options(tmp_path)]) == 3
-    assert "nobody cannot be read: No such file" in capsys.readouterr().err
+    assert "nobody does not exist; check the path" in capsys.readouterr().err

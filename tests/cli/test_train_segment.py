@@ -25,7 +25,7 @@ def data(tmp_path):
     ("arguments", "message"),
     [
         ([], "no data is given"),
-        (["nothing"], "nothing is no folder"),
+        (["nothing"], "nothing does not exist; check the path"),
         (["--scale", "big"], "--scale takes two numbers"),
         (["--crop", "50"], "crop must be a multiple of 32"),
         (["--start", "nothing"], "there is no segmenter named 'nothing'"),

@@ -47,7 +47,7 @@ def test_a_run_says_what_is_read_and_how_good_it_is_and_goes_on(mail, tmp_path, 
     ("arguments", "message"),
     [
         ([], "no data is given; name a .csv"),
-        (["nowhere.csv"], "nowhere.csv cannot be read"),
+        (["nowhere.csv"], "nowhere.csv does not exist"),
         (["mail.csv", "--label-column", "lable"], "did you mean 'label'?"),
         (["mail.csv", "--table-columns", "age"], "has no column 'age'"),
         (["mail.csv", "--table-columns", "label"], "'label' is that of the labels"),

@@ -262,8 +262,8 @@ def test_settings_that_make_no_sense_are_refused(settings, message):
     ("arguments", "message"),
     [
         ([], "no data is given"),
-        (["none.csv"], "none.csv cannot be read"),
-        (["none.csv", "--cell", "x"], "cell must be one of"),
+        (["none.csv"], "none.csv does not exist; check the path"),
+        ([".", "--cell", "x"], "cell must be one of"),
         (["--resume", "-o", "nothing"], "nothing holds no training run"),
     ],
 )
