@@ -185,7 +185,7 @@ warnings.simplefilter("error")
 warnings.filterwarnings("ignore", "__array__ implementation")  # Keras on PyTorch with NumPy 2
 import keras, numpy as np
 from cnnkit.losses.style import StylizeLoss, layer_statistics
-from cnnkit.models.generated_image import GeneratedImage
+from cnnkit.models.generated_image import GeneratedImage, composite
 from cnnkit.models.vgg import build_vgg
 from cnnkit.ops.gradients import value_and_gradient
 from cnnkit.options import StylizeOptions
@@ -201,7 +201,8 @@ target = {name: layer_statistics(maps[0]) for name, maps in style.items()}
 weights = {"block1_conv1": 1.0, "block2_conv1": 1.0}
 loss = StylizeLoss(network, pictures[0], "block2_conv1", target, weights, alpha=0.01)
 
-value, gradient = value_and_gradient(lambda image: loss(image)[0])(pictures[0])
+# As it is shown to the networks, the noise has no fine colours.
+value, gradient = value_and_gradient(lambda image: loss(composite(image, (), 1.0))[0])(pictures[0])
 assert np.isfinite(gradient).all() and gradient.any()
 
 def run(optimizer, stop=None, state=None):
