@@ -493,7 +493,7 @@ class DecoderOptions:
     polish_learning_rate: float = 3e-4
     feature_weight: float = 0.003
     tv_weight: float = 1e-4
-    pooling: str = "max"
+    pooling: str = "average"
     steps_per_epoch: int = 250
     time_budget: float | None = None
     seed: int = 0
