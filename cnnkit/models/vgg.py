@@ -16,7 +16,6 @@ from cnnkit import weights as weights_table
 from cnnkit.errors import UsageError, WeightsError
 from cnnkit.models._arguments import check_classes, check_input_shape
 from cnnkit.models._pixel_range import PIXELS, expected_pixels
-from cnnkit.runtime import has_fast_bfloat16
 from cnnkit.weights.convolutions import (
     convolution_weights,
     read_convolutions,
@@ -266,8 +265,8 @@ def _layers_of(name: str) -> list[str]:
 def _layers_beside(name: str) -> list[str]:
     """The layers of a named network that are used where others look too.
 
-    Those of HED's block 5, which was tuned for edges most, are not: measured on six pairs of
-    pictures, the other networks' block 5 alone brings results nearer to the style.
+    Those of HED's block 5, which was tuned for edges most, are not: measured on four pairs of
+    pictures, the compact network's block 5 alone brings results nearer to the style.
     """
     known = _layers_of(name)
     return [layer for layer in known if not (name == "vgg16-hed" and layer[:6] == "block5")]
@@ -276,10 +275,9 @@ def _layers_beside(name: str) -> list[str]:
 def resolve_backbone(backbone: str) -> str:
     """The networks that style transfer looks with, by the names of their weights.
 
-    "auto" is VGG-16 beside the compact network: on pictures that nothing was tuned on, the sum of
-    both networks' style losses comes nearer to the style than either does alone, by networks that
-    had no part in it. Of VGG-16 ImageNet's own weights are taken where the user fetched them, else
-    those of the dependency, whose blocks were tuned for edges afterwards.
+    "auto" is VGG-16 beside the compact network: each of them alone flatters pictures that were
+    optimised on it alone. Of VGG-16 ImageNet's own weights are taken where the user fetched them,
+    else those of the dependency, whose blocks were tuned for edges afterwards.
 
     Args:
         backbone: as the user gave it.
@@ -296,7 +294,7 @@ def resolve_backbone(backbone: str) -> str:
 
 
 def build_feature_network(
-    backbone: str, layers: Sequence[str], pooling: str = "max"
+    backbone: str, layers: Sequence[str], pooling: str = "max", compute_dtype: str = "float32"
 ) -> FeatureNetwork:
     """Builds a feature network with its trained weights.
 
@@ -306,9 +304,10 @@ def build_feature_network(
             model that takes RGB in [0, 1] and contains `layers`. See `resolve_backbone`.
         layers: names of the layers to return, of each network.
         pooling: "max" or "average".
+        compute_dtype: of the convolutions of VGG's full width, see `build_vgg`.
 
     Returns:
-        A `FeatureNetwork`.
+        A `FeatureNetwork`, whose outputs are float32.
 
     Raises:
         WeightsError: the weights are not here, or the file is no Keras model.
@@ -324,14 +323,16 @@ def build_feature_network(
             f".keras file, not {backbone!r}"
         )
     if len(names) > 1:
-        return _side_by_side(names, layers, pooling)
-    return _build_named(backbone, layers, pooling)
+        return _side_by_side(names, layers, pooling, compute_dtype)
+    return _build_named(backbone, layers, pooling, compute_dtype)
 
 
 _NAMED = ("compact", "vgg16", "vgg16-hed", "vgg19")
 
 
-def _build_named(name: str, layers: Sequence[str], pooling: str) -> FeatureNetwork:
+def _build_named(
+    name: str, layers: Sequence[str], pooling: str, compute_dtype: str
+) -> FeatureNetwork:
     _check_layers(layers, _layers_of(name), name)
     path = weights_table.locate(name)
     if name == "compact":
@@ -354,7 +355,7 @@ def _build_named(name: str, layers: Sequence[str], pooling: str) -> FeatureNetwo
             VGG16_CONVOLUTIONS if name.startswith("vgg16") else VGG19_CONVOLUTIONS,
             outputs=layers,
             pooling=pooling,
-            compute_dtype="bfloat16" if has_fast_bfloat16() else "float32",
+            compute_dtype=compute_dtype,
             name=name,
         )
     set_convolution_weights(model, arrays)
@@ -362,7 +363,9 @@ def _build_named(name: str, layers: Sequence[str], pooling: str) -> FeatureNetwo
     return FeatureNetwork(model, name, weights_table.fingerprint(path))
 
 
-def _side_by_side(names: Sequence[str], layers: Sequence[str], pooling: str) -> FeatureNetwork:
+def _side_by_side(
+    names: Sequence[str], layers: Sequence[str], pooling: str, compute_dtype: str
+) -> FeatureNetwork:
     """Networks on the same picture, each with those of the layers that it has."""
     known = [layer for name in names for layer in _layers_beside(name)]
     _check_layers(layers, list(dict.fromkeys(known)), "+".join(names))
@@ -371,7 +374,7 @@ def _side_by_side(names: Sequence[str], layers: Sequence[str], pooling: str) -> 
     for name in names:
         used = [layer for layer in layers if layer in _layers_beside(name)]
         if used:
-            network = _build_named(name, used, pooling)
+            network = _build_named(name, used, pooling, compute_dtype)
             maps = network.model(inputs)
             outputs.update({f"{name}/{layer}": maps[layer] for layer in used})
             hashes.append(network.hash)

@@ -7,7 +7,10 @@ Departures from the paper, each for a reason that was looked at:
 - the run starts small and doubles the size, so that large forms and fine strokes both come out;
 - from a draft few steps of L-BFGS do; Adam, for other starts, moves the levels of a Laplacian
   pyramid instead of pixels: less noise at the same loss;
-- the network may be a compact VGG-19, distilled from the real one.
+- two networks look side by side, VGG-16 and a compact VGG-19 distilled from the real one, since
+  each alone flatters pictures that were optimised on it alone; both with max pooling;
+- the finest detail of colours is taken away (`soften_chroma`), which the optimiser would fill with
+  specks.
 """
 
 import contextlib
@@ -59,7 +62,7 @@ from cnnkit.pipelines._stylize_fast import fast_stylizer
 from cnnkit.pipelines._stylize_scale import Evaluate, OutOfTime, ScaleOptimizer, compile_loss
 from cnnkit.pipelines._stylize_tiles import TiledLoss, Tiling, find_tiling
 from cnnkit.results import ScaleReport, StylizeProgress, StylizeResult
-from cnnkit.runtime import measure_memory
+from cnnkit.runtime import has_fast_bfloat16, measure_memory
 
 # The five blocks halve the picture four times, and reflection needs two positions at the deepest.
 _MULTIPLE = 16
@@ -232,6 +235,7 @@ class Stylizer:
             self.backbone,
             sorted(layers | {self.options.content_layer}),
             self.options.pooling,
+            "bfloat16" if has_fast_bfloat16() else "float32",
         )
 
     @functools.cached_property
