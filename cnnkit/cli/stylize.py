@@ -303,6 +303,8 @@ def stylize(
             save_every=save_every is not None,
             sidecar=sidecar,
         )
+        if any(_parse_style(text)[1] != 1.0 for text in style or ()):
+            raise UsageError("--sheet shows each style alone: leave out their shares")
     options = StylizeOptions(
         size=_DEFAULTS.size if size is None else _parse_size(size),
         quality=quality or _DEFAULTS.quality,

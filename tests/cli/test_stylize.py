@@ -16,6 +16,7 @@ import pytest
 
 from cnnkit.cli import stylize as command
 from cnnkit.cli.app import run
+from cnnkit.data.samples import style_names
 from cnnkit.errors import ImageError
 from cnnkit.images import Picture, read_image, read_record, write_image
 from cnnkit.models.generated_image import GeneratedImage
@@ -690,6 +691,12 @@ def test_one_picture_alone_is_told_the_names_of_styles(capsys):
     assert "or a style's name: stained-glass, impasto, ink-wash, woodcut, mosaic, waves" in err
 
 
+def test_help_names_all_styles(capsys):
+    assert run(["stylize", "--help"]) == 0
+    out = capsys.readouterr().out
+    assert all(name in out for name in style_names())
+
+
 def test_a_sheet_shows_the_photograph_in_all_styles(room, capsys):
     assert run(["stylize", "photo.png", "--sheet", "--size", "32"]) == 0
     out = capsys.readouterr().out
@@ -725,6 +732,7 @@ def test_a_sheet_of_several_styles_and_strengths_has_a_row_for_each_style(room):
         (["--sheet", "--steps", "3"], "steps is of the optimizer, which a draft goes without"),
         (["--sheet", "--strength", "0.5,7"], "strength must be between 0 and 1, not 7"),
         (["--sheet", "-o", "-"], "--sheet is written to a file"),
+        (["--sheet", "--style", "waves:0.5"], "--sheet shows each style alone"),
     ],
 )
 def test_what_a_sheet_has_no_use_for_is_refused(options, message, capsys):
