@@ -1,7 +1,7 @@
 """How near stylised pictures come to their style, by three networks, and how clean they are.
 
 python benchmarks/stylize_judge.py --data DIR --teacher FILE [--pairs report] [--output DIR]
-    [--csv FILE] SETTINGS...
+    [--csv FILE] [--float32] SETTINGS...
 
 Each of SETTINGS is a name and options of `StylizeOptions`, as "fine:quality=fine" or
 "small:backbone=compact,quality=standard", or a folder of pictures that were painted before, by
@@ -36,6 +36,7 @@ from cnnkit.losses.style import content_loss, content_loss_scale
 from cnnkit.models.efficientnet_lite import build_features
 from cnnkit.models.vgg import build_feature_network, build_vgg, layer_names
 from cnnkit.ops.statistics import gram_matrix
+from cnnkit.pipelines import stylize
 
 SIDE = 512
 STYLE_LAYERS = tuple(f"block{block}_conv1" for block in range(1, 6))
@@ -85,7 +86,10 @@ def main() -> None:
     parser.add_argument("--pairs", choices=PAIRS, default="report")
     parser.add_argument("--output", type=Path, default=Path("runs/benchmarks/judge"))
     parser.add_argument("--csv", type=Path)
+    parser.add_argument("--float32", action="store_true", help="never compute in bfloat16")
     arguments = parser.parse_args()
+    if arguments.float32:
+        stylize.has_fast_bfloat16 = lambda: False
     judge = Judge(arguments.teacher)
     rows = []
     for text in arguments.settings:
