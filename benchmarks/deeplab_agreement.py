@@ -17,7 +17,7 @@ from PIL import Image
 from segment_quality import quality_pairs
 
 from cnnkit import weights
-from cnnkit.data.masks import VOC_CLASSES
+from cnnkit.data._class_names import VOC_CLASSES
 from cnnkit.images import fit_size, read_pixels
 from cnnkit.metrics.segmentation import SegmentationScores, pixel_confusion, segmentation_scores
 from cnnkit.models.deeplab import GREY, SIDE, build_deeplab

@@ -18,7 +18,7 @@ from _measure import machine
 from PIL import Image
 from train_segmenter import LEAST_SURE, held_out, sure_pairs
 
-from cnnkit.data.masks import VOC_CLASSES
+from cnnkit.data._class_names import VOC_CLASSES
 from cnnkit.images import Picture, fit_size, read_image, resize, to_uint8, write_image
 from cnnkit.metrics.segmentation import SegmentationScores, pixel_confusion, segmentation_scores
 from cnnkit.pipelines._segmenter import Segmenter

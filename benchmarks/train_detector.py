@@ -53,8 +53,8 @@ from _measure import cnnkit
 from PIL import Image
 from train_segmenter import pack
 
+from cnnkit.data._class_names import COCO_CLASSES
 from cnnkit.data._splits import draw_key
-from cnnkit.data.boxes import COCO_CLASSES
 from cnnkit.options import DetectOptions
 from cnnkit.pipelines.detect import detect
 

@@ -35,7 +35,7 @@ import numpy as np
 from _measure import cnnkit
 from PIL import Image
 
-from cnnkit.data.masks import VOC_CLASSES
+from cnnkit.data._class_names import VOC_CLASSES
 from cnnkit.models import fcn
 from cnnkit.options import IGNORE
 from cnnkit.weights.keras_file import (

@@ -5,9 +5,11 @@ What not every command needs is imported where it is: `cnnkit --help` is to be q
 
 import contextlib
 import json
+import math
 import os
 import sys
-from collections.abc import Iterable, Iterator
+import threading
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console as RichConsole
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
     from rich.progress import Progress
 
 
+# Seconds after which a line says what takes so long.
+_MOMENT = 0.3
 # Columns that a table is measured on.
 _WIDEST = 10_000
 
@@ -48,6 +52,8 @@ class Console:
         self._out = _Terminal(highlight=False, soft_wrap=True, emoji=False)
         self._err = _Terminal(stderr=True, highlight=False, soft_wrap=True, emoji=False)
         self._bar: Progress | None = None
+        # What JSON says that computed, where something did.
+        self.engine: Callable[[], str] | None = None
 
     @property
     def is_live(self) -> bool:
@@ -74,14 +80,23 @@ class Console:
     def json(self, value: Any) -> None:
         """One JSON document on stdout."""
         with self._writing():
-            sys.stdout.write(_to_json(value, indent=2) + "\n")
+            sys.stdout.write(_to_json(self._with_engine(value), indent=2) + "\n")
 
     def json_lines(self, values: Iterable[Any]) -> None:
         """One JSON object a line on stdout, each written at once."""
         for value in values:
             with self._writing():
-                sys.stdout.write(_to_json(value) + "\n")
+                sys.stdout.write(_to_json(self._with_engine(value)) + "\n")
                 sys.stdout.flush()
+
+    def _with_engine(self, value: Any) -> Any:
+        """What JSON says, and the engine that computed it where there was one."""
+        if self.engine is None:
+            return value
+        if isinstance(value, list | tuple):
+            return [self._with_engine(one) for one in value]
+        plain = value.to_json() if hasattr(value, "to_json") else value
+        return {**plain, "engine": self.engine()} if isinstance(plain, dict) else value
 
     def binary(self, content: bytes) -> None:
         """A file on stdout."""
@@ -109,6 +124,7 @@ class Console:
         self._say(f"error: {' '.join(text.splitlines())}", "red")
 
     def _say(self, text: str, style: str | None = None) -> None:
+        _end_working()
         # A closed or full stderr must not end the work, nor hide the exit code.
         with contextlib.suppress(OSError, ValueError):
             self._err.print(text, markup=False, style=style)
@@ -116,6 +132,7 @@ class Console:
     @contextlib.contextmanager
     def _writing(self) -> Iterator[None]:
         """While results are written: no bar is in their way, and errors are stdout's own."""
+        _end_working()
         bar = self._bar
         # On one terminal, the bar would stand before the first result.
         is_hidden = bar is not None and bar.live.is_started and self._out.is_terminal
@@ -128,38 +145,110 @@ class Console:
             if is_hidden:
                 bar.start()
 
+    def working(self, text: str) -> None:
+        """A line on stderr about what takes a while, until something else is printed there or done.
+
+        It appears after a third of a second, and only where somebody looks on.
+        """
+        _end_working()
+        if self.is_live:
+            _working.append(_Working(self._err, text))
+
     def progress(self) -> "Progress":
         """A progress bar on stderr that vanishes when done; the caller adds tasks.
 
-        It makes room for each result and comes back behind it.
+        It fills the terminal's width, says how many of how many are done and how long the rest
+        takes, and shows the task's `status`. A task that is added with `counted=False` is not
+        counted, one that is given `seconds_left` knows better than its past how long it takes. The
+        bar makes room for each result and comes back behind it.
         """
-        from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+        from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn
         from rich.table import Column
+        from rich.text import Text
 
+        class Count(ProgressColumn):
+            max_refresh = 0.5
+
+            def render(self, task: Task) -> Text:
+                """See `rich.progress.ProgressColumn`."""
+                left = task.fields.get("seconds_left", task.time_remaining)
+                parts = []
+                if task.fields.get("counted", True) and task.total is not None:
+                    parts.append(f"{task.completed:,.0f} of {task.total:,.0f}")
+                if left:
+                    parts.append(f"{duration(left)} left")
+                return Text(" · ".join(parts))
+
+        _end_working()
         self._bar = Progress(
-            # Names of files are cut so that all fits into 80 columns.
+            # Names of files are cut so that all fits into 60 columns.
             TextColumn(
                 "{task.description}",
                 style="bold",
                 markup=False,
                 table_column=Column(no_wrap=True, overflow="ellipsis", max_width=16),
             ),
-            BarColumn(bar_width=10),
-            TextColumn("{task.percentage:>3.0f}%", table_column=Column(no_wrap=True)),
+            BarColumn(bar_width=None, table_column=Column(ratio=1, min_width=6)),
             TextColumn(
                 "{task.fields[status]}",
                 markup=False,
-                table_column=Column(no_wrap=True, overflow="ellipsis"),
+                table_column=Column(no_wrap=True, overflow="ellipsis", max_width=36),
             ),
-            TimeElapsedColumn(table_column=Column(no_wrap=True)),
+            Count(table_column=Column(no_wrap=True)),
             console=self._err,
             transient=True,
             disable=not self.is_live,
+            expand=True,
             # Rich would send to stderr what is written to stdout meanwhile.
             redirect_stdout=False,
             redirect_stderr=False,
         )
         return self._bar
+
+
+def duration(seconds: float) -> str:
+    """A time as one would say it.
+
+    >>> duration(8.2), duration(95), duration(4000)
+    ('9 s', '2 min', '1.1 h')
+    """
+    if seconds < 90:
+        return f"{math.ceil(seconds)} s"
+    return f"{seconds / 60:.0f} min" if seconds < 3600 else f"{seconds / 3600:.1f} h"
+
+
+class _Working:
+    """A line that appears after a moment; see `Console.working`."""
+
+    def __init__(self, terminal: RichConsole, text: str):
+        self._lock = threading.Lock()
+        self._status: Any = None
+        self._has_ended = False
+        self._timer = threading.Timer(_MOMENT, self._start, (terminal, text))
+        self._timer.daemon = True
+        self._timer.start()
+
+    def _start(self, terminal: RichConsole, text: str) -> None:
+        with self._lock, contextlib.suppress(OSError, ValueError):
+            if not self._has_ended:
+                self._status = terminal.status(text)
+                self._status.start()
+
+    def end(self) -> None:
+        self._timer.cancel()
+        with self._lock, contextlib.suppress(OSError, ValueError):
+            self._has_ended = True
+            if self._status is not None:
+                self._status.stop()
+
+
+# There is one terminal, whatever number of consoles: at most one line about what takes a while.
+_working: list[_Working] = []
+
+
+def _end_working() -> None:
+    while _working:
+        _working.pop().end()
 
 
 @contextlib.contextmanager

@@ -166,6 +166,6 @@ def counted(console: Console) -> Iterator[Callable[[int, int], None]]:
         task = bar.add_task("faces", total=None, status="")
 
         def show(done: int, total: int) -> None:
-            bar.update(task, completed=done, total=total, status=f"{done} of {total} pictures")
+            bar.update(task, completed=done, total=total)
 
         yield show

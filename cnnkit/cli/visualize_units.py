@@ -261,23 +261,16 @@ def _progress(console: Console) -> "Iterator[Any]":
         task = bar.add_task("looking", total=None, status="")
 
         def show(found: "UnitsProgress") -> None:
-            failed = f", {found.failed} failed" if found.failed else ""
             bar.update(
                 task,
                 description=found.stage,
                 completed=found.done,
                 total=found.total,
-                status=f"{found.done:,} of {found.total:,}{failed}, "
-                f"{_duration(found.seconds_left)} left",
+                status=f"{found.failed} failed" if found.failed else "",
+                seconds_left=found.seconds_left,
             )
 
         yield show
-
-
-def _duration(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
 
 
 def _title(result: "UnitsResult") -> str:

@@ -343,7 +343,7 @@ def maximize(
         task = bar.add_task("maximize", total=1, status="")
 
         def show(done: int, total: int) -> None:
-            bar.update(task, completed=done, total=total, status=f"step {done} of {total}")
+            bar.update(task, completed=done, total=total)
 
         layer, found = visualize_maximize(
             layer, chosen, options, model=model, pixels=pixels, on_step=show
@@ -499,7 +499,7 @@ def occlusion(
             task = bar.add_task("occlusion", total=1, status="")
 
             def show(done: int, total: int) -> None:
-                bar.update(task, completed=done, total=total, status=f"square {done} of {total}")
+                bar.update(task, completed=done, total=total)
 
             found = visualize_occlusion(
                 picture,

@@ -13,6 +13,7 @@ from types import MappingProxyType
 import numpy as np
 from PIL import Image
 
+from cnnkit.data._class_names import VOC_CLASSES
 from cnnkit.data._mask_classes import class_lines, find_class_list
 from cnnkit.data._mask_layouts import MaskLayout, recognise_masks
 from cnnkit.data._panoptic import Panoptic, panoptic_files, read_panoptic
@@ -23,11 +24,6 @@ from cnnkit.images import DAMAGED, MAX_PIXELS, measure_image
 from cnnkit.options import IGNORE
 from cnnkit.runtime import reader_count
 
-VOC_CLASSES = (
-    *("background", "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat"),
-    *("chair", "cow", "diningtable", "dog", "horse", "motorbike", "person", "pottedplant"),
-    *("sheep", "sofa", "train", "tvmonitor"),
-)
 CLASSES_FILE = "classes.txt"
 
 # Classes of this name are pixels that do not count.

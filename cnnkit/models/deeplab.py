@@ -11,7 +11,7 @@ from pathlib import Path
 
 import keras
 
-from cnnkit.data.masks import VOC_CLASSES
+from cnnkit.data._class_names import VOC_CLASSES
 from cnnkit.errors import WeightsError
 from cnnkit.models._tflite_layers import lay_out
 from cnnkit.weights.tflite_format import read_tflite

@@ -1,6 +1,6 @@
 """Files of trained detectors, without Keras."""
 
-from cnnkit.data.boxes import COCO_CLASSES
+from cnnkit.data._class_names import COCO_CLASSES
 from cnnkit.errors import UsageError
 from cnnkit.options import DEFAULT_DETECTOR, DETECTORS
 from cnnkit.pipelines._model_files import ModelFile, describe_file, find_model_file

@@ -3,7 +3,7 @@
 import difflib
 from collections.abc import Sequence
 
-from cnnkit.data.masks import VOC_CLASSES
+from cnnkit.data._class_names import VOC_CLASSES
 from cnnkit.errors import UsageError
 from cnnkit.options import DEFAULT_SEGMENTER, SEGMENTERS
 from cnnkit.pipelines._model_files import ModelFile, describe_file, find_model_file

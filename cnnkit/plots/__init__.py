@@ -4,29 +4,69 @@ Figures are made without pyplot, so that they need no display and leave no state
 with `figure.savefig("roc.png")`, or as .svg or .pdf.
 """
 
-from cnnkit.plots._style import encode_figure
-from cnnkit.plots._tiles import draw_tiles
-from cnnkit.plots.architecture import plot_architecture
-from cnnkit.plots.augmentation import draw_augmented
-from cnnkit.plots.captions import draw_captions
-from cnnkit.plots.classification import draw_mistakes, plot_calibration, plot_confusion
-from cnnkit.plots.detection import class_color, draw_detections, plot_precision_recall
-from cnnkit.plots.filtering import plot_filtering
-from cnnkit.plots.pictures import draw_labels, draw_sheet
-from cnnkit.plots.segmentation import (
-    add_legend,
-    class_palette,
-    color_segments,
-    draw_segments,
-    outline_segments,
-    overlay_segments,
-)
-from cnnkit.plots.training import plot_training
-from cnnkit.plots.units import draw_units
-from cnnkit.plots.units_page import units_page
-from cnnkit.plots.verification import FacePanel, plot_distances, plot_roc, plot_verification
-from cnnkit.plots.views import color_map, kernel_picture, plot_class_map, plot_units
-from cnnkit.plots.words import plot_words
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from cnnkit.plots._style import encode_figure
+    from cnnkit.plots._tiles import draw_tiles
+    from cnnkit.plots.architecture import plot_architecture
+    from cnnkit.plots.augmentation import draw_augmented
+    from cnnkit.plots.captions import draw_captions
+    from cnnkit.plots.classification import draw_mistakes, plot_calibration, plot_confusion
+    from cnnkit.plots.detection import class_color, draw_detections, plot_precision_recall
+    from cnnkit.plots.filtering import plot_filtering
+    from cnnkit.plots.pictures import draw_labels, draw_sheet
+    from cnnkit.plots.segmentation import (
+        add_legend,
+        class_palette,
+        color_segments,
+        draw_segments,
+        outline_segments,
+        overlay_segments,
+    )
+    from cnnkit.plots.training import plot_training
+    from cnnkit.plots.units import draw_units
+    from cnnkit.plots.units_page import units_page
+    from cnnkit.plots.verification import FacePanel, plot_distances, plot_roc, plot_verification
+    from cnnkit.plots.views import color_map, kernel_picture, plot_class_map, plot_units
+    from cnnkit.plots.words import plot_words
+
+# Imported when they are first used: a command needs but one of them.
+_HOMES = {
+    "add_legend": "segmentation",
+    "class_color": "detection",
+    "class_palette": "segmentation",
+    "color_map": "views",
+    "color_segments": "segmentation",
+    "draw_augmented": "augmentation",
+    "draw_captions": "captions",
+    "draw_detections": "detection",
+    "draw_labels": "pictures",
+    "draw_mistakes": "classification",
+    "draw_segments": "segmentation",
+    "draw_sheet": "pictures",
+    "draw_tiles": "_tiles",
+    "draw_units": "units",
+    "encode_figure": "_style",
+    "FacePanel": "verification",
+    "kernel_picture": "views",
+    "outline_segments": "segmentation",
+    "overlay_segments": "segmentation",
+    "plot_architecture": "architecture",
+    "plot_calibration": "classification",
+    "plot_class_map": "views",
+    "plot_confusion": "classification",
+    "plot_distances": "verification",
+    "plot_filtering": "filtering",
+    "plot_precision_recall": "detection",
+    "plot_roc": "verification",
+    "plot_training": "training",
+    "plot_units": "views",
+    "plot_verification": "verification",
+    "plot_words": "words",
+    "units_page": "units_page",
+}
 
 __all__ = [
     "FacePanel",
@@ -62,3 +102,9 @@ __all__ = [
     "plot_words",
     "units_page",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)

@@ -1,5 +1,6 @@
 """What all figures share: colours, letters, and how they become files."""
 
+import importlib.util
 import io
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,11 +24,12 @@ def encode_figure(figure: "Figure") -> bytes:
 
 def font_of(size: int) -> "FreeTypeFont":
     """matplotlib's, which has the letters of most languages."""
-    import matplotlib
     from PIL import ImageFont
 
-    path = Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf"
-    return ImageFont.truetype(path, size)
+    # Found without importing it, which would take as long as a picture does.
+    spec = importlib.util.find_spec("matplotlib")
+    folder = Path(spec.submodule_search_locations[0]) / "mpl-data"
+    return ImageFont.truetype(folder / "fonts" / "ttf" / "DejaVuSans.ttf", size)
 
 
 def new_figure(title: str, width: float, height: float) -> "tuple[Figure, Axes]":

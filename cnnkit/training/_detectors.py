@@ -8,7 +8,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from cnnkit.data.boxes import COCO_CLASSES
+from cnnkit.data._class_names import COCO_CLASSES
 from cnnkit.errors import UsageError
 from cnnkit.losses.detection import AlignedDetectionLoss, YoloV1Loss, encode_cells
 from cnnkit.models.darknet import build_darknet

@@ -12,7 +12,8 @@ from PIL import Image
 
 from cnnkit.cli._coco_results import CocoResults
 from cnnkit.cli.app import run
-from cnnkit.data.boxes import COCO_CLASSES, COCO_IDS
+from cnnkit.data._class_names import COCO_CLASSES
+from cnnkit.data.boxes import COCO_IDS
 from cnnkit.data.sources import Source
 from cnnkit.pipelines import _detector
 from cnnkit.results import DetectedObject, Detection, Milliseconds

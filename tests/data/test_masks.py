@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from cnnkit.data._class_names import VOC_CLASSES
 from cnnkit.data.masks import (
-    VOC_CLASSES,
     check_masks,
     data_hash,
     parse_classes,

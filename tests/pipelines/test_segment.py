@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cnnkit.data.masks import VOC_CLASSES
+from cnnkit.data._class_names import VOC_CLASSES
 from cnnkit.errors import UsageError, WeightsError
 from cnnkit.images import Picture, read_image
 from cnnkit.models.deeplab import build_deeplab

@@ -6,7 +6,8 @@ import keras
 import numpy as np
 import pytest
 
-from cnnkit.data.boxes import COCO_CLASSES, read_boxed
+from cnnkit.data._class_names import COCO_CLASSES
+from cnnkit.data.boxes import read_boxed
 from cnnkit.data.letterbox import GREY
 from cnnkit.data.shapes import write_shapes
 from cnnkit.errors import DataError, UsageError
