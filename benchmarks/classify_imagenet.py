@@ -21,7 +21,7 @@ from cnnkit.data.imagenet import imagenet_groups, imagenet_names
 from cnnkit.data.labelled import stretch_pixels
 from cnnkit.images import read_pixels
 from cnnkit.metrics.classification import calibration, log_loss
-from cnnkit.pipelines._imagenet_classifier import (
+from cnnkit.pipelines._answer_calibration import (
     ENOUGH_PIXELS,
     SIDE,
     AnswerCalibration,

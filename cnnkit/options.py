@@ -76,6 +76,8 @@ CLASSIFIER_WEIGHTS = {
 }
 CLASSIFIERS = tuple(CLASSIFIER_WEIGHTS)
 DEFAULT_CLASSIFIER = "imagenet"
+# Commands whose networks `cnnkit weights warm` compiles ahead.
+WARMED = ("detect", "segment", "classify", "caption", "faces")
 # Trained networks to look into, besides files and runs.
 VIEWABLE = ("compact", *CLASSIFIERS)
 

@@ -160,39 +160,82 @@ def configure(
         CnnkitError: the backend that `KERAS_BACKEND` names cannot be imported, or the other
             processes are not there.
     """
-    if threads is not None:
-        if threads < 1:
-            raise UsageError(f"--threads must be at least 1, not {threads}")
-        for name in ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"):
-            os.environ[name] = str(threads)
-    if device not in DEVICES:
-        raise UsageError(f"--device must be one of {', '.join(DEVICES)}, not {device!r}")
+    check_threads(threads)
+    check_device(device)
+    set_threads(threads)
+    if os.environ.get("KERAS_BACKEND") == "openvino":
+        raise UsageError(
+            "KERAS_BACKEND=openvino has no gradients, which this command needs; unset it"
+        )
     if cluster is not None and os.environ.get("KERAS_BACKEND") != "jax":
         raise UsageError(
             "several processes train together on JAX only: set KERAS_BACKEND=jax in all of them "
             '(pip install "cnnkit[jax]")'
         )
-    choose_kernels()
     if device == "cpu":
         os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
         os.environ["JAX_PLATFORMS"] = "cpu"
+    if not verbose and not sys.warnoptions:
+        warnings.simplefilter("ignore")
+    if cluster is not None:
+        _give_last_words(verbose)
+        _last_words.append(_not_found(cluster, f"in {_START // 60} minutes"))
+    import_keras(verbose, cluster)
+    if cluster is not None:
+        _last_words.append(LOST_PROCESS)
+    if device == "gpu" and all(name.startswith("cpu") for name in devices()):
+        raise UsageError("--device gpu: the backend sees no GPU here; use --device cpu")
+
+
+def check_threads(threads: int | None) -> None:
+    """Refuses fewer than one compute thread; None stands for all cores.
+
+    Raises:
+        UsageError: there are fewer.
+    """
+    if threads is not None and threads < 1:
+        raise UsageError(f"--threads must be at least 1, not {threads}")
+
+
+def check_device(device: str) -> None:
+    """Refuses what is not in `DEVICES`.
+
+    Raises:
+        UsageError: it is not.
+    """
+    if device not in DEVICES:
+        raise UsageError(f"--device must be one of {', '.join(DEVICES)}, not {device!r}")
+
+
+def set_threads(threads: int | None) -> None:
+    """Bounds the compute threads of what is imported afterwards, and `thread_count`."""
+    if threads is not None:
+        for name in ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"):
+            os.environ[name] = str(threads)
+
+
+def import_keras(verbose: bool = False, cluster: Cluster | None = None) -> None:
+    """Imports Keras, if it is not imported yet, without the chatter of its backend.
+
+    What the environment asks for of TensorFlow's messages is shown.
+
+    Args:
+        verbose: let the backend's own messages through.
+        cluster: see `configure`.
+
+    Raises:
+        CnnkitError: the backend that `KERAS_BACKEND` names cannot be imported.
+    """
+    choose_kernels()
+    is_asked_for = verbose or os.environ.get("TF_CPP_MIN_LOG_LEVEL", "3") < "3"
     if not verbose:
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
         os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
         logging.getLogger("tensorflow").setLevel(logging.ERROR)
         logging.getLogger("absl").setLevel(logging.ERROR)
-        if not sys.warnoptions:
-            warnings.simplefilter("ignore")
-    if cluster is not None:
-        _give_last_words(verbose)
-        _last_words.append(_not_found(cluster, f"in {_START // 60} minutes"))
     if "keras" not in sys.modules:
-        with contextlib.nullcontext() if verbose else silent_stderr():
+        with contextlib.nullcontext() if is_asked_for else silent_stderr():
             _import_keras(cluster)
-    if cluster is not None:
-        _last_words.append(LOST_PROCESS)
-    if device == "gpu" and all(name.startswith("cpu") for name in devices()):
-        raise UsageError("--device gpu: the backend sees no GPU here; use --device cpu")
 
 
 def choose_kernels() -> None:

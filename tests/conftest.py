@@ -6,9 +6,11 @@ import signal
 import numpy as np
 import pytest
 
-from cnnkit.runtime import choose_kernels
+from cnnkit.runtime import import_keras
 
-choose_kernels()
+# First of all, so that networks run on the backend of Keras in every test that does not ask for
+# another engine, whatever ran before it.
+import_keras()
 # What a shell runs in the background ignores Ctrl-C, and so would the programs that tests start.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -25,6 +25,7 @@ LAYERS = {
     "data": 2,
     "plots": 2,
     "weights": 2,
+    "engine": 3,
     "models": 3,
     "training": 4,
     "pipelines": 4,
@@ -93,6 +94,9 @@ def test_siblings_in_one_room_never_import_each_other():
     for path, name in all_imports():
         parts = name.split(".")
         same_room = path.parent != ROOT and room(path) == parts[1] and len(parts) > 2
+        # The engine is one thing in several files.
+        if parts[1] == "engine":
+            continue
         shared = parts[-1].startswith("_") or (len(parts) > 3 and parts[2].startswith("_"))
         if same_room and not shared and path.name != "__init__.py":
             wrong.append(f"{path.relative_to(ROOT)} imports {name}")

@@ -128,7 +128,8 @@ def _category_ids(names: Sequence[str]) -> list[int]:
     >>> _category_ids(["person", "stop sign"]), _category_ids(["person", "kiwi"])
     ([1, 13], [1, 2])
     """
-    from cnnkit.data.boxes import COCO_CLASSES, COCO_IDS
+    from cnnkit.data._class_names import COCO_CLASSES
+    from cnnkit.data.boxes import COCO_IDS
 
     known = dict(zip(COCO_CLASSES, COCO_IDS, strict=True))
     if set(names) <= set(known):

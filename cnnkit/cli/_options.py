@@ -52,6 +52,10 @@ Threads = Annotated[
     typer.Option(help="Compute threads.", show_default="all cores", rich_help_panel=RUN_PANEL),
 ]
 Device = Annotated[str, typer.Option(help="auto, cpu, or gpu.", rich_help_panel=RUN_PANEL)]
+Engine = Annotated[
+    str,
+    typer.Option(help="What computes: auto, openvino, or tensorflow.", rich_help_panel=RUN_PANEL),
+]
 Seed = Annotated[int, typer.Option(help="Seed of everything random.", rich_help_panel=RUN_PANEL)]
 
 

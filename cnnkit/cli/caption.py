@@ -6,7 +6,8 @@ from typing import Annotated, Any
 import typer
 
 from cnnkit.cli._captioner import Batch, Beams, LengthPenalty, MaxWords, Model
-from cnnkit.cli._options import Device, Json, JsonLines, Quiet, Recursive, Threads, Verbose
+from cnnkit.cli._inference import start_inference
+from cnnkit.cli._options import Device, Engine, Json, JsonLines, Quiet, Recursive, Threads, Verbose
 from cnnkit.cli._outcome import Outcome, check_json
 from cnnkit.console import Console
 from cnnkit.errors import CnnkitError
@@ -32,6 +33,7 @@ def caption(
     batch: Batch = 16,
     threads: Threads = None,
     device: Device = "auto",
+    engine: Engine = "auto",
     json: Json = False,
     jsonl: JsonLines = False,
     quiet: Quiet = False,
@@ -61,9 +63,7 @@ def caption(
     outcome = Outcome(console, json, jsonl, len(sources) == 1)
     if outcome.none_is_there(sources):
         return outcome.finish()
-    from cnnkit.runtime import configure
-
-    configure(threads=threads, verbose=verbose, device=device)
+    start_inference(console, engine, threads=threads, device=device, verbose=verbose)
     from cnnkit.pipelines._captioner import Captioner
 
     captioner = Captioner(model)

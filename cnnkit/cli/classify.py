@@ -12,9 +12,11 @@ from cnnkit.cli._classifier import (
     ClassifierPixels,
     check_classifier,
 )
+from cnnkit.cli._inference import start_inference
 from cnnkit.cli._options import (
     RUN_PANEL,
     Device,
+    Engine,
     Json,
     JsonLines,
     Quiet,
@@ -62,6 +64,7 @@ def classify(
     batch: Batch = 32,
     threads: Threads = None,
     device: Device = "auto",
+    engine: Engine = "auto",
     json: Json = False,
     jsonl: JsonLines = False,
     quiet: Quiet = False,
@@ -93,9 +96,7 @@ def classify(
     outcome = Outcome(console, json, jsonl, len(sources) == 1)
     if outcome.none_is_there(sources):
         return outcome.finish()
-    from cnnkit.runtime import configure
-
-    configure(threads=threads, verbose=verbose, device=device)
+    start_inference(console, engine, threads=threads, device=device, verbose=verbose)
     from cnnkit.pipelines._predictor import Predictor
     from cnnkit.pipelines.classify import classify_each
 

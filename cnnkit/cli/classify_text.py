@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cnnkit.cli._options import RUN_PANEL, Device, Json, JsonLines, Quiet, Threads, Verbose
+from cnnkit.cli._inference import start_inference
+from cnnkit.cli._options import RUN_PANEL, Device, Engine, Json, JsonLines, Quiet, Threads, Verbose
 from cnnkit.cli._outcome import Outcome, check_json
 from cnnkit.cli._text import TextBatch, TextColumn, TextModel, shortened
 from cnnkit.console import Console
@@ -48,6 +49,7 @@ def classify_text(
     batch: TextBatch = 32,
     threads: Threads = None,
     device: Device = "auto",
+    engine: Engine = "auto",
     json: Json = False,
     jsonl: JsonLines = False,
     quiet: Quiet = False,
@@ -82,9 +84,7 @@ def classify_text(
         if trained.encoder.columns:
             names = ", ".join(column.name for column in trained.encoder.columns)
             console.note(f"{trained.name} knows {names} too; give them in a --file with the texts")
-    from cnnkit.runtime import configure
-
-    configure(threads=threads, verbose=verbose, device=device)
+    start_inference(console, engine, threads=threads, device=device, verbose=verbose)
     from cnnkit.pipelines._text_predictor import TextPredictor
     from cnnkit.pipelines.classify_text import classify_texts
 

@@ -11,10 +11,12 @@ import typer
 
 from cnnkit.cli._classifier import Batch
 from cnnkit.cli._coco_results import CocoResults
+from cnnkit.cli._inference import start_inference
 from cnnkit.cli._options import (
     OUTPUT_PANEL,
     RUN_PANEL,
     Device,
+    Engine,
     Json,
     JsonLines,
     Overwrite,
@@ -130,6 +132,7 @@ def detect(
     batch: Batch = 8,
     threads: Threads = None,
     device: Device = "auto",
+    engine: Engine = "auto",
     json: Json = False,
     jsonl: JsonLines = False,
     quiet: Quiet = False,
@@ -189,9 +192,7 @@ def detect(
     outcome = Outcome(console, json, jsonl, len(sources) == 1)
     if not sources or outcome.none_is_there(sources):
         return outcome.finish()
-    from cnnkit.runtime import configure
-
-    configure(threads=threads, verbose=verbose, device=device)
+    start_inference(console, engine, threads=threads, device=device, verbose=verbose)
     from cnnkit.pipelines._detector import Detector
 
     detector = Detector(model, options)

@@ -21,6 +21,7 @@ def doctor(json: Json = False) -> None:
         ("cnnkit", found.cnnkit),
         ("python", f"{found.python} on {found.system}"),
         ("keras", found.keras),
+        ("engine", f"{found.engine} {found.engine_version}, for trained networks"),
         ("backend", f"{found.backend} {found.backend_version}"),
         ("numpy", found.numpy),
         ("pillow", found.pillow),
@@ -32,6 +33,10 @@ def doctor(json: Json = False) -> None:
             f"of {_gigabytes(found.memory_bytes)}",
         ),
         ("cache", f"{found.cache} ({_gigabytes(found.disk_free_bytes)} free)"),
+        (
+            "compiled",
+            f"{len(found.networks)} networks, {found.networks_bytes / 1e6:.0f} MB in the cache",
+        ),
         ("weights", weights),
     ):
         console.result(f"{label:<8} {value}")

@@ -17,9 +17,11 @@ from cnnkit.cli._faces import (
     place,
     read_pictures,
 )
+from cnnkit.cli._inference import start_inference
 from cnnkit.cli._options import (
     OUTPUT_PANEL,
     Device,
+    Engine,
     Json,
     JsonLines,
     Overwrite,
@@ -67,6 +69,7 @@ def embed(
     overwrite: Overwrite = False,
     threads: Threads = None,
     device: Device = "auto",
+    engine: Engine = "auto",
     json: Json = False,
     jsonl: JsonLines = False,
     quiet: Quiet = False,
@@ -105,9 +108,7 @@ def embed(
         task = bar.add_task("embed", total=len(sources), status="")
         for batch in batches(read_pictures(sources, outcome)):
             if recognizer is None:
-                from cnnkit.runtime import configure
-
-                configure(threads=threads, verbose=verbose, device=device)
+                start_inference(console, engine, threads=threads, device=device, verbose=verbose)
                 from cnnkit.pipelines._face_recognition import FaceRecognizer
 
                 recognizer = FaceRecognizer(options, console.note)

@@ -23,9 +23,11 @@ from cnnkit.cli._faces import (
     Upsample,
     counted,
 )
+from cnnkit.cli._inference import start_inference
 from cnnkit.cli._options import (
     OUTPUT_PANEL,
     Device,
+    Engine,
     Json,
     Overwrite,
     Quiet,
@@ -91,6 +93,7 @@ def faces(
     overwrite: Overwrite = False,
     threads: Threads = None,
     device: Device = "auto",
+    engine: Engine = "auto",
     json: Json = False,
     quiet: Quiet = False,
     verbose: Verbose = False,
@@ -115,9 +118,7 @@ def faces(
         raise UsageError(f"{output} has a report already; use --overwrite or another -o")
     listed = read_pairs(pairs, images)
     others = None if threshold_pairs is None else read_pairs(threshold_pairs, images)
-    from cnnkit.runtime import configure
-
-    configure(threads=threads, verbose=verbose, device=device)
+    start_inference(console, engine, threads=threads, device=device, verbose=verbose)
     from cnnkit.pipelines.evaluate_faces import FaceJudge
 
     with counted(console) as show:
@@ -230,6 +231,7 @@ def classify(
     batch: Batch = 32,
     threads: Threads = None,
     device: Device = "auto",
+    engine: Engine = "auto",
     json: Json = False,
     quiet: Quiet = False,
     verbose: Verbose = False,
@@ -245,9 +247,7 @@ def classify(
     check_split(split)
     check_classifier(model)
     require_there([data])
-    from cnnkit.runtime import configure
-
-    configure(threads=threads, verbose=verbose, device=device)
+    start_inference(console, engine, threads=threads, device=device, verbose=verbose)
     from cnnkit.images import Picture, encode_image
     from cnnkit.pipelines._predictor import Predictor
     from cnnkit.pipelines.evaluate_classify import ClassJudge, read_split
@@ -258,7 +258,7 @@ def classify(
         task = bar.add_task("evaluate", total=len(files), status="")
 
         def show(done: int, total: int) -> None:
-            bar.update(task, completed=done, total=total, status=f"{done} of {total} files")
+            bar.update(task, completed=done, total=total)
 
         judge = ClassJudge(
             predictor, on_progress=show, on_error=lambda error: console.error(str(error))

@@ -6,9 +6,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cnnkit.cli._captioner import Batch, Beams, LengthPenalty, MaxWords, Model
+from cnnkit.cli._inference import start_inference
 from cnnkit.cli._options import (
     OUTPUT_PANEL,
     Device,
+    Engine,
     Json,
     Overwrite,
     Quiet,
@@ -68,6 +70,7 @@ def caption(
     batch: Batch = 16,
     threads: Threads = None,
     device: Device = "auto",
+    engine: Engine = "auto",
     json: Json = False,
     quiet: Quiet = False,
     verbose: Verbose = False,
@@ -89,9 +92,7 @@ def caption(
     from cnnkit.data.captions import read_captions
 
     read_captions(data, images, val_share=0.0)
-    from cnnkit.runtime import configure
-
-    configure(threads=threads, verbose=verbose, device=device)
+    start_inference(console, engine, threads=threads, device=device, verbose=verbose)
     from cnnkit.pipelines._captioner import Captioner
     from cnnkit.pipelines.evaluate_caption import CaptionJudge, read_split
 
@@ -100,7 +101,7 @@ def caption(
         task = bar.add_task("evaluate", total=len(pictures), status="")
 
         def show(done: int, total: int) -> None:
-            bar.update(task, completed=done, total=total, status=f"{done} of {total} pictures")
+            bar.update(task, completed=done, total=total)
 
         judge = CaptionJudge(
             Captioner(model),

@@ -6,9 +6,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cnnkit.cli._classifier import Batch
+from cnnkit.cli._inference import start_inference
 from cnnkit.cli._options import (
     OUTPUT_PANEL,
     Device,
+    Engine,
     Json,
     Overwrite,
     Quiet,
@@ -89,6 +91,7 @@ def detect(
     batch: Batch = 8,
     threads: Threads = None,
     device: Device = "auto",
+    engine: Engine = "auto",
     json: Json = False,
     quiet: Quiet = False,
     verbose: Verbose = False,
@@ -106,16 +109,14 @@ def detect(
 
     find_detector_file(model)
     require_there([data])
-    from cnnkit.runtime import configure
-
-    configure(threads=threads, verbose=verbose, device=device)
+    start_inference(console, engine, threads=threads, device=device, verbose=verbose)
     from cnnkit.pipelines.evaluate_detect import evaluate_detect
 
     with console.progress() as bar:
         task = bar.add_task("evaluate", total=None, status="")
 
         def show(done: int, total: int) -> None:
-            bar.update(task, completed=done, total=total, status=f"{done} of {total} pictures")
+            bar.update(task, completed=done, total=total)
 
         evaluation = evaluate_detect(
             data,

@@ -5,9 +5,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from cnnkit.cli._inference import start_inference
 from cnnkit.cli._options import (
     OUTPUT_PANEL,
     Device,
+    Engine,
     Json,
     Overwrite,
     Quiet,
@@ -60,6 +62,7 @@ def segment(
     overwrite: Overwrite = False,
     threads: Threads = None,
     device: Device = "auto",
+    engine: Engine = "auto",
     json: Json = False,
     quiet: Quiet = False,
     verbose: Verbose = False,
@@ -77,9 +80,7 @@ def segment(
     check_split(split, MASK_SPLITS)
     find_segmenter_file(model)
     require_there([data])
-    from cnnkit.runtime import configure
-
-    configure(threads=threads, verbose=verbose, device=device)
+    start_inference(console, engine, threads=threads, device=device, verbose=verbose)
     from cnnkit.pipelines._segmenter import Segmenter
     from cnnkit.pipelines.evaluate_segment import SegmentJudge, coding_for, read_pairs
 
@@ -92,7 +93,7 @@ def segment(
         task = bar.add_task("evaluate", total=len(pairs), status="")
 
         def show(done: int, total: int) -> None:
-            bar.update(task, completed=done, total=total, status=f"{done} of {total} pictures")
+            bar.update(task, completed=done, total=total)
 
         judge = SegmentJudge(
             segmenter, on_progress=show, on_error=lambda error: console.error(str(error))

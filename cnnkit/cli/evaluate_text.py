@@ -6,9 +6,11 @@ from typing import Annotated
 import typer
 
 from cnnkit.cli._class_report import AllClasses, class_lines, class_report, write_classes
+from cnnkit.cli._inference import start_inference
 from cnnkit.cli._options import (
     OUTPUT_PANEL,
     Device,
+    Engine,
     Json,
     Overwrite,
     Quiet,
@@ -54,6 +56,7 @@ def text(
     batch: TextBatch = 32,
     threads: Threads = None,
     device: Device = "auto",
+    engine: Engine = "auto",
     json: Json = False,
     quiet: Quiet = False,
     verbose: Verbose = False,
@@ -72,10 +75,8 @@ def text(
     from cnnkit.pipelines._text_files import find_text_file
 
     require_there([data])
-    from cnnkit.runtime import configure
-
     file = find_text_file(model)
-    configure(threads=threads, verbose=verbose, device=device)
+    start_inference(console, engine, threads=threads, device=device, verbose=verbose)
     from cnnkit.pipelines._text_predictor import TextPredictor
     from cnnkit.pipelines.evaluate_text import evaluate_texts, mistakes_table, read_known_texts
 

@@ -22,9 +22,11 @@ from cnnkit.cli._faces import (
     place,
     read_pictures,
 )
+from cnnkit.cli._inference import start_inference
 from cnnkit.cli._options import (
     OUTPUT_PANEL,
     Device,
+    Engine,
     Json,
     JsonLines,
     Overwrite,
@@ -86,6 +88,7 @@ def enroll(
     upsample: Upsample = _DEFAULTS.upsample,
     threads: Threads = None,
     device: Device = "auto",
+    engine: Engine = "auto",
     json: Json = False,
     quiet: Quiet = False,
     verbose: Verbose = False,
@@ -110,7 +113,9 @@ def enroll(
                 rows = []
                 for batch in batches(read_pictures(sources, read)):
                     if book is None:
-                        book = _open_book(opened, options, console, threads, verbose, device)
+                        book = _open_book(
+                            opened, options, console, threads, verbose, device, engine
+                        )
                     found = book.find([picture for _, picture in batch])
                     for (source, picture), faces in zip(batch, found, strict=True):
                         try:
@@ -169,6 +174,7 @@ def identify(
     overwrite: Overwrite = False,
     threads: Threads = None,
     device: Device = "auto",
+    engine: Engine = "auto",
     json: Json = False,
     jsonl: JsonLines = False,
     quiet: Quiet = False,
@@ -199,7 +205,7 @@ def identify(
         book: Any = None
         for batch in batches(read_pictures(sources, outcome)):
             if book is None:
-                book = _open_book(opened, options, console, threads, verbose, device)
+                book = _open_book(opened, options, console, threads, verbose, device, engine)
             watch.start()
             found = book.identify([picture for _, picture in batch], matches=matches)
             watch.stop(len(batch))
@@ -368,6 +374,7 @@ def cluster(
     fail_if_empty: FailIfEmpty = False,
     threads: Threads = None,
     device: Device = "auto",
+    engine: Engine = "auto",
     json: Json = False,
     quiet: Quiet = False,
     verbose: Verbose = False,
@@ -393,9 +400,7 @@ def cluster(
     if outcome.none_is_there(sources):
         return outcome.code()
     read = read_pictures(sources, outcome)
-    from cnnkit.runtime import configure
-
-    configure(threads=threads, verbose=verbose, device=device)
+    start_inference(console, engine, threads=threads, device=device, verbose=verbose)
     from cnnkit.pipelines.faces import FaceGroups
 
     groups = FaceGroups(options, chip_size=150 if output is None else 256, on_note=console.note)
@@ -457,6 +462,7 @@ def crop(
     overwrite: Overwrite = False,
     threads: Threads = None,
     device: Device = "auto",
+    engine: Engine = "auto",
     json: Json = False,
     jsonl: JsonLines = False,
     quiet: Quiet = False,
@@ -473,9 +479,7 @@ def crop(
     if outcome.none_is_there(sources):
         return outcome.finish()
     read = read_pictures(sources, outcome)
-    from cnnkit.runtime import configure
-
-    configure(threads=threads, verbose=verbose, device=device)
+    start_inference(console, engine, threads=threads, device=device, verbose=verbose)
     from cnnkit.images import Picture, write_image
     from cnnkit.pipelines._face_recognition import FaceRecognizer
     from cnnkit.pipelines.faces import crop_face
@@ -543,6 +547,7 @@ def calibrate(
     overwrite: Overwrite = False,
     threads: Threads = None,
     device: Device = "auto",
+    engine: Engine = "auto",
     json: Json = False,
     quiet: Quiet = False,
     verbose: Verbose = False,
@@ -557,9 +562,7 @@ def calibrate(
     if not data.is_dir():
         raise UsageError(f"{data} is no folder; give one with a folder for each person")
     listed = None if pairs is None else read_pairs(pairs, data)
-    from cnnkit.runtime import configure
-
-    configure(threads=threads, verbose=verbose, device=device)
+    start_inference(console, engine, threads=threads, device=device, verbose=verbose)
     from cnnkit.pipelines._face_calibration import calibration_to_json, write_calibration
     from cnnkit.pipelines.evaluate_faces import FaceJudge
 
@@ -628,10 +631,9 @@ def _open_book(
     threads: int | None,
     verbose: bool,
     device: str,
+    engine: str,
 ) -> "FaceBook":
-    from cnnkit.runtime import configure
-
-    configure(threads=threads, verbose=verbose, device=device)
+    start_inference(console, engine, threads=threads, device=device, verbose=verbose)
     from cnnkit.pipelines.faces import FaceBook
 
     return FaceBook(gallery, options, on_note=console.note)

@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from cnnkit.cli._inference import start_inference
 from cnnkit.cli._options import (
     OUTPUT_PANEL,
     RUN_PANEL,
     Device,
+    Engine,
     Json,
     JsonLines,
     Overwrite,
@@ -115,6 +117,7 @@ def segment(
     ] = False,
     threads: Threads = None,
     device: Device = "auto",
+    engine: Engine = "auto",
     json: Json = False,
     jsonl: JsonLines = False,
     quiet: Quiet = False,
@@ -157,9 +160,7 @@ def segment(
     outcome = Outcome(console, json, jsonl, len(sources) == 1)
     if outcome.none_is_there(sources):
         return outcome.finish()
-    from cnnkit.runtime import configure
-
-    configure(threads=threads, verbose=verbose, device=device)
+    start_inference(console, engine, threads=threads, device=device, verbose=verbose)
     from cnnkit.images import read_image
     from cnnkit.pipelines._segmenter import Segmenter
 

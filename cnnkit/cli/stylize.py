@@ -28,7 +28,7 @@ from cnnkit.cli._options import (
     Verbose,
 )
 from cnnkit.cli._style_sheet import SHEET_SIZE, paint_sheet, write_sheet
-from cnnkit.console import Console
+from cnnkit.console import Console, duration
 from cnnkit.errors import CnnkitError, ExitCode, ImageError, UsageError
 from cnnkit.options import (
     COLORS,
@@ -614,14 +614,13 @@ class _Batch:
             task = bar.add_task(path.name, total=None, status="starting")
 
             def show(progress: StylizeProgress) -> None:
-                seconds = progress.seconds_left
-                left = "" if seconds is None else f"{_short_duration(seconds)} left"
                 bar.update(
                     task,
                     total=progress.total_steps,
                     completed=progress.total_step,
-                    status=f"{progress.width}x{progress.height} {progress.step}/{progress.steps} "
-                    + (f"loss {progress.losses['loss']:.3f} {left}" if progress.losses else ""),
+                    status=f"{progress.width}x{progress.height}"
+                    + (f" loss {progress.losses['loss']:.3f}" if progress.losses else ""),
+                    seconds_left=progress.seconds_left,
                 )
                 is_last = progress.step == progress.steps
                 if is_last and progress.losses and not self._console.is_live:
@@ -633,7 +632,11 @@ class _Batch:
                     self._console.note(
                         f"scale {progress.scale} of {progress.scales}: "
                         f"{progress.width}x{progress.height}, {progress.steps} steps, {losses}"
-                        + (f", {left}" if progress.scale < progress.scales else "")
+                        + (
+                            f", {duration(progress.seconds_left)} left"
+                            if progress.scale < progress.scales and progress.seconds_left
+                            else ""
+                        )
                     )
                 if self._save_every and progress.total_step % self._save_every == 0:
                     self._write_step(path, content, progress)
@@ -783,10 +786,6 @@ def _line(record: Record) -> str:
     if item["steps"]:
         work = f"{item['steps']} steps, loss {item['losses'].get('loss', float('nan')):.4f}"
     return f"{item['output']}  {record.width}x{record.height}, {work}, {record.ms.net / 1e3:.1f} s"
-
-
-def _short_duration(seconds: float) -> str:
-    return f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.0f} min"
 
 
 def _process_age() -> float:

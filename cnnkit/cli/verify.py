@@ -15,7 +15,17 @@ from cnnkit.cli._faces import (
     face_item,
     place,
 )
-from cnnkit.cli._options import OUTPUT_PANEL, Device, Json, Overwrite, Quiet, Threads, Verbose
+from cnnkit.cli._inference import start_inference
+from cnnkit.cli._options import (
+    OUTPUT_PANEL,
+    Device,
+    Engine,
+    Json,
+    Overwrite,
+    Quiet,
+    Threads,
+    Verbose,
+)
 from cnnkit.console import Console
 from cnnkit.errors import CnnkitError, ExitCode, UsageError
 from cnnkit.options import FaceOptions
@@ -52,6 +62,7 @@ def verify(
     overwrite: Overwrite = False,
     threads: Threads = None,
     device: Device = "auto",
+    engine: Engine = "auto",
     json: Json = False,
     quiet: Quiet = False,
     verbose: Verbose = False,
@@ -83,14 +94,13 @@ def verify(
         if Path(explain).exists() and not overwrite:
             raise UsageError(f"{explain} exists; use --overwrite or another name")
     from cnnkit.data.face_pictures import read_face_picture
-    from cnnkit.runtime import configure
 
     begin = time.monotonic()
     try:
         # What cannot be read is found out before the heavy imports.
         pictures = [read_face_picture(source) for source in (first, second)]
         loaded = time.monotonic()
-        configure(threads=threads, verbose=verbose, device=device)
+        start_inference(console, engine, threads=threads, device=device, verbose=verbose)
         from cnnkit.pipelines.verify import Verifier, verdict_lines
 
         verifier = Verifier(options, on_note=console.note)

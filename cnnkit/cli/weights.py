@@ -6,9 +6,10 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from cnnkit.cli._options import Json, Overwrite, Quiet
+from cnnkit.cli._options import Json, Overwrite, Quiet, Threads, Verbose
 from cnnkit.console import Console
 from cnnkit.errors import ExitCode, UsageError
+from cnnkit.options import WARMED
 from cnnkit.results import SCHEMA
 from cnnkit.weights import (
     Status,
@@ -62,6 +63,53 @@ def list_weights(json: Json = False) -> None:
             wanted.name, wanted.architecture, _megabytes(one), _where(one), wanted.licence
         )
     console.table(table)
+    from cnnkit.engine.network_cache import measure_cache, network_cache_dir
+
+    kept = measure_cache()
+    if kept.titles:
+        console.result("")
+        console.result(
+            f"compiled: {', '.join(kept.titles)} ({kept.total_bytes / 1e6:.0f} MB in "
+            f"{network_cache_dir()}, may be removed at any time)"
+        )
+
+
+@app.command("warm", epilog="Example: cnnkit weights warm")
+def warm_weights(
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[COMMAND...]", help=f"{', '.join(WARMED)}.", show_default="all"),
+    ] = None,
+    threads: Threads = None,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> None:
+    """Compile the networks that come with cnnkit ahead, so that the first picture is as quick as
+    all others: for images of containers, and servers.
+    """
+    console = Console(quiet=quiet, verbose=verbose)
+    unknown = [name for name in names or () if name not in WARMED]
+    if unknown:
+        raise UsageError(
+            f"there is nothing to compile for {unknown[0]!r}; give some of: {', '.join(WARMED)}"
+        )
+    from cnnkit.engine.choice import OPENVINO, configure_inference
+
+    configure_inference(OPENVINO, threads=threads, verbose=verbose, note=console.note)
+    from cnnkit.pipelines.warm import warm_networks
+
+    with console.progress() as bar:
+        task = bar.add_task("compile", total=len(names or WARMED), status="")
+        for name in names or WARMED:
+            bar.update(task, status=name)
+            warm_networks(name)
+            bar.update(task, advance=1)
+    from cnnkit.engine.network_cache import measure_cache, network_cache_dir
+
+    kept = measure_cache()
+    console.note(
+        f"{network_cache_dir()}: {len(kept.titles)} networks, {kept.total_bytes / 1e6:.0f} MB"
+    )
 
 
 @app.command("fetch", epilog="Example: cnnkit weights fetch vgg19")
@@ -78,7 +126,9 @@ def fetch_weights(name: Name, quiet: Quiet = False) -> None:
         console.note(f"fetching {wanted.file_name} ({wanted.size / 1e6:.0f} MB)")
     try:
         with console.progress() as progress:
-            task = progress.add_task(f"fetching {name}", total=wanted.size, status="")
+            task = progress.add_task(
+                f"fetching {name}", total=wanted.size, status="", counted=False
+            )
 
             def show(done: int, total: int) -> None:
                 text = f"{done / 1e6:.0f} of {total / 1e6:.0f} MB"

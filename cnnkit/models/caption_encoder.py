@@ -6,19 +6,16 @@ The network's weights stay where they come from; a captioner's file has the deco
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import keras
 import numpy as np
 
 from cnnkit.data.captions import NAME
 from cnnkit.data.imagenet import SeenName, name_seen
 from cnnkit.data.text import Vocabulary
-from cnnkit.models.efficientnet_lite import (
-    POOLED_LAYER,
-    build_trained_efficientnet_lite0,
-    feature_layers,
-)
+
+if TYPE_CHECKING:
+    import keras
 
 ENCODER = "efficientnet-lite0"
 # Side of the pictures, in pixels: a little more than the network was trained with, so that what is
@@ -73,7 +70,7 @@ def seen_parts(side: int = SIDE) -> SeenParts:
     return SeenParts(_POOLED, _NAMES, _SUREST, (places, places, _CHANNELS))
 
 
-def build_lite0_encoder(side: int = SIDE) -> keras.Model:
+def build_lite0_encoder(side: int = SIDE) -> "keras.Model":
     """EfficientNet-Lite0 as a captioner's encoder, frozen.
 
     Args:
@@ -88,6 +85,8 @@ def build_lite0_encoder(side: int = SIDE) -> keras.Model:
         ValueError: pictures that are too small.
         WeightsError: the package that carries the weights is missing or damaged.
     """
+    import keras
+
     picture, whole, grid = lite0_tensors(side)
     layers = keras.layers
     seen = layers.Concatenate(name="seen")([whole, layers.Flatten(name="places")(grid)])
@@ -106,6 +105,14 @@ def lite0_tensors(side: int = SIDE) -> tuple[Any, Any, Any]:
         Tensors of one graph: `(batch, side, side, 3)`, `(batch, 2285)` and `(batch, rows, columns,
         320)`.
     """
+    import keras
+
+    from cnnkit.models.efficientnet_lite import (
+        POOLED_LAYER,
+        build_trained_efficientnet_lite0,
+        feature_layers,
+    )
+
     network = build_trained_efficientnet_lite0((side, side, 3))
     pooled, names = network.get_layer(POOLED_LAYER).output, network.outputs[0]
     surest, _ = keras.ops.top_k(names, _SUREST)
@@ -122,6 +129,8 @@ def seen_tensors(side: int = SIDE) -> tuple[Any, Any, Any]:
     Returns:
         Tensors of one graph: `(batch, size)`, `(batch, 2285)` and `(batch, rows, columns, 320)`.
     """
+    import keras
+
     parts = seen_parts(side)
     seen = keras.Input((parts.size,), name="picture_encoding")
     return (

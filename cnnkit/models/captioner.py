@@ -7,28 +7,15 @@ where the next word is told, not as a word of its own. Attention over a grid of 
 Luong, Pham & Manning (2015): it looks with the state behind a word, not with the one before.
 """
 
-from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
-import numpy as np
 
-from cnnkit.data.captions import NAME
-from cnnkit.data.text import END, PADDING, START, UNKNOWN, Vocabulary
-from cnnkit.losses.captions import word_losses
 from cnnkit.models._arguments import check_choice
-from cnnkit.ops.beam import Hypothesis, beam_search
-from cnnkit.ops.inference import compile_inference
-from cnnkit.options import CAPTION_CELLS, CaptionOptions
+from cnnkit.options import CAPTION_CELLS
 
 # The layer that a captioner is taken apart at.
 _ENCODING = "encoding"
-# Sentences whose words are told at once.
-_SENTENCES = 32
-# All but short and frequent words, such as "of", "the" and "and", come once in a sentence: a
-# network with few sentences to learn from goes in circles, "a person on a horse on a horse". The
-# vocabulary is in the order of frequency.
-_REPEATED_LETTERS, _FREQUENT = 3, 20
 
 
 def build_captioner(
@@ -197,108 +184,3 @@ def writing_models(model: keras.Model) -> tuple[keras.Model, keras.Model]:
     logits = _tell(parts, state[:, None, :], seen, looked)[:, 0]
     write = keras.Model([word, *kept], [logits, *keras.tree.flatten(after)], name="write")
     return look, write
-
-
-def total_word_loss(
-    tell: Callable[[np.ndarray, np.ndarray], Any],
-    encodings: np.ndarray,
-    pictures: np.ndarray,
-    words: np.ndarray,
-) -> tuple[float, int]:
-    """How improbable true sentences are.
-
-    Args:
-        tell: what `decoder_of` makes, on arrays: what the encoder says `(batch, D)` and words
-            `(batch, T)` -> logits.
-        encodings: float32 `(N, D)`, what the encoder says of N pictures.
-        pictures: `(S,)`, the picture of each sentence.
-        words: int32 `(S, T)`: start, words, end and padding.
-
-    Returns:
-        The sum of -log p over all words and ends, and their number.
-    """
-    total, count = 0.0, 0
-    for first in range(0, len(words), _SENTENCES):
-        part = slice(first, first + _SENTENCES)
-        known, told = words[part, :-1], words[part, 1:]
-        losses, _ = word_losses(told, tell(encodings[pictures[part]], known))
-        total += float(keras.ops.sum(losses))
-        count += int((told != PADDING).sum())
-    return total, count
-
-
-class SentenceWriter:
-    """Writes sentences with the decoder of a captioner, compiled.
-
-    Args:
-        model: as `build_captioner` makes it; it is not trained afterwards.
-        vocabulary: what its words are.
-
-    Raises:
-        ValueError: the model has another number of words, or the vocabulary no start and end.
-    """
-
-    def __init__(self, model: keras.Model, vocabulary: Vocabulary):
-        if model.outputs[0].shape[-1] != len(vocabulary):
-            raise ValueError(
-                f"expected a model of {len(vocabulary)} words. "
-                f"Received: {model.outputs[0].shape[-1]}"
-            )
-        self._start, self._end = vocabulary.index(START), vocabulary.index(END)
-        if UNKNOWN in (self._start, self._end):
-            raise ValueError(f"expected {START} and {END} in the vocabulary. Received: neither")
-        self._name = vocabulary.index(NAME)
-        self._once = [
-            index
-            for index, word in enumerate(vocabulary.tokens)
-            if word not in (START, END) and (len(word) > _REPEATED_LETTERS or index >= _FREQUENT)
-        ]
-        look, write = writing_models(model)
-        self._look = compile_inference(look, "float32")
-        self._write = compile_inference(write, "float32")
-        self._states = len(write.outputs) - 1
-        self._vocabulary = vocabulary
-
-    def write(
-        self, encodings: np.ndarray, options: CaptionOptions | None = None
-    ) -> list[list[Hypothesis]]:
-        """The best sentences about pictures.
-
-        Args:
-            encodings: float32 `(N, D)`, what the encoder says of each picture.
-            options: of the search.
-
-        Returns:
-            For each picture its sentences, best first, at most `options.candidates`.
-        """
-        options = options or CaptionOptions()
-
-        def step(last: np.ndarray, state: Sequence[np.ndarray]) -> tuple[np.ndarray, Any]:
-            logits, *after = self._write(last, *state)
-            return logits, [*state[: len(state) - self._states], *after]
-
-        found = beam_search(
-            step,
-            self._look(encodings),
-            start=self._start,
-            end=self._end,
-            beams=options.beams,
-            length=options.max_words,
-            length_penalty=options.length_penalty,
-            banned=(PADDING, UNKNOWN, self._start),
-            once=self._once,
-        )
-        return [hypotheses[: options.candidates] for hypotheses in found]
-
-    def sentence(self, hypothesis: Hypothesis, name: str = "") -> str:
-        """The words of a hypothesis.
-
-        Args:
-            hypothesis: of `write`.
-            name: what stands in the place of `NAME`.
-        """
-        return self._vocabulary.decode(hypothesis.tokens).replace(NAME, name)
-
-    def has_name(self, hypothesis: Hypothesis) -> bool:
-        """Whether a hypothesis has the name that the encoder's classifier gives."""
-        return self._name != UNKNOWN and self._name in hypothesis.tokens

@@ -5,39 +5,11 @@ sizes are found in a pyramid of smaller pictures, which `tiles` lays out side by
 pass of the network sees them all. Faces smaller than 80 pixels need an enlarged picture.
 """
 
-from dataclasses import dataclass
-
 import keras
-import numpy as np
 
-from cnnkit.ops.boxes import enclosing_overlap, non_maximum_suppression
-from cnnkit.ops.tiles import TilePlan
+from cnnkit.models._face_windows import CONVOLUTIONS
 from cnnkit.weights.converted import load_converted
 from cnnkit.weights.dlib_format import CONVERSION, FaceDetectorWeights, read_face_detector
-
-STRIDE = 8
-# Centre of the first window: the kernels of the three strided convolutions reach 2 pixels beyond
-# their centre, ((0 * 2 + 2) * 2 + 2) * 2 + 2.
-FIRST_CENTRE = 14
-
-# (filters, kernel, stride) of each convolution, see `mmod_human_face_detector.dat`.
-_CONVOLUTIONS = (
-    *((16, 5, 2), (32, 5, 2), (32, 5, 2)),
-    *((45, 5, 1), (45, 5, 1), (45, 5, 1)),
-    (1, 9, 1),
-)
-
-
-def window_count(side: int) -> int:
-    """Windows along a side of a canvas.
-
-    >>> [window_count(side) for side in (28, 29, 36, 37)]
-    [0, 1, 1, 2]
-    """
-    for _, kernel, stride in _CONVOLUTIONS:
-        if stride > 1:
-            side = (side - kernel) // stride + 1
-    return side
 
 
 @keras.saving.register_keras_serializable("cnnkit")
@@ -60,20 +32,6 @@ class WithinCanvas(keras.layers.Layer):
         return x_shape
 
 
-@dataclass(frozen=True, eq=False)
-class Detections:
-    """Faces in a picture, best first.
-
-    Attributes:
-        boxes_xyxy: int64 `(N, 4)` in pixels of the picture; right and bottom lie just outside, and
-            a box may reach over the edge of the picture.
-        scores: float32 `(N,)`; the larger the surer, about 0 to 1.1.
-    """
-
-    boxes_xyxy: np.ndarray
-    scores: np.ndarray
-
-
 def load_face_detector_weights() -> FaceDetectorWeights:
     """dlib's weights for `build_face_detector`.
 
@@ -94,8 +52,8 @@ def build_face_detector(weights: FaceDetectorWeights | None = None) -> keras.Mod
     Returns:
         A frozen `keras.Model`: RGB `(batch, height, width, 3)`, floats in 0..255, at least 29
         pixels each way, and int32 `(batch, 2)`, rows and columns of windows that count (see
-        `window_count`) -> scores `(batch, rows, columns)` of the windows that `decode_scores`
-        turns into boxes; those beyond the ones that count mean nothing.
+        `_face_windows.window_count`) -> scores `(batch, rows, columns)` of the windows, which
+        `decode_scores` there turns into boxes; those beyond the ones that count mean nothing.
 
     Raises:
         ValueError: the weights are those of another network.
@@ -110,13 +68,13 @@ def build_face_detector(weights: FaceDetectorWeights | None = None) -> keras.Mod
         inputs
     )
     layers = []
-    for index, (filters, kernel, stride) in enumerate(_CONVOLUTIONS, start=1):
+    for index, (filters, kernel, stride) in enumerate(CONVOLUTIONS, start=1):
         layer = keras.layers.Conv2D(
             filters,
             kernel,
             strides=stride,
             padding="valid" if stride > 1 else "same",
-            activation="relu" if index < len(_CONVOLUTIONS) else None,
+            activation="relu" if index < len(CONVOLUTIONS) else None,
             kernel_initializer="glorot_uniform" if weights is None else "zeros",
             name=f"conv{index}",
         )
@@ -134,30 +92,3 @@ def build_face_detector(weights: FaceDetectorWeights | None = None) -> keras.Mod
             layer.set_weights([convolution.kernel, convolution.bias])
     model.trainable = False
     return model
-
-
-def decode_scores(
-    scores: np.ndarray, plan: TilePlan, window: int, overlap: float, threshold: float = 0.0
-) -> Detections:
-    """Turns the scores of a tiled pyramid into boxes of faces.
-
-    Args:
-        scores: `(rows, columns)` of one canvas.
-        plan: how the canvas was laid out.
-        window: side of the square that one score stands for, in pixels of the canvas.
-        overlap: largest `boxes.enclosing_overlap` of two faces.
-        threshold: faces score higher than this.
-
-    Returns:
-        `Detections` in pixels of the picture that `plan` was made for.
-    """
-    rows, columns = np.nonzero(scores > threshold)
-    found = scores[rows, columns]
-    centres = np.stack([columns, rows], axis=-1) * float(STRIDE) + FIRST_CENTRE
-    # dlib's boxes include their last pixel: half of `window - 1` on either side of a pixel.
-    reach = (window - 1) / 2.0
-    corners = np.stack([centres - reach, centres + reach], axis=1)
-    corners = np.floor(plan.to_picture(centres, corners) + 0.5).astype(np.int64)
-    boxes_xyxy = np.concatenate([corners[:, 0], corners[:, 1] + 1], axis=-1)
-    kept = non_maximum_suppression(boxes_xyxy, found, overlap, enclosing_overlap)
-    return Detections(boxes_xyxy[kept], found[kept])

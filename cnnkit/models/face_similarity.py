@@ -15,17 +15,18 @@ import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import keras
 import numpy as np
 
 from cnnkit.errors import WeightsError
 from cnnkit.images import write_bytes
-from cnnkit.losses.faces import pair_features
 from cnnkit.ops.alignment import CHIP_SIZE
 from cnnkit.options import FACE_FORMS
 from cnnkit.weights import entry
+
+if TYPE_CHECKING:
+    import keras
 
 DLIB = "dlib"
 FORMAT = "cnnkit/face-similarity/2"
@@ -110,6 +111,10 @@ class PairDistance:
 
     def __call__(self, first: np.ndarray, second: np.ndarray) -> np.ndarray:
         """Distances of embeddings `(N, D)` and `(N, D)`, row by row: float64 `(N,)`."""
+        import keras
+
+        from cnnkit.losses.faces import pair_features
+
         first, second = np.broadcast_arrays(
             scale_to_range(first, self.low, self.high), scale_to_range(second, self.low, self.high)
         )
@@ -135,7 +140,7 @@ def scale_to_range(embeddings: np.ndarray, low: np.ndarray, high: np.ndarray) ->
 
 
 def encoder_similarity(
-    encoder: keras.Model, name: str, calibration: Mapping[str, Any] | None = None
+    encoder: "keras.Model", name: str, calibration: Mapping[str, Any] | None = None
 ) -> FaceSimilarity:
     """The similarity that an encoder of chips makes, by Euclidean distance.
 
@@ -149,7 +154,7 @@ def encoder_similarity(
 
 
 def pair_similarity(
-    head: keras.Model,
+    head: "keras.Model",
     form: str,
     low: np.ndarray,
     high: np.ndarray,
@@ -180,7 +185,9 @@ def pair_similarity(
     )
 
 
-def save_face_similarity(path: str | Path, similarity: FaceSimilarity, model: keras.Model) -> None:
+def save_face_similarity(
+    path: str | Path, similarity: FaceSimilarity, model: "keras.Model"
+) -> None:
     """Writes a model of similarity as one `.keras` file.
 
     Args:
@@ -263,6 +270,8 @@ def load_face_similarity(model: str = DLIB) -> FaceSimilarity:
         raise other
     if values.get("members") != {name: _sha256(data) for name, data in members.items()}:
         raise damaged
+    import keras
+
     try:
         network = keras.models.load_model(path, compile=False, safe_mode=True)
     except (TypeError, ValueError):
@@ -301,7 +310,7 @@ def _sha256(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def _restore(network: keras.Model, values: Mapping[str, Any]) -> FaceSimilarity:
+def _restore(network: "keras.Model", values: Mapping[str, Any]) -> FaceSimilarity:
     name, calibration = str(values["name"]), dict(values["calibration"])
     if values["kind"] == "encoder":
         chips = (None, CHIP_SIZE, CHIP_SIZE, 3)
@@ -333,7 +342,7 @@ def _names_keras_only(configuration: Any) -> bool:
     return all(map(_names_keras_only, configuration.values()))
 
 
-def _hash(settings: Mapping[str, Any], model: keras.Model) -> str:
+def _hash(settings: Mapping[str, Any], model: "keras.Model") -> str:
     """SHA-256 of what a model computes: its settings and weights, not how they are stored."""
     digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
     for array in model.get_weights():

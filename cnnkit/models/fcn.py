@@ -83,9 +83,11 @@ class PadToStride(keras.layers.Layer):
                 continue
             size = keras.ops.shape(inputs)[axis]
             before = _padding(size, self.stride)[0]
-            places = keras.ops.arange(-(-size // self.stride) * self.stride, dtype="int32")
+            # Of numbers that are not negative: for others engines differ in what a remainder is.
+            count = (size + self.stride - 1) // self.stride * self.stride
+            places = keras.ops.arange(count, dtype="int32")
             # Mirrored as often as it takes: 0 1 2 3 -> 1 0 | 0 1 2 3 | 3 2.
-            places = keras.ops.mod(places - before, 2 * size)
+            places = keras.ops.mod(places + (2 * size * self.stride - before), 2 * size)
             places = keras.ops.minimum(places, 2 * size - 1 - places)
             x = keras.ops.take(x, places, axis=axis)
         return x
@@ -161,12 +163,16 @@ class EnlargeBilinearly(keras.layers.Layer):
     def _along(self, x, axis):
         sizes = list(keras.ops.shape(x))
         size = sizes[axis]
-        places = keras.ops.arange(-1, size + 1, dtype="int32")
-        padded = keras.ops.take(x, keras.ops.clip(places, 0, size - 1), axis=axis)
-        one = [slice(None)] * 4
-        before, here, after = (
-            keras.ops.expand_dims(padded[(*one[:axis], slice(begin, begin + size))], axis + 1)
-            for begin in (0, 1, 2)
+        ahead = (slice(None),) * axis
+        # The places before and after each, repeated at the border.
+        neighbours = (
+            ([x[(*ahead, slice(0, 1))], x[(*ahead, slice(0, -1))]]),
+            ([x[(*ahead, slice(1, None))], x[(*ahead, slice(-1, None))]]),
+        )
+        here = keras.ops.expand_dims(x, axis + 1)
+        before, after = (
+            keras.ops.expand_dims(keras.ops.concatenate(parts, axis=axis), axis + 1)
+            for parts in neighbours
         )
         half = self.factor // 2
         # Of the first half of the new places, how near each is to the middle of the old one.
@@ -189,7 +195,7 @@ class EnlargeBilinearly(keras.layers.Layer):
 
 def _padding(size: Any, stride: int) -> tuple[Any, Any]:
     """Pixels before and after a side that make it a multiple of the stride."""
-    missing = -size % stride
+    missing = (stride - size % stride) % stride
     return missing // 2, missing - missing // 2
 
 

@@ -12,6 +12,8 @@ from typing import Any
 import keras
 import numpy as np
 
+from cnnkit.ops.openvino_graph import OpenvinoNetwork, all_layers, convert_model
+
 # Weights: more than the convolutions of VGG-19 have, less than its dense layers.
 _MOST_CONSTANTS = 50e6
 
@@ -114,6 +116,10 @@ def compile_inference(model: keras.Model, dtype: str = "uint8") -> Callable[...,
     [7.0]
     """
     backend = keras.backend.backend()
+    if backend == "openvino":
+        graph, signature = convert_model(model, dtype)
+        # Compiling reads a graph anew, since it fixes the sizes of its inputs.
+        return OpenvinoNetwork(graph.clone, signature)
     is_whole = [one.dtype == "int32" for one in model.inputs]
 
     def given(arrays: Any) -> Any:
@@ -177,7 +183,9 @@ def compile_inference(model: keras.Model, dtype: str = "uint8") -> Callable[...,
                 return model(given(tensors), training=False)
 
     else:
-        raise ValueError(f"the backend must be tensorflow, jax or torch. Received: {backend}")
+        raise ValueError(
+            f"the backend must be tensorflow, jax, torch or openvino. Received: {backend}"
+        )
 
     def run(*arrays: np.ndarray) -> Any:
         return keras.tree.map_structure(
@@ -196,7 +204,7 @@ def _plain_silu(model: keras.Model) -> Iterator[None]:
     """
     changed = [
         layer
-        for layer in _layers(model)
+        for layer in all_layers(model)
         if getattr(layer, "activation", None) is keras.activations.silu
     ]
     for layer in changed:
@@ -206,14 +214,6 @@ def _plain_silu(model: keras.Model) -> Iterator[None]:
     finally:
         for layer in changed:
             layer.activation = keras.activations.silu
-
-
-def _layers(model: keras.Model) -> Iterator[keras.layers.Layer]:
-    for layer in model.layers:
-        if isinstance(layer, keras.Model):
-            yield from _layers(layer)
-        else:
-            yield layer
 
 
 def _silu(x: Any) -> Any:

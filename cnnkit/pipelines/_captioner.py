@@ -11,12 +11,12 @@ from cnnkit.data.captions import split_caption
 from cnnkit.data.imagenet import SeenName
 from cnnkit.data.labelled import read_example, stretch_pixels
 from cnnkit.data.text import END, START, UNKNOWN
+from cnnkit.engine.networks import Networks, NetworkSource
 from cnnkit.errors import CnnkitError, UsageError
 from cnnkit.images import Picture, header_size, read_image, to_uint8
-from cnnkit.models.caption_encoder import build_lite0_encoder, names_seen
-from cnnkit.models.captioner import SentenceWriter, decoder_of, encoder_of, total_word_loss
+from cnnkit.models.caption_encoder import names_seen
+from cnnkit.models.sentence_writer import SentenceWriter, total_word_loss
 from cnnkit.ops.beam import Hypothesis
-from cnnkit.ops.inference import compile_inference, compiles_each_size
 from cnnkit.options import DEFAULT_CAPTIONER, CaptionOptions
 from cnnkit.pipelines._captioner_files import (
     find_captioner_file,
@@ -26,7 +26,7 @@ from cnnkit.pipelines._captioner_files import (
 from cnnkit.pipelines._read_ahead import read_ahead
 from cnnkit.pipelines._sources import Source, loaded, name_of
 from cnnkit.results import Caption, CaptionCandidate, Milliseconds
-from cnnkit.weights.keras_file import load_keras_file
+from cnnkit.weights import locate
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,16 +56,27 @@ class Captioner:
         file = find_captioner_file(model)
         self.name, self.vocabulary = file.name, read_vocabulary(file)
         self._settings = read_captioner_settings(file)
-        network = load_keras_file(file.path, "--model")
+        files = [file.path]
+        settings = {"words": len(self.vocabulary)}
+        if "backbone_hash" in self._settings:
+            files.append(locate(self._settings["backbone"]))
+            settings["side"] = self._settings["side"]
+        self._networks = Networks(
+            NetworkSource(
+                f"captioner {file.name}",
+                "cnnkit.pipelines._captioner_network:build",
+                files,
+                settings,
+            )
+        )
+        self._shape: tuple[int, ...] = tuple(self._networks.facts["picture"])
+        self._encode = self._networks["encode"]
         try:
-            self._writer = SentenceWriter(network, self.vocabulary)
+            self._writer = SentenceWriter(
+                self._networks["look"], self._networks["write"], self.vocabulary
+            )
         except ValueError as error:
             raise UsageError(f"{file.path} is no captioner that can be used: {error}") from None
-        is_apart = "backbone_hash" in self._settings
-        encoder = build_lite0_encoder(self._settings["side"]) if is_apart else encoder_of(network)
-        self._shape: tuple[int, ...] = tuple(encoder.inputs[0].shape[1:])
-        self._encode = compile_inference(encoder, "float32")
-        self._network = network
 
     def caption(
         self,
@@ -153,7 +164,7 @@ class Captioner:
         for first in range(0, len(pictures), batch):
             values = np.stack(pictures[first : first + batch])
             count = len(values)
-            if compiles_each_size():
+            if self._networks.compiles_each_size:
                 values = np.pad(values, [(0, batch - count)] + [(0, 0)] * 3)
             found.append(self._encode(values)[:count])
         return np.concatenate(found) if found else np.zeros((0, 1), np.float32)
@@ -203,6 +214,5 @@ class Captioner:
         texts = [[START, *split_caption(one), END] for said in sentences for one in said]
         pictures = np.repeat(np.arange(len(sentences)), [len(said) for said in sentences])
         words = self.vocabulary.encode(texts, max(map(len, texts)))
-        tell = compile_inference(decoder_of(self._network), "float32")
-        total, count = total_word_loss(tell, encodings, pictures, words)
+        total, count = total_word_loss(self._networks["tell"], encodings, pictures, words)
         return total, count, int((words == UNKNOWN).sum())

@@ -13,8 +13,8 @@ from cnnkit.errors import UsageError
 from cnnkit.images import Picture
 from cnnkit.ops.heatmaps import spread_map
 from cnnkit.options import DEFAULT_CLASSIFIER
-from cnnkit.pipelines._classifier_model import load_classifier_model
-from cnnkit.pipelines._imagenet_classifier import SIDE, divide_logits
+from cnnkit.pipelines._answer_calibration import SIDE
+from cnnkit.pipelines._classifier_model import divide_logits, load_classifier_model
 from cnnkit.pipelines._network_input import network_input
 from cnnkit.pipelines._networks import ViewedNetwork, view_model
 from cnnkit.results import ClassMap
@@ -108,12 +108,13 @@ def load_classifier(
         DataError: the names do not fit the network.
     """
     trained = load_classifier_model(model, pixels=pixels, classes=classes)
+    file = trained.file
     short_side = None
-    if trained.calibration is not None:
-        divide_logits(trained.model, trained.calibration.temperature)
+    if file.calibration is not None:
+        divide_logits(trained.model, file.calibration.temperature)
         short_side = SIDE
-    network = view_model(trained.model, trained.name, trained.hash, trained.pixels)
-    return Classifier(network, trained.names, short_side)
+    network = view_model(trained.model, file.name, file.hash, file.pixels)
+    return Classifier(network, file.names, short_side)
 
 
 def class_target(index: int) -> Target:

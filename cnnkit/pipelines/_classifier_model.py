@@ -1,30 +1,24 @@
-"""Trained classifiers by name, from a file or from the folder of a run."""
+"""Networks of trained classifiers, in Keras."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import keras
 
-from cnnkit import weights as weights_table
-from cnnkit.data.imagenet import imagenet_groups, imagenet_names
-from cnnkit.errors import DataError, UsageError
-from cnnkit.models._pixel_range import expected_pixels
-from cnnkit.models.efficientnet_lite import build_trained_efficientnet_lite0
+from cnnkit.engine.networks import BuiltNetworks
+from cnnkit.errors import UsageError
+from cnnkit.models._pixel_range import PIXELS, expected_pixels
+from cnnkit.models.efficientnet_lite import POOLED_LAYER, build_trained_efficientnet_lite0
 from cnnkit.models.mobilenet_v2 import build_trained_mobilenet_v2
 from cnnkit.models.vgg import VGG16_CONVOLUTIONS, VGG19_CONVOLUTIONS, build_vgg_classifier
 from cnnkit.models.vgg import load_imagenet_weights as load_vgg
-from cnnkit.options import CLASSIFIER_WEIGHTS, CLASSIFIERS, DEFAULT_CLASSIFIER
-from cnnkit.pipelines._imagenet_classifier import AnswerCalibration, read_calibration
-from cnnkit.pipelines._model_files import (
-    PICTURES,
-    find_model_file,
-    own_names,
-    read_names,
-)
+from cnnkit.options import DEFAULT_CLASSIFIER
+from cnnkit.pipelines._classifier_files import ClassifierFile, find_classifier_file
 from cnnkit.pipelines._network_input import linear_output
 from cnnkit.weights.keras_file import load_keras_file
+
+_TINY = 1e-12
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,98 +27,109 @@ class ClassifierModel:
 
     Attributes:
         model: `(batch, ...)` -> `(batch, classes)`.
-        names: of the classes; empty where they are not known.
-        kind: "pictures" or "arrays".
-        pixels: what it expects of pictures: "unit" [0, 1], "byte" [0, 255] or "signed" [-1, 1].
-        name: for people.
-        hash: SHA-256 of its file.
-        groups: everyday words -> the names of the classes that they stand for.
-        calibration: of a classifier that sees several views of a picture; None of others.
+        file: what is known of it.
     """
 
     model: keras.Model
-    names: tuple[str, ...]
-    kind: str
-    pixels: str
-    name: str
-    hash: str
-    groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    calibration: AnswerCalibration | None = None
-
-    @property
-    def input_shape(self) -> tuple[int | None, ...]:
-        """Of one example; None for axes of any size."""
-        return tuple(self.model.inputs[0].shape[1:])
-
-    @property
-    def classes(self) -> int:
-        """Their number."""
-        return self.model.outputs[0].shape[-1]
-
-    def label(self, index: int) -> str:
-        """Name of a class, or its number in words."""
-        return self.names[index] if self.names else f"class {index}"
+    file: ClassifierFile
 
 
 def load_classifier_model(
     model: str = DEFAULT_CLASSIFIER, *, pixels: str = "unit", classes: str | Path | None = None
 ) -> ClassifierModel:
-    """Loads a trained classifier.
-
-    Args:
-        model: "imagenet" (1,000 classes), "caltech101", the folder of a run, a `.keras` file, or
-            "mobilenet-v2", "vgg16" or "vgg19", whose weights the user fetched.
-        pixels: what a file's network expects, where the file does not say so. Of one that rescales
-            bytes itself, "unit" becomes "byte".
-        classes: file with the names of the classes, one a line. By default `classes.txt` inside a
-            `.keras` file or beside it.
+    """Loads a trained classifier; for the arguments see `find_classifier_file`.
 
     Raises:
         UsageError: an unknown name, or a network that gives no score for each class.
         WeightsError: the weights are not here.
         DataError: the names do not fit the network.
     """
-    names = read_names(Path(classes)) if classes is not None else ()
-    file = find_model_file(model)
-    if file is not None:
-        loaded = load_keras_file(file.path, "--model")
-        digest, name, kind = weights_table.fingerprint(file.path), file.name, file.kind
-        own = file.classes
-        if file.pixels is not None:
-            pixels = file.pixels
-        elif kind == PICTURES and pixels == "unit":
-            pixels = expected_pixels(loaded) or pixels
-    elif model in CLASSIFIERS:
-        loaded, digest, own = _load_known(model)
-        name, kind, pixels = model, PICTURES, "unit"
-    else:
-        raise UsageError(
-            f"there is no classifier named {model!r}; use the folder of a run, a .keras file or "
-            f"one of: {', '.join(CLASSIFIERS)}"
-        )
-    names = names or own
+    file = find_classifier_file(model, pixels=pixels, classes=classes)
+    loaded, pixels, is_binary = _load(
+        file.path, file.known, file.name, file.pixels, file.says_pixels
+    )
+    shape, count = loaded.inputs[0].shape[1:], loaded.outputs[0].shape[-1]
+    return ClassifierModel(loaded, file.with_network(shape, count, pixels, is_binary))
+
+
+def build(
+    path: Path, known: str, name: str, kind: str, pixels: str, says_pixels: bool
+) -> BuiltNetworks:
+    """A classifier that takes pictures in [0, 1], for `Networks`; see `ClassifierFile`.
+
+    "classifier" gives `(batch, classes)`, with one column more where `known` is "imagenet": see
+    `with_similarity`.
+
+    Raises:
+        UsageError: the network gives no score for each class.
+        WeightsError: it cannot be loaded.
+    """
+    model, pixels, is_binary = _load(path, known, name, pixels, says_pixels)
+    shape, classes = model.inputs[0].shape[1:], model.outputs[0].shape[-1]
+    factor, offset = PIXELS[pixels]
+    if kind == "pictures" and (factor, offset) != (1.0, 0.0):
+        inputs = keras.Input(shape)
+        model = keras.Model(inputs, model(inputs * factor + offset))
+    if known == "imagenet":
+        model = with_similarity(model)
+    facts = {
+        "input_shape": shape,
+        "classes": classes,
+        "pixels": pixels,
+        "is_binary": is_binary,
+        "outputs": model.outputs[0].shape[-1],
+    }
+    return BuiltNetworks({"classifier": model}, facts)
+
+
+def _load(
+    path: Path, known: str, name: str, pixels: str, says_pixels: bool
+) -> tuple[keras.Model, str, bool]:
+    """The network, frozen; what it expects of pictures; whether it had one output."""
+    loaded = _load_known(path, known) if known else load_keras_file(path, "--model")
+    if not says_pixels:
+        pixels = expected_pixels(loaded) or pixels
     outputs = getattr(loaded, "outputs", None) or ()
     if len(getattr(loaded, "inputs", None) or ()) != 1 or len(outputs) != 1:
         raise UsageError(f"{name} is no classifier: it must have one input and one output")
     shape = tuple(outputs[0].shape)
     if len(shape) != 2:
         raise UsageError(f"{name} is no classifier: its output has the shape {shape[1:]}")
-    if shape[-1] == 1:
-        loaded, shape = _with_two_classes(loaded, name), (None, 2)
-        if len(names) == 1:
-            names = (f"not {names[0]}", names[0])
-    if names and len(names) != shape[-1]:
-        raise DataError(
-            f"{name} has {shape[-1]} classes but there are {len(names)} names; "
-            "give --classes a file with one name a line, in the order of the outputs"
-        )
+    is_binary = shape[-1] == 1
+    if is_binary:
+        loaded = _with_two_classes(loaded, name)
     loaded.trainable = False
-    groups, calibration = {}, None
-    if model == "imagenet":
-        calibration = read_calibration()
-        # Of other names that a user gave, nothing is known.
-        groups = imagenet_groups() if names == imagenet_names() else {}
-    return ClassifierModel(loaded, names, kind, pixels, name, digest, groups, calibration)
+    return loaded, pixels, is_binary
+
+
+def with_similarity(model: keras.Model) -> keras.Model:
+    """The classifier, and how much a picture is like those that it was trained on.
+
+    Args:
+        model: EfficientNet-Lite0.
+
+    Returns:
+        A `keras.Model`: pictures -> `(batch, classes + 1)`, the probabilities and, last, the best
+        class's logit divided by the Euclidean length of the pooled features.
+    """
+    ops = keras.ops
+    probabilities = model.outputs[0]
+    best = ops.max(linear_output(probabilities), axis=-1, keepdims=True)
+    features = model.get_layer(POOLED_LAYER).output
+    length = ops.sqrt(ops.sum(ops.square(features), axis=-1, keepdims=True))
+    similarity = best / ops.maximum(length, _TINY)
+    return keras.Model(model.inputs[0], ops.concatenate([probabilities, similarity], axis=-1))
+
+
+def divide_logits(model: keras.Model, temperature: float) -> None:
+    """Sharpens a network's probabilities for good, for those who look through it once.
+
+    Args:
+        model: whose last layer is a dense one with a softmax.
+        temperature: that its logits are divided by.
+    """
+    dense = model.layers[-1]
+    dense.set_weights([weights / temperature for weights in dense.get_weights()])
 
 
 def _with_two_classes(model: keras.Model, name: str) -> keras.Model:
@@ -154,17 +159,14 @@ def _ends_with_sigmoid(tensor: Any) -> bool:
     return type(layer).__name__ == "Sigmoid" or activation is keras.activations.sigmoid
 
 
-def _load_known(name: str) -> tuple[keras.Model, str, tuple[str, ...]]:
-    # Looked for first: a network of 140 million weights is not built in vain.
-    path = weights_table.locate(CLASSIFIER_WEIGHTS[name])
-    digest = weights_table.fingerprint(path)
-    if name in ("vgg16", "vgg19"):
-        convolutions = VGG16_CONVOLUTIONS if name == "vgg16" else VGG19_CONVOLUTIONS
-        model = build_vgg_classifier(convolutions, name=name)
+def _load_known(path: Path, known: str) -> keras.Model:
+    if known in ("vgg16", "vgg19"):
+        convolutions = VGG16_CONVOLUTIONS if known == "vgg16" else VGG19_CONVOLUTIONS
+        model = build_vgg_classifier(convolutions, name=known)
         load_vgg(model, path)
-        return model, digest, imagenet_names()
-    if name == "mobilenet-v2":
-        return build_trained_mobilenet_v2(), digest, imagenet_names()
-    if name == "imagenet":
-        return build_trained_efficientnet_lite0((None, None, 3)), digest, imagenet_names()
-    return load_keras_file(path, "--model"), digest, own_names(path)
+        return model
+    if known == "mobilenet-v2":
+        return build_trained_mobilenet_v2()
+    if known == "imagenet":
+        return build_trained_efficientnet_lite0((None, None, 3))
+    return load_keras_file(path, "--model")

@@ -4,113 +4,82 @@ import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
-import keras
 import numpy as np
 
-from cnnkit import weights as weights_table
-from cnnkit.data.boxes import COCO_CLASSES
+from cnnkit.data._class_names import COCO_CLASSES
 from cnnkit.data.letterbox import fill_canvas
+from cnnkit.engine.networks import Networks, NetworkSource
 from cnnkit.errors import CnnkitError, DataError, UsageError
 from cnnkit.images import read_pixels, to_uint8
-from cnnkit.models.darknet import AnchorBoxes, build_darknet
-from cnnkit.models.detector import STRIDES, BoxesAtPoints
-from cnnkit.models.yolo import CellBoxes
 from cnnkit.models.yolo_fastest import SIZE as YOLO_FASTEST_SIZE
-from cnnkit.models.yolo_fastest import yolo_fastest_sections
 from cnnkit.ops.boxes import (
     Letterbox,
     fuse_boxes,
     non_maximum_suppression,
     select_detections,
 )
-from cnnkit.ops.inference import compile_inference, compiles_each_size
 from cnnkit.options import DetectOptions
 from cnnkit.pipelines._detector_files import find_detector_file
 from cnnkit.pipelines._model_files import read_settings
 from cnnkit.pipelines._read_ahead import read_ahead
 from cnnkit.pipelines._sources import Source, loaded, name_of
 from cnnkit.results import DetectedObject, Detection, Milliseconds
-from cnnkit.weights.darknet_format import DarknetWeights, read_sections
-from cnnkit.weights.keras_file import SETTINGS_FILE, load_keras_file
+from cnnkit.weights import fingerprint, locate
+from cnnkit.weights.keras_file import SETTINGS_FILE
 
-# What ends a detector; Keras knows them in a file because they are imported.
-_LAST_LAYERS = (AnchorBoxes, BoxesAtPoints, CellBoxes)
+# Of the coarsest map, in pixels: canvases have whole places of it.
+_STRIDE = 32
 # Side of the pictures that a file may say it is for.
 _LARGEST_SIZE = 10_000
 
 
-@dataclass(frozen=True, eq=False)
-class DetectorModel:
-    """A detector as it was trained.
+@dataclass(frozen=True)
+class DetectorFacts:
+    """What is known of a detector beside its network.
 
     Attributes:
-        model: RGB `(B, H, W, 3)` in [0, 1] -> `(B, N, 4 + classes)`, boxes in pixels and scores.
         names: of the classes.
         size: side of the pictures that it was trained with.
+        fixed_size: side of the pictures that it insists on; None where it takes any size.
         name: for people.
         hash: SHA-256 of its file.
     """
 
-    model: keras.Model
     names: tuple[str, ...]
     size: int
+    fixed_size: int | None
     name: str
     hash: str
 
 
-def load_detector_model(model: str) -> DetectorModel:
-    """Loads a trained detector.
-
-    Args:
-        model: one of `options.DETECTORS`, the folder of a run of `cnnkit train detect`, or a
-            `.keras` file of that or of `cnnkit weights import`.
-
-    Raises:
-        UsageError: it is no detector.
-        WeightsError: there is no such file, or the weights were not fetched.
-        DataError: it has not a name for each class.
-    """
+def _load(model: str) -> tuple[DetectorFacts, Networks]:
     file = find_detector_file(model)
     if file is None:
-        path = weights_table.locate(model)
-        loaded = build_darknet(yolo_fastest_sections(), DarknetWeights(path), model)
-        digest = weights_table.fingerprint(path)
-        return DetectorModel(loaded, COCO_CLASSES, YOLO_FASTEST_SIZE, model, digest)
-    loaded = load_keras_file(file.path, "--model")
-    if not any(isinstance(layer, _LAST_LAYERS) for layer in loaded.layers):
-        raise UsageError(f"{file.name} is no detector; train one with 'cnnkit train detect'")
-    classes = loaded.outputs[0].shape[-1] - 4
-    if len(file.classes) != classes:
+        path, name, names, size = locate(model), model, COCO_CLASSES, YOLO_FASTEST_SIZE
+        builder = "build_yolo_fastest"
+    else:
+        path, name, names, builder = file.path, file.name, file.classes, "build"
+        size = read_settings(path).get("size")
+    networks = Networks(
+        NetworkSource(f"detector {name}", f"cnnkit.pipelines._detector_network:{builder}", (path,))
+    )
+    if len(names) != networks.facts["classes"]:
         raise DataError(
-            f"{file.name} has {classes} classes but there are {len(file.classes)} names"
+            f"{name} has {networks.facts['classes']} classes but there are {len(names)} names"
         )
-    size = read_settings(file.path).get("size")
     if isinstance(size, bool) or not isinstance(size, int) or not 1 <= size <= _LARGEST_SIZE:
-        raise DataError(f"{file.path}/{SETTINGS_FILE} names no size; train or copy it again")
-    loaded.trainable = False
-    digest = weights_table.fingerprint(file.path)
-    return DetectorModel(loaded, file.classes, size, file.name, digest)
-
-
-def build_from_darknet(weights: str | Path, cfg: str | Path) -> tuple[keras.Model, int]:
-    """A Keras model from Darknet's files, and the long side of pictures that it is for.
-
-    Raises:
-        WeightsError: a file cannot be read, has a layer that is not known, or they do not belong
-            together.
-    """
-    sections = read_sections(cfg)
-    model = build_darknet(sections, DarknetWeights(weights), Path(cfg).stem)
-    return model, max(sections[0].integer("width", 416), sections[0].integer("height", 416))
+        raise DataError(f"{path}/{SETTINGS_FILE} names no size; train or copy it again")
+    facts = DetectorFacts(names, size, networks.facts["fixed_size"], name, fingerprint(path))
+    return facts, networks
 
 
 class Detector:
     """Finds objects with a trained detector, compiled for inference.
 
     Args:
-        model: see `load_detector_model`.
+        model: one of `options.DETECTORS`, the folder of a run of `cnnkit train detect`, or a
+            `.keras` file of that or of `cnnkit weights import`.
         options: what is kept.
 
     Raises:
@@ -121,7 +90,7 @@ class Detector:
 
     def __init__(self, model: str, options: DetectOptions | None = None):
         self.options = options or DetectOptions()
-        self.detector = load_detector_model(model)
+        self.detector, networks = _load(model)
         names = self.detector.names
         unknown = [name for name in self.options.classes or () if name not in names]
         if unknown:
@@ -130,17 +99,17 @@ class Detector:
         self._wanted = np.array(
             [self.options.classes is None or name in self.options.classes for name in names]
         )
-        fixed = self.detector.model.inputs[0].shape[1]
-        self._is_square = fixed is not None or compiles_each_size()
+        fixed = self.detector.fixed_size
+        self._is_square = fixed is not None or networks.compiles_each_size
         # Rounded up, so that every map has whole places; of scales none comes twice.
         size = self.options.size or self.detector.size
-        sizes = [math.ceil(scale * size / STRIDES[-1]) for scale in self.options.scales]
-        self._sizes = [STRIDES[-1] * count for count in dict.fromkeys(sizes)]
+        sizes = [math.ceil(scale * size / _STRIDE) for scale in self.options.scales]
+        self._sizes = [_STRIDE * count for count in dict.fromkeys(sizes)]
         if fixed is not None and self._sizes != [fixed]:
             raise UsageError(
                 f"{self.detector.name} takes pictures of {fixed} pixels; no --size and --scales"
             )
-        self._run = compile_inference(self.detector.model, "float32")
+        self._run = networks["detector"]
 
     def detect(
         self,
@@ -309,7 +278,7 @@ class Detector:
             For each the boxes `(N, 4)` on its canvas, the scores `(N, classes)`, how the picture
             lies on the canvas, and milliseconds to prepare it and in the network.
         """
-        stride = None if self._is_square else STRIDES[-1]
+        stride = None if self._is_square else _STRIDE
         prepared = []
         for pixels in pictures:
             begin = time.monotonic()

@@ -4,31 +4,23 @@ import functools
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
-import keras
 import numpy as np
 from PIL import Image
 
+from cnnkit.engine.networks import Networks, NetworkSource
 from cnnkit.images import fit_size
-from cnnkit.models.face_detector import (
-    Detections,
-    build_face_detector,
-    decode_scores,
-    load_face_detector_weights,
-    window_count,
-)
-from cnnkit.models.face_encoder import (
-    EMBEDDING_SIZE,
-    build_face_encoder,
-    load_face_encoder_weights,
-)
+from cnnkit.models._face_windows import Detections, decode_scores, window_count
 from cnnkit.models.shape_predictor import ShapePredictor, load_shape_predictor_weights
 from cnnkit.ops.alignment import extract_chip
 from cnnkit.ops.boxes import areas
-from cnnkit.ops.inference import compile_inference, compiles_each_size
 from cnnkit.ops.tiles import draw_tiles, enlarge, plan_tiles, to_small
 from cnnkit.results import Face, FaceQuality
-from cnnkit.weights.dlib_format import FaceDetectorWeights
+from cnnkit.weights import locate
+
+if TYPE_CHECKING:
+    import keras
 
 MAX_UPSAMPLE = 2
 # The network needs 29 pixels; smaller pictures get a wider margin.
@@ -99,7 +91,7 @@ class FaceAnalyzer:
         batch_size: int = 16,
         steady: bool = True,
         mirror: bool = True,
-        encoder: keras.Model | None = None,
+        encoder: "keras.Model | None" = None,
     ):
         if max_side < 1 or batch_size < 1:
             raise ValueError(
@@ -115,7 +107,8 @@ class FaceAnalyzer:
         self.steady = steady
         self.mirror = mirror
         self._encoder = encoder
-        self._detector, self._score = _detector()
+        self._networks = _networks()
+        self._score = self._networks["detector"]
         self._predictor = _predictor()
 
     @property
@@ -185,8 +178,9 @@ class FaceAnalyzer:
         Returns:
             float32 `(N, D)`; dlib's has 128.
         """
+        facts = self._networks.facts
         if not len(chips):
-            size = self._encoder.output_shape[-1] if self._encoder else EMBEDDING_SIZE
+            size = self._encoder.output_shape[-1] if self._encoder else facts["embedding"]
             return np.zeros((0, size), np.float32)
         if self.mirror:
             plain, mirrored = (
@@ -200,15 +194,19 @@ class FaceAnalyzer:
         for begin in range(0, len(chips), self.batch_size):
             batch = np.stack(chips[begin : begin + self.batch_size])
             count = len(batch)
-            if compiles_each_size():
+            if self._networks.compiles_each_size:
                 padded = min((step for step in _BATCH_STEPS if step >= count), default=count)
                 batch = np.pad(batch, [(0, padded - count), (0, 0), (0, 0), (0, 0)])
             batches.append(self._encode(batch)[:count])
         return np.concatenate(batches)
 
     @functools.cached_property
-    def _encode(self):
-        return compile_inference(self._encoder) if self._encoder else _dlib_encoder()
+    def _encode(self) -> Callable[[np.ndarray], np.ndarray]:
+        if self._encoder is None:
+            return self._networks["encoder"]
+        from cnnkit.ops.inference import compile_inference
+
+        return compile_inference(self._encoder)
 
     def _finish(
         self, results: list[list[Face]], waiting: Sequence[tuple[int, int, np.ndarray]]
@@ -296,22 +294,21 @@ class FaceAnalyzer:
         return _within(Detections(boxes, found.scores), height, width)
 
     def _scan(self, pixels: np.ndarray) -> Detections:
+        facts = self._networks.facts
         plan = plan_tiles(*pixels.shape[:2])
-        step = _COMPILED_STEP if compiles_each_size() else _CANVAS_STEP
+        step = _COMPILED_STEP if self._networks.compiles_each_size else _CANVAS_STEP
         canvas = draw_tiles(
             pixels,
             plan,
             *(-(-max(side, _LEAST_CANVAS) // step) * step for side in (plan.height, plan.width)),
-            background=self._detector.mean_rgb,
+            background=tuple(facts["mean_rgb"]),
         )
         rows, columns = (
             window_count(max(side, _LEAST_CANVAS)) for side in (plan.height, plan.width)
         )
         scores = self._score(canvas[None], np.array([[rows, columns]], np.int32))[0]
         scores = scores[:rows, :columns]
-        return decode_scores(
-            scores, plan, self._detector.window, self._detector.overlap, self.threshold
-        )
+        return decode_scores(scores, plan, facts["window"], facts["overlap"], self.threshold)
 
     def _resize(self, pixels: np.ndarray, upsample: int) -> tuple[np.ndarray, int]:
         """The picture to search, and how often it was doubled as dlib does."""
@@ -360,19 +357,14 @@ def _within(found: Detections, height: int, width: int) -> Detections:
 
 # One process needs each network once, however many analyzers it makes.
 @functools.cache
-def _detector() -> tuple[FaceDetectorWeights, Callable[[np.ndarray], np.ndarray]]:
-    weights = load_face_detector_weights()
-    return weights, compile_inference(build_face_detector(weights), "float32")
+def _networks() -> Networks:
+    files = [locate(name) for name in ("face-detector", "face-encoder")]
+    return Networks(NetworkSource("faces dlib", "cnnkit.pipelines._face_networks:build", files))
 
 
 @functools.cache
 def _predictor() -> ShapePredictor:
     return ShapePredictor(load_shape_predictor_weights())
-
-
-@functools.cache
-def _dlib_encoder() -> Callable[[np.ndarray], np.ndarray]:
-    return compile_inference(build_face_encoder(load_face_encoder_weights()))
 
 
 def assess_quality(box_xyxy: np.ndarray, landmarks_xy: np.ndarray, chip: np.ndarray) -> FaceQuality:

@@ -6,8 +6,9 @@ from dataclasses import replace
 import numpy as np
 
 from cnnkit.data.face_pictures import FacePicture
+from cnnkit.engine.choice import configure_keras
 from cnnkit.errors import NoFaceError, UsageError
-from cnnkit.models.face_similarity import FaceSimilarity, load_face_similarity
+from cnnkit.models.face_similarity import DLIB, FaceSimilarity, load_face_similarity
 from cnnkit.ops.alignment import extract_chip
 from cnnkit.options import FaceOptions
 from cnnkit.pipelines._face_analysis import FaceAnalyzer
@@ -40,6 +41,9 @@ class FaceRecognizer:
     ):
         self.options = options = options or FaceOptions()
         self.note = on_note or (lambda text: None)
+        if options.model != DLIB:
+            # Other models are compared by what Keras computes.
+            configure_keras()
         self.similarity: FaceSimilarity = load_face_similarity(options.model)
         self.analyzer = FaceAnalyzer(
             encoder=self.similarity.encoder,

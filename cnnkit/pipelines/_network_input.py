@@ -1,19 +1,20 @@
 """A picture as a network takes it, and layers before their activation."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import keras
 import numpy as np
 
 from cnnkit.images import Picture, fit_size, resize
 from cnnkit.ops.color import LUMA
-from cnnkit.pipelines._networks import ViewedNetwork
+
+if TYPE_CHECKING:
+    from cnnkit.pipelines._networks import ViewedNetwork
 
 # The VGG family halves five times; what is smaller would leave no place in its last layers.
 _SMALLEST_SIDE = 32
 
 
-def network_input(network: ViewedNetwork, picture: Picture, long_side: int) -> np.ndarray:
+def network_input(network: "ViewedNetwork", picture: Picture, long_side: int) -> np.ndarray:
     """Resizes a picture to what a network takes.
 
     A network that insists on a size gets the whole picture stretched to it, so that every place of
@@ -63,6 +64,8 @@ def linear_output(tensor: Any) -> Any:
         A tensor of the same graph: the input of a ReLU or softmax, or the output of a copy of the
         layer without its own activation. The copy has the same weights, not shared.
     """
+    import keras
+
     history = tensor._keras_history
     layer = history.operation
     before = layer._inbound_nodes[history.node_index].input_tensors

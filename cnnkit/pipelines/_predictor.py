@@ -6,17 +6,15 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import keras
 import numpy as np
 
 from cnnkit.data.labelled import read_example, stretch_pixels
+from cnnkit.engine.networks import Networks, NetworkSource
 from cnnkit.errors import CnnkitError, DataError, UsageError
 from cnnkit.images import Picture, header_size, read_image, read_pixels, to_uint8
-from cnnkit.models._pixel_range import PIXELS
-from cnnkit.ops.inference import compile_inference, compiles_each_size
 from cnnkit.options import DEFAULT_CLASSIFIER
-from cnnkit.pipelines._classifier_model import ClassifierModel, load_classifier_model
-from cnnkit.pipelines._imagenet_classifier import ENOUGH_PIXELS, views_of, with_similarity
+from cnnkit.pipelines._answer_calibration import ENOUGH_PIXELS, views_of
+from cnnkit.pipelines._classifier_files import ClassifierFile, find_classifier_file
 from cnnkit.pipelines._model_files import ARRAYS
 from cnnkit.pipelines._network_input import fit_picture
 from cnnkit.pipelines._read_ahead import read_ahead
@@ -55,7 +53,7 @@ class Predictor:
     """A trained classifier, compiled for inference.
 
     Args:
-        model: see `load_classifier_model`.
+        model: see `find_classifier_file`.
         pixels: the same.
         classes: the same.
 
@@ -72,9 +70,25 @@ class Predictor:
         pixels: str = "unit",
         classes: str | Path | None = None,
     ):
-        self.classifier: ClassifierModel = load_classifier_model(
-            model, pixels=pixels, classes=classes
+        file = find_classifier_file(model, pixels=pixels, classes=classes)
+        settings = {
+            "known": file.known,
+            "name": file.name,
+            "kind": file.kind,
+            "pixels": file.pixels,
+            "says_pixels": file.says_pixels,
+        }
+        self._networks = Networks(
+            NetworkSource(
+                f"classifier {file.name}",
+                "cnnkit.pipelines._classifier_model:build",
+                (file.path,),
+                settings,
+            )
         )
+        facts = dict(self._networks.facts)
+        self._output_size = facts.pop("outputs")
+        self.classifier: ClassifierFile = file.with_network(**facts)
         shape = self.classifier.input_shape
         name = self.classifier.name
         if self.classifier.kind == ARRAYS:
@@ -89,11 +103,7 @@ class Predictor:
             )
         if self.classifier.classes < 2:
             raise UsageError(f"{name} has one output; a classifier has one for each class")
-        network = _scaled(self.classifier)
-        if self.classifier.calibration is not None:
-            network = with_similarity(network)
-        self._output_size = network.outputs[0].shape[-1]
-        self._run = compile_inference(network, "float32")
+        self._run = self._networks["classifier"]
 
     def predict(
         self,
@@ -188,7 +198,7 @@ class Predictor:
             for first in range(0, len(indices), batch):
                 some = indices[first : first + batch]
                 values = np.stack([examples[index] for index in some])
-                if compiles_each_size():
+                if self._networks.compiles_each_size:
                     missing = batch - len(some)
                     values = np.pad(values, [(0, missing)] + [(0, 0)] * (values.ndim - 1))
                 found[some] = self._run(values)[: len(some)]
@@ -218,11 +228,3 @@ class Predictor:
         if None in shape:
             return [fit_picture(picture, None, shape[-1], _LONG_SIDE)], size
         return [stretch_pixels(to_uint8(picture.pixels), shape)], size
-
-
-def _scaled(classifier: ClassifierModel) -> keras.Model:
-    factor, offset = PIXELS[classifier.pixels]
-    if classifier.kind == ARRAYS or (factor, offset) == (1.0, 0.0):
-        return classifier.model
-    inputs = keras.Input(classifier.input_shape)
-    return keras.Model(inputs, classifier.model(inputs * factor + offset))

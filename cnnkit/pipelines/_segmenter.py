@@ -2,27 +2,22 @@
 
 import time
 from collections.abc import Sequence
-from typing import Any
 
-import keras
 import numpy as np
 from PIL import Image
-from scipy import ndimage
 
+from cnnkit.engine.networks import Networks, NetworkSource
 from cnnkit.errors import UsageError
 from cnnkit.images import Picture, fit_size, resize
-from cnnkit.models import deeplab, fcn
-from cnnkit.ops.inference import compile_inference
 from cnnkit.options import DEFAULT_SEGMENTER, SEGMENT_SIZE, check_scales
 from cnnkit.pipelines._segmenter_files import find_segmenter_file
 from cnnkit.results import Milliseconds, Region, Segment, Segmentation
-from cnnkit.weights.keras_file import load_keras_file
 
 _SMALLEST_SIDE = 32
 # Regions with fewer of the picture's pixels are specks.
 _SPECK = 5e-4
-# Loading a model needs its layers to be registered.
-_LAYERS: tuple[Any, ...] = (fcn.PadToStride, fcn.CropToPicture, fcn.EnlargeBilinearly)
+# Of DeepLab's file, in TensorFlow Lite's format.
+_DEEPLAB_SUFFIX = ".tflite"
 
 
 class Segmenter:
@@ -57,17 +52,21 @@ class Segmenter:
         check_scales(scales)
         file = find_segmenter_file(model)
         # It learned pictures of about the usual size; of smaller ones it knows much less.
-        self._enlarges = file.path.suffix == deeplab.SUFFIX
-        if self._enlarges:
-            network = deeplab.build_deeplab(file.path)
-        else:
-            network = load_keras_file(file.path, "--model")
-        classes = network.outputs[0].shape[-1]
+        self._enlarges = file.path.suffix == _DEEPLAB_SUFFIX
+        networks = Networks(
+            NetworkSource(
+                f"segmenter {file.name}",
+                "cnnkit.pipelines._segmenter_network:"
+                + ("build_deeplab_network" if self._enlarges else "build"),
+                (file.path,),
+            )
+        )
+        classes = networks.facts["classes"]
         if classes != len(file.classes):
             raise UsageError(f"{file.path} has {classes} classes but {len(file.classes)} names")
         self.name, self.names = file.name, file.classes
         self._size, self._flip, self._scales = size, flip, tuple(scales)
-        self._run = compile_inference(_with_softmax(network), "float32")
+        self._run = networks["segmenter"]
 
     def segment(self, picture: Picture) -> Segmentation:
         """Labels one picture.
@@ -126,11 +125,6 @@ class Segmenter:
                 found = 0.5 * (found + self._run(scaled[None, :, ::-1])[0][:, ::-1])
             total += found if found.shape == total.shape else resize_maps(found, height, width)
         return total / len(self._scales)
-
-
-def _with_softmax(network: keras.Model) -> keras.Model:
-    inputs = network.inputs[0]
-    return keras.Model(inputs, keras.ops.softmax(network.outputs[0]))
 
 
 def resize_maps(maps: np.ndarray, height: int, width: int) -> np.ndarray:
@@ -211,6 +205,9 @@ def find_segments(
     >>> one.label, one.area, one.box_xyxy, [region.area for region in one.regions]
     ('cat', 3, (0, 0, 4, 1), [2, 1])
     """
+    # Imported here: SciPy takes as long as all the rest of a picture.
+    from scipy import ndimage
+
     found = []
     for index in np.unique(classes).tolist():
         if index == 0:

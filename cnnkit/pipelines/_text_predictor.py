@@ -2,15 +2,12 @@
 
 from collections.abc import Sequence
 
-import keras
 import numpy as np
 
 from cnnkit.data._csv_table import CsvTable
+from cnnkit.engine.networks import Networks, NetworkSource
 from cnnkit.errors import WeightsError
-from cnnkit.models.recurrent import EMBEDDING
-from cnnkit.ops.inference import compiles_each_size
 from cnnkit.pipelines._text_files import TextFile, find_text_file
-from cnnkit.weights.keras_file import load_keras_file
 
 
 class TextPredictor:
@@ -30,10 +27,16 @@ class TextPredictor:
 
     def __init__(self, model: str):
         self.file: TextFile = find_text_file(model)
-        self._model: keras.Model = load_keras_file(self.file.path, "--model")
+        self._networks = Networks(
+            NetworkSource(
+                f"classifier of texts {self.file.name}",
+                "cnnkit.pipelines._text_network:build",
+                (self.file.path,),
+            )
+        )
         inputs = 2 if self.file.encoder.columns else 1
         expected = inputs, len(self.file.classes)
-        found = len(self._model.inputs), self._model.outputs[0].shape[-1]
+        found = self._networks.facts["inputs"], self._networks.facts["classes"]
         if found != expected:
             raise WeightsError(
                 f"{self.file.path} has {found[0]} inputs and {found[1]} outputs, not {expected[0]} "
@@ -63,23 +66,12 @@ class TextPredictor:
         if file.encoder.columns:
             encoder = file.encoder
             arrays.append(encoder.unknown(len(texts)) if table is None else encoder.encode(table))
+        run = self._networks["classifier"]
         found = np.zeros((len(texts), len(file.classes)), np.float32)
         for begin in range(0, len(texts), batch):
             some = [array[begin : begin + batch] for array in arrays]
             count = len(some[0])
-            if compiles_each_size():
+            if self._networks.compiles_each_size:
                 some = [np.pad(one, [(0, batch - count), (0, 0)]) for one in some]
-            x = some if len(some) > 1 else some[0]
-            found[begin : begin + count] = self._model.predict_on_batch(x)[:count]
+            found[begin : begin + count] = run(*some)[:count]
         return found
-
-    def embedding(self) -> np.ndarray | None:
-        """The vectors that were learned for the tokens, float32 `(tokens, D)`.
-
-        Returns:
-            None where tokens are one-hots.
-        """
-        for layer in self._model.layers:
-            if layer.name == EMBEDDING:
-                return np.asarray(layer.get_weights()[0])
-        return None

@@ -8,7 +8,7 @@ import numpy as np
 
 from cnnkit.errors import CnnkitError, UsageError
 from cnnkit.options import DEFAULT_CLASSIFIER
-from cnnkit.pipelines._classifier_model import ClassifierModel
+from cnnkit.pipelines._classifier_files import ClassifierFile
 from cnnkit.pipelines._keep_last import keep_last
 from cnnkit.pipelines._predictor import Prediction, Predictor
 from cnnkit.pipelines._sources import Source, each_source
@@ -121,11 +121,11 @@ def classify_each(
         yield found.source, result
 
 
-def _is_sure(classifier: ClassifierModel, found: Prediction, probability: float) -> bool:
+def _is_sure(classifier: ClassifierFile, found: Prediction, probability: float) -> bool:
     return classifier.calibration.is_sure(probability, found.similarity)
 
 
-def _group_scores(classifier: ClassifierModel, found: Prediction) -> tuple[GroupScore, ...]:
+def _group_scores(classifier: ClassifierFile, found: Prediction) -> tuple[GroupScore, ...]:
     """Groups and the classes that are in none, most probable first."""
     group_of = {name: group for group, names in classifier.groups.items() for name in names}
     members: dict[str, list[int]] = {}

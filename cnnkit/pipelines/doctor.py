@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import cnnkit
-from cnnkit.runtime import configure, devices, measure_memory, thread_count
+from cnnkit.engine.choice import resolve_engine
+from cnnkit.engine.network_cache import measure_cache
+from cnnkit.runtime import devices, import_keras, measure_memory, thread_count
 from cnnkit.weights import cache_dir, entries, status
 
 
@@ -20,7 +22,9 @@ class Diagnosis:
         python: version.
         system: operating system and processor.
         keras: version.
-        backend: what computes: "tensorflow", "jax" or "torch".
+        engine: what runs trained networks in a new process: "openvino", or the backend.
+        engine_version: its version.
+        backend: what trains, and computes whatever needs gradients: "tensorflow", "jax" or "torch".
         backend_version: its version.
         numpy: version.
         pillow: version.
@@ -30,6 +34,8 @@ class Diagnosis:
         memory_available_bytes: how much of it is free for a job.
         cache: folder of fetched and imported weights, whether it is there or not.
         disk_free_bytes: room on the disk of that folder.
+        networks: names of the networks that lie there compiled, see `cnnkit weights warm`.
+        networks_bytes: what they take.
         weights: name of each entry of the table -> "here", "missing" or "damaged".
     """
 
@@ -37,6 +43,8 @@ class Diagnosis:
     python: str
     system: str
     keras: str
+    engine: str
+    engine_version: str
     backend: str
     backend_version: str
     numpy: str
@@ -47,6 +55,8 @@ class Diagnosis:
     memory_available_bytes: int
     cache: Path
     disk_free_bytes: int
+    networks: tuple[str, ...]
+    networks_bytes: int
     weights: dict[str, str]
 
 
@@ -59,8 +69,12 @@ def diagnose() -> Diagnosis:
     Raises:
         CnnkitError: the backend that `KERAS_BACKEND` names cannot be imported.
     """
-    configure()
+    # Before Keras is imported, which would be an answer.
+    engine = resolve_engine()
+    import_keras()
     import keras
+
+    kept = measure_cache()
 
     backend = keras.backend.backend()
     memory = measure_memory()
@@ -69,6 +83,8 @@ def diagnose() -> Diagnosis:
         python=platform.python_version(),
         system=f"{platform.system()} {platform.machine()}",
         keras=keras.__version__,
+        engine=engine,
+        engine_version=_version(engine),
         backend=backend,
         backend_version=_version(backend),
         numpy=_version("numpy"),
@@ -79,6 +95,8 @@ def diagnose() -> Diagnosis:
         memory_available_bytes=memory.available,
         cache=cache_dir(),
         disk_free_bytes=_disk_free(cache_dir()),
+        networks=kept.titles,
+        networks_bytes=kept.total_bytes,
         weights={wanted.name: status(wanted).state for wanted in entries()},
     )
 

@@ -18,9 +18,9 @@ from cnnkit.errors import CnnkitError, ResourceError, UsageError
 from cnnkit.images import write_bytes
 from cnnkit.models._pixel_range import PIXELS
 from cnnkit.pipelines import _exported_tensorflow as tensorflow_formats
-from cnnkit.pipelines._classifier_model import ClassifierModel, load_classifier_model
+from cnnkit.pipelines._classifier_files import ClassifierFile
+from cnnkit.pipelines._classifier_model import divide_logits, load_classifier_model
 from cnnkit.pipelines._export_checks import SUFFIXES, check_export
-from cnnkit.pipelines._imagenet_classifier import divide_logits
 from cnnkit.pipelines._model_files import ARRAYS, find_model_file
 from cnnkit.results import ExportedModel
 from cnnkit.runtime import silent_stderr
@@ -73,26 +73,25 @@ def export(
             f"(it is {keras.backend.backend()})"
         )
     say = on_note or (lambda _: None)
-    classifier = load_classifier_model(str(model))
+    trained = load_classifier_model(str(model))
+    network, classifier = trained.model, trained.file
     if classifier.calibration is not None:
-        divide_logits(classifier.model, classifier.calibration.temperature)
+        divide_logits(network, classifier.calibration.temperature)
     with _beside(target) as folder:
         made = folder / f"model{SUFFIXES[format]}"
         with silent_stderr(), _failures_as_one_line(classifier.name, format):
             # First: Keras exports no model that was never called.
             batch = _random_inputs(classifier)
-            expected = keras.ops.convert_to_numpy(classifier.model(batch, training=False))
+            expected = keras.ops.convert_to_numpy(network(batch, training=False))
             if format == "keras":
-                _write_keras(classifier, str(model), made)
+                _write_keras(network, classifier, str(model), made)
             else:
                 plain = (
                     {"target_spec": tensorflow_formats.plain_tflite_operations()}
                     if format == "tflite"
                     else {}
                 )
-                classifier.model.export(
-                    str(made), format=_KERAS_NAMES[format], verbose=False, **plain
-                )
+                network.export(str(made), format=_KERAS_NAMES[format], verbose=False, **plain)
             found = _run(made, format, batch)
         difference = None if found is None else float(np.abs(found - expected).max())
         if difference is not None and not difference <= TOLERANCE:
@@ -142,19 +141,19 @@ def _failures_as_one_line(name: str, format: str) -> Iterator[None]:
         ) from error
 
 
-def _write_keras(classifier: ClassifierModel, model: str, path: Path) -> None:
+def _write_keras(network: keras.Model, classifier: ClassifierFile, model: str, path: Path) -> None:
     file = find_model_file(model)
     if file is not None:
         # With the names and settings inside.
         shutil.copyfile(file.path, path)
         return
-    classifier.model.save(path)
+    network.save(path)
     if classifier.names:
         with zipfile.ZipFile(path, "a") as archive:
             archive.writestr(CLASSES_FILE, "".join(f"{name}\n" for name in classifier.names))
 
 
-def _write_names(classifier: ClassifierModel, made: Path, target: Path, format: str) -> Path | None:
+def _write_names(classifier: ClassifierFile, made: Path, target: Path, format: str) -> Path | None:
     """Puts the names of the classes beside a file, or into the folder that was made."""
     if not classifier.names or format == "keras":
         return None
@@ -167,7 +166,7 @@ def _write_names(classifier: ClassifierModel, made: Path, target: Path, format: 
     return path
 
 
-def _random_inputs(classifier: ClassifierModel) -> np.ndarray:
+def _random_inputs(classifier: ClassifierFile) -> np.ndarray:
     generator = np.random.default_rng(0)
     shape = (_CHECKED, *(_SIDE if axis is None else axis for axis in classifier.input_shape))
     if classifier.kind == ARRAYS:

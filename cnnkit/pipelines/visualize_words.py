@@ -10,7 +10,8 @@ import numpy as np
 from cnnkit.data.text import UNKNOWN, split_text
 from cnnkit.errors import DataError, UsageError
 from cnnkit.ops.vectors import nearest_vectors, principal_plane
-from cnnkit.pipelines._text_predictor import TextPredictor
+from cnnkit.pipelines._text_files import find_text_file
+from cnnkit.pipelines._text_network import read_embedding
 from cnnkit.plots import plot_words
 from cnnkit.results import NearWord, WordNeighbours
 
@@ -31,15 +32,15 @@ class WordMap:
     """
 
     def __init__(self, model: str | Path):
-        predictor = TextPredictor(str(model))
-        vectors = predictor.embedding()
-        self.name = predictor.file.name
+        file = find_text_file(str(model))
+        vectors = read_embedding(file.path)
+        self.name = file.name
         if vectors is None:
             raise UsageError(
                 f"{self.name} takes words as one-hots, which are all equally far; train a network "
                 "with an --embedding-size"
             )
-        self._vectors, self._vocabulary = vectors, predictor.file.vocabulary
+        self._vectors, self._vocabulary = vectors, file.vocabulary
         # Neither padding nor unknown is a word.
         self._words = np.arange(UNKNOWN + 1, len(self._vocabulary))
 

@@ -32,7 +32,9 @@ from cnnkit.images import Picture, read_pixels, write_bytes, write_image
 from cnnkit.losses.captions import WordCrossEntropy
 from cnnkit.metrics.captions import corpus_bleu, has_collapsed, perplexity, sentence_variety
 from cnnkit.models.caption_encoder import names_seen
-from cnnkit.models.captioner import SentenceWriter, decoder_of, total_word_loss
+from cnnkit.models.captioner import decoder_of, writing_models
+from cnnkit.models.sentence_writer import SentenceWriter, total_word_loss
+from cnnkit.ops.inference import compile_inference
 from cnnkit.options import CaptionOptions, CaptionTrainOptions
 from cnnkit.plots import draw_captions, encode_figure, plot_training
 from cnnkit.training._batches import CountedEpochs, LabelledBatches, reading
@@ -340,7 +342,8 @@ class _Run:
         encodings = self._encodings()
         names = names_seen(encodings, self._built.settings, self._vocabulary)
         # Last: on JAX `predict` gives back the memory of the weights that it holds.
-        writer = SentenceWriter(self._model, self._vocabulary)
+        look, write = (compile_inference(one, "float32") for one in writing_models(self._model))
+        writer = SentenceWriter(look, write, self._vocabulary)
         options = CaptionOptions(beams=self._options.beams, max_words=self._options.max_words)
         said, scores = [], []
         for first in range(0, len(encodings), _BATCH):

@@ -14,6 +14,8 @@ DIAGNOSIS = doctor.Diagnosis(
     python="3.11.0",
     system="Linux x86_64",
     keras="3.8.0",
+    engine="openvino",
+    engine_version="2026.4",
     backend="jax",
     backend_version="0.5",
     numpy="2.0",
@@ -24,6 +26,8 @@ DIAGNOSIS = doctor.Diagnosis(
     memory_available_bytes=7_940_000_000,
     cache="/cache",
     disk_free_bytes=1_500_000_000,
+    networks=("captioner captions", "detector coco80"),
+    networks_bytes=52_400_000,
     weights={"compact": "here", "vgg19": "missing"},
 )
 
@@ -35,6 +39,7 @@ def test_doctor_prints_one_line_a_fact(monkeypatch, capsys):
         "cnnkit   1.2.3\n"
         "python   3.11.0 on Linux x86_64\n"
         "keras    3.8.0\n"
+        "engine   openvino 2026.4, for trained networks\n"
         "backend  jax 0.5\n"
         "numpy    2.0\n"
         "pillow   11.0\n"
@@ -42,6 +47,7 @@ def test_doctor_prints_one_line_a_fact(monkeypatch, capsys):
         "threads  4\n"
         "memory   7.9 GB available of 16.0 GB\n"
         "cache    /cache (1.5 GB free)\n"
+        "compiled 2 networks, 52 MB in the cache\n"
         "weights  compact here, vgg19 missing\n",
         "",
     )

@@ -1,6 +1,7 @@
 import csv
 import json
 
+import keras
 from PIL import Image
 
 from cnnkit.cli.app import run
@@ -28,6 +29,7 @@ def test_the_folder_has_the_report(color_run, color_pictures, tmp_path, capsys):
     assert evaluate(color_pictures, "--model", color_run, "-o", target, "--json") == 0
     printed = json.loads(capsys.readouterr().out)
     assert printed.pop("schema") == "cnnkit/1"
+    assert printed.pop("engine") == keras.backend.backend()
     assert json.loads((target / "report.json").read_text()) == printed
     assert printed["confusion"] == [[4, 0, 0], [0, 4, 0], [1, 0, 3]]
     assert printed["classes"][2]["recall"] == 0.75

@@ -6,12 +6,8 @@ import pytest
 
 from cnnkit.data.samples import find_sample, load_sample
 from cnnkit.images import to_uint8
-from cnnkit.models.face_detector import (
-    build_face_detector,
-    decode_scores,
-    load_face_detector_weights,
-    window_count,
-)
+from cnnkit.models._face_windows import decode_scores, window_count
+from cnnkit.models.face_detector import build_face_detector, load_face_detector_weights
 from cnnkit.ops.tiles import draw_tiles, plan_tiles
 
 # dlib 20.0.1 on skimage.data.astronaut(): left, top, right and bottom, all within the box.

@@ -97,12 +97,13 @@ def published(small, tmp_path, monkeypatch):
 
 
 def test_a_trained_one_is_taken_by_its_name(published):
-    classifier = load_classifier_model("mobilenet-v2")
+    trained = load_classifier_model("mobilenet-v2")
+    classifier = trained.file
     assert (classifier.classes, classifier.input_shape) == (1000, (224, 224, 3))
     network = load_viewed_network("mobilenet-v2")
     assert network.outputs["block_1_project"].shape[-1] == 8
     pictures = np.random.default_rng(0).random((1, 224, 224, 3)).astype(np.float32)
-    found = [np.array(one.model(pictures)) for one in (classifier, network)]
+    found = [np.array(one.model(pictures)) for one in (trained, network)]
     np.testing.assert_allclose(*found, rtol=1e-5)
 
 

@@ -6,8 +6,8 @@ import pytest
 from PIL import Image
 
 import cnnkit
+from cnnkit.engine.networks import Networks
 from cnnkit.errors import DataError, ImageError, UsageError
-from cnnkit.pipelines import _predictor
 from cnnkit.pipelines._predictor import Predictor
 from cnnkit.pipelines.classify import classify, classify_each
 
@@ -113,7 +113,7 @@ def test_an_array_for_a_model_of_pictures_is_refused(color_run, tmp_path):
 
 
 def test_backends_that_compile_each_size_get_full_batches(color_run, color_pictures, monkeypatch):
-    monkeypatch.setattr(_predictor, "compiles_each_size", lambda: True)
+    monkeypatch.setattr(Networks, "compiles_each_size", True)
     predictor = Predictor(color_run)
     seen = []
     run = predictor._run

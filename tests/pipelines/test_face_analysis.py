@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from cnnkit.data.samples import find_sample, load_sample
+from cnnkit.engine.networks import Networks
 from cnnkit.errors import WeightsError
 from cnnkit.images import to_uint8
 from cnnkit.ops.alignment import chip_points
@@ -196,7 +197,7 @@ def test_a_higher_threshold_finds_less(astronaut):
 def test_a_missing_package_is_one_line(monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     # What this process has loaded already would do.
-    _face_analysis._detector.cache_clear()
+    _face_analysis._networks.cache_clear()
     with pytest.raises(WeightsError, match="pip install face_recognition_models"):
         FaceAnalyzer()
 
@@ -277,7 +278,7 @@ def test_the_laplacian_by_hand():
 
 
 def test_canvases_and_batches_come_in_few_sizes_where_each_is_compiled(monkeypatch, astronaut):
-    monkeypatch.setattr(_face_analysis, "compiles_each_size", lambda: True)
+    monkeypatch.setattr(Networks, "compiles_each_size", True)
     analyzer = FaceAnalyzer()
     sizes = set()
     score, encode = analyzer._score, analyzer._encode

@@ -9,13 +9,13 @@ from PIL import Image
 from cnnkit import classify
 from cnnkit.data.samples import find_sample, load_sample
 from cnnkit.errors import UsageError, WeightsError
-from cnnkit.pipelines._imagenet_classifier import (
+from cnnkit.pipelines._answer_calibration import (
     AnswerCalibration,
-    divide_logits,
     read_calibration,
     views_of,
     write_calibration,
 )
+from cnnkit.pipelines._classifier_model import divide_logits, load_classifier_model
 from cnnkit.pipelines._predictor import Predictor
 
 PHOTOGRAPHS = Path(skimage.data.__file__).parent
@@ -87,7 +87,7 @@ def test_a_calibration_survives_its_file(tmp_path):
 
 def test_similarity_is_the_best_logit_over_the_length_of_the_features():
     predictor = Predictor("imagenet")
-    model = predictor.classifier.model
+    model = load_classifier_model("imagenet").model
     picture = views_of(np.asarray(Image.open(PHOTOGRAPHS / "chelsea.png").convert("RGB")))[0]
     features = keras.Model(model.inputs[0], model.get_layer("avg_pool").output)
     vector = np.array(features(picture[None]))[0]

@@ -12,13 +12,10 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import keras
 import numpy as np
 from PIL import Image
 
 from cnnkit.images import write_bytes
-from cnnkit.models.efficientnet_lite import POOLED_LAYER
-from cnnkit.pipelines._network_input import linear_output
 from cnnkit.weights import embedded_dir
 
 # Beside the cards of the weights, written by `benchmarks/classify_imagenet.py --calibrate`.
@@ -43,7 +40,7 @@ class AnswerCalibration:
         temperature: that the mean of the views' log probabilities is divided by.
         threshold: least probability of the best class at which an answer is sure.
         least_similarity: least similarity to the pictures of ImageNet at which an answer is sure,
-            see `with_similarity`.
+            see `_classifier_model.with_similarity`.
         pictures: number of labelled pictures that all three were chosen on.
         note: which pictures these are, for people.
     """
@@ -58,7 +55,7 @@ class AnswerCalibration:
         """What is said of several views of pictures as one answer for each picture.
 
         Args:
-            views: `(pictures, views, classes + 1)`, see `with_similarity`.
+            views: `(pictures, views, classes + 1)`, see `_classifier_model.with_similarity`.
 
         Returns:
             float32 `(pictures, classes)` of sum 1, proportional to
@@ -73,36 +70,6 @@ class AnswerCalibration:
     def is_sure(self, probability: float, similarity: float) -> bool:
         """Whether an answer of this probability is given without a question mark."""
         return probability >= self.threshold and similarity >= self.least_similarity
-
-
-def with_similarity(model: keras.Model) -> keras.Model:
-    """The classifier, and how much a picture is like those that it was trained on.
-
-    Args:
-        model: EfficientNet-Lite0.
-
-    Returns:
-        A `keras.Model`: pictures -> `(batch, classes + 1)`, the probabilities and, last, the best
-        class's logit divided by the Euclidean length of the pooled features.
-    """
-    ops = keras.ops
-    probabilities = model.outputs[0]
-    best = ops.max(linear_output(probabilities), axis=-1, keepdims=True)
-    features = model.get_layer(POOLED_LAYER).output
-    length = ops.sqrt(ops.sum(ops.square(features), axis=-1, keepdims=True))
-    similarity = best / ops.maximum(length, _TINY)
-    return keras.Model(model.inputs[0], ops.concatenate([probabilities, similarity], axis=-1))
-
-
-def divide_logits(model: keras.Model, temperature: float) -> None:
-    """Sharpens a network's probabilities for good, for those who look through it once.
-
-    Args:
-        model: whose last layer is a dense one with a softmax.
-        temperature: that its logits are divided by.
-    """
-    dense = model.layers[-1]
-    dense.set_weights([weights / temperature for weights in dense.get_weights()])
 
 
 def read_calibration(path: Path = SHIPPED) -> AnswerCalibration:

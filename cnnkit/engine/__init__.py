@@ -1,0 +1,1 @@
+"""What every task shares: which engine computes, and trained networks ready to run on it."""
