@@ -16,7 +16,8 @@ import keras
 import numpy as np
 from _measure import machine, write_sheet
 
-from cnnkit.models.decoder import entrance, load_decoder
+from cnnkit.models._decoder_levels import entrance
+from cnnkit.models.decoder import load_decoder
 from cnnkit.models.vgg import VGG19_CONVOLUTIONS, build_feature_network
 from cnnkit.options import DECODER_LEVELS
 from cnnkit.training._pictures import read_for_report

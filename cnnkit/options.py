@@ -76,6 +76,8 @@ CLASSIFIER_WEIGHTS = {
 }
 CLASSIFIERS = tuple(CLASSIFIER_WEIGHTS)
 DEFAULT_CLASSIFIER = "imagenet"
+# Networks to look into whose weights come with the installation.
+SHIPPED_NETWORKS = ("compact", "imagenet", "caltech101")
 # Commands whose networks `cnnkit weights warm` compiles ahead.
 WARMED = ("detect", "segment", "classify", "caption", "faces")
 # Trained networks to look into, besides files and runs.

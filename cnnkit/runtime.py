@@ -378,7 +378,7 @@ def _import_keras(cluster: Cluster | None = None) -> None:
             _join(cluster)
         # Its first tensor has TensorFlow look for a graphics card and complain of having none.
         keras.ops.zeros(1)
-        if os.environ.get("KERAS_BACKEND", "tensorflow") != "tensorflow":
+        if os.environ.get("KERAS_BACKEND", "tensorflow") not in ("tensorflow", "openvino"):
             # Keras' `fit` looks into TensorFlow, where there is one, whatever the backend.
             with contextlib.suppress(ImportError):
                 importlib.import_module("tensorflow")

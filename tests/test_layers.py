@@ -80,6 +80,8 @@ def test_modules_import_only_from_lower_layers():
 
 # What one module of a room uses of another on purpose.
 DECLARED = {
+    # Where Keras is on OpenVINO, a graph runs as it does without Keras.
+    "ops/inference.py imports cnnkit.ops.openvino_graph",
     # Sentences are split as all texts are.
     "data/captions.py imports cnnkit.data.text",
     # The captioner looks with the network that ImageNet's classes are told by.

@@ -1,6 +1,9 @@
 """How commands that run trained networks begin."""
 
+from pathlib import Path
+
 from cnnkit.console import Console
+from cnnkit.options import SHIPPED_NETWORKS
 
 
 def start_inference(
@@ -22,4 +25,48 @@ def start_inference(
 
     console.working("loading the network")
     configure_inference(engine, threads=threads, device=device, verbose=verbose, note=console.note)
+    console.engine = current_engine
+
+
+def start_viewing(
+    console: Console,
+    model: str,
+    *,
+    threads: int | None,
+    device: str,
+    verbose: bool,
+    is_trained: bool = True,
+) -> None:
+    """Imports Keras to look into a network: on OpenVINO where nothing needs gradients.
+
+    Args:
+        console: see `start_inference`.
+        model: whose layers are looked at. Of models of others nobody knows whether OpenVINO has
+            all of their operations.
+        is_trained: whether it is one with weights, which must be there.
+        threads: of `--threads`.
+        device: of `--device`.
+        verbose: of `--verbose`.
+
+    Raises:
+        UsageError: see `configure_inference`.
+    """
+    from cnnkit.engine.choice import configure_inference, current_engine, resolve_engine
+    from cnnkit.pipelines._model_files import find_viewed_file
+
+    if is_trained:
+        find_viewed_file(model)
+    console.working("loading the network")
+    engine = resolve_engine("auto", device)
+    is_own = model.endswith(".keras") or Path(model).is_dir()
+    if engine == "openvino" and (is_own or (is_trained and model not in SHIPPED_NETWORKS)):
+        engine = "tensorflow"
+    configure_inference(
+        engine if engine in ("openvino", "tensorflow") else "auto",
+        threads=threads,
+        device=device,
+        verbose=verbose,
+        note=console.note,
+        needs_keras=True,
+    )
     console.engine = current_engine

@@ -163,9 +163,11 @@ def detect(
         flip=flip,
         scales=read_scales(scales),
     )
-    from cnnkit.pipelines._detector_files import find_detector_file
+    from cnnkit.data._class_names import COCO_CLASSES
+    from cnnkit.pipelines._detector_files import check_classes, find_detector_file
 
-    find_detector_file(model)
+    file = find_detector_file(model)
+    check_classes(names, COCO_CLASSES if file is None else file.classes, model)
     sources = find_sources(pictures, recursive, note=console.note)
     draws = output is not None or not (json or jsonl or txt or coco or crops)
     drawn = plan_outputs(sources, output, "detect", ".jpg") if draws else [None] * len(sources)

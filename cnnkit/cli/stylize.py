@@ -13,10 +13,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from cnnkit.cli._inference import start_inference
 from cnnkit.cli._options import (
     OUTPUT_PANEL,
     RUN_PANEL,
     Device,
+    Engine,
     Json,
     JsonLines,
     Overwrite,
@@ -268,6 +270,7 @@ def stylize(
     ] = False,
     threads: Threads = None,
     device: Device = "auto",
+    engine: Engine = "auto",
     json: Json = False,
     jsonl: JsonLines = False,
     quiet: Quiet = False,
@@ -332,6 +335,13 @@ def stylize(
     )
     for one in strengths:
         replace(options, strength=one)
+    if engine == "openvino" and options.quality != "draft":
+        raise UsageError(
+            "--engine openvino has no gradients: it paints --quality draft alone; leave it out"
+        )
+    from cnnkit.models._backbones import check_backbone
+
+    check_backbone(backbone)
     if save_every and quality == "draft":
         raise UsageError("--save-every is for --quality standard and fine: a draft has no steps")
     from cnnkit.data.samples import style_names
@@ -364,7 +374,7 @@ def stylize(
         started=started,
     )
     records = []
-    for record in batch.run(threads, verbose, device):
+    for record in batch.run(threads, verbose, device, engine):
         records.append(record)
         if jsonl:
             console.json_lines([record])
@@ -526,13 +536,23 @@ class _Batch:
     def _state_path(self, output: Path) -> Path:
         return output.with_name(f".{output.name}.cnnkit-state")
 
-    def run(self, threads: int | None, verbose: bool, device: str) -> Iterator[Record]:
+    def run(self, threads: int | None, verbose: bool, device: str, engine: str) -> Iterator[Record]:
         """Paints everything; yields a `Record` for each picture.
 
         A picture that fails is a record; what concerns all of them, such as an unreadable style,
         is raised.
         """
-        from cnnkit.runtime import configure
+
+        def start() -> None:
+            if self._options.quality == "draft":
+                start_inference(
+                    self._console, engine, threads=threads, device=device, verbose=verbose
+                )
+            else:
+                from cnnkit.runtime import configure
+
+                self._console.working("loading TensorFlow and the networks")
+                configure(threads=threads, verbose=verbose, device=device)
 
         stylizer = None
         if not all(is_done for _, _, is_done in self._jobs):
@@ -551,11 +571,11 @@ class _Batch:
                 continue
             load = time.monotonic() - begin
             if self._sheet:
-                configure(threads=threads, verbose=verbose, device=device)
+                start()
                 yield self._paint_sheet(content, [style for style, _ in styles], source.path, path)
                 continue
             if stylizer is None:
-                configure(threads=threads, verbose=verbose, device=device)
+                start()
                 from cnnkit.pipelines.stylize import Stylizer
 
                 stylizer = Stylizer(styles, self._options, on_note=self._console.note)

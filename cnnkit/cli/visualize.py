@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
+from cnnkit.cli._inference import start_viewing
 from cnnkit.cli._options import OUTPUT_PANEL, Device, Json, Overwrite, Quiet, Threads, Verbose
 from cnnkit.cli._visualize import (
     Image,
@@ -102,12 +103,13 @@ def model(
 
     Example: cnnkit visualize model inception --json
     """
-    from cnnkit.runtime import configure
 
     console = Console(quiet=quiet, verbose=verbose)
     check_png(plot, "--plot", overwrite)
     shape = None if input_shape is None else _parse_shape(input_shape)
-    configure(threads=threads, verbose=verbose, device=device)
+    start_viewing(
+        console, network, threads=threads, device=device, verbose=verbose, is_trained=False
+    )
     from cnnkit.pipelines.visualize_model import visualize_model
 
     _show_network(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from cnnkit.cli._inference import start_viewing
 from cnnkit.cli._options import (
     OUTPUT_PANEL,
     RUN_PANEL,
@@ -17,6 +18,7 @@ from cnnkit.cli._options import (
     Recursive,
     Threads,
     Verbose,
+    require_there,
 )
 from cnnkit.console import Console
 from cnnkit.errors import ExitCode, UsageError
@@ -194,10 +196,19 @@ def units(
         from cnnkit.data.sources import STDIN, stream_sources
 
         if STDIN not in images:
-            next(stream_sources(images, recursive))
-    from cnnkit.runtime import configure
+            # Of a folder of any size no more than the first picture is looked for.
+            first = next(stream_sources(images, recursive))
+            require_there([first.path] if len(images) == 1 else [])
+    if deconv:
+        from cnnkit.pipelines._model_files import find_viewed_file
+        from cnnkit.runtime import configure
 
-    configure(threads=threads, verbose=verbose, device=device)
+        find_viewed_file(model)
+
+        console.working("loading TensorFlow and the network")
+        configure(threads=threads, verbose=verbose, device=device)
+    else:
+        start_viewing(console, model, threads=threads, device=device, verbose=verbose)
     from cnnkit.images import Picture, write_bytes, write_image
     from cnnkit.pipelines.visualize_units import visualize_units
     from cnnkit.plots.units import draw_units

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cnnkit.cli._classifier import Classes, Classifier, check_classifier
+from cnnkit.cli._inference import start_viewing
 from cnnkit.cli._options import OUTPUT_PANEL, Device, Json, Overwrite, Quiet, Seed, Threads, Verbose
 from cnnkit.cli._visualize import (
     Figure,
@@ -91,14 +92,13 @@ def activations(
 
       cnnkit visualize activations cat.jpg block1_conv1 --channels 0-15
     """
-    from cnnkit.runtime import configure
 
     console = Console(quiet=quiet, verbose=verbose)
     path = figure_path(image, _file_part(layer), output, overwrite)
     chosen = None if channels is None else parse_numbers(channels, "--channels")
     with failures_as_records(console, json, image):
         picture = read_picture(image)
-        configure(threads=threads, verbose=verbose, device=device)
+        start_viewing(console, model, threads=threads, device=device, verbose=verbose)
         from cnnkit.images import Picture, encode_image, resize, to_uint8, write_bytes
         from cnnkit.pipelines.visualize_activations import visualize_activations
         from cnnkit.plots import color_map, draw_tiles, encode_figure, plot_units
@@ -199,14 +199,13 @@ def filters(
 
       cnnkit visualize filters --layer block2_conv1 --channel 3
     """
-    from cnnkit.runtime import configure
 
     console = Console(quiet=quiet, verbose=verbose)
     stem = Path(model).stem + (f"-{_file_part(layer)}" if layer else "")
     path = output or Path(f"{stem}-filters.png")
     check_png(path, "-o", overwrite)
     chosen = None if units is None else parse_numbers(units, "--units")
-    configure(threads=threads, verbose=verbose, device=device)
+    start_viewing(console, model, threads=threads, device=device, verbose=verbose)
     from cnnkit.images import Picture, encode_image, write_bytes
     from cnnkit.pipelines.visualize_filters import visualize_filters
     from cnnkit.plots import draw_tiles, kernel_picture
@@ -334,6 +333,10 @@ def maximize(
     ending = f"unit{chosen[0]}" if len(chosen) == 1 else "units"
     path = output or Path(f"{_file_part(layer)}-{ending}.png")
     check_png(path, "-o", overwrite)
+    from cnnkit.pipelines._model_files import find_viewed_file
+
+    find_viewed_file(model)
+    console.working("loading TensorFlow and the network")
     configure(threads=threads, verbose=verbose, device=device)
     from cnnkit.images import Picture, encode_image, to_uint8, write_bytes
     from cnnkit.pipelines.visualize_maximize import visualize_maximize

@@ -4,12 +4,14 @@ OpenVINO runs trained networks, starts in a tenth of the time that TensorFlow ta
 gradients. What needs gradients runs on Keras' backend always.
 """
 
+import importlib.abc
 import importlib.util
 import os
 import sys
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from cnnkit.errors import UsageError
 from cnnkit.runtime import check_device, check_threads, configure, import_keras, set_threads
@@ -54,6 +56,7 @@ def configure_inference(
     device: str = "auto",
     verbose: bool = False,
     note: Callable[[str], None] | None = None,
+    needs_keras: bool = False,
 ) -> str:
     """Chooses what trained networks run on, and imports Keras where it is needed for that.
 
@@ -65,6 +68,7 @@ def configure_inference(
         device: "auto", "cpu" or "gpu"; OpenVINO computes on processors.
         verbose: let an engine's own messages through.
         note: told in one line when TensorFlow takes over.
+        needs_keras: import Keras at once, on OpenVINO too.
 
     Returns:
         "openvino" or the name of Keras' backend.
@@ -80,6 +84,8 @@ def configure_inference(
     _choice[0] = Choice(engine, threads, device, verbose, note)
     if found == OPENVINO:
         set_threads(threads)
+        if needs_keras:
+            import_lean_keras(verbose)
     else:
         configure_keras()
     return found
@@ -163,3 +169,40 @@ def is_installed() -> bool:
     There are no wheels of it for some systems.
     """
     return importlib.util.find_spec(OPENVINO) is not None
+
+
+class _Absent(importlib.abc.MetaPathFinder):
+    """Has packages be absent that Keras would import, were they there, and that take seconds.
+
+    Attributes:
+        names: of these packages.
+    """
+
+    def __init__(self):
+        self.names = {"jax", "matplotlib", "tensorflow", "torch"}
+
+    def find_spec(self, name: str, path: Any = None, target: Any = None) -> None:
+        """See `importlib.abc.MetaPathFinder`."""
+        if name in self.names:
+            raise ModuleNotFoundError(f"{name} is left out here", name=name)
+
+
+def import_lean_keras(verbose: bool = False) -> None:
+    """Imports Keras on OpenVINO, without the packages that no trained network needs there.
+
+    Args:
+        verbose: let the engine's own messages through.
+    """
+    os.environ["KERAS_BACKEND"] = OPENVINO
+    absent = _Absent()
+    sys.meta_path.insert(0, absent)
+    # Keras' backend needs it for spectra alone.
+    spec = importlib.util.find_spec("scipy.signal")
+    if spec is not None and spec.loader is not None and spec.name not in sys.modules:
+        spec.loader = importlib.util.LazyLoader(spec.loader)
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[spec.name] = module
+        spec.loader.exec_module(module)
+    import_keras(verbose)
+    # Keras looks for TensorFlow whenever it describes a layer, for the others never again.
+    absent.names = {"tensorflow"}

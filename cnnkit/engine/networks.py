@@ -7,7 +7,6 @@ leaves the graphs in the user's cache folder; from then on nothing of Keras is n
 import contextlib
 import functools
 import importlib
-import importlib.abc
 import importlib.util
 import json
 import os
@@ -30,6 +29,7 @@ from cnnkit.engine.choice import (
     current_choice,
     current_engine,
     give_up_openvino,
+    import_lean_keras,
 )
 from cnnkit.errors import CnnkitError
 from cnnkit.ops.openvino_graph import (
@@ -259,7 +259,7 @@ def convert() -> None:
 
     What a user can mend comes back as a file; anything else ends the process with a traceback.
     """
-    _leave_out()
+    import_lean_keras()
     job = json.loads(sys.stdin.buffer.read())
     folder = Path(job["folder"])
     files = [Path(name) for name in job["files"]]
@@ -275,27 +275,6 @@ def convert() -> None:
         graph, signatures[name] = convert_model(model, built.dtype(name))
         write_graph(graph, folder / f"{name}.xml")
     network_cache.describe_folder(folder, source.title, built.facts, signatures)
-
-
-class _Absent(importlib.abc.MetaPathFinder):
-    """Has packages be absent that Keras would import, were they there, and that take seconds."""
-
-    def find_spec(self, name: str, path: Any = None, target: Any = None) -> None:
-        """See `importlib.abc.MetaPathFinder`."""
-        if name in ("jax", "matplotlib", "tensorflow", "torch"):
-            raise ModuleNotFoundError(f"{name} is left out here", name=name)
-
-
-def _leave_out() -> None:
-    """Keeps what no network here needs from being imported with Keras."""
-    sys.meta_path.insert(0, _Absent())
-    # Keras' backend needs it for spectra alone.
-    spec = importlib.util.find_spec("scipy.signal")
-    if spec is not None and spec.loader is not None:
-        spec.loader = importlib.util.LazyLoader(spec.loader)
-        module = importlib.util.module_from_spec(spec)
-        sys.modules[spec.name] = module
-        spec.loader.exec_module(module)
 
 
 def _import_quietly(module: str) -> None:

@@ -19,15 +19,6 @@ from cnnkit.weights.convolutions import (
 )
 
 
-def entrance(level: int) -> str:
-    """The layer of the backbone that a decoder starts from.
-
-    >>> entrance(3)
-    'block3_conv1'
-    """
-    return f"block{level}_conv1"
-
-
 def build_decoder(
     level: int,
     widths: Sequence[int],

@@ -15,6 +15,7 @@ import keras
 from cnnkit import weights as weights_table
 from cnnkit.errors import UsageError, WeightsError
 from cnnkit.models._arguments import check_classes, check_input_shape
+from cnnkit.models._backbones import backbone_names
 from cnnkit.models._pixel_range import PIXELS, expected_pixels
 from cnnkit.weights.convolutions import (
     convolution_weights,
@@ -22,7 +23,7 @@ from cnnkit.weights.convolutions import (
     read_hed_convolutions,
     set_convolution_weights,
 )
-from cnnkit.weights.keras_file import load_keras_file, refuse_other_formats
+from cnnkit.weights.keras_file import load_keras_file
 
 VGG16_CONVOLUTIONS = (2, 2, 3, 3, 3)
 VGG19_CONVOLUTIONS = (2, 2, 4, 4, 4)
@@ -272,27 +273,6 @@ def _layers_beside(name: str) -> list[str]:
     return [layer for layer in known if not (name == "vgg16-hed" and layer[:6] == "block5")]
 
 
-def resolve_backbone(backbone: str) -> str:
-    """The networks that style transfer looks with, by the names of their weights.
-
-    "auto" is VGG-16 beside the compact network: each of them alone flatters pictures that were
-    optimised on it alone. Of VGG-16 ImageNet's own weights are taken where the user fetched them,
-    else those of the dependency, whose blocks were tuned for edges afterwards.
-
-    Args:
-        backbone: as the user gave it.
-
-    Returns:
-        What `build_feature_network` takes: "vgg16+compact" or "vgg16-hed+compact" for "auto", or
-        "compact" where there are no weights of VGG-16.
-    """
-    here = next(filter(weights_table.is_available, ("vgg16", "vgg16-hed")), None)
-    if backbone == "auto":
-        return "compact" if here is None else f"{here}+compact"
-    parts = ((here or part) if part == "vgg16" else part for part in backbone.split("+"))
-    return backbone if backbone.endswith(".keras") else "+".join(parts)
-
-
 def build_feature_network(
     backbone: str, layers: Sequence[str], pooling: str = "max", compute_dtype: str = "float32"
 ) -> FeatureNetwork:
@@ -301,7 +281,7 @@ def build_feature_network(
     Args:
         backbone: "compact" (shipped), "vgg16-hed" (of a dependency), "vgg16" or "vgg19" (fetched or
             imported by the user), several of these joined by "+", or a `.keras` file: a functional
-            model that takes RGB in [0, 1] and contains `layers`. See `resolve_backbone`.
+            model that takes RGB in [0, 1] and contains `layers`. See `_backbones.resolve_backbone`.
         layers: names of the layers to return, of each network.
         pooling: "max" or "average".
         compute_dtype: of the convolutions of VGG's full width, see `build_vgg`.
@@ -315,19 +295,10 @@ def build_feature_network(
     """
     if backbone.endswith(".keras"):
         return _load_feature_network(Path(backbone), layers, pooling)
-    refuse_other_formats(backbone, "--backbone")
-    names = backbone.split("+")
-    if not set(names) <= set(_NAMED) or len(set(names)) < len(names):
-        raise UsageError(
-            "backbone must be auto, compact, vgg16, vgg19, several of these joined by +, or a "
-            f".keras file, not {backbone!r}"
-        )
+    names = backbone_names(backbone)
     if len(names) > 1:
         return _side_by_side(names, layers, pooling, compute_dtype)
     return _build_named(backbone, layers, pooling, compute_dtype)
-
-
-_NAMED = ("compact", "vgg16", "vgg16-hed", "vgg19")
 
 
 def _build_named(

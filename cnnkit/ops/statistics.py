@@ -8,7 +8,6 @@ from collections.abc import Callable
 from typing import Any
 
 import keras
-import numpy as np
 
 from cnnkit.ops._custom_gradients import with_custom_gradient
 
@@ -107,6 +106,7 @@ def gram_matrix(activations: Tensor, weights: Tensor | None = None) -> Tensor:
 
     Example:
 
+    >>> import numpy as np
     >>> a = np.array([[[1.0, 2.0], [3.0, 4.0]]], "float32")  # two positions, two channels
     >>> print(keras.ops.convert_to_numpy(gram_matrix(a)))    # (1+9, 2+12; 2+12, 4+16) / 2
     [[ 5.  7.]
@@ -124,39 +124,3 @@ def covariance_matrix(activations: Tensor, weights: Tensor | None = None) -> Ten
     """Covariance over positions, `E[a a^T] - E[a] E[a]^T`: `(height, width, C)` -> `(C, C)`."""
     mean, gram = moments(activations, weights)
     return gram - mean[:, None] * mean[None, :]
-
-
-def matrix_square_root(matrix: np.ndarray) -> np.ndarray:
-    """Square root of a symmetric positive semi-definite matrix, in float64.
-
-    Eigenvalues that rounding made negative count as zero.
-
-    >>> matrix_square_root(np.diag([4.0, 9.0]))
-    array([[2., 0.],
-           [0., 3.]])
-    """
-    values, vectors = np.linalg.eigh(np.asarray(matrix, np.float64))
-    return (vectors * np.sqrt(np.maximum(values, 0.0))) @ vectors.T
-
-
-def transport_map(source: np.ndarray, target: np.ndarray) -> np.ndarray:
-    """The linear map that carries one centred Gaussian to another at least cost, in float64.
-
-    `T = A^-1/2 (A^1/2 B A^1/2)^1/2 A^-1/2` for covariances A and B, so that `T A T = B`. Where the
-    source has no variance there is nothing to carry: those directions are left out of the inverse.
-
-    Args:
-        source: covariance A, `(C, C)`.
-        target: covariance B, `(C, C)`.
-
-    Returns:
-        T, `(C, C)`, symmetric and positive semi-definite.
-    """
-    values, vectors = np.linalg.eigh(np.asarray(source, np.float64))
-    values = np.maximum(values, 0.0)
-    live = values > 1e-7 * max(values.max(initial=0.0), 1e-30)
-    root = (vectors * np.sqrt(values)) @ vectors.T
-    inverse = (
-        vectors * np.where(live, 1.0 / np.sqrt(np.where(live, values, 1.0)), 0.0)
-    ) @ vectors.T
-    return inverse @ matrix_square_root(root @ np.asarray(target, np.float64) @ root) @ inverse

@@ -20,7 +20,7 @@ from cnnkit.ops.boxes import (
     select_detections,
 )
 from cnnkit.options import DetectOptions
-from cnnkit.pipelines._detector_files import find_detector_file
+from cnnkit.pipelines._detector_files import check_classes, find_detector_file
 from cnnkit.pipelines._model_files import read_settings
 from cnnkit.pipelines._read_ahead import read_ahead
 from cnnkit.pipelines._sources import Source, loaded, name_of
@@ -92,10 +92,7 @@ class Detector:
         self.options = options or DetectOptions()
         self.detector, networks = _load(model)
         names = self.detector.names
-        unknown = [name for name in self.options.classes or () if name not in names]
-        if unknown:
-            some = ", ".join(names[:10]) + (", ..." if len(names) > 10 else "")
-            raise UsageError(f"{self.detector.name} knows no {unknown[0]!r}; it knows: {some}")
+        check_classes(self.options.classes, names, self.detector.name)
         self._wanted = np.array(
             [self.options.classes is None or name in self.options.classes for name in names]
         )

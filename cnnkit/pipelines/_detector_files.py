@@ -1,5 +1,7 @@
 """Files of trained detectors, without Keras."""
 
+from collections.abc import Sequence
+
 from cnnkit.data._class_names import COCO_CLASSES
 from cnnkit.errors import UsageError
 from cnnkit.options import DEFAULT_DETECTOR, DETECTORS
@@ -43,3 +45,15 @@ def default_names(classes: int) -> tuple[str, ...]:
     if len(COCO_CLASSES) == classes:
         return COCO_CLASSES
     return tuple(f"class {index}" for index in range(classes))
+
+
+def check_classes(wanted: Sequence[str] | None, names: Sequence[str], model: str) -> None:
+    """Refuses classes that a detector does not know; None stands for all.
+
+    Raises:
+        UsageError: there is one.
+    """
+    unknown = [name for name in wanted or () if name not in names]
+    if unknown:
+        some = ", ".join(names[:10]) + (", ..." if len(names) > 10 else "")
+        raise UsageError(f"{model} knows no {unknown[0]!r}; it knows: {some}")

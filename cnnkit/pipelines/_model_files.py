@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cnnkit.errors import DataError, WeightsError
-from cnnkit.options import CLASSIFIERS
+from cnnkit.errors import DataError, UsageError, WeightsError
+from cnnkit.options import CLASSIFIER_WEIGHTS, CLASSIFIERS, VIEWABLE
+from cnnkit.weights import locate
 from cnnkit.weights.keras_file import (
     CLASSES_FILE,
     MODEL_FILE,
@@ -155,3 +156,30 @@ def _names(data: bytes, source: str) -> tuple[str, ...]:
     except UnicodeDecodeError:
         raise DataError(f"{source} is not a UTF-8 text file; give one name a line") from None
     return tuple(line.strip() for line in lines if line.strip())
+
+
+def find_viewed_file(model: str) -> Path:
+    """The file of a network to look into.
+
+    Args:
+        model: one of `options.VIEWABLE`, the folder of a run, or a `.keras` file.
+
+    Raises:
+        UsageError: an unknown name.
+        WeightsError: the weights are not here, or a file of another format.
+    """
+    refuse_other_formats(model, "--model")
+    if model in VIEWABLE:
+        # Of VGG the convolutions are looked at, which lie in a file of their own.
+        return locate({**CLASSIFIER_WEIGHTS, "vgg16": "vgg16", "vgg19": "vgg19"}.get(model, model))
+    path = Path(model)
+    if path.is_dir():
+        path /= MODEL_FILE
+    if path.suffix == ".keras":
+        if not path.is_file():
+            raise WeightsError(f"{path} does not exist; give --model a .keras file or a name")
+        return path
+    raise UsageError(
+        f"there is no trained network named {model!r}; use a .keras file or one of: "
+        f"{', '.join(VIEWABLE)}"
+    )

@@ -26,10 +26,10 @@ from cnnkit.models.vgg import (
     build_feature_network,
     layer_names,
 )
-from cnnkit.options import CLASSIFIER_WEIGHTS, VIEWABLE
+from cnnkit.pipelines._model_files import find_viewed_file
 from cnnkit.pipelines._model_summary import summarize_model
 from cnnkit.results import NetworkSummary
-from cnnkit.weights.keras_file import MODEL_FILE, load_keras_file, refuse_other_formats
+from cnnkit.weights.keras_file import load_keras_file
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,36 +116,25 @@ def load_viewed_network(model: str, pixels: str = "unit") -> ViewedNetwork:
     """
     if pixels not in PIXELS:
         raise UsageError(f"pixels must be one of {', '.join(PIXELS)}, not {pixels!r}")
-    refuse_other_formats(model, "--model")
-    path = Path(model)
-    if model == "caltech101":
-        path = weights_table.locate(model)
-    elif path.is_dir():
-        path /= MODEL_FILE
+    path = find_viewed_file(model)
     if path.suffix == ".keras":
         loaded = load_keras_file(path, "--model")
         digest = weights_table.fingerprint(path)
         if pixels == "unit":
             pixels = expected_pixels(loaded) or pixels
     elif model in ("imagenet", "mobilenet-v2"):
-        path = weights_table.locate(CLASSIFIER_WEIGHTS[model])
         digest, pixels = weights_table.fingerprint(path), "unit"
         if model == "imagenet":
             loaded = build_trained_efficientnet_lite0((None, None, 3))
         else:
             loaded = build_trained_mobilenet_v2()
-    elif model in VIEWABLE:
+    else:
         names = layer_names(VGG16_CONVOLUTIONS if model == "vgg16" else VGG19_CONVOLUTIONS)
         last = COMPACT_LAST_LAYER if model == "compact" else names[-1]
         network = build_feature_network(model, [last])
         loaded, digest = network.model, network.hash
         loaded = keras.Model(loaded.inputs[0], loaded.outputs[0])
         pixels = "unit"
-    else:
-        raise UsageError(
-            f"there is no trained network named {model!r}; use a .keras file or one of: "
-            f"{', '.join(VIEWABLE)}"
-        )
     return view_model(loaded, Path(model).name, digest, pixels)
 
 

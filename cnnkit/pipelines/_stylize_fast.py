@@ -18,16 +18,20 @@ import functools
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
-import keras
 import numpy as np
 
-from cnnkit.losses.style import LayerStatistics, feature_transform, interpolate_statistics, mask_at
-from cnnkit.models.decoder import entrance, load_decoder
-from cnnkit.models.vgg import build_feature_network
+from cnnkit.engine.networks import Networks, NetworkSource
+from cnnkit.losses._layer_statistics import (
+    LayerStatistics,
+    feature_transform,
+    interpolate_statistics,
+    mask_at,
+)
+from cnnkit.models._decoder_levels import entrance
 from cnnkit.ops.cover import Tile, cover
-from cnnkit.ops.inference import compile_inference
 from cnnkit.ops.noise import smooth_noise
 from cnnkit.options import DECODER_LEVELS
+from cnnkit.weights import locate
 
 # How far around a pixel the encoder and the decoder of a level look together, rounded up to
 # whole positions of the deepest layer.
@@ -52,21 +56,17 @@ class FastStylizer:
 
     def __init__(self, tile: int = TILE):
         self._tile = tile
-        network = build_feature_network(
-            "compact", [entrance(level) for level in DECODER_LEVELS], "average"
+        networks = Networks(
+            NetworkSource(
+                "drafts",
+                "cnnkit.pipelines._stylize_fast_networks:build",
+                (locate("compact"), locate("decoder")),
+            )
         )
-        self.name, self.hash = network.name, network.hash
-        layers = network.model.output
-        inputs = network.model.inputs[0]
-        self._encode_all = compile_inference(network.model, dtype="float32")
-        self._encode = {
-            level: compile_inference(keras.Model(inputs, layers[entrance(level)]), dtype="float32")
-            for level in DECODER_LEVELS
-        }
-        self._decode = {
-            level: compile_inference(load_decoder(level), dtype="float32")
-            for level in DECODER_LEVELS
-        }
+        self.name, self.hash = networks.facts["name"], networks.facts["hash"]
+        self._encode_all = networks["encode"]
+        self._encode = {level: networks[f"encode{level}"] for level in DECODER_LEVELS}
+        self._decode = {level: networks[f"decode{level}"] for level in DECODER_LEVELS}
 
     def measure(
         self, canvas: np.ndarray, weights: np.ndarray | None = None

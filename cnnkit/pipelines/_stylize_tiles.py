@@ -15,7 +15,8 @@ from typing import Any
 import keras
 import numpy as np
 
-from cnnkit.losses.style import LayerStatistics, layer_loss, mask_at, total_variation
+from cnnkit.losses._layer_statistics import LayerStatistics, mask_at
+from cnnkit.losses.style import layer_loss, total_variation
 from cnnkit.models.generated_image import composite
 from cnnkit.ops.cover import Tile, cover
 from cnnkit.ops.gradients import value_and_gradient, value_for_any_size

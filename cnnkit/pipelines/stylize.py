@@ -28,41 +28,38 @@ import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import keras
 import numpy as np
 import psutil
 from PIL import Image
 
 import cnnkit
 from cnnkit import weights as weights_table
+from cnnkit.engine.choice import configure_keras, current_engine
 from cnnkit.errors import ImageError, ResourceError, UsageError
 from cnnkit.images import Picture, as_picture, fit_size, resize, to_pil, to_uint8, write_bytes
-from cnnkit.losses.style import (
+from cnnkit.losses._layer_statistics import (
     LayerStatistics,
-    StylizeLoss,
     interpolate_statistics,
-    layer_statistics,
     mask_at,
     mix_statistics,
 )
-from cnnkit.models.decoder import entrance
-from cnnkit.models.vgg import FeatureNetwork, build_feature_network, resolve_backbone
+from cnnkit.models._backbones import resolve_backbone
+from cnnkit.models._decoder_levels import entrance
 from cnnkit.ops.color import LUMA, grey, match_colors, match_lightness, with_chroma_of
 from cnnkit.ops.guided_filter import guided_filter
-from cnnkit.ops.inference import (
-    compile_inference,
-    compiles_each_size,
-    with_constant_weights,
-)
 from cnnkit.ops.schedule import Scale, fit_steps_to_budget, plan_scales, scale_sizes
 from cnnkit.options import StylizeOptions
 from cnnkit.pipelines._stylize_fast import fast_stylizer
-from cnnkit.pipelines._stylize_scale import Evaluate, OutOfTime, ScaleOptimizer, compile_loss
-from cnnkit.pipelines._stylize_tiles import TiledLoss, Tiling, find_tiling
 from cnnkit.results import ScaleReport, StylizeProgress, StylizeResult
 from cnnkit.runtime import has_fast_bfloat16, measure_memory
+
+if TYPE_CHECKING:
+    from cnnkit.losses.style import StylizeLoss
+    from cnnkit.models.vgg import FeatureNetwork
+    from cnnkit.pipelines._stylize_scale import Evaluate, ScaleOptimizer
+    from cnnkit.pipelines._stylize_tiles import TiledLoss, Tiling
 
 # The five blocks halve the picture four times, and reflection needs two positions at the deepest.
 _MULTIPLE = 16
@@ -168,10 +165,13 @@ class Stylizer:
         self._keep_from_vanishing()
         self._statistics: dict[tuple, Mapping[Any, LayerStatistics]] = {}
         self._evaluate: Evaluate | None = None
-        self._compiling: Future[Evaluate] | None = None
+        self._compiling: Future[Any] | None = None
         self._tiled: TiledLoss | None = None
-        self.backbone = resolve_backbone(self.options.backbone)
+        # Drafts are painted with networks of their own, and need no Keras where OpenVINO runs them.
+        self.backbone = _SMALL_BACKBONE
         if self.options.quality != "draft":
+            configure_keras()
+            self.backbone = resolve_backbone(self.options.backbone)
             # Weights that are not there are told before anything else is.
             self.network  # noqa: B018
             self._note_backbone()
@@ -228,8 +228,10 @@ class Stylizer:
             )
 
     @functools.cached_property
-    def network(self) -> FeatureNetwork:
+    def network(self) -> "FeatureNetwork":
         """What the optimiser sees with."""
+        from cnnkit.models.vgg import build_feature_network
+
         layers = {layer for layer, weight in self.options.style_layers.items() if weight > 0}
         return build_feature_network(
             self.backbone,
@@ -256,28 +258,36 @@ class Stylizer:
     @functools.cached_property
     def frozen_network(self) -> Callable[[Any], Mapping[str, Any]]:
         """The same for what is compiled around it."""
+        from cnnkit.ops.inference import with_constant_weights
+
         return with_constant_weights(self.network.model)
 
     @functools.cached_property
     def _see(self) -> Callable[[np.ndarray], Mapping[str, np.ndarray]]:
+        from cnnkit.ops.inference import compile_inference
+
         return compile_inference(self.network.model, "float32")
 
-    def tiling(self, side: int) -> Tiling | None:
+    def tiling(self, side: int) -> "Tiling | None":
         """How canvases are cut into tiles of a side; None where nobody knows what a layer sees."""
         if self.options.chosen_optimizer != "lbfgs":
             return None
+        from cnnkit.pipelines._stylize_tiles import find_tiling
+
         return find_tiling(self.network.model, side)
 
-    def use_tiles(self, tiling: Tiling | None) -> None:
+    def use_tiles(self, tiling: "Tiling | None") -> None:
         """From now on canvases that are larger than a tile are looked at in tiles, or none are."""
         if tiling is None:
             self._tiled = None
         elif self._tiled is None or self._tiled.tiling != tiling:
+            from cnnkit.pipelines._stylize_tiles import TiledLoss
+
             self._tiled = TiledLoss(
                 self.frozen_network, tiling, self.options, self.content_layer, self.style_layers
             )
 
-    def tiled(self, canvas: np.ndarray) -> TiledLoss | None:
+    def tiled(self, canvas: np.ndarray) -> "TiledLoss | None":
         """What looks at a canvas in tiles, where it is to be looked at in tiles."""
         if self._tiled is None or self._tiled.tiling.is_whole(*canvas.shape[:2]):
             return None
@@ -295,7 +305,7 @@ class Stylizer:
         activations: Mapping[str, np.ndarray],
         style: Mapping[str, LayerStatistics],
         mask: np.ndarray | None,
-    ) -> StylizeLoss:
+    ) -> "StylizeLoss":
         """What a canvas is optimised for.
 
         Args:
@@ -304,6 +314,8 @@ class Stylizer:
             style: statistics to reach, of `target`.
             mask: `(height, width)`, where style is measured.
         """
+        from cnnkit.losses.style import StylizeLoss
+
         options = self.options
         return StylizeLoss(
             self.frozen_network,
@@ -332,7 +344,12 @@ class Stylizer:
             width: the same.
             is_masked: whether there will be a mask.
         """
-        if self.options.chosen_optimizer != "lbfgs" or self._evaluate or compiles_each_size():
+        if self.options.chosen_optimizer != "lbfgs" or self._evaluate:
+            yield
+            return
+        from cnnkit.ops.inference import compiles_each_size
+
+        if compiles_each_size():
             yield
             return
         # Made here, once: both threads use them.
@@ -348,8 +365,10 @@ class Stylizer:
             compiling, self._compiling = self._compiling, None
             self._evaluate = compiling.result()
 
-    def _compile(self, height: int, width: int, is_masked: bool) -> Evaluate:
+    def _compile(self, height: int, width: int, is_masked: bool) -> "Evaluate":
         """The loss of a grey picture, looked at once: TensorFlow compiles at the first look."""
+        from cnnkit.pipelines._stylize_scale import compile_loss
+
         canvas = _on_canvas(np.full((height, width, 3), 0.5, np.float32), self.options.margin)
         mask = np.ones(canvas.shape[:2], np.float32) if is_masked else None
         activations = self.activations(canvas)
@@ -358,7 +377,7 @@ class Stylizer:
         evaluate(canvas, () if mask is None else (canvas, mask[..., None]), loss.targets)
         return evaluate
 
-    def evaluator(self, loss: StylizeLoss) -> Evaluate | None:
+    def evaluator(self, loss: "StylizeLoss") -> "Evaluate | None":
         """The compiled loss that all scales of all pictures share; None if the optimizer has none.
 
         Args:
@@ -368,6 +387,8 @@ class Stylizer:
             return None
         self._end_compiling()
         if self._evaluate is None:
+            from cnnkit.pipelines._stylize_scale import compile_loss
+
             self._evaluate = compile_loss(loss, self.options.strength)
         return self._evaluate
 
@@ -417,7 +438,7 @@ class Stylizer:
         network = fast_stylizer() if self.options.quality == "draft" else self.network
         settings = {
             "program": f"cnnkit {cnnkit.__version__}",
-            "keras": f"{keras.__version__} ({keras.backend.backend()})",
+            "engine": current_engine(),
             "content": content.source,
             "styles": [
                 {"source": style.source, "weight": weight, "sha256": _digest(style)}
@@ -515,6 +536,8 @@ class Stylizer:
         self, activations: Mapping[str, np.ndarray], weights: np.ndarray | None
     ) -> dict[str, LayerStatistics]:
         """Of the style layers; `weights` `(height, width)` says how much each pixel counts."""
+        from cnnkit.losses.style import layer_statistics
+
         return {
             layer: layer_statistics(
                 maps, None if weights is None else mask_at(weights, *maps.shape[:2])
@@ -721,6 +744,8 @@ class _Job:
 
     def _fingerprint(self) -> str:
         """Identifies the run that a checkpoint belongs to."""
+        import keras
+
         settings = {
             "content": _digest(self._content),
             "styles": [[_digest(style), weight] for style, weight in self._stylizer._styles],
@@ -769,7 +794,7 @@ class _Job:
                 f"{_duration(needed)} and more"
             )
 
-    def _memory(self, tiling: Tiling | None = None, pixels: int | None = None) -> float:
+    def _memory(self, tiling: "Tiling | None" = None, pixels: int | None = None) -> float:
         """Bytes that the run takes, with these tiles or none."""
         pixels = self.height * self.width if pixels is None else pixels
         if self._options.quality == "draft":
@@ -827,7 +852,7 @@ class _Job:
             f"{available / 1e9:.1f} GB are free; {remedy}"
         )
 
-    def _use_tiles(self, tiling: Tiling | None) -> None:
+    def _use_tiles(self, tiling: "Tiling | None") -> None:
         self._tiling = tiling
         self._stylizer.use_tiles(tiling)
 
@@ -910,7 +935,7 @@ class _Job:
 
     def _prepare(
         self, scale: Scale, image: np.ndarray | None
-    ) -> tuple[ScaleOptimizer, tuple[int, int]]:
+    ) -> "tuple[ScaleOptimizer, tuple[int, int]]":
         """The optimizer of a scale; `image` is the result of the scale before, if there was one."""
         size = (scale.height, scale.width)
         content = np.clip(resize(self._pixels, *size), 0.0, 1.0)
@@ -944,6 +969,8 @@ class _Job:
         # In tiles `keep` says where style is measured, since its mask is that of the pixels.
         loss = stylizer.loss(canvas, activations, target, None if tiled else mask)
         evaluate = tiled.evaluate if tiled else stylizer.evaluator(loss)
+        from cnnkit.pipelines._stylize_scale import ScaleOptimizer
+
         optimizer = ScaleOptimizer(
             initial, loss, scale.steps, self._options, keep, stylizer._note, evaluate
         )
@@ -1032,6 +1059,8 @@ class _Job:
             now = time.monotonic()
             share = scale.pixels * scale.steps / sum(s.pixels * s.steps for s in plan[index:])
             ends = now + (deadline - self._reserve() - now) * share
+        from cnnkit.pipelines._stylize_scale import OutOfTime
+
         before = sum(s.steps for s in plan[:index])
         clock = _Clock(plan, index)
 
@@ -1137,12 +1166,12 @@ class _Checkpoint:
         self._index, self._image = index, image
         self._reports = list(reports)
 
-    def step(self, optimizer: ScaleOptimizer) -> None:
+    def step(self, optimizer: "ScaleOptimizer") -> None:
         """After each step: writes, if it is time."""
         if time.monotonic() - self._written >= _CHECKPOINT_SECONDS:
             self.write(optimizer)
 
-    def write(self, optimizer: ScaleOptimizer | None = None) -> None:
+    def write(self, optimizer: "ScaleOptimizer | None" = None) -> None:
         """Writes the state now; without an optimizer that of the beginning of the scale."""
         if self._path is None:
             return

@@ -18,6 +18,7 @@ from cnnkit.errors import CnnkitError, ImageError, UsageError
 from cnnkit.images import fit_size, read_image, resize, to_uint8
 from cnnkit.ops.convolution import ReceptiveField
 from cnnkit.ops.deconvnet import contrast_normalized
+from cnnkit.ops.inference import compile_inference
 from cnnkit.ops.top_patches import TopPatches, choose_units, cut_patch, pick_places
 from cnnkit.options import UnitsOptions
 from cnnkit.pipelines._model_summary import summarize_model
@@ -281,7 +282,7 @@ def _more_places(
     drawing: "_Drawing",
 ) -> dict[tuple[str, int], list[tuple[float, int, int, int]]]:
     """Where there are fewer than nine pictures: further places in them, strongest first."""
-    maps_of = network.submodel(list(units))
+    maps_of = compile_inference(network.submodel(list(units)), "float32")
     more: dict[tuple[str, int], list[tuple[float, int, int, int]]] = {}
     for number, winner in search.winners.items():
         try:
@@ -291,7 +292,7 @@ def _more_places(
             continue
         found = maps_of(pixels[None].astype(np.float32) / 255.0)
         for layer, chosen in units.items():
-            maps = keras.ops.convert_to_numpy(found[layer])[0]
+            maps = found[layer][0]
             if maps.ndim == 1:
                 continue
             fields = drawing.fields(layer, *pixels.shape[:2])

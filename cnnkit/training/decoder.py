@@ -21,12 +21,10 @@ import keras
 import numpy as np
 
 from cnnkit.images import write_bytes
-from cnnkit.losses.style import (
-    LayerStatistics,
-    layer_statistics,
-    mix_statistics,
-)
-from cnnkit.models.decoder import build_decoder, entrance, load_decoder
+from cnnkit.losses._layer_statistics import LayerStatistics, mix_statistics
+from cnnkit.losses.style import layer_statistics
+from cnnkit.models._decoder_levels import entrance
+from cnnkit.models.decoder import build_decoder, load_decoder
 from cnnkit.models.vgg import (
     COMPACT_WIDTHS,
     VGG19_CONVOLUTIONS,

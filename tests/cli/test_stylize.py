@@ -648,7 +648,7 @@ def test_progress_on_a_terminal_fits_into_80_columns(tiny, monkeypatch, capsys):
     name = "a very long name of a picture [red] from the last holiday.png"
     Path("photo.png").rename(name)
     assert run(["stylize", name, "style.png", *tiny]) == 0
-    lines = [line for line in drawn.getvalue().replace("\r", "\n").split("\n") if "%" in line]
+    lines = [line for line in drawn.getvalue().replace("\r", "\n").split("\n") if " of " in line]
     plain = [re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", line) for line in lines]
     assert plain
     assert max(len(line) for line in plain) <= 80

@@ -5,17 +5,19 @@ import numpy as np
 import pytest
 import scipy.linalg
 
-from cnnkit.losses.style import (
+from cnnkit.losses._layer_statistics import (
     LayerStatistics,
+    feature_transform,
+    interpolate_statistics,
+    mask_at,
+    mix_statistics,
+)
+from cnnkit.losses.style import (
     StylizeLoss,
     content_loss,
     content_loss_scale,
-    feature_transform,
     gram_style_loss,
-    interpolate_statistics,
     layer_statistics,
-    mask_at,
-    mix_statistics,
     total_variation,
     wasserstein_style_loss,
 )

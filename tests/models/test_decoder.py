@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 from cnnkit.errors import WeightsError
-from cnnkit.models.decoder import build_decoder, entrance, load_decoder
+from cnnkit.models._decoder_levels import entrance
+from cnnkit.models.decoder import build_decoder, load_decoder
 from cnnkit.weights.convolutions import convolution_weights, encode_convolutions
 
 WIDTHS, CONVOLUTIONS = (2, 3, 4), (2, 2, 4)

@@ -5,7 +5,8 @@ import pytest
 
 from cnnkit.data.samples import find_sample, load_sample
 from cnnkit.images import resize
-from cnnkit.models.decoder import entrance, load_decoder
+from cnnkit.models._decoder_levels import entrance
+from cnnkit.models.decoder import load_decoder
 from cnnkit.models.vgg import build_feature_network
 from cnnkit.options import DECODER_LEVELS
 from cnnkit.training.decoder import reconstruction_psnr

@@ -8,6 +8,7 @@ import pytest
 
 from cnnkit.errors import UsageError, WeightsError
 from cnnkit.models import vgg
+from cnnkit.models._backbones import resolve_backbone
 from cnnkit.models.vgg import (
     COMPACT_WIDTHS,
     VGG16_CONVOLUTIONS,
@@ -16,7 +17,6 @@ from cnnkit.models.vgg import (
     build_vgg,
     caffe_preprocessing,
     layer_names,
-    resolve_backbone,
     unit_preprocessing,
 )
 from cnnkit.weights.convolutions import (

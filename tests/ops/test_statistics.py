@@ -7,15 +7,9 @@ import keras
 import numpy as np
 import pytest
 
+from cnnkit.ops.gaussians import matrix_square_root, transport_map
 from cnnkit.ops.gradients import value_and_gradient
-from cnnkit.ops.statistics import (
-    covariance_matrix,
-    gram_matrix,
-    matrix_square_root,
-    mean_vector,
-    moments,
-    transport_map,
-)
+from cnnkit.ops.statistics import covariance_matrix, gram_matrix, mean_vector, moments
 
 
 @pytest.fixture

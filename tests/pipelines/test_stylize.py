@@ -1035,7 +1035,7 @@ def test_the_picture_is_the_same_whether_a_thread_compiles_or_not(long, monkeypa
     options = long(size=64, smallest_scale=32)
     assert options.chosen_optimizer == "lbfgs"
     ahead = stylize(scene(64, 64), strokes(64, 64), options, mask=mask)
-    monkeypatch.setattr(pipeline, "compiles_each_size", lambda: True)
+    monkeypatch.setattr("cnnkit.ops.inference.compiles_each_size", lambda: True)
     inline = stylize(scene(64, 64), strokes(64, 64), options, mask=mask)
     np.testing.assert_array_equal(ahead.image, inline.image)
     assert ahead.losses == inline.losses

@@ -6,7 +6,7 @@ import pytest
 from cnnkit import StylizeOptions, Stylizer, stylize
 from cnnkit.data.samples import find_sample, load_sample
 from cnnkit.errors import UsageError
-from cnnkit.losses.style import LayerStatistics
+from cnnkit.losses._layer_statistics import LayerStatistics
 from cnnkit.pipelines._stylize_fast import FastStylizer, fast_stylizer
 
 DRAFT = StylizeOptions(size=96, quality="draft")
