@@ -8,6 +8,7 @@ import argparse
 
 from _measure import machine, print_cold, print_memory, print_warm, sample_folder
 
+from cnnkit.engine.choice import configure_inference
 from cnnkit.images import read_pixels
 from cnnkit.options import DetectOptions
 from cnnkit.pipelines._detector import Detector
@@ -20,12 +21,14 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=1000, help="pictures for the memory")
     parser.add_argument("--flip", action="store_true", help="look at mirror images too")
     parser.add_argument("--scales", type=float, nargs="+", default=[1.0], help="of the size")
+    parser.add_argument("--engine", default="openvino", help="openvino or tensorflow")
     arguments = parser.parse_args()
     print(machine())
     paths = sorted(str(path) for path in sample_folder().glob("*.png"))
     options = DetectOptions(
         size=arguments.size, flip=arguments.flip, scales=tuple(arguments.scales)
     )
+    configure_inference(arguments.engine, note=print)
     detector = Detector(arguments.model, options)
     pictures = [read_pixels(path) for path in paths]
     print_warm(f"{arguments.size} px", lambda pixels: detector.detect_pixels([pixels]), pictures)

@@ -7,6 +7,7 @@ import argparse
 
 from _measure import machine, print_cold, print_memory, print_warm, sample_folder
 
+from cnnkit.engine.choice import configure_inference
 from cnnkit.images import read_image
 from cnnkit.options import DEFAULT_SEGMENTER, SEGMENT_SIZE
 from cnnkit.pipelines._segmenter import Segmenter
@@ -17,9 +18,11 @@ def main() -> None:
     parser.add_argument("--model", default=DEFAULT_SEGMENTER, help="see cnnkit segment")
     parser.add_argument("--size", type=int, default=SEGMENT_SIZE)
     parser.add_argument("--count", type=int, default=1000, help="pictures for the memory")
+    parser.add_argument("--engine", default="openvino", help="openvino or tensorflow")
     arguments = parser.parse_args()
     print(machine())
     paths = sorted(sample_folder().glob("*.png"))
+    configure_inference(arguments.engine, note=print)
     segmenter = Segmenter(arguments.model, size=arguments.size)
     print_warm(f"{arguments.size} px", segmenter.segment, [read_image(path) for path in paths])
     many = (read_image(paths[index % len(paths)]) for index in range(arguments.count))
