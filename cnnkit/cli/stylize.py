@@ -1,10 +1,12 @@
 """``cnnkit stylize``: paint pictures in the style of others."""
 
+import contextlib
 import difflib
 import os
 import re
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -549,10 +551,18 @@ class _Batch:
                     self._console, engine, threads=threads, device=device, verbose=verbose
                 )
             else:
+                from cnnkit.engine.choice import remember_choice
                 from cnnkit.runtime import configure
 
                 self._console.working("loading TensorFlow and the networks")
+                remember_choice(
+                    engine, threads=threads, device=device, verbose=verbose, note=self._console.note
+                )
+                # What paints drafts needs no TensorFlow: it is made ready beside its import.
+                ahead = threading.Thread(target=_prepare_drafts)
+                ahead.start()
                 configure(threads=threads, verbose=verbose, device=device)
+                ahead.join()
 
         stylizer = None
         if not all(is_done for _, _, is_done in self._jobs):
@@ -806,6 +816,17 @@ def _line(record: Record) -> str:
     if item["steps"]:
         work = f"{item['steps']} steps, loss {item['losses'].get('loss', float('nan')):.4f}"
     return f"{item['output']}  {record.width}x{record.height}, {work}, {record.ms.net / 1e3:.1f} s"
+
+
+def _prepare_drafts() -> None:
+    """Loads the networks of drafts, if they are in the cache; what is wrong is told later."""
+    from cnnkit.engine.choice import runs_beside_keras
+
+    if runs_beside_keras():
+        from cnnkit.pipelines._stylize_fast import fast_stylizer
+
+        with contextlib.suppress(CnnkitError):
+            fast_stylizer()
 
 
 def _process_age() -> float:

@@ -91,6 +91,39 @@ def configure_inference(
     return found
 
 
+def remember_choice(
+    engine: str = "auto",
+    *,
+    threads: int | None = None,
+    device: str = "auto",
+    verbose: bool = False,
+    note: Callable[[str], None] | None = None,
+) -> None:
+    """Keeps what the user said, for a job that imports Keras for its gradients itself.
+
+    For the arguments see `configure_inference`.
+
+    Raises:
+        UsageError: an engine that cannot be.
+    """
+    resolve_engine(engine, device)
+    _choice[0] = Choice(engine, threads, device, verbose, note)
+
+
+def runs_beside_keras() -> bool:
+    """Whether networks without gradients run on OpenVINO though Keras is there for others.
+
+    It compiles them in no time, and computes while Keras' backend is imported or compiles.
+    """
+    choice = _choice[0]
+    return (
+        choice.engine in ("auto", OPENVINO)
+        and choice.device != "gpu"
+        and os.environ.get("KERAS_BACKEND", OPENVINO) == OPENVINO
+        and is_installed()
+    )
+
+
 def configure_keras() -> None:
     """Imports Keras on the backend that computes where OpenVINO does not."""
     choice = _choice[0]

@@ -30,6 +30,7 @@ from cnnkit.engine.choice import (
     current_engine,
     give_up_openvino,
     import_lean_keras,
+    runs_beside_keras,
 )
 from cnnkit.errors import CnnkitError
 from cnnkit.ops.openvino_graph import (
@@ -107,15 +108,18 @@ class Networks:
 
     Args:
         source: where they come from.
+        beside_keras: run them on OpenVINO where that is possible, even though Keras is imported on
+            another backend for what needs gradients.
     """
 
-    def __init__(self, source: NetworkSource):
+    def __init__(self, source: NetworkSource, beside_keras: bool = False):
         self._source = source
         self._lock = threading.RLock()
         self._makers: dict[str, Callable[[], Callable[..., Any]]] = {}
         self._compiled: dict[str, Callable[..., Any]] = {}
         self.engine, self.facts = "", {}
-        if current_engine() == OPENVINO:
+        # In this order: another thread may be importing Keras, which cannot be asked yet.
+        if (beside_keras and runs_beside_keras()) or current_engine() == OPENVINO:
             try:
                 self._use_openvino()
                 return

@@ -61,8 +61,10 @@ class FastStylizer:
                 "drafts",
                 "cnnkit.pipelines._stylize_fast_networks:build",
                 (locate("compact"), locate("decoder")),
-            )
+            ),
+            beside_keras=True,
         )
+        self.engine = networks.engine
         self.name, self.hash = networks.facts["name"], networks.facts["hash"]
         self._encode_all = networks["encode"]
         self._encode = {level: networks[f"encode{level}"] for level in DECODER_LEVELS}

@@ -438,7 +438,7 @@ class Stylizer:
         network = fast_stylizer() if self.options.quality == "draft" else self.network
         settings = {
             "program": f"cnnkit {cnnkit.__version__}",
-            "engine": current_engine(),
+            "engine": (network.engine if self.options.quality == "draft" else current_engine()),
             "content": content.source,
             "styles": [
                 {"source": style.source, "weight": weight, "sha256": _digest(style)}
