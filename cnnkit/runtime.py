@@ -2,7 +2,10 @@
 
 import contextlib
 import ctypes
+import functools
 import importlib
+import importlib.abc
+import json
 import logging
 import os
 import re
@@ -10,10 +13,10 @@ import signal
 import sys
 import tempfile
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
 from cnnkit.errors import CnnkitError, ExitCode, UsageError
 
@@ -180,7 +183,7 @@ def configure(
     if cluster is not None:
         _give_last_words(verbose)
         _last_words.append(_not_found(cluster, f"in {_START // 60} minutes"))
-    import_keras(verbose, cluster)
+    import_keras(verbose, cluster, lean=True)
     if cluster is not None:
         _last_words.append(LOST_PROCESS)
     if device == "gpu" and all(name.startswith("cpu") for name in devices()):
@@ -214,7 +217,37 @@ def set_threads(threads: int | None) -> None:
             os.environ[name] = str(threads)
 
 
-def import_keras(verbose: bool = False, cluster: Cluster | None = None) -> None:
+class _Absent(importlib.abc.MetaPathFinder):
+    """Has packages be absent, whether they are there or not."""
+
+    def __init__(self, names: Collection[str]):
+        self._names = names
+
+    def find_spec(self, name: str, path: Any = None, target: Any = None) -> None:
+        """See `importlib.abc.MetaPathFinder`."""
+        if name in self._names:
+            raise ModuleNotFoundError(f"{name} is left out here", name=name)
+
+
+def leave_out(*names: str) -> Callable[[], None]:
+    """Has packages be absent for those who import them where they are there.
+
+    Args:
+        names: of the packages.
+
+    Returns:
+        What lets them be imported again.
+    """
+    absent = _Absent(names)
+    sys.meta_path.insert(0, absent)
+    return functools.partial(sys.meta_path.remove, absent)
+
+
+# What Keras imports where it is there, for what no command does, in half a second or more each.
+_UNUSED = ("matplotlib", "jax", "torch")
+
+
+def import_keras(verbose: bool = False, cluster: Cluster | None = None, lean: bool = False) -> None:
     """Imports Keras, if it is not imported yet, without the chatter of its backend.
 
     What the environment asks for of TensorFlow's messages is shown.
@@ -222,6 +255,8 @@ def import_keras(verbose: bool = False, cluster: Cluster | None = None) -> None:
     Args:
         verbose: let the backend's own messages through.
         cluster: see `configure`.
+        lean: without what it imports for functions that no command uses; such functions are
+            missing then.
 
     Raises:
         CnnkitError: the backend that `KERAS_BACKEND` names cannot be imported.
@@ -234,8 +269,24 @@ def import_keras(verbose: bool = False, cluster: Cluster | None = None) -> None:
         logging.getLogger("tensorflow").setLevel(logging.ERROR)
         logging.getLogger("absl").setLevel(logging.ERROR)
     if "keras" not in sys.modules:
-        with contextlib.nullcontext() if is_asked_for else silent_stderr():
-            _import_keras(cluster)
+        unused = [name for name in _UNUSED if name != _chosen_backend()] if lean else ()
+        let_in = leave_out(*unused)
+        try:
+            with contextlib.nullcontext() if is_asked_for else silent_stderr():
+                _import_keras(cluster)
+        finally:
+            let_in()
+
+
+def _chosen_backend() -> str:
+    """The backend that Keras will be on: by its variable, or by its own file of settings."""
+    named = os.environ.get("KERAS_BACKEND")
+    home = os.environ.get("KERAS_HOME") or "~/.keras"
+    if not named:
+        with contextlib.suppress(OSError, ValueError, AttributeError):
+            settings = Path(home, "keras.json").expanduser().read_text(encoding="utf-8")
+            named = json.loads(settings).get("backend")
+    return named or "tensorflow"
 
 
 def choose_kernels() -> None:

@@ -1,3 +1,5 @@
+import importlib
+import importlib.util
 import os
 import sys
 import types
@@ -265,3 +267,34 @@ def test_a_job_has_the_memory_of_its_own_group(groups, line, folder):
 def test_a_full_container_has_nothing_left(groups):
     root = groups(".", memory__max=100, memory__current=120)
     assert runtime.measure_memory(root, root / "none") == runtime.Memory(100, 0)
+
+
+@pytest.mark.parametrize(
+    ("named", "settings", "expected"),
+    [
+        ("jax", '{"backend": "torch"}', "jax"),
+        (None, '{"backend": "torch"}', "torch"),
+        (None, "damaged", "tensorflow"),
+        (None, "[]", "tensorflow"),
+        (None, None, "tensorflow"),
+    ],
+)
+def test_the_backend_is_that_of_the_variable_or_of_keras_settings(
+    monkeypatch, tmp_path, named, settings, expected
+):
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+    monkeypatch.setenv("KERAS_BACKEND", named or "")
+    if settings is not None:
+        (tmp_path / "keras.json").write_text(settings)
+    assert runtime._chosen_backend() == expected
+
+
+def test_what_is_left_out_can_be_imported_again(monkeypatch):
+    monkeypatch.delitem(sys.modules, "this", raising=False)
+    let_in = runtime.leave_out("this")
+    try:
+        with pytest.raises(ModuleNotFoundError, match="this is left out here"):
+            importlib.import_module("this")
+    finally:
+        let_in()
+    assert importlib.util.find_spec("this") is not None

@@ -4,17 +4,22 @@ OpenVINO runs trained networks, starts in a tenth of the time that TensorFlow ta
 gradients. What needs gradients runs on Keras' backend always.
 """
 
-import importlib.abc
 import importlib.util
 import os
 import sys
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from cnnkit.errors import UsageError
-from cnnkit.runtime import check_device, check_threads, configure, import_keras, set_threads
+from cnnkit.runtime import (
+    check_device,
+    check_threads,
+    configure,
+    import_keras,
+    leave_out,
+    set_threads,
+)
 
 ENGINES = ("auto", "openvino", "tensorflow")
 OPENVINO = "openvino"
@@ -204,22 +209,6 @@ def is_installed() -> bool:
     return importlib.util.find_spec(OPENVINO) is not None
 
 
-class _Absent(importlib.abc.MetaPathFinder):
-    """Has packages be absent that Keras would import, were they there, and that take seconds.
-
-    Attributes:
-        names: of these packages.
-    """
-
-    def __init__(self):
-        self.names = {"jax", "matplotlib", "tensorflow", "torch"}
-
-    def find_spec(self, name: str, path: Any = None, target: Any = None) -> None:
-        """See `importlib.abc.MetaPathFinder`."""
-        if name in self.names:
-            raise ModuleNotFoundError(f"{name} is left out here", name=name)
-
-
 def import_lean_keras(verbose: bool = False) -> None:
     """Imports Keras on OpenVINO, without the packages that no trained network needs there.
 
@@ -227,8 +216,8 @@ def import_lean_keras(verbose: bool = False) -> None:
         verbose: let the engine's own messages through.
     """
     os.environ["KERAS_BACKEND"] = OPENVINO
-    absent = _Absent()
-    sys.meta_path.insert(0, absent)
+    # Keras looks for it whenever it describes a layer.
+    leave_out("tensorflow")
     # Keras' backend needs it for spectra alone.
     spec = importlib.util.find_spec("scipy.signal")
     if spec is not None and spec.loader is not None and spec.name not in sys.modules:
@@ -236,6 +225,4 @@ def import_lean_keras(verbose: bool = False) -> None:
         module = importlib.util.module_from_spec(spec)
         sys.modules[spec.name] = module
         spec.loader.exec_module(module)
-    import_keras(verbose)
-    # Keras looks for TensorFlow whenever it describes a layer, for the others never again.
-    absent.names = {"tensorflow"}
+    import_keras(verbose, lean=True)
