@@ -68,8 +68,44 @@ def test_the_second_process_needs_no_keras(color_run, color_pictures, tmp_path):
     assert first["engine"] == second["engine"] == "openvino"
     assert first["items"] == second["items"]
     assert first["items"][0]["label"] == "red"
-    heavy = {"keras", "tensorflow", "scipy", "skimage", "matplotlib", "h5py", "pandas", "requests"}
-    assert not heavy & set(modules)
+    assert not HEAVY & set(modules)
+
+
+HEAVY = {"keras", "tensorflow", "scipy", "skimage", "matplotlib", "h5py", "pandas", "requests"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("arguments", "needed"),
+    [
+        (["detect", "IMAGE", "-o", "out.jpg", "--overwrite"], set()),
+        (["classify", "IMAGE"], set()),
+        (["caption", "IMAGE"], set()),
+        (["verify", "IMAGE", "IMAGE"], set()),
+        (["embed", "IMAGE"], set()),
+        # Connected components, and the grain under a draft.
+        (["segment", "IMAGE", "-o", "out.png", "--overwrite"], {"scipy"}),
+        (
+            ["stylize", "IMAGE", "waves", "--quality", "draft", "-o", "out.png", "--overwrite"],
+            {"scipy"},
+        ),
+    ],
+)
+def test_a_command_imports_no_more_than_it_needs(monkeypatch, tmp_path, arguments, needed):
+    monkeypatch.chdir(tmp_path)
+    picture = str(Path(skimage.data.__file__).parent / "astronaut.png")
+    arguments = [picture if one == "IMAGE" else one for one in arguments]
+    script = (
+        "import sys\nfrom cnnkit.cli.app import run\n"
+        f"assert run({[*arguments, '-q']!r}) == 0\n"
+        "print(*sorted({name.split('.')[0] for name in sys.modules}), file=sys.stderr)"
+    )
+    for _ in range(2):
+        found = subprocess.run(
+            [sys.executable, "-c", script], capture_output=True, text=True, check=True
+        )
+        modules = set(found.stderr.splitlines()[-1].split())
+    assert modules & HEAVY <= needed
 
 
 @pytest.mark.parametrize("suffix", [".program", ".bin", ".xml", "networks.json"])
