@@ -3,6 +3,7 @@
 import contextlib
 import ctypes
 import functools
+import gc
 import importlib
 import importlib.abc
 import json
@@ -347,6 +348,18 @@ def thread_count() -> int:
 def reader_count() -> int:
     """Threads that read files at a time: no more than `thread_count`, and at most eight."""
     return min(_MOST_READERS, thread_count())
+
+
+def give_back_memory() -> None:
+    """Returns memory that is free, but kept by the process, to the system, where that can be done.
+
+    After a graph was traced and compiled that is some hundred megabytes.
+    """
+    # What was traced is full of cycles.
+    gc.collect()
+    with contextlib.suppress(AttributeError, OSError, TypeError):
+        # Of glibc alone.
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 # So many shapes of inputs get a program of their own, which takes half of the time on small
 # pictures; all further ones share one that takes any shape.
 _OWN_PROGRAMS = 2
+# Numbers of the inputs above which what is computed between them and the outputs is given back
+# after each run: of large pictures hundreds of megabytes for each network.
+_MOST_KEPT = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -211,9 +214,19 @@ class OpenvinoNetwork:
         ]
         key = self._key(tuple(one.shape for one in values))
         requests = self._requests.__dict__
+        if sum(one.size for one in values) > _MOST_KEPT:
+            program = self._program(key)
+            found = self._infer(program.create_infer_request(), values)
+            with self._lock, contextlib.suppress(RuntimeError):
+                # Refused while another thread computes, who will ask for it in turn.
+                program.release_memory()
+            return found
         if key not in requests:
             requests[key] = self._program(key).create_infer_request()
-        found = requests[key].infer(values, share_inputs=True)
+        return self._infer(requests[key], values)
+
+    def _infer(self, request: Any, values: list[np.ndarray]) -> Any:
+        found = request.infer(values, share_inputs=True)
         return self._signature.pack([np.array(one) for one in found.to_tuple()])
 
     def _key(self, shapes: tuple[tuple[int, ...], ...]) -> tuple[tuple[int, ...], ...] | None:

@@ -16,7 +16,6 @@ Departures from the paper, each for a reason that was looked at:
 import contextlib
 import dataclasses
 import functools
-import gc
 import hashlib
 import io
 import json
@@ -53,7 +52,7 @@ from cnnkit.ops.schedule import Scale, fit_steps_to_budget, plan_scales, scale_s
 from cnnkit.options import StylizeOptions
 from cnnkit.pipelines._stylize_fast import fast_stylizer
 from cnnkit.results import ScaleReport, StylizeProgress, StylizeResult
-from cnnkit.runtime import has_fast_bfloat16, measure_memory
+from cnnkit.runtime import give_back_memory, has_fast_bfloat16, measure_memory
 
 if TYPE_CHECKING:
     from cnnkit.losses.style import StylizeLoss
@@ -431,9 +430,8 @@ class Stylizer:
             pixels, reports, finished = job.optimize(
                 Path(checkpoint) if checkpoint else None, resume, deadline
             )
-        # A traced step is full of cycles: in a folder, hundreds of megabytes would wait for the
-        # collector.
-        gc.collect()
+        # In a folder, hundreds of megabytes would wait for the collector.
+        give_back_memory()
         picture = Picture(pixels, None, content.source).with_alpha(job.alpha)
         network = fast_stylizer() if self.options.quality == "draft" else self.network
         settings = {
@@ -974,6 +972,8 @@ class _Job:
         optimizer = ScaleOptimizer(
             initial, loss, scale.steps, self._options, keep, stylizer._note, evaluate
         )
+        del activations, measure
+        give_back_memory()
         return optimizer, size
 
     @functools.cached_property
