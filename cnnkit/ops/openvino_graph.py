@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from cnnkit.ops._channels_first import put_channels_first
+
 if TYPE_CHECKING:
     import keras
     import openvino
@@ -90,7 +92,9 @@ def convert_model(model: "keras.Model", dtype: str) -> tuple["openvino.Model", S
     else:
         keys, flat, is_mapping = None, [outputs], False
     nodes = [keras.ops.convert_to_tensor(one).output for one in flat]
-    return openvino.Model(nodes, parameters), Signature(types, keys, is_mapping)
+    graph = openvino.Model(nodes, parameters)
+    put_channels_first(graph)
+    return graph, Signature(types, keys, is_mapping)
 
 
 def all_layers(model: "keras.Model") -> Iterator["keras.layers.Layer"]:
