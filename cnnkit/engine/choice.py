@@ -141,11 +141,6 @@ def configure_keras() -> None:
         configure(threads=choice.threads, verbose=choice.verbose, device=choice.device)
 
 
-def insists_on_openvino() -> bool:
-    """Whether the user wants OpenVINO and nothing else."""
-    return _choice[0].engine == OPENVINO or os.environ.get("KERAS_BACKEND") == OPENVINO
-
-
 def current_choice() -> Choice:
     """What this process was told; the defaults where `configure_inference` was not called."""
     return _choice[0]
@@ -158,7 +153,7 @@ def give_up_openvino(reason: str) -> None:
         UsageError: the user insists on OpenVINO.
     """
     choice = _choice[0]
-    if insists_on_openvino():
+    if choice.engine == OPENVINO or os.environ.get("KERAS_BACKEND") == OPENVINO:
         raise UsageError(f"OpenVINO cannot run this: {reason}; use --engine tensorflow")
     choice.tell(f"OpenVINO cannot run this ({reason}); TensorFlow takes over")
     _choice[0] = Choice("tensorflow", choice.threads, choice.device, choice.verbose, choice.note)

@@ -30,7 +30,6 @@ from cnnkit.engine.choice import (
     current_engine,
     give_up_openvino,
     import_lean_keras,
-    insists_on_openvino,
     runs_beside_keras,
 )
 from cnnkit.errors import CnnkitError
@@ -109,23 +108,18 @@ class Networks:
 
     Args:
         source: where they come from.
-        place: "auto" for the engine of this process; "openvino" for OpenVINO where that is
-            possible, even though Keras is imported on another backend for what needs gradients;
-            "keras" for the backend of Keras, unless the user insists on OpenVINO.
+        beside_keras: run them on OpenVINO where that is possible, even though Keras is imported on
+            another backend for what needs gradients.
     """
 
-    def __init__(self, source: NetworkSource, place: str = "auto"):
+    def __init__(self, source: NetworkSource, beside_keras: bool = False):
         self._source = source
         self._lock = threading.RLock()
         self._makers: dict[str, Callable[[], Callable[..., Any]]] = {}
         self._compiled: dict[str, Callable[..., Any]] = {}
         self.engine, self.facts = "", {}
-        if place == "keras":
-            is_here = insists_on_openvino()
-        else:
-            # In this order: another thread may be importing Keras, which cannot be asked yet.
-            is_here = (place == OPENVINO and runs_beside_keras()) or current_engine() == OPENVINO
-        if is_here:
+        # In this order: another thread may be importing Keras, which cannot be asked yet.
+        if (beside_keras and runs_beside_keras()) or current_engine() == OPENVINO:
             try:
                 self._use_openvino()
                 return

@@ -42,8 +42,6 @@ SHARES = {1: 1.0, 2: 1.0, 3: 1.0, 4: 0.5}
 # least that breaks the lattice. At strength 0 there is none.
 _GRAIN = 3.0 / 255.0
 _GRAIN_SIZE = 2.0
-# Pixels of pictures from which on the import of Keras is worth its time.
-_LARGE = 600_000
 # Larger pictures are worked on in tiles of this side, without the overlap.
 TILE = 1024
 
@@ -54,11 +52,9 @@ class FastStylizer:
     Args:
         tile: side of a tile in pixels, a multiple of 16; pictures that are no larger, with the
             overlap, are worked on as a whole.
-        is_large: for large pictures, which the backend of Keras paints in less than half of the
-            time; small ones are done on OpenVINO before that is imported or has compiled.
     """
 
-    def __init__(self, tile: int = TILE, is_large: bool = False):
+    def __init__(self, tile: int = TILE):
         self._tile = tile
         networks = Networks(
             NetworkSource(
@@ -66,7 +62,7 @@ class FastStylizer:
                 "cnnkit.pipelines._stylize_fast_networks:build",
                 (locate("compact"), locate("decoder")),
             ),
-            "keras" if is_large else "openvino",
+            beside_keras=True,
         )
         self.engine = networks.engine
         self.name, self.hash = networks.facts["name"], networks.facts["hash"]
@@ -190,19 +186,10 @@ class _Change:
         return feature_transform(found, target, self.transform)
 
 
-def fast_stylizer(height: int = 0, width: int = 0) -> FastStylizer:
-    """The one that all drafts of about a size share in a process.
-
-    Args:
-        height: of the pictures.
-        width: of the same.
-    """
-    return _shared(height * width > _LARGE)
-
-
 @functools.cache
-def _shared(is_large: bool) -> FastStylizer:
-    return FastStylizer(is_large=is_large)
+def fast_stylizer() -> FastStylizer:
+    """The one that all drafts of a process share."""
+    return FastStylizer()
 
 
 class _Moments:

@@ -433,11 +433,10 @@ class Stylizer:
         # In a folder, hundreds of megabytes would wait for the collector.
         give_back_memory()
         picture = Picture(pixels, None, content.source).with_alpha(job.alpha)
-        is_draft = self.options.quality == "draft"
-        network = fast_stylizer(job.height, job.width) if is_draft else self.network
+        network = fast_stylizer() if self.options.quality == "draft" else self.network
         settings = {
             "program": f"cnnkit {cnnkit.__version__}",
-            "engine": network.engine if is_draft else current_engine(),
+            "engine": (network.engine if self.options.quality == "draft" else current_engine()),
             "content": content.source,
             "styles": [
                 {"source": style.source, "weight": weight, "sha256": _digest(style)}
@@ -445,7 +444,9 @@ class Stylizer:
             ],
             **_plain_options(self.options),
             "tile": job.tile,
-            "optimizer": None if is_draft else self.options.chosen_optimizer,
+            "optimizer": (
+                None if self.options.quality == "draft" else self.options.chosen_optimizer
+            ),
             "backbone": network.name,
             "backbone_sha256": network.hash,
         }
@@ -476,9 +477,7 @@ class Stylizer:
 
     def fast_statistics(self, long_side: int, content: np.ndarray) -> Mapping[int, LayerStatistics]:
         """The same as the decoders' levels see it: level -> statistics of all styles together."""
-        share = long_side / max(content.shape[:2])
-        painter = fast_stylizer(*(round(share * side) for side in content.shape[:2]))
-        found = self._merged("fast", long_side, content, painter.measure)
+        found = self._merged("fast", long_side, content, fast_stylizer().measure)
         wanted = {
             level for level in found if self.options.style_layers.get(entrance(level), 0.0) > 0
         }
@@ -718,7 +717,7 @@ class _Job:
             if on_level is not None:
                 on_level(canvas[:height, :width], len(statistics))
 
-        canvas = fast_stylizer(height, width).paint(
+        canvas = fast_stylizer().paint(
             _on_canvas(content),
             statistics,
             strength=options.strength,
@@ -1003,7 +1002,7 @@ class _Job:
         mask = None
         if self._mask is not None:
             mask = _on_canvas(np.clip(resize(self._mask, height, width), 0.0, 1.0))
-        painted = fast_stylizer(height, width).paint(
+        painted = fast_stylizer().paint(
             _on_canvas(image),
             {level: style[level] for level in style if level <= _FINE_LEVELS},
             strength=self._options.strength,
