@@ -47,7 +47,7 @@ def test_dropout_is_off():
 
 def test_an_unknown_backend_is_named(monkeypatch):
     monkeypatch.setattr(keras.backend, "backend", lambda: "abacus")
-    with pytest.raises(ValueError, match=r"tensorflow, jax or torch\. Received: abacus"):
+    with pytest.raises(ValueError, match=r"tensorflow, jax, torch or openvino\. Received: abacus"):
         compile_inference(small_model())
 
 
