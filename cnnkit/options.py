@@ -6,11 +6,14 @@ Nothing heavy is imported here, so that ``--help`` can show the defaults at once
 import abc
 import difflib
 import math
+import numbers
 import operator
+import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from typing import Any, ClassVar
+from types import NoneType, UnionType
+from typing import Any, ClassVar, get_args, get_origin
 
 from cnnkit.errors import UsageError
 
@@ -124,6 +127,17 @@ DEFAULT_CONTENT_LAYER = "block4_conv2"
 SMALLEST_TILE = 64
 LARGEST_STYLE_SCALE = 8  # a style picture of 4096 pixels for a result of 512
 
+# What values of a kind are called in messages.
+_KINDS = {
+    int: "a number",
+    float: "a number",
+    bool: "True or False",
+    str: "a text",
+    NoneType: "None",
+    tuple: "several values in brackets",
+    Mapping: "a mapping of names to numbers",
+}
+
 
 @dataclass(frozen=True)
 class StylizeOptions:
@@ -203,6 +217,7 @@ class StylizeOptions:
     seed: int = 0
 
     def __post_init__(self):
+        _check_kinds(self)
         if self.size != "original" and not _is_count(self.size):
             raise UsageError(f"size must be a number of pixels or 'original', not {self.size!r}")
         _check_choices(
@@ -361,6 +376,41 @@ def _is_count(value: object, least: int = 1) -> bool:
         return False
 
 
+def _check_kinds(options: Any) -> None:
+    """Refuses values of another kind than a setting's, which would end in a traceback.
+
+    A whole number is told from another one by the setting's own check. A path stands for its text.
+    """
+    for item in fields(options):
+        value = getattr(options, item.name)
+        if isinstance(value, os.PathLike) and str in (item.type, *get_args(item.type)):
+            object.__setattr__(options, item.name, os.fspath(value))
+        elif not _is_of_kind(value, item.type):
+            is_union = isinstance(item.type, UnionType)
+            kinds = get_args(item.type) if is_union else (item.type,)
+            words = " or ".join(_KINDS.get(get_origin(one) or one, one.__name__) for one in kinds)
+            raise UsageError(f"{_spell(item.name)} must be {words}, not {value!r}")
+
+
+def _is_of_kind(value: object, kind: Any) -> bool:
+    if isinstance(kind, UnionType):
+        return any(_is_of_kind(value, one) for one in get_args(kind))
+    if kind in (int, float):
+        return isinstance(value, numbers.Real) and not isinstance(value, bool)
+    if kind is bool:
+        # NumPy's too.
+        return isinstance(value, bool) or type(value).__name__ in ("bool", "bool_")
+    origin = get_origin(kind)
+    if origin is tuple:
+        inner = get_args(kind)[0]
+        is_several = isinstance(value, Sequence) and not isinstance(value, str | bytes)
+        return is_several and all(_is_of_kind(one, inner) for one in value)
+    if origin is Mapping:
+        inner = get_args(kind)[1]
+        return isinstance(value, Mapping) and all(_is_of_kind(v, inner) for v in value.values())
+    return isinstance(value, kind)
+
+
 def _spell(name: str) -> str:
     return name.replace("_", "-")
 
@@ -458,7 +508,11 @@ class BackboneOptions:
     workers: int = 0
 
     def __post_init__(self):
-        _check_counts(self, workers=0)
+        _check_kinds(self)
+        _check_counts(self, steps=1, batch_size=1, warmup_steps=0, steps_per_epoch=1)
+        # The network halves its pictures four times.
+        _check_counts(self, crop=16, seed=0, workers=0)
+        _check_positive(self, "learning_rate")
 
 
 DECODER_LEVELS = (1, 2, 3, 4)
@@ -504,12 +558,16 @@ class DecoderOptions:
     workers: int = 0
 
     def __post_init__(self):
+        _check_kinds(self)
         if not self.levels or not set(self.levels) <= {1, 2, 3, 4, 5}:
             raise UsageError(f"levels must be among 1 to 5, not {self.levels}")
-        if self.crop % 16:
+        if not _is_count(self.crop, 16) or self.crop % 16:
             raise UsageError(f"crop must be a multiple of 16, not {self.crop}")
-        _check_positive(self, "time_budget")
-        _check_counts(self, workers=0)
+        _check_choices(self, pooling=POOLINGS)
+        _check_positive(self, "learning_rate", "polish_learning_rate", "time_budget")
+        _check_ranges(self, feature_weight=1e6, tv_weight=1e6)
+        _check_counts(self, steps=1, batch_size=1, warmup_steps=0, polish_steps=0)
+        _check_counts(self, steps_per_epoch=1, seed=0, workers=0)
 
     def steps_of(self, level: int) -> int:
         """Optimizer steps of one level, without those of the polishing."""
@@ -537,6 +595,7 @@ class FaceOptions:
     fallback: bool = True
 
     def __post_init__(self):
+        _check_kinds(self)
         if not _is_count(self.max_side, least=32):
             raise UsageError(f"max-side must be at least 32 pixels, not {self.max_side!r}")
         if self.upsample not in (0, 1, 2):
@@ -585,6 +644,7 @@ class FaceTrainOptions:
     seed: int = 0
 
     def __post_init__(self):
+        _check_kinds(self)
         _check_choices(
             self, loss=FACE_LOSSES, encoder=FACE_ENCODERS, mining=MININGS, form=FACE_FORMS
         )
@@ -646,6 +706,7 @@ class AugmentOptions:
     mixup: float = 0.0
 
     def __post_init__(self):
+        _check_kinds(self)
         most = {
             **dict.fromkeys(("mirror", "color", "stretch"), 1.0),
             **{"rotation": 180.0, "shear": 45.0, "crop": 0.95, "cutout": 0.9},
@@ -696,6 +757,7 @@ class FitOptions(abc.ABC):
     ema: ClassVar[float] = 0.0
 
     def __post_init__(self):
+        _check_kinds(self)
         _check_choices(self, optimizer=TRAINING_OPTIMIZERS, schedule=LEARNING_RATE_SCHEDULES)
         _check_counts(self, batch_size=1, patience=0, seed=0)
         _check_positive(self, "learning_rate", "time_budget")
@@ -833,6 +895,7 @@ class DetectOptions:
     scales: tuple[float, ...] = (1.0,)
 
     def __post_init__(self):
+        _check_kinds(self)
         if isinstance(self.classes, str):
             raise UsageError(f"classes must be several names, such as ({self.classes!r},)")
         _check_ranges(self, conf=1.0, iou=1.0)
@@ -1148,6 +1211,7 @@ class MaximizeOptions:
     seed: int = 0
 
     def __post_init__(self):
+        _check_kinds(self)
         for name, allowed in (
             ("parameterization", ("fourier", "pixels")),
             ("target", ("mean", "centre")),
@@ -1202,6 +1266,7 @@ class UnitsOptions:
     deconv: bool = False
 
     def __post_init__(self):
+        _check_kinds(self)
         for name in ("size", "count"):
             value = getattr(self, name)
             if not _is_count(value) and not (name == "count" and value is None):
@@ -1231,6 +1296,7 @@ class CaptionOptions:
     length_penalty: float = 1.0
 
     def __post_init__(self):
+        _check_kinds(self)
         _check_counts(self, beams=1, max_words=1, candidates=1)
         _check_ranges(self, length_penalty=2.0)
         if self.candidates > self.beams:

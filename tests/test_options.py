@@ -1,13 +1,25 @@
 """The settings of a stylisation refuse what makes no sense."""
 
+import dataclasses
+import inspect
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from cnnkit import options as every_option
 from cnnkit.errors import UsageError
 from cnnkit.ops.boxes import SUPPRESSIONS
-from cnnkit.options import BOX_SUPPRESSIONS, StylizeOptions
+from cnnkit.options import (
+    BOX_SUPPRESSIONS,
+    BackboneOptions,
+    ClassifyTrainOptions,
+    DecoderOptions,
+    DetectOptions,
+    FaceOptions,
+    StylizeOptions,
+)
 
 
 @pytest.mark.parametrize(
@@ -54,6 +66,61 @@ from cnnkit.options import BOX_SUPPRESSIONS, StylizeOptions
 def test_what_makes_no_sense_is_refused(changes, message):
     with pytest.raises(UsageError, match=message):
         StylizeOptions(**changes)
+
+
+@pytest.mark.parametrize(
+    ("kind", "changes", "message"),
+    [
+        (BackboneOptions, {"steps": -1}, "steps must be a whole number from 1, not -1"),
+        (BackboneOptions, {"batch_size": 0}, "batch-size must be a whole number from 1, not 0"),
+        (BackboneOptions, {"learning_rate": -3}, "learning-rate must be more than 0, not -3"),
+        (BackboneOptions, {"learning_rate": "fast"}, "learning-rate must be a number, not 'fast'"),
+        (BackboneOptions, {"crop": 8}, "crop must be a whole number from 16, not 8"),
+        (DecoderOptions, {"learning_rate": math.nan}, "learning-rate must be more than 0, not nan"),
+        (DecoderOptions, {"pooling": "min"}, "pooling must be one of max, average, not 'min'"),
+        (DecoderOptions, {"crop": 0}, "crop must be a multiple of 16, not 0"),
+        (DecoderOptions, {"tv_weight": -1.0}, "tv-weight must be between 0 and 1e"),
+        (StylizeOptions, {"budget": "10s"}, "budget must be a number or None, not '10s'"),
+        (StylizeOptions, {"size": True}, "size must be a number or a text, not True"),
+        (StylizeOptions, {"scale_steps": 3}, "several values in brackets or None, not 3"),
+        (StylizeOptions, {"style_layers": ["a"]}, "style-layers must be a mapping of names to num"),
+        (DetectOptions, {"classes": (1, 2)}, "classes must be several values in brackets or None"),
+        (DetectOptions, {"flip": "no"}, "flip must be True or False, not 'no'"),
+        (ClassifyTrainOptions, {"model": 3}, "model must be a text, not 3"),
+        (ClassifyTrainOptions, {"augment": None}, "augment must be AugmentOptions, not None"),
+    ],
+)
+def test_what_would_end_a_training_later_is_refused_at_once(kind, changes, message):
+    with pytest.raises(UsageError, match=message):
+        kind(**changes)
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        one
+        for one in vars(every_option).values()
+        if dataclasses.is_dataclass(one) and not inspect.isabstract(one)
+    ],
+)
+def test_no_value_of_any_setting_ends_in_a_traceback(kind):
+    values = (-1, 0, math.nan, math.inf, "x", "", None, (), (1, "a"), b"a", True, {}, object())
+    for item in dataclasses.fields(kind):
+        accepted = []
+        for value in values:
+            try:
+                kind(**{item.name: value})
+            except UsageError as error:
+                # `match` cannot stand for all of them: each names the setting.
+                assert str(error)
+            else:
+                accepted.append(value)
+        assert not any(type(value) in (object, bytes, dict) for value in accepted), item.name
+
+
+def test_a_path_stands_for_its_text():
+    assert FaceOptions(model=Path("faces.keras")).model == "faces.keras"
+    assert DetectOptions(classes=["cup"]).classes == ["cup"]
 
 
 def test_numpys_whole_numbers_are_numbers():
