@@ -134,12 +134,13 @@ def test_a_model_that_is_not_there_is_one_line(portraits, capsys):
     assert capsys.readouterr().err.count("\n") == 1
 
 
-def test_an_upside_down_picture_says_that_there_is_no_face(portraits, tmp_path, capsys):
+@pytest.mark.parametrize("degrees", [90, 180])
+def test_a_picture_on_its_side_or_upside_down_is_turned(portraits, tmp_path, capsys, degrees):
     turned = tmp_path / "turned.png"
     with Image.open(portraits / "ada.png") as image:
-        image.rotate(180).save(turned)
-    assert run(["verify", str(turned), str(portraits / "ada.png")]) == 3
-    assert "no face found" in capsys.readouterr().err
+        image.rotate(degrees).save(turned)
+    assert run(["verify", str(turned), str(portraits / "ada.png")]) == 0
+    assert "turned (yaw" in capsys.readouterr().out
 
 
 def test_a_picture_turned_by_its_exif_tag_is_upright(portraits, tmp_path, capsys):

@@ -184,10 +184,17 @@ def test_wrong_options_are_named(arguments, message):
 def test_the_settings_tell_searches_apart():
     texts = {
         FaceAnalyzer(**options).settings
-        for options in ({}, {"upsample": 1}, {"fallback": False}, {"max_side": 640})
+        for options in (
+            {},
+            {"upsample": 1},
+            {"fallback": False},
+            {"max_side": 640},
+            {"turn": False},
+        )
     }
-    assert len(texts) == 4
-    assert "mmod max_side=1000 upsample=0 fallback=1 threshold=0 steady=1 mirror=1" in texts
+    assert len(texts) == 5
+    usual = "mmod max_side=1000 upsample=0 fallback=1 threshold=0 steady=1 mirror=1 turn=1"
+    assert usual in texts
 
 
 def test_a_higher_threshold_finds_less(astronaut):
@@ -293,8 +300,8 @@ def test_canvases_and_batches_come_in_few_sizes_where_each_is_compiled(monkeypat
     analyzer._score, analyzer._encode = note(score), note(encode)
     results = analyzer.analyze([astronaut, astronaut[:508], astronaut[2:, :510]])
     assert [len(faces) for faces in results] == [1, 1, 1]
-    # One canvas in steps of 64 pixels, one batch of 4.
-    assert {shape for shape in sizes if shape[1] != 150} == {(1, 1920, 576, 3)}
+    # One canvas in steps of 64 pixels, four directions of each face, one batch of 4.
+    assert {shape for shape in sizes if shape[1] != 150} == {(1, 1920, 576, 3), (4, 144, 144, 3)}
     assert {shape for shape in sizes if shape[1] == 150} == {(4, 150, 150, 3)}
 
 
@@ -332,6 +339,38 @@ def test_steady_points_are_the_mean_over_boxes_around_the_face(analyzer, astrona
         7 * steady.landmarks_xy, np.round(7 * steady.landmarks_xy), atol=1e-3
     )
     assert 0 < np.abs(steady.landmarks_xy - plain.landmarks_xy).max() < 2
+
+
+@pytest.mark.parametrize("degrees", [40, 75, 90, 135, 180, 270, 310])
+def test_a_face_that_is_turned_by_any_angle_is_described_as_upright(analyzer, astronaut, degrees):
+    turned = Image.fromarray(astronaut).rotate(-degrees, Image.Resampling.BICUBIC, expand=True)
+    (upright,), (face,) = analyzer.analyze([astronaut, np.asarray(turned)], max_faces=1)
+    assert distance(upright, face) < 0.2
+    roll = (face.quality.roll - upright.quality.roll - degrees + 180) % 360 - 180
+    assert abs(roll) < 4
+    assert ("turned" in face.quality.warnings) == (degrees not in (40,))
+    # dlib's points are those of an upright face.
+    if degrees in (90, 270):
+        (plain,) = FaceAnalyzer(turn=False).analyze([np.asarray(turned)], max_faces=1)[0]
+        assert distance(upright, plain) > 0.5
+
+
+def test_boxes_that_were_found_in_a_turned_picture_lie_where_they_were(analyzer, astronaut):
+    (upright,) = analyzer.detect(astronaut)
+    for quarters in (1, 2, 3):
+        (face,) = analyzer.detect(np.rot90(astronaut, quarters))
+        # Painted where it should be, and turned back.
+        mask = np.zeros((512, 512), bool)
+        left, top, right, bottom = (int(edge) for edge in face.box_xyxy)
+        mask[top:bottom, left:right] = True
+        rows, columns = np.nonzero(np.rot90(mask, -quarters))
+        found = [columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]
+        np.testing.assert_allclose(found, upright.box_xyxy, atol=16)
+
+
+def test_a_picture_without_a_face_has_none_in_any_direction(analyzer):
+    for name in ("coffee", "rocket"):
+        assert analyzer.detect(to_uint8(load_sample(find_sample(name)).pixels)) == []
 
 
 def test_a_face_and_its_mirror_image_have_one_embedding(analyzer):
