@@ -255,7 +255,6 @@ def detect(
 
     if resume:
         data, options = _resumed(context, data, options, *read_run_options(output))
-        file = None if options.model in TRAINABLE_DETECTORS else find_model_file(options.model)
 
     def show(epoch: int, row: dict) -> None:
         checked = ""
@@ -268,7 +267,6 @@ def detect(
             data,
             output,
             options,
-            known_classes=() if file is None else file.classes,
             resume=resume,
             skip_bad=skip_bad,
             on_note=console.note,

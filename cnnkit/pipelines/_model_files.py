@@ -1,8 +1,6 @@
 """Files of trained networks, without Keras: where the model is, and what it says of itself."""
 
 import json
-import zipfile
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,19 +9,13 @@ from cnnkit.errors import DataError, UsageError, WeightsError
 from cnnkit.options import CLASSIFIER_WEIGHTS, CLASSIFIERS, VIEWABLE
 from cnnkit.weights import locate
 from cnnkit.weights.keras_file import (
-    CLASSES_FILE,
     MODEL_FILE,
     SETTINGS_FILE,
+    own_names,
+    read_inside,
     refuse_other_formats,
 )
 
-# Bytes of a text inside: a vocabulary of a million words has less.
-_LONGEST = 50_000_000
-# Beside what is no archive: an unknown packing, a password, or packed bytes that are damaged.
-_DAMAGED = (
-    *(OSError, zipfile.BadZipFile, zlib.error, EOFError),
-    *(NotImplementedError, RuntimeError, ValueError),
-)
 PICTURES, ARRAYS = "pictures", "arrays"
 
 
@@ -109,53 +101,6 @@ def read_settings(path: Path) -> dict[str, Any]:
             raise DataError(f"{path}/{SETTINGS_FILE} is damaged; train or copy it again")
         return settings
     return {}
-
-
-def own_names(path: Path) -> tuple[str, ...]:
-    """Names of the classes inside a `.keras` file, or in a file beside it."""
-    for data in read_inside(path, CLASSES_FILE):
-        return _names(data, f"{path}/{CLASSES_FILE}")
-    beside = path.parent / CLASSES_FILE
-    return read_names(beside) if beside.is_file() else ()
-
-
-def read_names(path: Path) -> tuple[str, ...]:
-    """Names of classes, one a line.
-
-    Raises:
-        DataError: the file cannot be read.
-    """
-    try:
-        return _names(path.read_bytes(), str(path))
-    except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror or error}") from None
-
-
-def read_inside(path: Path, name: str) -> tuple[bytes, ...]:
-    """A file of a .keras file, which is a ZIP archive; nothing where it has none.
-
-    Raises:
-        WeightsError: it is no archive.
-    """
-    try:
-        with zipfile.ZipFile(path) as archive:
-            if name not in archive.namelist():
-                return ()
-            with archive.open(name) as file:
-                data = file.read(_LONGEST + 1)
-    except _DAMAGED as error:
-        raise WeightsError(f"{path} cannot be loaded as a Keras model: {error}") from None
-    if len(data) > _LONGEST:
-        raise WeightsError(f"{path} has a {name} that is too large; copy the model again")
-    return (data,)
-
-
-def _names(data: bytes, source: str) -> tuple[str, ...]:
-    try:
-        lines = data.decode("utf-8-sig").splitlines()
-    except UnicodeDecodeError:
-        raise DataError(f"{source} is not a UTF-8 text file; give one name a line") from None
-    return tuple(line.strip() for line in lines if line.strip())
 
 
 def find_viewed_file(model: str) -> Path:

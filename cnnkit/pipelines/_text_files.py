@@ -7,8 +7,8 @@ from pathlib import Path
 from cnnkit.data.tables import TableEncoder
 from cnnkit.data.text import Vocabulary
 from cnnkit.errors import DataError, UsageError
-from cnnkit.pipelines._model_files import find_model_file, read_inside
-from cnnkit.weights.keras_file import SETTINGS_FILE, TEXT_KIND, VOCABULARY_FILE
+from cnnkit.pipelines._model_files import find_model_file
+from cnnkit.weights.keras_file import SETTINGS_FILE, TEXT_KIND, VOCABULARY_FILE, read_inside
 
 
 @dataclass(frozen=True)

@@ -8,11 +8,11 @@ from cnnkit import __version__
 from cnnkit.errors import DataError
 from cnnkit.pipelines._detector_files import default_names
 from cnnkit.pipelines._detector_network import build_from_darknet
-from cnnkit.pipelines._model_files import read_names
 from cnnkit.weights.keras_file import (
     CLASSES_FILE,
     DETECTOR_KIND,
     SETTINGS_FILE,
+    read_names,
     write_keras_file,
 )
 

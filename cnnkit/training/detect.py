@@ -48,6 +48,7 @@ from cnnkit.weights.keras_file import (
     DETECTOR_KIND,
     MODEL_FILE,
     SETTINGS_FILE,
+    own_names,
     write_keras_file,
 )
 
@@ -108,7 +109,8 @@ def train_detector(
             weights of the best and the last epoch, TensorBoard's logs, and the state to go on from.
         options: see `DetectTrainOptions`. What is said there of epochs, patience, time budget and
             the size to validate at may change when a run is taken up again.
-        known_classes: names of the classes of the model that the training begins with.
+        known_classes: names of the classes of the model that the training begins with; those that
+            its file has by default.
         resume: go on with the run in `output`.
         skip_bad: leave out pictures that cannot be read, and go on where most boxes make no sense.
         on_note: takes a line that the user should know.
@@ -128,6 +130,8 @@ def train_detector(
     note = on_note or (lambda text: None)
     progress = on_progress or (lambda what, done, total: None)
     folder = Path(output)
+    if not known_classes and options.model.endswith(".keras"):
+        known_classes = own_names(Path(options.model))
     boxed = read_boxed(data, val_share=options.val_share, seed=options.seed)
     open_run(folder, data, options, _data_hash(boxed), resume, _EXTENDABLE)
     report = check_boxed(boxed, on_progress=lambda done, total: progress("check", done, total))

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cnnkit.errors import ResourceError, WeightsError
+from cnnkit.errors import DataError, ResourceError, WeightsError
 from cnnkit.images import explain_missing, is_address, require_room
 
 if TYPE_CHECKING:
@@ -32,6 +32,13 @@ VOCABULARY_FILE = "vocabulary.txt"
 _ROOM_BESIDE = 1e6
 # Of a text inside, in bytes: the description of a network of thousands of layers has some millions.
 _LONGEST_TEXT = 100_000_000
+# And of what cnnkit puts beside them: a vocabulary of a million words has less.
+_LONGEST_BESIDE = 50_000_000
+# Beside what is no archive: an unknown packing, a password, or packed bytes that are damaged.
+_DAMAGED = (
+    *(OSError, zipfile.BadZipFile, zlib.error, EOFError),
+    *(NotImplementedError, RuntimeError, ValueError),
+)
 
 
 _KNOWN_PACKAGES = ("keras", "builtins", "cnnkit")
@@ -191,6 +198,53 @@ def is_own_file(path: str | Path) -> bool:
             return SETTINGS_FILE in archive.namelist()
     except (OSError, zipfile.BadZipFile, ValueError, NotImplementedError):
         return False
+
+
+def own_names(path: Path) -> tuple[str, ...]:
+    """Names of the classes inside a `.keras` file, or in a file beside it."""
+    for data in read_inside(path, CLASSES_FILE):
+        return _names(data, f"{path}/{CLASSES_FILE}")
+    beside = path.parent / CLASSES_FILE
+    return read_names(beside) if beside.is_file() else ()
+
+
+def read_names(path: Path) -> tuple[str, ...]:
+    """Names of classes, one a line.
+
+    Raises:
+        DataError: the file cannot be read.
+    """
+    try:
+        return _names(path.read_bytes(), str(path))
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror or error}") from None
+
+
+def read_inside(path: Path, name: str) -> tuple[bytes, ...]:
+    """A file of a .keras file, which is a ZIP archive; nothing where it has none.
+
+    Raises:
+        WeightsError: it is no archive.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            if name not in archive.namelist():
+                return ()
+            with archive.open(name) as file:
+                data = file.read(_LONGEST_BESIDE + 1)
+    except _DAMAGED as error:
+        raise WeightsError(f"{path} cannot be loaded as a Keras model: {error}") from None
+    if len(data) > _LONGEST_BESIDE:
+        raise WeightsError(f"{path} has a {name} that is too large; copy the model again")
+    return (data,)
+
+
+def _names(data: bytes, source: str) -> tuple[str, ...]:
+    try:
+        lines = data.decode("utf-8-sig").splitlines()
+    except UnicodeDecodeError:
+        raise DataError(f"{source} is not a UTF-8 text file; give one name a line") from None
+    return tuple(line.strip() for line in lines if line.strip())
 
 
 def write_keras_file(model: "keras.Model", path: Path, files: Mapping[str, bytes]) -> None:

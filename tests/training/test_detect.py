@@ -1,5 +1,6 @@
 import json
 import math
+import zipfile
 from dataclasses import replace
 
 import keras
@@ -247,6 +248,26 @@ def test_boxes_of_which_most_are_bad_stop_a_training_before_it_begins(tmp_path):
     (data / "images" / "train2.png").write_bytes(b"no")
     with pytest.raises(DataError, match=r"train2.png cannot be used"):
         train_detector(data, tmp_path / "other", TINY)
+
+
+def test_the_names_of_the_classes_come_from_the_file_that_a_training_begins_with(
+    tmp_path, monkeypatch
+):
+    data = shapes(tmp_path / "data", 4)
+    file = tmp_path / "first.keras"
+    build_trainable(TINY, ("disc", "square")).scored.save(file)
+    with zipfile.ZipFile(file, "a") as archive:
+        archive.writestr("classes.txt", "disc\nsquare\n")
+
+    def stop(data, sizes, folder, options, known_classes, note, progress):
+        raise KeyboardInterrupt(known_classes)
+
+    monkeypatch.setattr("cnnkit.training.detect._Run", stop)
+    options = replace(TINY, model=str(file))
+    with pytest.raises(KeyboardInterrupt, match="'disc', 'square'"):
+        train_detector(data, tmp_path / "run", options)
+    with pytest.raises(KeyboardInterrupt, match="'star'"):
+        train_detector(data, tmp_path / "other", options, known_classes=("star",))
 
 
 def test_a_folder_without_a_run_cannot_go_on(tmp_path):
