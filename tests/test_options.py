@@ -110,11 +110,9 @@ def test_no_value_of_any_setting_ends_in_a_traceback(kind):
         for value in values:
             try:
                 kind(**{item.name: value})
-            except UsageError as error:
-                # `match` cannot stand for all of them: each names the setting.
-                assert str(error)
-            else:
-                accepted.append(value)
+            except UsageError:
+                continue
+            accepted.append(value)
         assert not any(type(value) in (object, bytes, dict) for value in accepted), item.name
 
 
