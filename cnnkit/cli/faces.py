@@ -77,7 +77,7 @@ def enroll(
         typer.Option(
             min=1,
             help="Which face, 1 for the largest.",
-            show_default="the largest",
+            show_default="large and near the middle",
             rich_help_panel=FACE_PANEL,
         ),
     ] = None,

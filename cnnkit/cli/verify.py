@@ -42,7 +42,7 @@ def verify(
         typer.Option(
             metavar="N[,M]",
             help="Which face of A (and of B), 1 for the largest.",
-            show_default="the largest",
+            show_default="large and near the middle",
             rich_help_panel=FACE_PANEL,
         ),
     ] = None,

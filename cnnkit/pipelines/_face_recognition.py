@@ -11,7 +11,7 @@ from cnnkit.errors import NoFaceError, UsageError
 from cnnkit.models.face_similarity import DLIB, FaceSimilarity, load_face_similarity
 from cnnkit.ops.alignment import extract_chip
 from cnnkit.options import FaceOptions
-from cnnkit.pipelines._face_analysis import FaceAnalyzer
+from cnnkit.pipelines._face_analysis import FaceAnalyzer, main_face
 from cnnkit.pipelines._face_calibration import (
     FaceCalibration,
     calibration_from_json,
@@ -112,7 +112,8 @@ class FaceRecognizer:
         Args:
             picture: where the faces are, for messages.
             faces: the largest first.
-            number: from 1 for the largest; None for the largest, with a note if there are more.
+            number: from 1 for the largest; None for the main one (see `main_face`), with a note if
+                there are more.
 
         Raises:
             NoFaceError: there is none, or not as many.
@@ -120,12 +121,13 @@ class FaceRecognizer:
         if not faces:
             raise no_face(picture.source, self.options.upsample)
         if number is None:
+            main = main_face(faces, *picture.pixels.shape[:2])
             if len(faces) > 1:
                 self.note(
-                    f"{picture.source} shows {len(faces)} faces; the largest is used "
-                    "(choose another with --face)"
+                    f"{picture.source} shows {len(faces)} faces; number {faces.index(main) + 1} by "
+                    "size, large and near to the middle, is used (choose another with --face)"
                 )
-            return faces[0]
+            return main
         if not 1 <= number <= len(faces):
             raise NoFaceError(
                 f"{picture.source} has no face {number}: it shows {len(faces)}, "

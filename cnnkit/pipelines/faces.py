@@ -67,7 +67,7 @@ class FaceBook:
         Args:
             name: of the person, new or known.
             pictures: paths, `PIL.Image`s or arrays `(height, width, 3)` of uint8.
-            face: which face of each picture, 1 for the largest; None for the largest, with a note
+            face: which face of each picture, 1 for the largest; None for the main one, with a note
                 where there are more.
 
         Returns:
@@ -124,7 +124,7 @@ class FaceBook:
         Args:
             picture: for messages.
             found: its faces, the largest first, and the same as rows for the gallery.
-            number: from 1 for the largest; None for the largest, with a note if there are more.
+            number: from 1 for the largest; None for the main one, with a note if there are more.
 
         Raises:
             NoFaceError: there is none, or not as many.

@@ -28,7 +28,8 @@ def verify(
         first: a path, a `PIL.Image`, or an array `(height, width, 3)` of uint8.
         second: the same.
         options: see `FaceOptions`.
-        faces: which face of each picture, 1 for the largest; None for the largest, with a note.
+        faces: which face of each picture, 1 for the largest; None for the main
+            one, large and near to the middle, with a note where there are more.
         on_note: called with a line of text where several faces were found.
 
     Returns:

@@ -45,9 +45,10 @@ def test_json_has_the_faces_and_the_verdict(portraits, capsys):
     assert len(record["items"][0]["landmarks"]) == 5
 
 
-def test_of_several_faces_the_largest_is_used_and_this_is_said(portraits, capsys):
-    assert verify(portraits, "both.png", "ada.png") == 0
-    assert "both.png shows 2 faces; the largest is used" in capsys.readouterr().err
+def test_of_several_faces_a_large_one_near_the_middle_is_used_and_this_is_said(portraits, capsys):
+    # Ada's is a little larger, Bob's much nearer to the middle.
+    assert verify(portraits, "both.png", "bob.png") == 0
+    assert "both.png shows 2 faces; number 2 by size, large and near" in capsys.readouterr().err
 
 
 def test_another_face_can_be_chosen(portraits, capsys):

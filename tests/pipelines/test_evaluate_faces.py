@@ -82,7 +82,7 @@ def test_the_face_that_counts_can_be_chosen(portraits, tmp_path, choose, name):
     with Image.open(portraits / "both.png") as both:
         # Bob in the middle, Ada larger beside him.
         cut = both.crop((440, 0, 1024, 300))
-        ada = both.crop((120, 30, 320, 200)).resize((280, 238))
+        ada = both.crop((120, 30, 320, 200)).resize((240, 204))
         cut.paste(ada, (0, 0))
         cut.save(tmp_path / "cut.png")
     judge = FaceJudge(choose=choose)

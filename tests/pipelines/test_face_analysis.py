@@ -1,4 +1,5 @@
 import dataclasses
+import math
 import os
 import subprocess
 import sys
@@ -14,7 +15,13 @@ from cnnkit.errors import WeightsError
 from cnnkit.images import to_uint8
 from cnnkit.ops.alignment import chip_points
 from cnnkit.pipelines import _face_analysis
-from cnnkit.pipelines._face_analysis import FaceAnalyzer, assess_quality, laplacian_variance
+from cnnkit.pipelines._face_analysis import (
+    FaceAnalyzer,
+    assess_quality,
+    laplacian_variance,
+    main_face,
+)
+from cnnkit.results import Face
 
 GOLDEN = Path(__file__).parents[1] / "models" / "face_golden.npz"
 # Box of the astronaut's face, right and bottom just outside.
@@ -380,6 +387,26 @@ def test_a_face_and_its_mirror_image_have_one_embedding(analyzer):
     plain = FaceAnalyzer(mirror=False)
     mean = (plain.embed(chips) + plain.embed(mirrored)) / 2
     np.testing.assert_allclose(analyzer.embed(chips), mean, atol=1e-6)
+
+
+def _face_at(x, y, side):
+    half = side / 2
+    quality = assess_quality(np.array([0, 0, side, side]), chip_points(), np.zeros((9, 9, 3)))
+    return Face((x - half, y - half, x + half, y + half), 1.0, chip_points(), quality)
+
+
+def test_the_main_face_is_large_and_near_to_the_middle_whatever_the_size_of_the_picture():
+    for scale in (1, 10):
+        # A tenth of a long side beside the middle it must be exp(0.1^2 / 0.3^2 / 2) = 1.057 times
+        # as large.
+        middle = _face_at(100 * scale, 50 * scale, 20 * scale)
+        for side, is_main in ((20 * 1.05, False), (20 * 1.065, True)):
+            beside = _face_at(120 * scale, 50 * scale, side * scale)
+            main = main_face([middle, beside], 100 * scale, 200 * scale)
+            assert (main is beside) == is_main
+    # A passer-by behind the middle is not meant.
+    assert main_face([_face_at(40, 50, 40), _face_at(102, 50, 8)], 100, 200).box_xyxy[2] == 60
+    assert main_face([middle, beside], 1000, 2000, math.inf) is beside
 
 
 def test_a_face_cut_by_the_edge_is_not_the_main_one(analyzer, astronaut):

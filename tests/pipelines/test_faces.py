@@ -75,7 +75,7 @@ def test_an_empty_gallery_knows_nobody(portraits, tmp_path):
 
 def test_verify_prints_nothing_and_notes_what_matters(portraits, capsys):
     notes = []
-    result = verify(portraits / "both.png", portraits / "bob.png", on_note=notes.append)
+    result = verify(portraits / "both.png", portraits / "ada.png", on_note=notes.append)
     assert not result.same
     assert len(notes) == 1
     assert "2 faces" in notes[0]
