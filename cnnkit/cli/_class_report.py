@@ -7,12 +7,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cnnkit.cli._options import OUTPUT_PANEL
+from cnnkit.cli._report import write_report
 
 if TYPE_CHECKING:
     from cnnkit.results import ClassEvaluation
 
 # Classes that are shown without --all-classes.
 _WORST = 10
+# Of a report, beside report.json and what shows mistakes.
+CLASS_FILES = ("predictions.csv", "confusion.png", "calibration.png")
 
 AllClasses = Annotated[
     bool,
@@ -117,6 +120,7 @@ def write_classes(
     report: dict[str, Any],
     mistakes: Mapping[str, bytes],
     example: str = "file",
+    overwrite: bool = False,
 ) -> list[str]:
     """Writes the figures, what was predicted of each example, and pictures of both.
 
@@ -126,6 +130,7 @@ def write_classes(
         report: of `class_report`.
         mistakes: more files, by name.
         example: what the column of the examples is called.
+        overwrite: replace files that are there.
 
     Returns:
         Names of the files.
@@ -134,7 +139,6 @@ def write_classes(
     import io
     import json
 
-    from cnnkit.images import write_bytes
     from cnnkit.plots import encode_figure, plot_calibration, plot_confusion
     from cnnkit.results import to_plain
 
@@ -169,6 +173,4 @@ def write_classes(
         "calibration.png": encode_figure(plot_calibration(evaluation.calibration, title=title)),
     }
     files |= mistakes
-    for name, content in files.items():
-        write_bytes(folder / name, content)
-    return list(files)
+    return write_report(folder, files, overwrite)

@@ -5,7 +5,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cnnkit.cli._class_report import AllClasses, class_lines, class_report, write_classes
+from cnnkit.cli._class_report import (
+    CLASS_FILES,
+    AllClasses,
+    class_lines,
+    class_report,
+    write_classes,
+)
 from cnnkit.cli._classifier import (
     Batch,
     Classes,
@@ -35,6 +41,7 @@ from cnnkit.cli._options import (
     Verbose,
     require_there,
 )
+from cnnkit.cli._report import check_report, write_report
 from cnnkit.console import Console
 from cnnkit.errors import ExitCode, UsageError
 from cnnkit.options import DEFAULT_CLASSIFIER, FACE_CHOICES, FaceOptions, check_split
@@ -114,8 +121,7 @@ def faces(
     )
     if threshold is not None and threshold_pairs is not None:
         raise UsageError("--threshold and --threshold-pairs exclude each other")
-    if output is not None and (output / "report.json").exists() and not overwrite:
-        raise UsageError(f"{output} has a report already; use --overwrite or another -o")
+    check_report(output, overwrite, ("pairs.csv", "roc.png", "distances.png"))
     listed = read_pairs(pairs, images)
     others = None if threshold_pairs is None else read_pairs(threshold_pairs, images)
     start_inference(console, engine, threads=threads, device=device, verbose=verbose)
@@ -130,8 +136,8 @@ def faces(
         console.note(f"{path}: no face found")
     report = _report(evaluation)
     if output is not None:
-        _write(output, evaluation, report, listed)
-        console.note(f"{output}: report.json, pairs.csv, roc.png, distances.png")
+        names = write_report(output, _files(evaluation, report, listed), overwrite)
+        console.note(f"{output}: {', '.join(names)}")
     if json:
         console.json({"schema": SCHEMA, **report})
     else:
@@ -174,14 +180,13 @@ def _lines(evaluation: "FaceEvaluation") -> list[str]:
     ]
 
 
-def _write(
-    folder: Path, evaluation: "FaceEvaluation", report: dict[str, Any], pairs: list[Any]
-) -> None:
+def _files(
+    evaluation: "FaceEvaluation", report: dict[str, Any], pairs: list[Any]
+) -> dict[str, bytes]:
     import csv
     import io
     import json
 
-    from cnnkit.images import write_bytes
     from cnnkit.pipelines.evaluate_faces import draw_distances, draw_roc
     from cnnkit.plots import encode_figure
     from cnnkit.results import to_plain
@@ -192,10 +197,12 @@ def _write(
     for pair, distance in zip(pairs, evaluation.distances, strict=True):
         shown = "" if distance != distance else f"{distance:.6f}"
         writer.writerow([pair.first, pair.second, int(pair.same), shown])
-    write_bytes(folder / "pairs.csv", text.getvalue().encode())
-    write_bytes(folder / "roc.png", encode_figure(draw_roc(evaluation)))
-    write_bytes(folder / "distances.png", encode_figure(draw_distances(evaluation)))
-    write_bytes(folder / "report.json", (json.dumps(to_plain(report), indent=2) + "\n").encode())
+    return {
+        "report.json": (json.dumps(to_plain(report), indent=2) + "\n").encode(),
+        "pairs.csv": text.getvalue().encode(),
+        "roc.png": encode_figure(draw_roc(evaluation)),
+        "distances.png": encode_figure(draw_distances(evaluation)),
+    }
 
 
 @app.command(
@@ -242,8 +249,7 @@ def classify(
     folders of its own, the figures are of all pictures, those that it was trained on included.
     """
     console = Console(quiet=quiet, verbose=verbose)
-    if output is not None and (output / "report.json").exists() and not overwrite:
-        raise UsageError(f"{output} has a report already; use --overwrite or another -o")
+    check_report(output, overwrite, (*CLASS_FILES, "mistakes.png"))
     check_split(split)
     check_classifier(model)
     require_there([data])
@@ -275,7 +281,7 @@ def classify(
         mistakes = {}
         if sheet is not None:
             mistakes["mistakes.png"] = encode_image(Picture(sheet / 255.0), ".png")
-        names = write_classes(output, evaluation, report, mistakes)
+        names = write_classes(output, evaluation, report, mistakes, overwrite=overwrite)
         console.note(f"{output}: {', '.join(names)}")
     if json:
         console.json({"schema": SCHEMA, **report})

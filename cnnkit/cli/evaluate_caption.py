@@ -18,6 +18,7 @@ from cnnkit.cli._options import (
     Verbose,
     require_there,
 )
+from cnnkit.cli._report import check_report, write_report
 from cnnkit.console import Console
 from cnnkit.errors import ExitCode, UsageError
 from cnnkit.options import DEFAULT_CAPTIONER, CaptionOptions
@@ -84,8 +85,7 @@ def caption(
     console = Console(quiet=quiet, verbose=verbose)
     require_there([data])
     options = CaptionOptions(beams, max_words, length_penalty=length_penalty)
-    if output is not None and (output / "report.json").exists() and not overwrite:
-        raise UsageError(f"{output} has a report already; use --overwrite or another -o")
+    check_report(output, overwrite, ("captions.csv", "captions.png"))
     if split not in (None, "train", "val", "all"):
         raise UsageError(f"--split must be one of train, val, all, not {split}")
     find_captioner_file(model)
@@ -113,7 +113,7 @@ def caption(
         evaluation = judge.evaluate(pictures, part)
     report = _report(evaluation)
     if output is not None:
-        names = _write_report(output, evaluation, report)
+        names = write_report(output, _files(evaluation, report), overwrite)
         console.note(f"{output}: {', '.join(names)}")
     if evaluation.collapsed:
         console.warning(
@@ -162,24 +162,23 @@ def _lines(evaluation: "CaptionEvaluation") -> list[str]:
     ]
 
 
-def _write_report(
-    folder: Path, evaluation: "CaptionEvaluation", report: dict[str, Any]
-) -> list[str]:
+def _files(evaluation: "CaptionEvaluation", report: dict[str, Any]) -> dict[str, bytes]:
     import json
 
-    from cnnkit.data.captions import write_captions
-    from cnnkit.images import Picture, encode_image, write_bytes
+    from cnnkit.data.captions import encode_captions
+    from cnnkit.images import Picture, encode_image
     from cnnkit.pipelines.evaluate_caption import draw_evaluation
     from cnnkit.results import to_plain
 
-    write_bytes(folder / "report.json", (json.dumps(to_plain(report), indent=2) + "\n").encode())
-    write_captions(
-        folder / "captions.csv",
+    table = encode_captions(
         [one.source for one in evaluation.captions],
         [one.sentence for one in evaluation.captions],
         [one.candidates[0].score for one in evaluation.captions],
         evaluation.references,
     )
     sheet = Picture(draw_evaluation(evaluation).astype("float32") / 255.0)
-    write_bytes(folder / "captions.png", encode_image(sheet, ".png"))
-    return ["report.json", "captions.csv", "captions.png"]
+    return {
+        "report.json": (json.dumps(to_plain(report), indent=2) + "\n").encode(),
+        "captions.csv": table,
+        "captions.png": encode_image(sheet, ".png"),
+    }

@@ -18,9 +18,10 @@ from cnnkit.cli._options import (
     Verbose,
     require_there,
 )
+from cnnkit.cli._report import check_report, write_report
 from cnnkit.cli._views import Flip, Scales, read_scales
 from cnnkit.console import Console
-from cnnkit.errors import ExitCode, UsageError
+from cnnkit.errors import ExitCode
 from cnnkit.options import DEFAULT_DETECTOR, DETECTORS, check_split
 from cnnkit.results import SCHEMA
 
@@ -103,8 +104,7 @@ def detect(
     console = Console(quiet=quiet, verbose=verbose)
     check_split(split)
     sizes = read_scales(scales)
-    if output is not None and (output / "report.json").exists() and not overwrite:
-        raise UsageError(f"{output} has a report already; use --overwrite or another -o")
+    check_report(output, overwrite, ("precision-recall.png",))
     from cnnkit.pipelines._detector_files import find_detector_file
 
     find_detector_file(model)
@@ -137,8 +137,8 @@ def detect(
         )
     report = _report(evaluation)
     if output is not None:
-        _write(output, evaluation, report)
-        console.note(f"{output}: report.json, precision-recall.png")
+        names = write_report(output, _files(evaluation, report), overwrite)
+        console.note(f"{output}: {', '.join(names)}")
     if json:
         console.json({"schema": SCHEMA, **report})
     else:
@@ -211,10 +211,9 @@ def _percent(value: float) -> str:
     return "-" if value != value else f"{value:.1%}"
 
 
-def _write(folder: Path, evaluation: "DetectEvaluation", report: dict[str, Any]) -> None:
+def _files(evaluation: "DetectEvaluation", report: dict[str, Any]) -> dict[str, bytes]:
     import json
 
-    from cnnkit.images import write_bytes
     from cnnkit.plots import encode_figure, plot_precision_recall
 
     coco = evaluation.coco
@@ -224,5 +223,7 @@ def _write(folder: Path, evaluation: "DetectEvaluation", report: dict[str, Any])
         evaluation.names,
         title=f"{evaluation.model}: AP50 {coco.ap50:.1%}, AP {coco.ap:.1%}",
     )
-    write_bytes(folder / "report.json", (json.dumps(report, indent=2) + "\n").encode())
-    write_bytes(folder / "precision-recall.png", encode_figure(figure))
+    return {
+        "report.json": (json.dumps(report, indent=2) + "\n").encode(),
+        "precision-recall.png": encode_figure(figure),
+    }

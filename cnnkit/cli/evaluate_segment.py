@@ -17,10 +17,11 @@ from cnnkit.cli._options import (
     Verbose,
     require_there,
 )
+from cnnkit.cli._report import check_report, write_report
 from cnnkit.cli._segmenter import Model, Size
 from cnnkit.cli._views import Flip, Scales, read_scales
 from cnnkit.console import Console
-from cnnkit.errors import ExitCode, UsageError
+from cnnkit.errors import ExitCode
 from cnnkit.options import DEFAULT_SEGMENTER, MASK_SPLITS, SEGMENT_SIZE, check_split
 from cnnkit.results import SCHEMA
 
@@ -75,8 +76,7 @@ def segment(
 
     console = Console(quiet=quiet, verbose=verbose)
     sizes = read_scales(scales)
-    if output is not None and (output / "report.json").exists() and not overwrite:
-        raise UsageError(f"{output} has a report already; use --overwrite or another -o")
+    check_report(output, overwrite, ("pictures.csv", "confusion.png", "worst.png"))
     check_split(split, MASK_SPLITS)
     find_segmenter_file(model)
     require_there([data])
@@ -101,7 +101,8 @@ def segment(
         evaluation = judge.evaluate(masks, pairs, part)
     report = _report(evaluation)
     if output is not None:
-        names = _write_report(output, evaluation, report, judge.draw_worst(evaluation, masks))
+        files = _files(evaluation, report, judge.draw_worst(evaluation, masks))
+        names = write_report(output, files, overwrite)
         console.note(f"{output}: {', '.join(names)}")
     if json:
         console.json({"schema": SCHEMA, **report})
@@ -166,14 +167,14 @@ def _lines(evaluation: "SegmentEvaluation") -> list[str]:
     return [line.rstrip() for line in lines]
 
 
-def _write_report(
-    folder: Path, evaluation: "SegmentEvaluation", report: dict[str, Any], worst: "np.ndarray"
-) -> list[str]:
+def _files(
+    evaluation: "SegmentEvaluation", report: dict[str, Any], worst: "np.ndarray"
+) -> dict[str, bytes]:
     import csv
     import io
     import json
 
-    from cnnkit.images import Picture, encode_image, write_bytes
+    from cnnkit.images import Picture, encode_image
     from cnnkit.metrics.segmentation import confusion_percent
     from cnnkit.plots import encode_figure, plot_confusion
     from cnnkit.results import to_plain
@@ -191,12 +192,9 @@ def _write_report(
         [evaluation.names[at] for at in used],
         title=title,
     )
-    files = {
+    return {
         "report.json": (json.dumps(to_plain(report), indent=2) + "\n").encode(),
         "pictures.csv": text.getvalue().encode(),
         "confusion.png": encode_figure(figure),
         "worst.png": encode_image(Picture(worst.astype("float32") / 255.0), ".png"),
     }
-    for name, content in files.items():
-        write_bytes(folder / name, content)
-    return list(files)

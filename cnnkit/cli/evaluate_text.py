@@ -5,7 +5,13 @@ from typing import Annotated
 
 import typer
 
-from cnnkit.cli._class_report import AllClasses, class_lines, class_report, write_classes
+from cnnkit.cli._class_report import (
+    CLASS_FILES,
+    AllClasses,
+    class_lines,
+    class_report,
+    write_classes,
+)
 from cnnkit.cli._inference import start_inference
 from cnnkit.cli._options import (
     OUTPUT_PANEL,
@@ -18,9 +24,9 @@ from cnnkit.cli._options import (
     Verbose,
     require_there,
 )
+from cnnkit.cli._report import check_report
 from cnnkit.cli._text import LabelColumn, TextBatch, TextColumn, TextModel
 from cnnkit.console import Console
-from cnnkit.errors import UsageError
 from cnnkit.options import SPLITS, check_split
 from cnnkit.results import SCHEMA
 
@@ -70,8 +76,7 @@ def text(
     """
     console = Console(quiet=quiet, verbose=verbose)
     check_split(split)
-    if output is not None and (output / "report.json").exists() and not overwrite:
-        raise UsageError(f"{output} has a report already; use --overwrite or another -o")
+    check_report(output, overwrite, (*CLASS_FILES, "mistakes.csv"))
     from cnnkit.pipelines._text_files import find_text_file
 
     require_there([data])
@@ -90,7 +95,7 @@ def text(
     report = class_report(evaluation)
     if output is not None:
         mistakes = {"mistakes.csv": mistakes_table(texts, evaluation)}
-        names = write_classes(output, evaluation, report, mistakes, example="text")
+        names = write_classes(output, evaluation, report, mistakes, "text", overwrite)
         console.note(f"{output}: {', '.join(names)}")
     if json:
         console.json({"schema": SCHEMA, **report})

@@ -574,7 +574,7 @@ def calibrate(
     if judge.missed:
         console.note(f"{_count(len(judge.missed), 'picture', 'pictures')} without a face")
     if output is not None:
-        write_calibration(output, calibration)
+        write_calibration(output, calibration, overwrite=overwrite)
     if json:
         console.json({"schema": "cnnkit/1", **calibration_to_json(calibration)})
     else:

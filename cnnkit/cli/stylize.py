@@ -533,6 +533,10 @@ class _Batch:
                     is_done = True
                 elif not overwrite and not resume:
                     raise UsageError(f"{path} exists; use --overwrite, --skip-existing or -o")
+            if sidecar and not is_done and not self._replaces:
+                beside = path.with_name(f"{path.name}.json")
+                if _is_there(beside):
+                    raise UsageError(f"{beside} exists; use --overwrite or another -o")
             self._jobs.append((source, path, is_done))
 
     def _state_path(self, output: Path) -> Path:
@@ -724,7 +728,11 @@ class _Batch:
                     raise error from None
                 raise ImageError(f"{error}. The picture is safe in {rescue}") from None
             if self._sidecar:
-                write_bytes(path.with_name(f"{path.name}.json"), record_text.encode())
+                write_bytes(
+                    path.with_name(f"{path.name}.json"),
+                    record_text.encode(),
+                    overwrite=self._replaces,
+                )
         output = _STDOUT if self._to_stdout else str(path)
         if not result.finished:
             can_resume = not self._to_stdout and self._state_path(path).exists()

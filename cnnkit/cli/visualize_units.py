@@ -236,7 +236,7 @@ def units(
         from cnnkit.plots.units_page import units_page
 
         for relative, data in units_page(result).items():
-            write_bytes(page / relative, data)
+            write_bytes(page / relative, data, overwrite=overwrite)
     index = None if page is None else page / "index.html"
     if json:
         console.json(_document(result, output, index))

@@ -17,7 +17,7 @@ from cnnkit.data._splits import SPLIT_NAMES, draw_key
 from cnnkit.data._values import identity, read_json, shown
 from cnnkit.data.text import split_text
 from cnnkit.errors import DataError, ImageError, UsageError
-from cnnkit.images import measure_image, write_bytes
+from cnnkit.images import measure_image
 from cnnkit.runtime import reader_count
 
 _SENTENCE_COLUMNS = ("sentence", "caption", "text")
@@ -367,17 +367,15 @@ def data_hash(data: CaptionData) -> str:
     return sha256(text.encode("utf-8", "surrogateescape")).hexdigest()
 
 
-def write_captions(
-    path: Path,
+def encode_captions(
     pictures: Sequence[str],
     said: Sequence[str],
     scores: Sequence[float],
     true: Sequence[Sequence[str]],
-) -> None:
-    """Writes a CSV of what a network says of pictures, beside what people wrote.
+) -> bytes:
+    """A CSV file of what a network says of pictures, beside what people wrote.
 
     Args:
-        path: of the file.
         pictures: paths.
         said: a sentence about each.
         scores: of these, in [0, 1].
@@ -388,4 +386,4 @@ def write_captions(
     writer.writerow(["file", "sentence", "score", "true"])
     for picture, sentence, score, known in zip(pictures, said, scores, true, strict=True):
         writer.writerow([picture, sentence, f"{score:.4f}", " | ".join(known)])
-    write_bytes(path, text.getvalue().encode("utf-8", "surrogateescape"))
+    return text.getvalue().encode("utf-8", "surrogateescape")

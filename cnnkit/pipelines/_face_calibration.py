@@ -170,11 +170,13 @@ def calibration_to_json(calibration: FaceCalibration) -> dict[str, Any]:
     return {"format": FORMAT, **asdict(calibration)}
 
 
-def write_calibration(path: str | Path, calibration: FaceCalibration) -> None:
+def write_calibration(
+    path: str | Path, calibration: FaceCalibration, *, overwrite: bool = True
+) -> None:
     """Writes a calibration as JSON.
 
     Raises:
-        ImageError: the place cannot be written.
+        ImageError: the place cannot be written, or has a file that must not be replaced.
     """
     text = json.dumps(calibration_to_json(calibration), indent=2, ensure_ascii=False) + "\n"
-    write_bytes(path, text.encode())
+    write_bytes(path, text.encode(), overwrite=overwrite)

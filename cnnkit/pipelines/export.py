@@ -20,7 +20,7 @@ from cnnkit.models._pixel_range import PIXELS
 from cnnkit.pipelines import _exported_tensorflow as tensorflow_formats
 from cnnkit.pipelines._classifier_files import ClassifierFile
 from cnnkit.pipelines._classifier_model import divide_logits, load_classifier_model
-from cnnkit.pipelines._export_checks import SUFFIXES, check_export
+from cnnkit.pipelines._export_checks import SUFFIXES, check_export, names_file
 from cnnkit.pipelines._model_files import ARRAYS, find_model_file
 from cnnkit.results import ExportedModel
 from cnnkit.runtime import silent_stderr
@@ -100,8 +100,8 @@ def export(
                 f"{difference:.2g}; nothing was written"
             )
         size = _size(made)
-        names_path = _write_names(classifier, made, target, format)
-        _move(made, target)
+        names_path = _write_names(classifier, made, target, format, overwrite)
+        _move(made, target, overwrite)
     if difference is None:
         say(f"{target} is not checked: onnxruntime, which would run it, is not installed")
     return ExportedModel(
@@ -153,7 +153,9 @@ def _write_keras(network: keras.Model, classifier: ClassifierFile, model: str, p
             archive.writestr(CLASSES_FILE, "".join(f"{name}\n" for name in classifier.names))
 
 
-def _write_names(classifier: ClassifierFile, made: Path, target: Path, format: str) -> Path | None:
+def _write_names(
+    classifier: ClassifierFile, made: Path, target: Path, format: str, overwrite: bool
+) -> Path | None:
     """Puts the names of the classes beside a file, or into the folder that was made."""
     if not classifier.names or format == "keras":
         return None
@@ -161,8 +163,8 @@ def _write_names(classifier: ClassifierFile, made: Path, target: Path, format: s
     if format == "savedmodel":
         write_bytes(made / CLASSES_FILE, names)
         return target / CLASSES_FILE
-    path = target.with_name(f"{target.stem}-{CLASSES_FILE}")
-    write_bytes(path, names)
+    path = names_file(target)
+    write_bytes(path, names, overwrite=overwrite)
     return path
 
 
@@ -218,11 +220,17 @@ def _beside(target: Path) -> Iterator[Path]:
         yield Path(path)
 
 
-def _move(made: Path, target: Path) -> None:
+def _move(made: Path, target: Path, overwrite: bool) -> None:
     if made.is_file():
         # With the rights of any other file, not those of a temporary one.
-        write_bytes(target, made.read_bytes())
+        write_bytes(target, made.read_bytes(), overwrite=overwrite)
         return
-    if target.exists():
-        target.rename(made.with_name("old"))
-    made.rename(target)
+    try:
+        if target.exists() and overwrite:
+            target.rename(made.with_name("old"))
+        # Of a folder that is not empty nothing takes the place.
+        made.rename(target)
+    except OSError:
+        raise CnnkitError(
+            f"{target} exists, and is left as it is; use --overwrite or another -o"
+        ) from None

@@ -21,10 +21,10 @@ from cnnkit.data.captions import (
     CaptionedPictures,
     check_captions,
     data_hash,
+    encode_captions,
     read_captions,
     split_caption,
     without_unreadable,
-    write_captions,
 )
 from cnnkit.data.labelled import LabelledFiles
 from cnnkit.errors import DataError, DivergenceError
@@ -370,7 +370,8 @@ class _Run:
             {VOCABULARY_FILE: words, SETTINGS_FILE: json.dumps(settings).encode()},
         )
         write_bytes(folder / VOCABULARY_FILE, words)
-        write_captions(folder / "captions.csv", val.paths, said, np.exp(scores), val.sentences)
+        table = encode_captions(val.paths, said, np.exp(scores), val.sentences)
+        write_bytes(folder / "captions.csv", table)
         names = ("loss", "val_loss", "val_perplexity", "learning_rate")
         curves = {name: [row[name] for row in rows] for name in names}
         figure = plot_training([row["epoch"] + 1 for row in rows], curves)
