@@ -394,8 +394,11 @@ def cluster(
         upsample=upsample,
     )
     sources = find_sources(pictures, recursive, note=console.note)
-    if output is not None and output.exists() and any(output.iterdir()):
-        raise UsageError(f"{output} is not empty; name another folder")
+    if output is not None and output.exists():
+        if not output.is_dir():
+            raise UsageError(f"{output} is a file; name a folder")
+        if any(output.iterdir()):
+            raise UsageError(f"{output} is not empty; name another folder")
     outcome = Outcome(console, True, False, len(sources) == 1)
     if outcome.none_is_there(sources):
         return outcome.code()

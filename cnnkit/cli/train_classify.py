@@ -422,6 +422,8 @@ def _preview(
     from cnnkit.images import Picture, read_pixels, write_image
     from cnnkit.plots import draw_augmented
 
+    if output.exists():
+        raise UsageError(f"{output} exists; give --preview-augment another name")
     if data is None:
         raise UsageError("--preview-augment needs DATA, a folder with one folder per class")
     labelled = read_labelled(
@@ -438,5 +440,5 @@ def _preview(
         for pixels in originals
     ]
     sheet = draw_augmented(originals, variants)
-    write_image(output, Picture(sheet.astype(np.float32) / 255.0))
+    write_image(output, Picture(sheet.astype(np.float32) / 255.0), overwrite=False)
     console.result(str(output))
