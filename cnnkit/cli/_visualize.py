@@ -57,6 +57,13 @@ def read_picture(image: str) -> "Picture":
     return read_image(sys.stdin.buffer if image == _STDIN else image)
 
 
+def default_path(name: str, overwrite: bool) -> Path:
+    """A name that the user did not give: in the current folder, numbered where that is taken."""
+    from cnnkit.data.sources import free_path
+
+    return Path(name) if overwrite else free_path(Path(name))
+
+
 def figure_path(image: str, task: str, output: Path | None, overwrite: bool) -> Path:
     """Where the figure of a picture goes: a .png, never over the picture.
 
@@ -64,7 +71,7 @@ def figure_path(image: str, task: str, output: Path | None, overwrite: bool) -> 
         UsageError: another kind of file, one that exists, or the picture itself.
     """
     stem = "stdin" if image == _STDIN else Path(image).stem
-    path = output or Path(f"{stem}-{task}.png")
+    path = output or default_path(f"{stem}-{task}.png", overwrite)
     check_png(path, "-o", overwrite)
     if image != _STDIN and path.exists() and Path(image).exists() and path.samefile(image):
         raise UsageError(f"-o {path} is the picture itself; give another name")

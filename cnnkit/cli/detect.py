@@ -170,7 +170,10 @@ def detect(
     check_classes(names, COCO_CLASSES if file is None else file.classes, model)
     sources = find_sources(pictures, recursive, note=console.note)
     draws = output is not None or not (json or jsonl or txt or coco or crops)
-    drawn = plan_outputs(sources, output, "detect", ".jpg") if draws else [None] * len(sources)
+    drawn: list[Path | None] = [None] * len(sources)
+    if draws:
+        finds_again = overwrite or skip_existing
+        drawn = plan_outputs(sources, output, "detect", ".jpg", keeps_names=finds_again)
     texts = plan_outputs(sources, f"{txt}/", "detect", ".txt") if txt else [None] * len(sources)
     results = None if coco is None else CocoResults(coco, skip_existing)
     planned = [path for path in (*drawn, *texts, *(results.files if results else ())) if path]

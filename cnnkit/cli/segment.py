@@ -269,9 +269,10 @@ def _plan(
             raise UsageError("-o - would write a picture to the terminal; redirect it: > a.png")
         return [(sources[0], Path(_STD))]
     jobs: list[tuple[Any, Path | None]] = []
-    for source, path in zip(
-        sources, plan_outputs(sources, output, wanted.task, ".png"), strict=True
-    ):
+    planned = plan_outputs(
+        sources, output, wanted.task, ".png", keeps_names=overwrite or skip_existing
+    )
+    for source, path in zip(sources, planned, strict=True):
         check_writable_format(path)
         if wanted.mask and path.suffix.lower() != ".png":
             raise UsageError(f"{path}: --mask writes .png files, which keep class numbers")

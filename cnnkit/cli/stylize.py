@@ -480,7 +480,7 @@ class _Batch:
         strengths: Sequence[float],
         started: float,
     ):
-        from cnnkit.data.sources import find_sources, plan_outputs
+        from cnnkit.data.sources import find_sources, plan_outputs, stopped_path
         from cnnkit.images import check_writable_format
 
         self._console = console
@@ -497,6 +497,7 @@ class _Batch:
         self.interrupted = False
         self.exit_code = ExitCode.DONE
         self._to_stdout = output == _STDOUT
+        finds_again = overwrite or skip_existing or resume
         sources = find_sources(contents, recursive, note=console.note)
         self.is_single = len(sources) == 1
         givens = [name for name, _ in styles] + ([] if mask.path is None else [mask.path])
@@ -513,9 +514,11 @@ class _Batch:
                 raise UsageError("-o - goes without --save-every, --sidecar and --resume")
             outputs = [Path("stdout.png")]
         elif self._sheet:
-            outputs = plan_outputs(sources, output, "sheet", ".jpg")
+            outputs = plan_outputs(sources, output, "sheet", ".jpg", keeps_names=finds_again)
         else:
-            outputs = plan_outputs(sources, output, "stylized", ".png")
+            outputs = plan_outputs(sources, output, "stylized", ".png", keeps_names=finds_again)
+        if resume and output is None:
+            outputs = [stopped_path(path, self._state_path) for path in outputs]
         self._jobs = []
         for source, path in zip(sources, outputs, strict=True):
             check_writable_format(path)

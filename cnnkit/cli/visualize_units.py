@@ -20,6 +20,7 @@ from cnnkit.cli._options import (
     Verbose,
     require_there,
 )
+from cnnkit.cli._visualize import default_path
 from cnnkit.console import Console
 from cnnkit.errors import ExitCode, UsageError
 from cnnkit.options import VIEWABLE, UnitsOptions
@@ -180,7 +181,11 @@ def units(
     )
     if output is None:
         name = "all-layers" if layer is None else layer.replace("/", "-")
-        output = Path(f"units-{name}.png")
+        output = default_path(f"units-{name}.png", overwrite or resume)
+        if resume and state is None:
+            from cnnkit.data.sources import stopped_path
+
+            output = stopped_path(output, _state_path)
     if output.suffix.lower() != ".png":
         raise UsageError(f"-o writes a .png, not {output}")
     if output.exists() and not overwrite:
@@ -190,7 +195,7 @@ def units(
             raise UsageError(f"--html {page} is a file; give a folder")
         if not overwrite:
             raise UsageError(f"{page} is not empty; use --overwrite or another --html")
-    state = state or output.with_name(f".{output.name}.cnnkit-state")
+    state = state or _state_path(output)
     if images:
         # What cannot be found is told before the heavy imports.
         from cnnkit.data.sources import STDIN, stream_sources
@@ -251,6 +256,10 @@ def units(
         console.note(f"{result.failed:,} {pictures} could not be read")
         return int(ExitCode.INPUT_FAILED)
     return int(ExitCode.DONE)
+
+
+def _state_path(output: Path) -> Path:
+    return output.with_name(f".{output.name}.cnnkit-state")
 
 
 def _parse_units(text: str) -> tuple[int, ...]:

@@ -17,6 +17,7 @@ from cnnkit.cli._visualize import (
     Model,
     Pixels,
     check_png,
+    default_path,
     failures_as_records,
     figure_path,
     parse_numbers,
@@ -202,7 +203,7 @@ def filters(
 
     console = Console(quiet=quiet, verbose=verbose)
     stem = Path(model).stem + (f"-{_file_part(layer)}" if layer else "")
-    path = output or Path(f"{stem}-filters.png")
+    path = output or default_path(f"{stem}-filters.png", overwrite)
     check_png(path, "-o", overwrite)
     chosen = None if units is None else parse_numbers(units, "--units")
     start_viewing(console, model, threads=threads, device=device, verbose=verbose)
@@ -331,7 +332,7 @@ def maximize(
         seed=seed,
     )
     ending = f"unit{chosen[0]}" if len(chosen) == 1 else "units"
-    path = output or Path(f"{_file_part(layer)}-{ending}.png")
+    path = output or default_path(f"{_file_part(layer)}-{ending}.png", overwrite)
     check_png(path, "-o", overwrite)
     from cnnkit.pipelines._model_files import find_viewed_file
 

@@ -1,7 +1,7 @@
 """SOURCE arguments to files, and files to output paths, the same way in every command."""
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -252,8 +252,53 @@ def _no_pictures(folder: Path, search: _Search, left_out: str) -> ImageError:
     return ImageError(f"{folder} holds no {what}" + (f", only {left_out}" if left_out else ""))
 
 
+def free_path(path: Path, taken: Container[Path] = ()) -> Path:
+    """A name that the tool chose, numbered where there is such a file.
+
+    Args:
+        path: that is wanted.
+        taken: what is written in the same run.
+
+    Returns:
+        `path`, or the first of `<stem>-2<suffix>`, `<stem>-3<suffix>` and so on that is free.
+    """
+    return _numbered(path, lambda one: one in taken or os.path.lexists(one))
+
+
+def stopped_path(path: Path, state_of: Callable[[Path], Path]) -> Path:
+    """Of the names that `free_path` may have chosen, the one whose run was stopped.
+
+    Args:
+        path: that was wanted.
+        state_of: gives the file with the state of the run that writes a file.
+
+    Returns:
+        `path` where no run was stopped.
+    """
+    found, number = path, 1
+    while not state_of(found).exists():
+        if not os.path.lexists(found):
+            return path
+        number += 1
+        found = path.with_stem(f"{path.stem}-{number}")
+    return found
+
+
+def _numbered(path: Path, is_taken: Callable[[Path], bool]) -> Path:
+    found, number = path, 1
+    while is_taken(found):
+        number += 1
+        found = path.with_stem(f"{path.stem}-{number}")
+    return found
+
+
 def plan_outputs(
-    sources: Sequence[Source], output: str | None, task: str, suffix: str
+    sources: Sequence[Source],
+    output: str | None,
+    task: str,
+    suffix: str,
+    *,
+    keeps_names: bool = False,
 ) -> list[Path]:
     """Where the result for each source goes; never two to one place.
 
@@ -261,9 +306,11 @@ def plan_outputs(
         sources: the inputs.
         output: what the user gave with -o: a file for one input, otherwise a folder that mirrors
             the input tree; a name without suffix is a folder. None: `<stem>-<task><suffix>` in the
-            current directory.
+            current directory, numbered where that is taken.
         task: such as "stylized".
         suffix: such as ".png", for outputs whose name the user does not give.
+        keeps_names: what an earlier run has written is to be found again: without `output` names
+            are numbered by what is taken in this run alone.
 
     Returns:
         One path per source.
@@ -273,7 +320,14 @@ def plan_outputs(
             the same name, or a result that would replace an input.
     """
     if output is None:
-        outputs = [Path(f"{source.relative.stem}-{task}{suffix}") for source in sources]
+        outputs = []
+        taken: set[Path] = set()
+        for source in sources:
+            path = Path(f"{source.relative.stem}-{task}{suffix}")
+            is_taken = taken.__contains__
+            path = _numbered(path, is_taken) if keeps_names else free_path(path, taken)
+            taken.add(path)
+            outputs.append(path)
     else:
         target = Path(output)
         try:

@@ -201,8 +201,10 @@ def test_missing_weights_have_their_own_exit_code(capsys, monkeypatch, tmp_path)
 def test_a_result_never_replaces_a_file_by_itself(tiny, capsys):
     write_image("photo-stylized.png", picture(3))
     before = read_image("photo-stylized.png").pixels
-    assert run(["stylize", "photo.png", "style.png", *tiny]) == 2
+    assert run(["stylize", "photo.png", "style.png", *tiny, "-o", "photo-stylized.png"]) == 2
     assert "photo-stylized.png exists; use --overwrite" in capsys.readouterr().err
+    assert run(["stylize", "photo.png", "style.png", *tiny]) == 0
+    assert "photo-stylized-2.png" in capsys.readouterr().out
     np.testing.assert_array_equal(read_image("photo-stylized.png").pixels, before)
 
 

@@ -33,7 +33,7 @@ def test_the_sheet_goes_beside_and_is_not_replaced(tiny_backbone, here, capsys):
     assert capsys.readouterr().out == "units-second.png\n"
     assert read_image("units-second.png").width > 500
     before = Path("units-second.png").read_bytes()
-    assert run(arguments) == 2
+    assert run([*arguments, "-o", "units-second.png"]) == 2
     assert "units-second.png exists; use --overwrite or another -o" in capsys.readouterr().err
     assert Path("units-second.png").read_bytes() == before
     assert run([*arguments, "--overwrite", "--deconv", "-q"]) == 0

@@ -133,7 +133,9 @@ def test_a_failure_is_a_record_with_json(capsys, here):
 def test_a_figure_replaces_nothing_unless_told_to(capsys, spot, here):
     (here / "spot-layer1.png").write_bytes(b"mine")
     command = ["visualize", "activations", spot, "layer1"]
-    assert run(command) == 2
+    assert run([*command, "-o", "spot-layer1.png"]) == 2
+    assert run(command) == 0
+    assert read_image("spot-layer1-2.png").width > 400
     assert (here / "spot-layer1.png").read_bytes() == b"mine"
     assert run([*command, "--overwrite", "-q"]) == 0
     assert read_image("spot-layer1.png").width > 400

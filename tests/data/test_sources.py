@@ -3,7 +3,13 @@ from pathlib import Path
 import pytest
 
 from cnnkit import images
-from cnnkit.data.sources import Source, find_sources, plan_outputs, stream_sources
+from cnnkit.data.sources import (
+    Source,
+    find_sources,
+    plan_outputs,
+    stopped_path,
+    stream_sources,
+)
 from cnnkit.errors import ExitCode, ImageError, UsageError
 from cnnkit.images import read_image
 
@@ -189,8 +195,9 @@ ONE = [Source("photos/a.jpg", Path("a.jpg"))]
 TWO = [*ONE, Source("photos/sub/b.tif", Path("sub/b.tif"))]
 
 
-def outputs(sources, output):
-    return [path.as_posix() for path in plan_outputs(sources, output, "stylized", ".png")]
+def outputs(sources, output, **more):
+    planned = plan_outputs(sources, output, "stylized", ".png", **more)
+    return [path.as_posix() for path in planned]
 
 
 def test_without_an_output_the_name_tells_the_task():
@@ -224,11 +231,33 @@ def test_several_inputs_do_not_fit_into_one_file():
         outputs(TWO, "out.png")
 
 
-@pytest.mark.parametrize("output", [None, "out"])
-def test_two_inputs_never_collide_silently(output):
+def test_two_inputs_never_collide_silently():
     same = [Source("x/a.jpg", Path("a.jpg")), Source("y/a.png", Path("a.png"))]
     with pytest.raises(UsageError, match=r"x/a.jpg and y/a.png would both be written to .*a"):
-        outputs(same, output)
+        outputs(same, "out")
+
+
+def test_names_that_the_tool_chooses_are_numbered_where_they_are_taken(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    same = [Source("x/a.jpg", Path("a.jpg")), Source("y/a.png", Path("a.png"))]
+    assert outputs(same, None) == ["a-stylized.png", "a-stylized-2.png"]
+    Path("a-stylized.png").touch()
+    Path("a-stylized-3.png").symlink_to("nowhere")
+    assert outputs(same, None) == ["a-stylized-2.png", "a-stylized-4.png"]
+    # With --overwrite and --skip-existing those of the run before are meant.
+    assert outputs(same, None, keeps_names=True) == ["a-stylized.png", "a-stylized-2.png"]
+
+
+def test_a_run_that_was_stopped_is_found_under_its_numbered_name(tmp_path):
+    def state_of(path):
+        return path.with_name(f".{path.name}.state")
+
+    wanted, second = tmp_path / "a.png", tmp_path / "a-2.png"
+    assert stopped_path(wanted, state_of) == wanted
+    wanted.touch()
+    assert stopped_path(wanted, state_of) == wanted
+    state_of(second).touch()
+    assert stopped_path(wanted, state_of) == second
 
 
 def test_an_input_is_never_the_output(tree):
