@@ -63,6 +63,8 @@ if TYPE_CHECKING:
 # The five blocks halve the picture four times, and reflection needs two positions at the deepest.
 _MULTIPLE = 16
 _SMALLEST_CANVAS = 32
+# What is made smaller than this, in pixels, shows little of any style.
+_SMALL_PICTURE = 64
 _CHECKPOINT_SECONDS = 5.0
 # Levels of a draft that add fine texture and leave forms alone.
 _FINE_LEVELS = 3
@@ -593,6 +595,11 @@ class _Job:
             self.height, self.width = content.height, content.width
         else:
             self.height, self.width = fit_size(content.height, content.width, int(options.size))
+            if max(self.height, self.width) < _SMALL_PICTURE:
+                stylizer._note(
+                    f"the picture is made {self.width}x{self.height} pixels small, which leaves no "
+                    f"room for a style: the size is its long side, {_SMALL_PICTURE} or better more"
+                )
         self._source_pixels = np.clip(resize(content.pixels, self.height, self.width), 0.0, 1.0)
         self._pixels = self._source_pixels.copy()
         if options.preserve_color == "luminance":

@@ -231,6 +231,17 @@ def test_a_small_picture_is_not_enlarged_and_that_is_said(tiny):
     assert notes == ["the content picture is 20 pixels long and is not enlarged to 32"]
 
 
+def test_a_picture_that_is_made_too_small_for_a_style_is_noted():
+    notes = []
+    options = StylizeOptions(size=20, quality="draft")
+    result = stylize(scene(40, 60), strokes(), options, on_note=notes.append)
+    assert result.image.shape == (13, 20, 3)
+    assert notes == [
+        "the picture is made 20x13 pixels small, which leaves no room for a style: the size is its "
+        "long side, 64 or better more"
+    ]
+
+
 def test_size_original_keeps_the_size(tiny):
     notes = []
     result = stylize(scene(21, 43), strokes(), tiny(size="original"), on_note=notes.append)
