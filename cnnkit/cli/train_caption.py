@@ -92,7 +92,7 @@ def caption(
         bool,
         typer.Option(
             "--skip-bad",
-            help="Leave out pictures that cannot be read or are missing, and empty sentences.",
+            help="Go on where most pictures are missing or cannot be read.",
             rich_help_panel=_DATA_PANEL,
         ),
     ] = False,

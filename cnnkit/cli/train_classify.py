@@ -142,8 +142,8 @@ def classify(
         bool,
         typer.Option(
             "--skip-bad",
-            help="Leave out files that cannot be read, and training pictures that are in "
-            "another split.",
+            help="Leave out training pictures that are in another split, and go on where most "
+            "files cannot be read.",
             rich_help_panel=_DATA_PANEL,
         ),
     ] = False,

@@ -144,7 +144,7 @@ def detect(
         bool,
         typer.Option(
             "--skip-bad",
-            help="Leave out pictures that cannot be read, and go on though most boxes are bad.",
+            help="Go on where most pictures cannot be read or most boxes are bad.",
             rich_help_panel=_DATA_PANEL,
         ),
     ] = False,

@@ -157,7 +157,7 @@ def segment(
     skip_bad: Annotated[
         bool,
         typer.Option(
-            "--skip-bad", help="Leave out pairs that cannot be used.", rich_help_panel=_DATA_PANEL
+            "--skip-bad", help="Go on where most pairs cannot be used.", rich_help_panel=_DATA_PANEL
         ),
     ] = False,
     class_weights: Annotated[

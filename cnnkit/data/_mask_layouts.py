@@ -89,8 +89,8 @@ def recognise_masks(folder: Path) -> MaskLayout:
     """The layout of a folder, and the pairs in it; no picture is decoded.
 
     Raises:
-        DataError: there are no pairs, a picture without a mask or with two, masks as JPEG, or it
-            cannot be told which of two folders has the masks.
+        DataError: there are no pairs, most pictures are without a mask, one has two, masks are
+            JPEG, or it cannot be told which of two folders has the masks.
     """
     root = innermost(folder)
     files = list(files_below(root))
@@ -103,7 +103,8 @@ def recognise_masks(folder: Path) -> MaskLayout:
     found = _sorted_files(root, files)
     _refuse_jpeg(found, root)
     pairs, missing, unused = _pairs(found)
-    if missing:
+    # A few are left out; without any or most of the masks this is another layout.
+    if len(missing) > sum(map(len, pairs.values())):
         more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
         raise DataError(
             f"{missing[0]}{more} has no mask in {_mask_folder(found, root)}; add it, or take the "
@@ -115,6 +116,9 @@ def recognise_masks(folder: Path) -> MaskLayout:
             "PNG of the same names, into labels/"
         )
     left_out = []
+    if missing:
+        one = relative(missing[0], root)
+        left_out.append(f"{counted(len(missing), 'picture')} without a mask, such as {one}")
     if unused:
         one = relative(unused[0], root)
         left_out.append(f"{counted(len(unused), 'file')} in no pair, such as {one}")

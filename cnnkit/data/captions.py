@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -49,10 +49,12 @@ class CaptionData:
     Attributes:
         train: to train on.
         val: to validate with.
+        problems: what was left out, a line each.
     """
 
     train: CaptionedPictures
     val: CaptionedPictures
+    problems: tuple[str, ...] = ()
 
 
 # In a sentence it stands for what the encoder's own classifier calls the picture's main thing,
@@ -111,20 +113,21 @@ def read_captions(
             goes by a hash of `seed` and the name: files that are added later move hardly any of
             the others.
         seed: of the draw.
-        skip_bad: leave out pictures that are not there and sentences without a word.
+        skip_bad: go on where most pictures are not there.
 
     Returns:
         The `CaptionData`.
 
     Raises:
-        DataError: it cannot be read, pictures are missing, sentences have no words, a picture is
-            in two parts, or nothing is left.
+        DataError: it cannot be read, most pictures are missing, a picture is in two parts, or
+            nothing is left.
         UsageError: `val_share` makes no sense.
     """
     if not 0.0 <= val_share < 1.0:
         raise UsageError(f"val-share must be from 0 to below 1, not {val_share}")
     path = Path(data)
     root = None if images is None else Path(images)
+    problems: list[str] = []
     if root is not None and not root.is_dir():
         raise DataError(f"{root} is no folder; give --images the folder of the pictures")
     if path.is_dir():
@@ -132,15 +135,15 @@ def read_captions(
     elif path.suffix.lower() == ".json":
         found = _read_json(path, root)
     elif path.suffix.lower() == ".csv":
-        found = _read_csv(path, root, skip_bad)
+        found = _read_csv(path, root, problems)
     else:
         raise DataError(f"{path} is neither a .csv, a .json nor a folder; give one of them")
-    pictures = _cleaned(path, found, skip_bad)
+    pictures = _cleaned(path, found, skip_bad, problems)
     if not pictures["train"] and not pictures["val"]:
         raise DataError(f"{path} has no picture with a sentence")
     if not pictures["val"]:
         pictures = _part(pictures["train"], val_share, seed)
-    return CaptionData(_captioned(pictures["train"]), _captioned(pictures["val"]))
+    return CaptionData(_captioned(pictures["train"]), _captioned(pictures["val"]), tuple(problems))
 
 
 # split -> name of a picture -> path to open, and sentences with where they stand.
@@ -152,26 +155,26 @@ def _add(found: _Found, split: str, name: str, path: Path, sentence: str, where:
     of_split.setdefault(name, (path, []))[1].append((sentence, where))
 
 
-def _cleaned(data: Path, found: _Found, skip_bad: bool) -> dict[str, dict[str, Any]]:
-    """Name -> path and sentences of each split, without what is bad, or an error that says it."""
+def _cleaned(
+    data: Path, found: _Found, skip_bad: bool, problems: list[str]
+) -> dict[str, dict[str, Any]]:
+    """Name -> path and sentences of each split, without what is bad, which `problems` gets."""
     kept: dict[str, dict[str, Any]] = {"train": {}, "val": {}}
-    missing = []
+    missing, count = [], 0
     for split, of_split in found.items():
+        count += len(of_split)
         for name, (path, sentences) in of_split.items():
             good = []
             for sentence, where in sentences:
                 if any(character.isalnum() for character in sentence):
                     good.append(" ".join(sentence.split()))
-                elif not skip_bad:
-                    raise DataError(
-                        f"{where}: the sentence about {name} has no words; write it, or leave it "
-                        "out with --skip-bad"
-                    )
+                else:
+                    problems.append(f"{where}: the sentence about {name} has no words")
             if not is_file(path):
                 missing.append(path)
             elif good:
                 kept[split][name] = str(path), tuple(dict.fromkeys(good))
-    if missing and not skip_bad:
+    if 2 * len(missing) > count and not skip_bad:
         more = f" and {len(missing) - 1} more pictures" if len(missing) > 1 else ""
         raise DataError(
             f"{missing[0]}{more} of {data.name} are not there; "
@@ -180,6 +183,7 @@ def _cleaned(data: Path, found: _Found, skip_bad: bool) -> dict[str, dict[str, A
             else f"{missing[0]} of {data.name} is not there; "
             "give --images the folder of the pictures, or use --skip-bad"
         )
+    problems += [f"{path} is not there" for path in missing]
     both = sorted(kept["train"].keys() & kept["val"].keys())
     if both:
         raise DataError(f"{data}: {both[0]} is both in train and in val; take it out of one")
@@ -203,7 +207,7 @@ def _captioned(pictures: dict[str, Any]) -> CaptionedPictures:
     return CaptionedPictures(tuple(path for path, _ in values), tuple(said for _, said in values))
 
 
-def _read_csv(path: Path, root: Path | None, skip_bad: bool) -> _Found:
+def _read_csv(path: Path, root: Path | None, problems: list[str]) -> _Found:
     table = read_csv_table(path, short_rows=True)
     files, sentences = table.required({"file": FILE_COLUMNS, "sentence": _SENTENCE_COLUMNS})
     splits = table.first_of(("split",))
@@ -214,9 +218,8 @@ def _read_csv(path: Path, root: Path | None, skip_bad: bool) -> _Found:
     ):
         split = part.casefold() or "train"
         if not name:
-            if skip_bad:
-                continue
-            raise DataError(f"{table.where(row)}: the file is missing")
+            problems.append(f"{table.where(row)}: names no file")
+            continue
         if split not in _SPLITS:
             raise DataError(f"{table.where(row)}: the split must be train or val, not '{part}'")
         place = below(root or path.parent, name)
@@ -294,16 +297,19 @@ class CaptionReport:
     Attributes:
         unreadable: path and reason of each picture that cannot be read.
         distinct: sentences to train on that differ.
+        problems: what was left out before, a line each.
     """
 
     unreadable: tuple[tuple[str, str], ...]
     distinct: int
+    problems: tuple[str, ...] = ()
 
     def lines(self) -> list[str]:
         """What the user should know, a line each."""
-        lines = [reason for _, reason in self.unreadable[:_SHOWN]]
-        if len(self.unreadable) > _SHOWN:
-            lines.append(f"and {len(self.unreadable) - _SHOWN} more that cannot be read")
+        bad = [*self.problems, *(reason for _, reason in self.unreadable)]
+        lines = [f"left out: {one}" for one in bad[:_SHOWN]]
+        if len(bad) > _SHOWN:
+            lines.append(f"and {len(bad) - _SHOWN} more left out")
         if self.distinct < 2:
             lines.append("all sentences to train on are the same: there is nothing to learn")
         return lines
@@ -340,7 +346,7 @@ def check_captions(
             if on_progress:
                 on_progress(done, len(paths))
     distinct = {one.casefold() for said in data.train.sentences for one in said}
-    return CaptionReport(tuple(bad), len(distinct))
+    return CaptionReport(tuple(bad), len(distinct), data.problems)
 
 
 def without_unreadable(data: CaptionData, report: CaptionReport) -> CaptionData:
@@ -353,7 +359,7 @@ def without_unreadable(data: CaptionData, report: CaptionReport) -> CaptionData:
             tuple(part.paths[at] for at in rows), tuple(part.sentences[at] for at in rows)
         )
 
-    return CaptionData(kept(data.train), kept(data.val))
+    return replace(data, train=kept(data.train), val=kept(data.val))
 
 
 def data_hash(data: CaptionData) -> str:

@@ -579,7 +579,9 @@ def _same_content(
     return list(groups.values())
 
 
-def without_bad(data: LabelledData, report: DataReport) -> LabelledData:
+def without_bad(
+    data: LabelledData, report: DataReport, *, keeps_repeats: bool = False
+) -> LabelledData:
     """The data without what a check found to be bad.
 
     Unreadable files are left out everywhere. Of files with the same content, those to train on
@@ -588,6 +590,7 @@ def without_bad(data: LabelledData, report: DataReport) -> LabelledData:
     Args:
         data: that were checked.
         report: what `check_labelled` said of them.
+        keeps_repeats: leave out what is unreadable alone.
 
     Returns:
         `LabelledData` of the same classes.
@@ -596,7 +599,9 @@ def without_bad(data: LabelledData, report: DataReport) -> LabelledData:
         DataError: a class has no files to train on any more.
     """
     unreadable = {path for path, _ in report.unreadable}
-    not_trained = unreadable.union(*report.duplicates, *report.contradictions)
+    not_trained = unreadable
+    if not keeps_repeats:
+        not_trained = unreadable.union(*report.duplicates, *report.contradictions)
 
     def without(files: LabelledFiles, bad: set[str]) -> LabelledFiles:
         keep = np.array([path not in bad for path in files.paths], bool)

@@ -430,7 +430,7 @@ class MaskReport:
             train, val = self.counts
             lines.append(f"pairs: {train:,} to train on, {val:,} to validate with")
             lines.append(self._classes_line())
-        lines += [reason for _, reason in self.bad[:_SHOWN]]
+        lines += [f"left out: {reason}" for _, reason in self.bad[:_SHOWN]]
         if len(self.bad) > _SHOWN:
             lines.append(f"and {len(self.bad) - _SHOWN} more that cannot be used")
         if self.missing:

@@ -92,3 +92,27 @@ def read_run(folder: str | Path) -> dict[str, Any]:
     except (OSError, ValueError, TypeError, yaml.YAMLError) as error:
         raise DataError(f"{path} cannot be read: {str(error).splitlines()[0]}") from None
     return values
+
+
+def require_mostly_good(
+    data: str | Path, bad: Sequence[tuple[str, str]], count: int, skip_bad: bool
+) -> None:
+    """Has a training go on without a few files that cannot be used, which were named before.
+
+    Args:
+        data: where they are.
+        bad: each with the reason.
+        count: of all files.
+        skip_bad: whether to go on in any case.
+
+    Raises:
+        DataError: it is more than half of them: the data are not what they seem.
+    """
+    if skip_bad or 2 * len(bad) <= count:
+        return
+    path, reason = bad[0]
+    named = reason if path in reason else f"{path} {reason}"
+    raise DataError(
+        f"{data} has {len(bad):,} of {count:,} files that cannot be used ({named}); mend them, or "
+        "use --skip-bad"
+    )

@@ -47,7 +47,7 @@ from cnnkit.training._caption_batches import (
 )
 from cnnkit.training._caption_networks import build_trainable_captioner
 from cnnkit.training._fit import best_row, conclude, fit_epochs, reason_of, seconds_of
-from cnnkit.training._run_folder import open_run, read_run
+from cnnkit.training._run_folder import open_run, read_run, require_mostly_good
 from cnnkit.training._runs import BEST_WEIGHTS, STATE, finished_epochs, read_results
 from cnnkit.weights.keras_file import (
     CAPTIONER_KIND,
@@ -123,7 +123,7 @@ def train_captioner(
         options: see `CaptionTrainOptions`. Epochs, patience, time budget and the folder of the
             pictures may change when a run is taken up again.
         resume: go on with the run in `output`.
-        skip_bad: leave out pictures that are missing or cannot be read, and empty sentences.
+        skip_bad: go on where most pictures are missing or cannot be read.
         on_note: takes a line that the user should know.
         on_progress: called with what is being done, the number of pictures done, and of all.
         on_epoch: called with the epoch's index and its row of `results.csv`.
@@ -148,12 +148,10 @@ def train_captioner(
     report = check_captions(found, lambda done, total: progress("check", done, total))
     for line in report.lines():
         note(line)
-    if skip_bad:
-        found = without_unreadable(found, report)
-        _check_parts(data, found)
-    elif report.unreadable:
-        more = f" and {len(report.unreadable) - 1} more" if len(report.unreadable) > 1 else ""
-        raise DataError(f"{report.unreadable[0][1]}{more}; or leave it out with --skip-bad")
+    pictures = len(found.train.paths) + len(found.val.paths)
+    require_mostly_good(data, report.unreadable, pictures, skip_bad)
+    found = without_unreadable(found, report)
+    _check_parts(data, found)
     keras.utils.set_random_seed(options.seed)
     run = _Run(found, folder, options, note, progress)
     stopped: BaseException | None = None

@@ -58,7 +58,7 @@ from cnnkit.training._fit import (
     reason_of,
     training_policy,
 )
-from cnnkit.training._run_folder import open_run, read_run
+from cnnkit.training._run_folder import open_run, read_run, require_mostly_good
 from cnnkit.training._runs import (
     BEST_WEIGHTS,
     STATE,
@@ -95,7 +95,8 @@ def train_classifier(
         options: see `ClassifyTrainOptions`. What is said there of epochs, patience and time budget
             may change when a run is taken up again.
         resume: go on with the run in `output`.
-        skip_bad: leave out files that cannot be read, and training data that is in another split.
+        skip_bad: leave out training data that is in another split, and go on where most files
+            cannot be read.
         devices: of each process, which share every batch: on JAX any, on TensorFlow GPUs of one
             machine. All GPUs, or else one device, by default. A run that is taken up again may
             have others. Several processes are those that `runtime.configure` joined; all are
@@ -133,7 +134,7 @@ def train_classifier(
             )
         )
         team.first(lambda: open_run(folder, data, options, _data_hash(labelled), resume))
-        labelled = _checked(labelled, folder, skip_bad, note, progress, team)
+        labelled = _checked(data, labelled, folder, skip_bad, note, progress, team)
         keras.utils.set_random_seed(options.seed)
         run = _Run(labelled, folder, options, note, progress, team)
         stopped: BaseException | None = None
@@ -186,6 +187,7 @@ def _data_hash(data: LabelledData) -> str:
 
 
 def _checked(
+    source: str | Path,
     data: LabelledData,
     folder: Path,
     skip_bad: bool,
@@ -207,13 +209,8 @@ def _checked(
     report = check()
     for line in report.lines():
         note(line)
-    if skip_bad:
-        return without_bad(data, report)
-    if report.unreadable:
-        bad, reason = report.unreadable[0]
-        more = f" and {len(report.unreadable) - 1} more" if len(report.unreadable) > 1 else ""
-        raise DataError(f"{bad} cannot be read ({reason}){more}; mend it, or use --skip-bad")
-    return data
+    require_mostly_good(source, report.unreadable, len(report.files), skip_bad)
+    return without_bad(data, report, keeps_repeats=not skip_bad)
 
 
 class _Run:

@@ -41,7 +41,7 @@ from cnnkit.training._fit import (
     seconds_of,
     training_policy,
 )
-from cnnkit.training._run_folder import open_run, read_run
+from cnnkit.training._run_folder import open_run, read_run, require_mostly_good
 from cnnkit.training._runs import BEST_WEIGHTS, STATE, finished_epochs, read_results
 from cnnkit.weights.keras_file import (
     CLASSES_FILE,
@@ -112,7 +112,7 @@ def train_detector(
         known_classes: names of the classes of the model that the training begins with; those that
             its file has by default.
         resume: go on with the run in `output`.
-        skip_bad: leave out pictures that cannot be read, and go on where most boxes make no sense.
+        skip_bad: go on where most pictures cannot be read, or most boxes make no sense.
         on_note: takes a line that the user should know.
         on_progress: called with what is being done, the number of pictures done, and of all.
         on_epoch: called with the epoch's index and its row of `results.csv`.
@@ -140,13 +140,12 @@ def train_detector(
     if not skip_bad:
         # A few bad annotations are left out; if most are, the data are not what they seem.
         objects = sum(one.objects for one in boxed.splits.values())
-        suspect = boxed.problems if len(boxed.problems) > objects else ()
-        for found, what in ((report.unreadable, "cannot be used"), (suspect, "is bad")):
-            if found:
-                more = f" and {len(found) - 1} more" if len(found) > 1 else ""
-                raise DataError(
-                    f"{found[0][0]} {what} ({found[0][1]}){more}; mend it, or use --skip-bad"
-                )
+        if len(boxed.problems) > objects:
+            (path, reason), others = boxed.problems[0], len(boxed.problems) - 1
+            more = f" and {others} more" if others else ""
+            raise DataError(f"{path} is bad ({reason}){more}; mend it, or use --skip-bad")
+    pictures = sum(len(one) for one in boxed.splits.values())
+    require_mostly_good(data, report.unreadable, pictures, skip_bad)
     boxed = without_unreadable(boxed, report)
     if not boxed.train.objects:
         raise DataError(f"{data} has no object to train on")

@@ -45,7 +45,7 @@ from cnnkit.training._fit import (
     seconds_of,
     training_policy,
 )
-from cnnkit.training._run_folder import open_run, read_run
+from cnnkit.training._run_folder import open_run, read_run, require_mostly_good
 from cnnkit.training._runs import BEST, finished_epochs, read_results, state_file, weights_file
 from cnnkit.training._segment_batches import (
     GREY,
@@ -135,7 +135,7 @@ def train_segmenter(
         options: see `SegmentTrainOptions`. Patience and time budget may change when a run is taken
             up again.
         resume: go on with the run in `output`.
-        skip_bad: leave out pairs that cannot be used.
+        skip_bad: go on where most pairs cannot be used.
         on_note: takes a line that the user should know.
         on_progress: called with what is being done, the number of pairs done, and of all.
         on_epoch: called with the epoch's index and its row of `results.csv`.
@@ -160,11 +160,10 @@ def train_segmenter(
     report = check_masks(masks, lambda done, total: progress("check", done, total))
     for line in report.lines():
         note(line)
-    if skip_bad:
-        masks = without_bad_pairs(masks, report)
-    elif report.bad:
-        more = f" and {len(report.bad) - 1} more pairs" if len(report.bad) > 1 else ""
-        raise DataError(f"{report.bad[0][1]}{more}; or leave such pairs out with --skip-bad")
+    require_mostly_good(data, report.bad, len(masks.train) + len(masks.val), skip_bad)
+    masks = without_bad_pairs(masks, report)
+    if not len(masks.train):
+        raise DataError(f"{data} has nothing to train on")
     run = _Run(masks, report, folder, options, note, progress)
     stopped: BaseException | None = None
     try:

@@ -93,8 +93,7 @@ def test_json_may_map_names_to_sentences(folder):
         (["picture,words", "a.png,x"], "must name the columns 'file' and 'sentence'"),
         (["file,sentence", "e.png,x", "f.png,y"], "e.png and 1 more pictures of captions.csv"),
         (["file,sentence", "e.png,x"], "e.png of captions.csv is not there; give --images"),
-        (["file,sentence", "a.png,x", "b.png, ..."], "line 3: the sentence about b.png has no w"),
-        (["file,sentence", ",x"], "line 2: the file is missing"),
+        (["file,sentence", ",x"], "has no picture with a sentence"),
         (["file,sentence,split", "a.png,x,other"], "the split must be train or val, not 'other'"),
         (["file,sentence,split", "a.png,x,val", "a.png,y,train"], "a.png is both in train and in"),
         (["file,sentence"], "has a heading, but no rows"),
@@ -106,12 +105,18 @@ def test_what_is_amiss_with_a_csv_is_said(folder, lines, message):
         read_captions(write_csv(folder, *lines))
 
 
-def test_bad_lines_can_be_left_out(folder):
+def test_bad_lines_are_left_out_and_named(folder):
     path = write_csv(
         folder, "file,sentence", "a.png,x", "b.png, ...", "b.png,y", "c.png,...", "e.png,z", ",w"
     )
-    data = read_captions(path, val_share=0.0, skip_bad=True)
+    data = read_captions(path, val_share=0.0)
     assert (names(data.train), data.train.sentences) == (["a.png", "b.png"], (("x",), ("y",)))
+    assert [line.replace(f"{folder}/", "") for line in check_captions(data).lines()] == [
+        "left out: captions.csv, line 7: names no file",
+        "left out: captions.csv, line 3: the sentence about b.png has no words",
+        "left out: captions.csv, line 5: the sentence about c.png has no words",
+        "left out: e.png is not there",
+    ]
 
 
 @pytest.mark.parametrize(

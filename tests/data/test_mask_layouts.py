@@ -301,13 +301,22 @@ def test_folders_that_cannot_be_told_apart_are_refused(tmp_path):
     [
         ("images/0.jpg", r"0\.jpg and 0\.png have one name"),
         ("masks/0.gif", r"0\.png has two masks"),
-        ("images/5.png", r"5\.png has no mask in .*masks"),
     ],
 )
 def test_what_is_ambiguous_is_refused_by_name(tmp_path, path, message):
     two_pairs(tmp_path)
     (picture if "images" in path else mask)(tmp_path / path)
     with pytest.raises(DataError, match=message):
+        read_masks(tmp_path)
+
+
+def test_pictures_without_a_mask_are_left_out_and_counted_unless_they_are_most(tmp_path):
+    two_pairs(tmp_path)
+    for number in (5, 6):
+        picture(tmp_path / "images" / f"{number}.png")
+    assert read_masks(tmp_path).left_out == ("2 pictures without a mask, such as images/5.png",)
+    picture(tmp_path / "images" / "7.png")
+    with pytest.raises(DataError, match=r"5\.png and 2 more has no mask in .*masks"):
         read_masks(tmp_path)
 
 

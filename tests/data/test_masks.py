@@ -157,7 +157,11 @@ def test_what_is_missing_is_said(tmp_path, camvid):
     with pytest.raises(DataError, match="is no folder"):
         read_masks(tmp_path / "nothing")
     (camvid / "train" / "labels" / "2.png").unlink()
-    with pytest.raises(DataError, match=r"2\.png has no mask in"):
+    (left_out,) = read_masks(camvid).left_out
+    assert left_out == "1 picture without a mask, such as train/images/2.png"
+    for path in [*camvid.glob("*/labels/*.png")][1:]:
+        path.unlink()
+    with pytest.raises(DataError, match=r"\.png and 3 more has no mask in"):
         read_masks(camvid)
     (camvid / "classes.txt").unlink()
     with pytest.raises(DataError):

@@ -248,8 +248,8 @@ def test_signals_are_brought_to_one_scale_and_told_apart(signals, tmp_path):
 
 
 def test_signals_with_nan_are_refused(signals, tmp_path):
-    path = next((signals / "slow").iterdir())
-    np.save(path, np.full(64, np.nan))
+    for path in [*signals.rglob("*.npy")][:-1]:
+        np.save(path, np.full(64, np.nan))
     with pytest.raises(DataError, match=r"NaN|no numbers|finite"):
         train_classifier(signals, tmp_path / "run", options(model="convnet1d", epochs=1))
 
@@ -263,14 +263,17 @@ def test_models_and_data_that_do_not_fit_are_refused(pictures, signals, tmp_path
         train_classifier(signals, tmp_path / "c", options(model="compact", epochs=1))
 
 
-def test_a_broken_picture_is_named_and_may_be_left_out(pictures, tmp_path):
+def test_a_broken_picture_is_named_and_left_out(pictures, tmp_path):
     broken = pictures / "red" / "0.png"
     broken.write_bytes(broken.read_bytes()[:100])
-    with pytest.raises(DataError, match=r"0\.png cannot be read.*--skip-bad"):
-        train_classifier(pictures, tmp_path / "a", options(**HEAD))
-    settings = options(**{**HEAD, "epochs": 1})
-    result = train_classifier(pictures, tmp_path / "b", settings, skip_bad=True)
+    settings, notes = options(**{**HEAD, "epochs": 1}), []
+    result = train_classifier(pictures, tmp_path / "b", settings, on_note=notes.append)
     assert sum(result.counts) == 23
+    assert "1 file cannot be used:" in notes
+    for path in [*pictures.rglob("*.png")][:20]:
+        path.write_bytes(b"no")
+    with pytest.raises(DataError, match=r"files that cannot be used .*--skip-bad"):
+        train_classifier(pictures, tmp_path / "a", options(**HEAD))
 
 
 @pytest.mark.slow

@@ -245,9 +245,27 @@ def test_boxes_of_which_most_are_bad_stop_a_training_before_it_begins(tmp_path):
     assert any("read as COCO: train.json for train" in line for line in notes)
     assert any("3 classes with their objects" in line for line in notes)
     data = shapes(tmp_path / "data", 4)
-    (data / "images" / "train2.png").write_bytes(b"no")
-    with pytest.raises(DataError, match=r"train2.png cannot be used"):
+    for path in sorted((data / "images").iterdir())[:3]:
+        path.write_bytes(b"no")
+    with pytest.raises(DataError, match=r"has 3 of 4 files that cannot be used .*--skip-bad"):
         train_detector(data, tmp_path / "other", TINY)
+
+
+def test_a_few_pictures_that_cannot_be_used_are_left_out(tmp_path, monkeypatch):
+    data = shapes(tmp_path / "data", 4)
+    (data / "images" / "train1.png").unlink()
+    (data / "images" / "train2.png").write_bytes(b"no")
+    seen, notes = [], []
+
+    def stop(data, *more):
+        seen.append(data)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("cnnkit.training.detect._Run", stop)
+    with pytest.raises(KeyboardInterrupt):
+        train_detector(data, tmp_path / "run", TINY, on_note=notes.append)
+    assert sum(len(one) for one in seen[0].splits.values()) == 2
+    assert "2 pictures that cannot be used:" in notes
 
 
 def test_the_names_of_the_classes_come_from_the_file_that_a_training_begins_with(

@@ -659,7 +659,7 @@ def test_another_run_in_the_folder_is_not_replaced(squares, tmp_path, monkeypatc
         train_segmenter(squares, tmp_path / "new", OPTIONS, resume=True)
 
 
-def test_bad_pairs_stop_a_training_unless_they_are_skipped(squares, tmp_path, monkeypatch):
+def test_bad_pairs_are_left_out_unless_they_are_most_of_all(squares, tmp_path, monkeypatch):
     data = tmp_path / "data"
     for kind in ("images", "labels"):
         (data / kind).mkdir(parents=True)
@@ -667,9 +667,7 @@ def test_bad_pairs_stop_a_training_unless_they_are_skipped(squares, tmp_path, mo
             (data / kind / path.name).write_bytes(path.read_bytes())
     (data / "classes.txt").write_text("background\nred\nblue\n")
     Image.fromarray(np.full((32, 40), 9, np.uint8)).save(data / "labels" / "3.png")
-    with pytest.raises(DataError, match=r"3\.png has 1,280 pixels of no class"):
-        train_segmenter(data, tmp_path / "run", OPTIONS)
-    seen = []
+    notes, seen = [], []
 
     def look(run, on_epoch):
         seen.append(run._data)
@@ -677,8 +675,16 @@ def test_bad_pairs_stop_a_training_unless_they_are_skipped(squares, tmp_path, mo
 
     monkeypatch.setattr(training._Run, "fit", look)
     with pytest.raises(_Stop):
-        train_segmenter(data, tmp_path / "other", OPTIONS, skip_bad=True)
+        train_segmenter(data, tmp_path / "run", OPTIONS, on_note=notes.append)
     assert len(seen[0].train) + len(seen[0].val) == 7
+    assert [line for line in notes if line.startswith("left out:") and "3.png has 1,280" in line]
+    for number in (0, 1, 2, 4):
+        (data / "images" / f"{number}.png").write_bytes(b"no")
+    with pytest.raises(DataError, match=r"has 5 of 8 files that cannot be used .*--skip-bad"):
+        train_segmenter(data, tmp_path / "most", OPTIONS)
+    with pytest.raises(_Stop):
+        train_segmenter(data, tmp_path / "other", OPTIONS, skip_bad=True)
+    assert len(seen[1].train) + len(seen[1].val) == 3
 
 
 @pytest.mark.slow
