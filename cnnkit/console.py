@@ -8,23 +8,27 @@ import json
 import math
 import os
 import sys
+import textwrap
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
+from rich.cells import cell_len
 from rich.console import Console as RichConsole
-from rich.measure import Measurement
 
 from cnnkit.errors import OutputError
 
 if TYPE_CHECKING:
     from rich.progress import Progress
+    from rich.table import Table
 
 
 # Seconds after which a line says what takes so long.
 _MOMENT = 0.3
-# Columns that a table is measured on.
-_WIDEST = 10_000
+# Columns that a table is measured on, and those that lines are wrapped to at least.
+_WIDEST, _NARROWEST = 10_000, 20
+# Blanks between two columns.
+_BETWEEN = 2
 
 
 class _Terminal(RichConsole):
@@ -65,17 +69,56 @@ class Console:
         with self._writing():
             self._out.print(text, markup=False)
 
-    def table(self, table: Any) -> None:
-        """A Rich renderable that is the result, on stdout.
+    def table(self, table: "Table") -> None:
+        """A table that is the result, on stdout.
 
-        No word of it is broken and no column left out: where a terminal is too narrow, its lines
-        are longer than the terminal.
+        No word of it is broken and no column left out. In a terminal that is too narrow each row
+        becomes a few lines; elsewhere the lines are as long as they must be.
         """
         with self._writing():
-            wide = _Terminal(highlight=False, emoji=False, width=_WIDEST)
-            least = Measurement.get(wide, wide.options, table).minimum
-            wide.width = max(self._out.width, least)
+            is_narrow = not self._fit(table)
+            if is_narrow and self._out.is_terminal:
+                self._rows(table)
+                return
+            wide = _Terminal(highlight=False, emoji=False, markup=False, width=_WIDEST)
             wide.print(table, crop=False, soft_wrap=True)
+
+    def _fit(self, table: "Table") -> bool:
+        """Gives each column its longest word, and shares out what else a line has room for.
+
+        Returns:
+            Whether all columns fit into a line.
+        """
+        least, wanted = [], []
+        for column in table.columns:
+            cells = [str(column.header), *map(str, column.cells)]
+            words = cells if column.no_wrap else " ".join(cells).split()
+            least.append(max(map(cell_len, words), default=1))
+            wanted.append(max(map(cell_len, cells)))
+        left = self._out.width - sum(least) - _BETWEEN * len(least)
+        needs = sorted(range(len(least)), key=lambda at: wanted[at] - least[at])
+        for count, at in enumerate(needs):
+            share = min(wanted[at] - least[at], max(left, 0) // (len(needs) - count))
+            table.columns[at].width = least[at] + share
+            left -= share
+        return left >= 0
+
+    def _rows(self, table: "Table") -> None:
+        """The first cell of each row, and the others below with what they are."""
+        headings = [str(column.header) for column in table.columns]
+        for row in zip(*(column.cells for column in table.columns), strict=True):
+            self._out.print(str(row[0]), markup=False, style="bold")
+            for heading, cell in zip(headings[1:], row[1:], strict=True):
+                if str(cell):
+                    wrapped = textwrap.fill(
+                        f"{heading}: {cell}",
+                        max(self._out.width, _NARROWEST),
+                        initial_indent="  ",
+                        subsequent_indent="    ",
+                        break_long_words=False,
+                        break_on_hyphens=False,
+                    )
+                    self._out.print(wrapped, markup=False)
 
     def json(self, value: Any) -> None:
         """One JSON document on stdout."""

@@ -208,6 +208,8 @@ def is_address(name: str) -> bool:
 def explain_missing(name: str) -> str:
     """What is wrong with a file or folder that is not there, and what to do."""
     if is_address(name):
+        # A path has lost one of two strokes.
+        name = re.sub("^([A-Za-z]+:)/(?=[^/])", r"\1//", name)
         return f"{name}: URLs are not read; download it first, and give what you have then"
     return f"{name} does not exist; check the path"
 

@@ -1,5 +1,6 @@
 import io
 import json
+import re
 import sys
 
 import pytest
@@ -201,3 +202,34 @@ def test_a_full_stdout_is_one_line_and_a_full_stderr_none(monkeypatch, capsys):
     monkeypatch.setattr(sys, "stderr", _Full())
     console.note("nobody hears it")
     console.error("nor this")
+
+
+def test_a_table_keeps_every_word_whole_at_any_width(capsys, monkeypatch):
+    def lines(width, is_terminal):
+        monkeypatch.setenv("COLUMNS", str(width))
+        monkeypatch.setenv("FORCE_COLOR", "1" if is_terminal else "")
+        table = Table(box=None, pad_edge=False)
+        for heading in ("name", "what", "here"):
+            table.add_column(heading, no_wrap=heading == "name")
+        table.add_row("face-encoder", "a [red] network", "comes with face_recognition_models")
+        Console().table(table)
+        plain = re.sub(r"\x1b\[[0-9;]*m", "", capsys.readouterr().out)
+        return [line.rstrip() for line in plain.splitlines()]
+
+    assert lines(40, True) == [
+        "face-encoder",
+        "  what: a [red] network",
+        "  here: comes with",
+        "    face_recognition_models",
+    ]
+    wide = [
+        "name          what     here",
+        "face-encoder  a [red]  comes with",
+        "              network  face_recognition_models",
+    ]
+    assert lines(48, True) == wide
+    # In a file lines are as long as they must be.
+    assert lines(40, False) == wide
+    assert lines(100, True)[1] == (
+        "face-encoder  a [red] network  comes with face_recognition_models"
+    )

@@ -253,10 +253,9 @@ def list_people(
             }
         )
         return int(ExitCode.DONE)
-    from rich import box
     from rich.table import Table
 
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("Name")
     table.add_column("Faces", justify="right")
     table.add_column("Added")

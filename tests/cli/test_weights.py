@@ -190,3 +190,9 @@ def test_list_says_which_package_the_weights_come_with(monkeypatch, capsys):
     assert {one["package"] for one in found} == {"face_recognition_models"}
     assert run(["weights", "list"]) == 0
     assert capsys.readouterr().out.count("face_recognition_models") == 3
+
+
+def test_an_address_is_shown_as_it_was_typed_where_a_path_is_wanted(capsys, tmp_path):
+    command = ["train", "detect", "https://example.com/a.zip", "-o", str(tmp_path / "run")]
+    assert run(command) == 3
+    assert "https://example.com/a.zip: URLs are not read" in capsys.readouterr().err
