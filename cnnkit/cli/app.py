@@ -7,6 +7,8 @@ another one, takes half of the time without them.
 import contextlib
 import errno
 import importlib
+import os
+import shutil
 import sys
 from dataclasses import dataclass
 from typing import Any
@@ -23,6 +25,9 @@ from cnnkit.console import (
     reporting_stdout,
 )
 from cnnkit.errors import CnnkitError, ExitCode, UsageError
+
+# Of help and usage errors, at least: the longest names of options fit in.
+_HELP_COLUMNS = 80
 
 
 @dataclass(frozen=True)
@@ -248,6 +253,7 @@ def run(arguments: list[str] | None = None) -> int:
     """
     open_closed_streams()
     _show_any_name()
+    _widen_help()
     try:
         return _run(arguments)
     finally:
@@ -285,6 +291,13 @@ def _run(arguments: list[str] | None) -> int:
             return int(ExitCode.INPUT_FAILED)
         raise
     return int(code or 0)
+
+
+def _widen_help() -> None:
+    """In fewer columns Rich cuts options' names off; lines that the terminal wraps are whole."""
+    if shutil.get_terminal_size().columns < _HELP_COLUMNS:
+        # Typer reads it when it is about to show help or a usage error.
+        os.environ.setdefault("TERMINAL_WIDTH", str(_HELP_COLUMNS))
 
 
 def _show_any_name() -> None:

@@ -157,10 +157,16 @@ def decoder(
         ),
     ] = None,
     polish_steps: Annotated[
-        int, typer.Option(min=1, help="Steps without batch normalisation, afterwards.")
+        int,
+        typer.Option(
+            min=1,
+            help="Steps without batch normalisation, afterwards.",
+            rich_help_panel="Polishing",
+        ),
     ] = _DECODER.polish_steps,
     polish_learning_rate: Annotated[
-        float, typer.Option(help="And Adam's step size at its highest in these.")
+        float,
+        typer.Option(help="Adam's step size in them at its highest.", rich_help_panel="Polishing"),
     ] = _DECODER.polish_learning_rate,
     batch: Annotated[int, typer.Option(min=1, help="Crops in a step.")] = _DECODER.batch_size,
     crop: Annotated[

@@ -1,3 +1,4 @@
+import io
 import os
 import signal
 import subprocess
@@ -301,3 +302,36 @@ def test_weights_have_whole_names_on_narrow_terminals(capsys, monkeypatch, width
     assert run(["weights", "list"]) == 0
     names = {line.split(" ")[0] for line in capsys.readouterr().out.splitlines()}
     assert {"efficientnet-lite0", "vgg16-classifier", "yolo-fastest-xl"} <= names
+
+
+def _every_command():
+    return [
+        (called, command)
+        for name, one in _COMMANDS.items()
+        for called, command in _commands(one.build(name), name)
+    ]
+
+
+def test_every_help_is_whole_in_old_code_pages(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setenv("NO_COLOR", "1")
+    for called, command in _every_command():
+        taken = io.BytesIO()
+        stream = io.TextIOWrapper(taken, encoding="cp1252")
+        monkeypatch.setattr(sys, "stdout", stream)
+        assert run([*called.split(), "--help"]) == 0, called
+        stream.flush()
+        shown = taken.getvalue().decode("cp1252")
+        assert "\x1b" not in shown, called
+        for parameter in command.params:
+            for option in parameter.opts:
+                assert option.removeprefix("--") in shown or not option.startswith("--"), called
+
+
+@pytest.mark.parametrize("encoding", ["cp1252", "ascii"])
+def test_help_is_whole_in_narrow_terminals(encoding):
+    environment = {**os.environ, "COLUMNS": "40", "NO_COLOR": "1", "PYTHONIOENCODING": encoding}
+    command = [sys.executable, "-m", "cnnkit", "stylize", "--help"]
+    done = subprocess.run(command, capture_output=True, env=environment, check=True)
+    shown = done.stdout.decode(encoding)
+    assert {"--preserve-color", "--content-weight", "--parameterization"} <= set(shown.split())
