@@ -57,6 +57,8 @@ _LOSS_PANEL = "Losses and network"
 _OPTIMIZER_PANEL = "Optimizer"
 _DEFAULTS = StylizeOptions()
 _STDIN = _STDOUT = "-"
+# Seconds: loading TensorFlow and compiling take some ten on two cores.
+_LEAST_BUDGET = 12.0
 _SEGMENT = "segment:"
 # What is there reaches this share of a mask somewhere.
 _SURE = 0.5
@@ -592,6 +594,7 @@ class _Batch:
                 yield self._paint_sheet(content, [style for style, _ in styles], source.path, path)
                 continue
             if stylizer is None:
+                self._shorten()
                 start()
                 from cnnkit.pipelines.stylize import Stylizer
 
@@ -610,6 +613,21 @@ class _Batch:
             yield record
             if self.interrupted:
                 return
+
+    def _shorten(self) -> None:
+        """A draft at once where the budget is too short for the optimiser, which must be compiled.
+
+        A draft needs no TensorFlow, whose loading alone may take such a budget.
+        """
+        budget = self._options.budget
+        if not self.is_single or self._resume or budget is None or budget >= _LEAST_BUDGET:
+            return
+        # Other settings of the optimizer than the usual ones are not given up for speed.
+        with contextlib.suppress(UsageError):
+            self._options = replace(self._options, quality="draft", budget=None)
+            self._console.note(
+                f"budget {budget:g} s: too short for the optimizer; the picture is a draft"
+            )
 
     def _paint_sheet(
         self, content: "Picture", styles: "Sequence[Picture]", source: str, path: Path

@@ -100,6 +100,9 @@ _SMALL_BACKBONE = "compact"
 # What a step costs in looks at the same canvas, and what compiling it costs in what compiling the
 # look did; and the share of a plan's steps that the larger networks are worth taking for.
 _LOOKS_OF_A_STEP, _COMPILINGS, _LEAST_SHARE_OF_STEPS = 3.5, 2.0, 0.5
+# Of the time that the program took to start: what a draft, compiling and a few steps take at least,
+# and what the larger networks take at least (benchmarks/stylize_budget.py).
+_LEAST_OF_START, _LOOK_OF_START = 1.5, 3.0
 _LONG_RUN_COST = 40e6  # steps x pixels from which a run is worth a prediction
 
 
@@ -425,20 +428,38 @@ class Stylizer:
             deadline = (begin if started is None else started) + self.options.budget
         if resume and checkpoint:
             job.take_backbone_of(Path(checkpoint))
+        elif started is not None and deadline is not None and job.is_late(deadline, started):
+            pixels, reports = job.paint_late()
+            return self._result(content_image, content, job, begin, pixels, reports, True, True)
         elif deadline is not None and self.may_be_smaller:
-            job.choose_backbone(deadline)
+            job.choose_backbone(deadline, started)
         job.choose_tiles()
         with self.compiling(job.height, job.width, mask is not None):
             pixels, reports, finished = job.optimize(
                 Path(checkpoint) if checkpoint else None, resume, deadline
             )
+        return self._result(content_image, content, job, begin, pixels, reports, finished)
+
+    def _result(
+        self,
+        content_image: Any,
+        content: Picture,
+        job: "_Job",
+        begin: float,
+        pixels: np.ndarray,
+        reports: Sequence[ScaleReport],
+        finished: bool,
+        is_draft: bool = False,
+    ) -> StylizeResult:
+        """What `run` gives; `begin` is when it began, by `time.monotonic()`."""
         # In a folder, hundreds of megabytes would wait for the collector.
         give_back_memory()
         picture = Picture(pixels, None, content.source).with_alpha(job.alpha)
-        network = fast_stylizer() if self.options.quality == "draft" else self.network
+        is_draft = is_draft or self.options.quality == "draft"
+        network = fast_stylizer() if is_draft else self.network
         settings = {
             "program": f"cnnkit {cnnkit.__version__}",
-            "engine": (network.engine if self.options.quality == "draft" else current_engine()),
+            "engine": network.engine if is_draft else current_engine(),
             "content": content.source,
             "styles": [
                 {"source": style.source, "weight": weight, "sha256": _digest(style)}
@@ -613,6 +634,8 @@ class _Job:
         if mask is not None:
             self._mask = _as_mask(mask, self.height, self.width)
         self._tiling: Tiling | None = None
+        # Pixels of the last scale, and the seconds that it took to begin it.
+        self._begun: tuple[int, float] | None = None
 
     def optimize(
         self, checkpoint: Path | None, resume: bool, deadline: float | None
@@ -653,6 +676,9 @@ class _Job:
         )
         for index in range(first, len(plan)):
             resumed = state if index == first else None
+            if index and deadline is not None and self._is_too_late(index, plan, deadline):
+                note("the budget is used up before the finest scale: the picture is enlarged")
+                break
             try:
                 image, report, go_on = self._run_scale(
                     plan, index, image, reports, writer, deadline, resumed
@@ -771,14 +797,39 @@ class _Job:
             if found == _SMALL_BACKBONE:
                 stylizer.use_backbone(found)
 
-    def choose_backbone(self, deadline: float) -> None:
+    def is_late(self, deadline: float, started: float) -> bool:
+        """Whether there is no time left for compiling and a few steps, by how long it took so far.
+
+        Args:
+            deadline: `time.monotonic()` at the end of the budget.
+            started: the same when the program was started.
+        """
+        now = time.monotonic()
+        is_possible = self._options.init == "fast" and self._options.quality != "draft"
+        return is_possible and deadline - self._reserve() - now < _LEAST_OF_START * (now - started)
+
+    def paint_late(self) -> tuple[np.ndarray, list[ScaleReport]]:
+        """The draft, for want of time for anything else: the picture, and its report."""
+        self._stylizer._note(
+            f"budget {_duration(self._options.budget)}: there is no time for a step; the picture "
+            "is a draft"
+        )
+        return self._finish(self._draft), [ScaleReport(self.height, self.width, 0, {})]
+
+    def choose_backbone(self, deadline: float, started: float | None = None) -> None:
         """Takes the compact network alone where there is no time for the others before `deadline`.
 
-        How fast the machine is, is told from one look at the coarsest canvas, which is needed
-        anyway; a step takes about three times as long, since its gradient goes back through the
-        networks.
+        Where it is plain from the time since `started` that there is none, no look is taken.
+        Otherwise how fast the machine is, is told from one look at the coarsest canvas, which is
+        needed anyway; a step takes about three times as long, since its gradient goes back through
+        the networks.
         """
         options, stylizer = self._options, self._stylizer
+        now = time.monotonic()
+        if started is not None and deadline - now < _LOOK_OF_START * (now - started):
+            stylizer.use_backbone(_SMALL_BACKBONE)
+            stylizer._note(f"backbone: {_SMALL_BACKBONE}, for want of time for the larger networks")
+            return
         sizes = scale_sizes(self.height, self.width, options.coarsest_scale, options.scale_factor)
         plan = plan_scales(sizes, options.steps_for(sizes, stylizer.is_small), options.steps)
         canvas = _on_canvas(np.clip(resize(self._pixels, *sizes[0]), 0.0, 1.0), options.margin)
@@ -936,6 +987,14 @@ class _Job:
         """Seconds that finishing and writing the picture may take."""
         return 0.3 + 2e-6 * self.height * self.width
 
+    def _is_too_late(self, index: int, plan: Sequence[Scale], deadline: float) -> bool:
+        """Whether a scale could not be begun before `deadline`, by how long the last one took."""
+        if self._begun is None:
+            return False
+        pixels, seconds = self._begun
+        needed = seconds * plan[index].pixels / pixels
+        return time.monotonic() + needed > deadline - self._reserve()
+
     # One scale ---------------------------------------------------------------------------------
 
     def _prepare(
@@ -1058,7 +1117,9 @@ class _Job:
         """Optimises one scale; returns its picture, its report, and whether to go on."""
         scale = plan[index]
         checkpoint.enter(index, image, reports)
+        begin = time.monotonic()
         optimizer, size = self._prepare(scale, image)
+        self._begun = scale.pixels, time.monotonic() - begin
         if resumed is not None and resumed["losses"]:
             optimizer.restore(resumed["arrays"], resumed["losses"])
         ends = None

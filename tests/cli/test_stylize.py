@@ -493,6 +493,14 @@ def test_each_picture_of_a_batch_has_the_budget_for_itself(tiny, monkeypatch):
     assert begins[1] < 5.0
 
 
+def test_a_budget_that_is_too_short_for_the_optimizer_gives_a_draft_at_once(room, capsys):
+    arguments = ["stylize", "photo.png", "style.png", "-o", "a.png", "--size", "64"]
+    assert run([*arguments, "--budget", "5s"]) == 0
+    printed = capsys.readouterr()
+    assert "budget 5 s: too short for the optimizer; the picture is a draft\n" in printed.err
+    assert "a.png  64x64, draft" in printed.out or "draft" in printed.out
+
+
 def test_ctrl_c_leaves_the_picture_so_far_and_resume_completes_it(room, tiny, capsys, monkeypatch):
     arguments = ["stylize", "photo.png", "style.png", "-o", "a.png", *tiny, "--steps", "9"]
     assert run([*arguments[:4], "whole.png", *arguments[5:], "-q"]) == 0

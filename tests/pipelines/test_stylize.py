@@ -17,6 +17,7 @@ from cnnkit.images import Picture, as_picture, read_image, resize, to_uint8, wri
 from cnnkit.losses.style import StylizeLoss
 from cnnkit.models.generated_image import GeneratedImage
 from cnnkit.ops.color import grey
+from cnnkit.ops.schedule import Scale
 from cnnkit.pipelines import _stylize_scale as scale_module
 from cnnkit.pipelines import stylize as pipeline
 from cnnkit.runtime import Memory
@@ -673,6 +674,25 @@ def test_a_budget_that_is_over_before_it_begins_leaves_the_draft(tiny):
     assert result.finished
     draft = stylize(scene(64, 64), strokes(), StylizeOptions(size=64, quality="draft"))
     np.testing.assert_array_equal(result.image, draft.image)
+    assert result.backbone_hash == draft.backbone_hash
+
+
+def test_what_a_budget_has_room_for_is_told_by_how_long_the_start_took(tiny, monkeypatch):
+    now = 1000.0
+    monkeypatch.setattr("cnnkit.pipelines.stylize.time.monotonic", lambda: now)
+    job = pipeline._Job(
+        Stylizer(strokes(), tiny(budget=50.0)), as_picture(scene(), "it"), None, None, begin=0.0
+    )
+    reserve = 0.3 + 2e-6 * 32 * 32
+    # Ten seconds of start: a step needs fifteen more.
+    assert not job.is_late(now + 15.001 + reserve, started=now - 10.0)
+    assert job.is_late(now + 14.999 + reserve, started=now - 10.0)
+    plan = [Scale(16, 16, 1), Scale(32, 32, 1)]
+    assert not job._is_too_late(1, plan, now)
+    # The scale before took a second to begin, and this one has four times its pixels.
+    job._begun = 16 * 16, 1.0
+    assert not job._is_too_late(1, plan, now + 4.001 + reserve)
+    assert job._is_too_late(1, plan, now + 3.999 + reserve)
 
 
 @pytest.mark.parametrize(
