@@ -954,3 +954,21 @@ def test_what_is_no_file_is_written_into_and_not_replaced(tmp_path):
         write_bytes(pipe, b"through")
         assert read.result(10) == b"through"
     assert not pipe.is_file()
+
+
+@pytest.mark.parametrize("orientation", [1, 6])
+def test_a_heic_picture_is_decoded_and_upright(tmp_path, orientation):
+    pillow_heif = pytest.importorskip("pillow_heif")
+    colours = np.zeros((64, 96, 3), np.uint8)
+    colours[:, :48], colours[:, 48:] = (200, 30, 30), (30, 30, 200)
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    path = tmp_path / "photo.heic"
+    heif = pillow_heif.from_pillow(Image.fromarray(colours))
+    heif.save(path, quality=90, exif=exif.tobytes())
+    picture = read_image(path)
+    # Turned by 90 degrees clockwise what was on the left is at the top.
+    expected = colours if orientation == 1 else np.rot90(colours, -1)
+    assert picture.pixels.shape == expected.shape
+    for where in ((8, 8), (-8, -8)):
+        np.testing.assert_allclose(picture.pixels[where] * 255, expected[where], atol=8)
