@@ -20,6 +20,7 @@ import numpy as np
 import skimage.data
 from _caption_data import by_name_hash, is_named, read_coco, read_imagenet
 from _measure import machine
+from _sentences import nouns_in
 
 from cnnkit.data.text import split_text
 from cnnkit.images import Picture, read_pixels, write_image
@@ -81,7 +82,11 @@ def main() -> None:
     print(f"  CIDEr-D {cider_d(candidates, references):.3f}")
     print(f"  {variety.distinct} different sentences")
     print(f"  most common: {variety.most_common_share:.1%} '{variety.most_common}'")
-    print_doubts("  ", scenes)
+    # A sentence about a scene is right where it has one of the nouns that two people used.
+    nouns = [{*nouns_in(picture.sentences)} - {"person", "people"} for picture in people]
+    print_doubts(
+        "  ", scenes, np.array([bool({*c} & n) for c, n in zip(candidates, nouns, strict=True)])
+    )
 
     classes = read_imagenet(arguments.data)
     single = [path for path in by_name_hash(classes) if classes[path][1] == arguments.part]

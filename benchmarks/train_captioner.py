@@ -23,6 +23,7 @@ from _measure import cnnkit
 from _sentences import nouns_in
 from train_segmenter import pack
 
+from cnnkit.data.captions import shares_word
 from cnnkit.data.imagenet import SeenName, name_seen
 from cnnkit.data.labelled import read_example
 from cnnkit.data.text import split_text
@@ -47,6 +48,11 @@ def names_of(paths: Sequence[Path]) -> list[SeenName]:
         pictures = [read_example(str(path), (SIDE, SIDE, 3)) for path in paths[first:][:_BATCH]]
         found += [name_seen(one) for one in parts.names_of(see(np.stack(pictures)))]
     return found
+
+
+# Of 0.34, 0.36, 0.38 and 0.40 for the likelihood, with 0.7 for the name, the largest with which on
+# the pictures to choose by BLEU-4 does not fall and CIDEr-D by less than 1 %.
+_NAMING = {"least_likelihood_unnamed": 0.36, "least_name_to_say": 0.7}
 
 
 def least_right(scores: np.ndarray, right: np.ndarray) -> float:
@@ -80,20 +86,30 @@ def calibrate(model: Path, data: Path) -> dict[str, float]:
     names = names_of([*known])
     are_named = [is_named(one.phrase, at) for one, at in zip(names, known.values(), strict=True)]
     said = [found for _, found in captioner.caption([str(one.path) for one in people])]
+    # Sentences that have a word of what the classifier calls the thing are right more often.
+    agree = [
+        shares_word(name.phrase, one.sentence)
+        for name, one in zip(names_of([one.path for one in people]), said, strict=True)
+    ]
     of_scenes = [
         (
+            agrees,
             one.candidates[0].likelihood,
             bool(
                 {*split_text(one.sentence)} & {*nouns_in(picture.sentences)} - {"person", "people"}
             ),
         )
-        for one, picture in zip(said, people, strict=True)
+        for agrees, one, picture in zip(agree, said, people, strict=True)
         if one.candidates[0].name_probability is None
     ]
-    likelihoods, right = zip(*of_scenes, strict=True)
+    least = {}
+    for key, wanted in (("least_likelihood", True), ("least_likelihood_apart", False)):
+        rows = [(likelihood, right) for agrees, likelihood, right in of_scenes if agrees == wanted]
+        least[key] = round(least_right(*(np.array(part) for part in zip(*rows, strict=True))), 3)
     probabilities = [one.probability for one in names]
     return {
-        "least_likelihood": round(least_right(np.array(likelihoods), np.array(right)), 3),
+        **least,
+        **_NAMING,
         "least_name_probability": round(
             least_right(np.array(probabilities), np.array(are_named)), 3
         ),

@@ -876,7 +876,7 @@ class CaptionCandidate:
         sentence: in lower case but for names such as "Siamese cat", without a full stop.
         score: in (0, 1], by which sentences are ranked: exp(log P / (words + 1)^length_penalty),
             for a length penalty of 1 the geometric mean of the probabilities of all words and of
-            the end.
+            the end. A name that is said alone, since it is surer, is the first whatever its score.
         log_probability: of the whole sentence, in nats.
         likelihood: geometric mean of the probabilities of all words and of the end, in (0, 1].
         name_probability: of what the encoder's classifier calls the thing, where the sentence has

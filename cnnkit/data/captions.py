@@ -57,6 +57,8 @@ class CaptionData:
     problems: tuple[str, ...] = ()
 
 
+# Letters of a word that tell it from others, and of words that say anything.
+_STEM, _LEAST_WORD = 4, 3
 # In a sentence it stands for what the encoder's own classifier calls the picture's main thing,
 # article and all: "a person with [NAME]".
 NAME = "[NAME]"
@@ -73,6 +75,19 @@ def split_caption(sentence: str) -> list[str]:
     for other in others:
         words += [NAME, *split_text(other)]
     return words
+
+
+def shares_word(phrase: str, sentence: str) -> bool:
+    """Whether a sentence has a word of a phrase, by its first letters: "a ski" and "skiing".
+
+    >>> shares_word("a ski", "a person skiing"), shares_word("a cup of coffee", "a plate of food")
+    (True, False)
+    """
+    words, others = (
+        {word[:_STEM] for word in split_caption(text) if len(word) >= _LEAST_WORD}
+        for text in (phrase, sentence)
+    )
+    return any(one.startswith(other) or other.startswith(one) for one in words for other in others)
 
 
 def mirrored_words(words: Sequence[str]) -> list[str]:

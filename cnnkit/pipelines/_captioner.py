@@ -3,11 +3,11 @@
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from cnnkit.data.captions import split_caption
+from cnnkit.data.captions import NAME, shares_word, split_caption
 from cnnkit.data.imagenet import SeenName
 from cnnkit.data.labelled import read_example, stretch_pixels
 from cnnkit.data.text import END, START, UNKNOWN
@@ -27,6 +27,9 @@ from cnnkit.pipelines._read_ahead import read_ahead
 from cnnkit.pipelines._sources import Source, loaded, name_of
 from cnnkit.results import Caption, CaptionCandidate, Milliseconds
 from cnnkit.weights import locate
+
+# What is said where the name alone is sure.
+_NAME_ALONE = f"a close up of {NAME}"
 
 
 @dataclass(frozen=True, eq=False)
@@ -177,20 +180,47 @@ class Captioner:
             return []
         names = names_seen(encodings, self._settings, self.vocabulary)
         return [
-            tuple(self._candidate(one, name) for one in hypotheses)
-            for hypotheses, name in zip(self._writer.write(encodings, options), names, strict=True)
+            self._with_name(encoding, [self._candidate(one, name) for one in hypotheses], name)
+            for encoding, hypotheses, name in zip(
+                encodings, self._writer.write(encodings, options), names, strict=True
+            )
         ]
+
+    def _with_name(
+        self, encoding: np.ndarray, said: list[CaptionCandidate], name: SeenName
+    ) -> tuple[CaptionCandidate, ...]:
+        """Puts the name alone first where it is sure, and the best sentence is not and lacks it."""
+        settings = self._settings
+        if (
+            "least_name_to_say" not in settings
+            or name.probability < settings["least_name_to_say"]
+            or said[0].likelihood >= settings["least_likelihood_unnamed"]
+            or shares_word(name.phrase, said[0].sentence)
+        ):
+            return tuple(said)
+        text = [START, *split_caption(_NAME_ALONE), END]
+        words = self.vocabulary.encode([text], len(text))
+        loss, _ = total_word_loss(self._networks["tell"], encoding[None], np.zeros(1, int), words)
+        tokens = tuple(int(word) for word in words[0, 1:-1])
+        named = Hypothesis(tokens, -loss, -loss / (len(tokens) + 1))
+        # The classifier is sure of it, whatever the network would say of such sentences.
+        best = replace(self._candidate(named, name), is_sure=True)
+        return (best, *said[:-1])
 
     def _candidate(self, found: Hypothesis, name: SeenName) -> CaptionCandidate:
         has_name = self._writer.has_name(found)
         likelihood = math.exp(found.log_probability / (len(found.tokens) + 1))
+        sentence = self._writer.sentence(found, name.phrase)
         is_sure = None
         if "least_likelihood" in self._settings:
-            is_sure = likelihood >= self._settings["least_likelihood"] and (
-                not has_name or name.probability >= self._settings["least_name_probability"]
-            )
+            least = self._settings["least_likelihood"]
+            if has_name:
+                is_sure = name.probability >= self._settings["least_name_probability"]
+            elif not shares_word(name.phrase, sentence):
+                least = self._settings.get("least_likelihood_apart", least)
+            is_sure = is_sure is not False and likelihood >= least
         return CaptionCandidate(
-            self._writer.sentence(found, name.phrase),
+            sentence,
             math.exp(found.score),
             found.log_probability,
             likelihood,

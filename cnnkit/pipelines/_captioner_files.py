@@ -58,7 +58,10 @@ def read_captioner_settings(file: ModelFile) -> Mapping[str, Any]:
       were several backbones have none, and their encoder inside.
     - `backbone_hash`: of the weights that are not inside.
     - `least_likelihood`, `least_name_probability`: at which it is sure of an answer; see
-      `CaptionCandidate`.
+      `CaptionCandidate`. `least_likelihood_apart`: the first of these for sentences that have no
+      word of what the encoder's classifier calls the thing.
+    - `least_likelihood_unnamed`, `least_name_to_say`: where such a sentence is less probable than
+      the one, and the name more than the other, the name alone is said.
 
     Raises:
         DataError: the file's settings make no sense.
@@ -68,7 +71,7 @@ def read_captioner_settings(file: ModelFile) -> Mapping[str, Any]:
     for data in read_inside(file.path, SETTINGS_FILE):
         settings = json.loads(data)
     backbone, side = settings.get("backbone", "compact"), settings.get("side", 32)
-    limits = [settings.get(name, 0.0) for name in ("least_likelihood", "least_name_probability")]
+    limits = [settings[name] for name in settings if name.startswith("least_")]
     if (
         backbone not in CAPTION_BACKBONES
         or not (isinstance(side, int) and side >= 32)

@@ -5,7 +5,9 @@ import pytest
 from PIL import Image
 
 import cnnkit
+from cnnkit.data.samples import find_sample, load_sample
 from cnnkit.errors import DataError, ImageError, UsageError, WeightsError
+from cnnkit.images import as_picture, to_uint8
 from cnnkit.options import CaptionOptions
 from cnnkit.pipelines._captioner import Captioner
 from cnnkit.pipelines._captioner_files import find_captioner_file, read_vocabulary
@@ -116,3 +118,26 @@ def test_grey_pictures_and_alpha_are_read(captioner, tmp_path):
     Image.fromarray(np.full((9, 9, 4), (20, 220, 20, 255), np.uint8)).save(path)
     [(_, found)] = captioner.caption([str(path)])
     assert found.sentence == "a green picture"
+
+
+def test_what_the_classifier_is_sure_of_is_said_where_the_sentence_is_not_probable():
+    coffee = to_uint8(load_sample(find_sample("coffee")).pixels)
+    [found] = caption(coffee, candidates=2)
+    assert found.sentence == "a close up of a cup of coffee"
+    assert found.is_sure
+    named, plain = found.candidates
+    assert named.name_probability > 0.7
+    assert plain.name_probability is None
+    assert plain.likelihood < 0.36
+    # -log P of the seven tokens, the end included, as they are told word by word.
+    captioner = Captioner()
+    encoding = captioner.encode([captioner._read("it", as_picture(coffee, "it"))[0]])
+    total, count, _ = captioner.word_losses(encoding, [["a close up of [NAME]"]])
+    assert count == 6
+    assert named.log_probability == pytest.approx(-total, rel=1e-3)
+
+
+def test_a_cat_is_a_cat():
+    [found] = caption(to_uint8(load_sample(find_sample("chelsea")).pixels))
+    assert "cat" in found.sentence.split()
+    assert found.is_sure
