@@ -178,16 +178,26 @@ class Captioner:
         """Sentences about pictures that were encoded, the best first."""
         if not len(encodings):
             return []
+        options = options or CaptionOptions()
         names = names_seen(encodings, self._settings, self.vocabulary)
         return [
-            self._with_name(encoding, [self._candidate(one, name) for one in hypotheses], name)
+            self._with_name(
+                encoding,
+                [self._candidate(one, name) for one in hypotheses],
+                name,
+                options.length_penalty,
+            )
             for encoding, hypotheses, name in zip(
                 encodings, self._writer.write(encodings, options), names, strict=True
             )
         ]
 
     def _with_name(
-        self, encoding: np.ndarray, said: list[CaptionCandidate], name: SeenName
+        self,
+        encoding: np.ndarray,
+        said: list[CaptionCandidate],
+        name: SeenName,
+        length_penalty: float,
     ) -> tuple[CaptionCandidate, ...]:
         """Puts the name alone first where it is sure, and the best sentence is not and lacks it."""
         settings = self._settings
@@ -202,7 +212,7 @@ class Captioner:
         words = self.vocabulary.encode([text], len(text))
         loss, _ = total_word_loss(self._networks["tell"], encoding[None], np.zeros(1, int), words)
         tokens = tuple(int(word) for word in words[0, 1:-1])
-        named = Hypothesis(tokens, -loss, -loss / (len(tokens) + 1))
+        named = Hypothesis(tokens, -loss, -loss / (len(tokens) + 1) ** length_penalty)
         # The classifier is sure of it, whatever the network would say of such sentences.
         best = replace(self._candidate(named, name), is_sure=True)
         return (best, *said[:-1])
