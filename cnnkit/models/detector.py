@@ -137,7 +137,7 @@ def build_detector(
     boxes, scores = [], []
     for stride in STRIDES:
         branches = {
-            branch: _separable(levels[stride], neck, f"{branch}{stride}_0")
+            branch: separable(levels[stride], neck, f"{branch}{stride}_0")
             for branch in ("class", "box")
         }
         logits = layers.Conv2D(
@@ -220,11 +220,34 @@ def build_anchor_detector(
     """
     _check(classes, widths, depths)
     levels = _see_levels(fine, sorted(anchors), widths, depths, neck)
+    output = predict_with_anchors(levels, classes, anchors, features, neck)
+    return keras.Model(inputs, output, name=name)
+
+
+def predict_with_anchors(
+    levels: Mapping[int, Any],
+    classes: int,
+    anchors: Mapping[int, Sequence[Sequence[float]]],
+    features: Mapping[int, int],
+    width: int,
+) -> Any:
+    """The end of a detector with anchors.
+
+    Args:
+        levels: stride -> map, tensors of the network's graph.
+        classes: see `build_anchor_detector`, like the next two.
+        anchors: the same.
+        features: the same.
+        width: channels of the two convolutions before the features.
+
+    Returns:
+        Boxes and logits, a tensor `(B, N, 4 + classes)`.
+    """
     found = []
     for stride, sizes in sorted(anchors.items()):
         x = levels[stride]
         for number in range(2):
-            x = _separable(x, neck, f"head{stride}_{number}")
+            x = separable(x, width, f"head{stride}_{number}")
         x = keras.layers.Conv2D(features[stride], 1, dtype="float32", name=f"features{stride}")(x)
         start = np.zeros((len(sizes), 5 + classes), np.float32)
         start[:, 4] = np.log(_PRIOR / (1 - _PRIOR))
@@ -238,8 +261,7 @@ def build_anchor_detector(
         )(x)
         boxes = AnchorBoxes(sizes, stride, logits=True, dtype="float32", name=f"boxes{stride}")
         found.append(boxes(x))
-    output = keras.layers.Concatenate(axis=1, dtype="float32", name=PREDICTIONS)(found)
-    return keras.Model(inputs, output, name=name)
+    return keras.layers.Concatenate(axis=1, dtype="float32", name=PREDICTIONS)(found)
 
 
 def anchor_points(
@@ -282,20 +304,20 @@ def _see_levels(
     x = layers.BatchNormalization(center=False, scale=False, trainable=False, name=SCALE)(fine)
     stages = {}
     for stride, width, depth in zip(STRIDES, widths, depths, strict=True):
-        x = _convolve(x, width, f"stage{stride}_in", kernel=3, stride=2)
+        x = convolve(x, width, f"stage{stride}_in", kernel=3, stride=2)
         for block in range(depth):
             x = _residual(x, f"stage{stride}_{block}")
         if stride == STRIDES[-1]:
-            x = _look_around(x, f"stage{stride}_around")
+            x = pool_around(x, f"stage{stride}_around")
         x = layers.Identity(name=f"stage{stride}")(x)
         stages[stride] = x
     levels: dict[int, Any] = {}
     for stride in reversed(strides):
-        x = _convolve(stages[stride], neck, f"neck{stride}")
+        x = convolve(stages[stride], neck, f"neck{stride}")
         if 2 * stride in levels:
             above = layers.UpSampling2D(2, name=f"neck{stride}_up")(levels[2 * stride])
             x = layers.Add(name=f"neck{stride}_add")([x, above])
-            x = _convolve(x, neck, f"neck{stride}_out", kernel=3)
+            x = convolve(x, neck, f"neck{stride}_out", kernel=3)
         levels[stride] = x
     return levels
 
@@ -328,33 +350,36 @@ def without_scores(model: keras.Model) -> keras.Model:
     return keras.Model(model.inputs[0], model.get_layer(PREDICTIONS).output, name=model.name)
 
 
-def _convolve(x: Any, width: int, name: str, kernel: int = 1, stride: int = 1) -> Any:
+def convolve(x: Any, width: int, name: str, kernel: int = 1, stride: int = 1) -> Any:
+    """A convolution, a normalisation and SiLU."""
     layers = keras.layers
     x = layers.Conv2D(width, kernel, stride, padding="same", use_bias=False, name=name)(x)
     x = layers.BatchNormalization(momentum=0.97, name=f"{name}_bn")(x)
     return layers.Activation("silu", name=f"{name}_silu")(x)
 
 
-def _separable(x: Any, width: int, name: str) -> Any:
-    """A depthwise 5x5 convolution and one of 1x1."""
-    x = keras.layers.DepthwiseConv2D(5, padding="same", use_bias=False, name=f"{name}_depthwise")(x)
-    return _convolve(x, width, name)
+def separable(x: Any, width: int, name: str, stride: int = 1) -> Any:
+    """A depthwise 5x5 convolution and one of 1x1, see `convolve`."""
+    x = keras.layers.DepthwiseConv2D(
+        5, stride, padding="same", use_bias=False, name=f"{name}_depthwise"
+    )(x)
+    return convolve(x, width, name)
 
 
 def _residual(x: Any, name: str) -> Any:
     """A residual block that is narrow inside (He et al. 2016)."""
     width = x.shape[-1]
-    y = _convolve(x, width // 2, f"{name}_reduce")
-    y = _convolve(y, width, f"{name}_expand", kernel=3)
+    y = convolve(x, width // 2, f"{name}_reduce")
+    y = convolve(y, width, f"{name}_expand", kernel=3)
     return keras.layers.Add(name=f"{name}_add")([x, y])
 
 
-def _look_around(x: Any, name: str) -> Any:
+def pool_around(x: Any, name: str) -> Any:
     """Beside what is at a place, the largest of what is around it, in three windows."""
     layers = keras.layers
     width = x.shape[-1]
-    seen = [_convolve(x, width // 2, f"{name}_reduce")]
+    seen = [convolve(x, width // 2, f"{name}_reduce")]
     for window in range(3):
         pool = layers.MaxPooling2D(5, 1, padding="same", name=f"{name}_{window}")
         seen.append(pool(seen[-1]))
-    return _convolve(layers.Concatenate(name=f"{name}_all")(seen), width, f"{name}_expand")
+    return convolve(layers.Concatenate(name=f"{name}_all")(seen), width, f"{name}_expand")

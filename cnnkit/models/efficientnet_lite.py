@@ -7,6 +7,7 @@ convolution, and the number of blocks in the first and the last stage, at the si
 """
 
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -277,6 +278,15 @@ def build_features(
     model = keras.Model(whole.inputs[0], outputs, name=whole.name)
     model.trainable = False
     return model, fingerprint(locate("efficientnet-lite0"))
+
+
+def is_feature_layer(name: str) -> bool:
+    """Whether a layer of a network that was built on an EfficientNet-Lite is of that.
+
+    >>> is_feature_layer("block2a_dwconv"), is_feature_layer("block6_conv1")
+    (True, False)
+    """
+    return re.match(r"stem_|block[1-7][a-z]_", name) is not None
 
 
 def load_torch_weights(model: keras.Model, path: str | Path) -> None:
