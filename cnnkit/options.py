@@ -60,8 +60,14 @@ MASK_SPLITS = ("train", "val", "all")
 IGNORE = 255
 
 # Networks that label every pixel, and how coarsely they look: `cnnkit train segment` builds them.
-FCN_BACKBONES = ("compact", "vgg16", "coco80", "mobilenet-v2")
+FCN_BACKBONES = ("compact", "vgg16", "coco80", "mobilenet-v2", "efficientnet-lite0")
 FCN_VARIANTS = ("32s", "16s", "8s")
+# Of what `train segment` trains: beside the FCNs, a feature pyramid on these backbones.
+PYRAMID = "pyramid"
+SEGMENTER_VARIANTS = (*FCN_VARIANTS, PYRAMID)
+PYRAMID_BACKBONES = ("efficientnet-lite0",)
+# What crops look like to these may be kept in files.
+VIEWED_BACKBONES = ("compact", "efficientnet-lite0")
 TEACHER_VIEWS = ("crops", "pictures")
 # Longest side in pixels at which a segmenter looks at a picture.
 SEGMENT_SIZE = 512
@@ -99,7 +105,7 @@ TEXT_SPLITS = ("word", "character")
 
 # What `cnnkit train detect` builds, besides a `.keras` file.
 DEFAULT_DETECTOR = "coco80"
-TRAINABLE_DETECTORS = (DEFAULT_DETECTOR, "anchors", "compact", "yolov1")
+TRAINABLE_DETECTORS = (DEFAULT_DETECTOR, "efficientnet-lite0", "anchors", "compact", "yolov1")
 # Detectors that have a name, and weights in the table.
 DETECTORS = (DEFAULT_DETECTOR, "yolo-fastest-xl")
 # How boxes that mean the same object are told: see `ops.boxes.select_detections`.
@@ -913,9 +919,11 @@ class DetectTrainOptions(FitOptions):
     Attributes, beside those of `FitOptions`:
         model: "coco80", the shipped detector, whose weights are taken over, those of the classes
             where the names are the same; a `.keras` file of an earlier training, the same way;
-            "anchors", the same network anew on the shipped one; "compact", one without anchors that
-            has a finer map too, the same way; or "yolov1", from random weights.
-        freeze: leave the trained network below the detector as it is.
+            "efficientnet-lite0", anew on that network of ImageNet; "anchors", anew on the compact
+            network; "compact", one without anchors on that, which has a finer map too; or
+            "yolov1", from random weights.
+        freeze: leave the trained network below the detector as it is; the first blocks of
+            EfficientNet-Lite0 stay as they are in any case.
         size: side of the scenes in pixels, a multiple of 32, of 64 for "yolov1"; None for the
             model's own.
         val_size: long side that pictures are seen at to validate with, and later by `detect`, a
@@ -1029,7 +1037,8 @@ class SegmentTrainOptions(FitOptions):
 
     Attributes, beside those of `FitOptions`:
         backbone: one of `FCN_BACKBONES`.
-        variant: one of `FCN_VARIANTS`: scores 32, 16 or 8 pixels apart.
+        variant: one of `SEGMENTER_VARIANTS`: an FCN with scores 32, 16 or 8 pixels apart, or
+            "pyramid", of the backbones in `PYRAMID_BACKBONES`, with scores 4 pixels apart.
         staged: begin with 32s, and start 16s from it and 8s from that.
         transfer: what is trained: "head", all but the backbone, or "last:N", the backbone's last N
             layers too, or "all".
@@ -1042,8 +1051,8 @@ class SegmentTrainOptions(FitOptions):
         teacher_sees: one of `TEACHER_VIEWS`: every crop, or each picture once, whole, in a square;
             its scores are kept then, and cut as the picture is.
         hints: with "pictures": weight of imitating what the teacher's scores are made of, too.
-        views: of "head" on the compact backbone: crops of each picture that the backbone sees once,
-            and is not asked about again; 0 for fresh crops in every epoch.
+        views: of "head" on a backbone of `VIEWED_BACKBONES`: crops of each picture that the
+            backbone sees once, and is not asked about again; 0 for fresh crops in every epoch.
         crop: side of the squares that are cut out of pictures, in pixels; a multiple of 32.
         least_scale: smallest size of a picture in a crop, of its own.
         most_scale: largest.
@@ -1100,17 +1109,22 @@ class SegmentTrainOptions(FitOptions):
         _check_choices(
             self,
             backbone=FCN_BACKBONES,
-            variant=FCN_VARIANTS,
+            variant=SEGMENTER_VARIANTS,
             teacher_sees=TEACHER_VIEWS,
             mixed_precision=MIXED_PRECISIONS,
         )
         if not re.fullmatch(r"head|all|last:[1-9]\d*", self.transfer):
             raise UsageError(f"transfer must be head, last:N or all, not {self.transfer}")
-        _check_counts(self, crop=32, epochs=1, val_size=32, views=0)
-        if self.views and (self.transfer != "head" or self.backbone != "compact"):
+        if self.variant == PYRAMID and self.backbone not in PYRAMID_BACKBONES:
             raise UsageError(
-                "views are kept of a compact backbone that does not change; leave them out, or use "
-                "--backbone compact --transfer head"
+                f"a pyramid is built on {' or '.join(PYRAMID_BACKBONES)}; give that backbone, or "
+                "another variant"
+            )
+        _check_counts(self, crop=32, epochs=1, val_size=32, views=0)
+        if self.views and (self.transfer != "head" or self.backbone not in VIEWED_BACKBONES):
+            raise UsageError(
+                "views are kept of a compact backbone or efficientnet-lite0 that does not change; "
+                "leave them out, or use --backbone compact --transfer head"
             )
         if self.teacher is None and self.imitation != SegmentTrainOptions.imitation:
             raise UsageError("imitation is the weight of what a teacher sees; give a teacher")
@@ -1125,6 +1139,8 @@ class SegmentTrainOptions(FitOptions):
         sees_pictures = self.teacher is not None and self.teacher_sees == "pictures"
         if self.teacher_sees == "pictures" and self.teacher is None:
             raise UsageError("teacher_sees says what a teacher is shown; give a teacher")
+        if self.hints and self.variant == PYRAMID:
+            raise UsageError("hints are of the scores of an FCN; leave them out for a pyramid")
         if self.hints and not sees_pictures:
             raise UsageError("hints are kept of whole pictures; use --teacher-sees pictures")
         if sees_pictures and self.on_device:
@@ -1152,7 +1168,7 @@ class SegmentTrainOptions(FitOptions):
         >>> SegmentTrainOptions(variant="16s").stages
         ('32s', '16s')
         """
-        if not self.staged:
+        if not self.staged or self.variant == PYRAMID:
             return (self.variant,)
         return FCN_VARIANTS[: FCN_VARIANTS.index(self.variant) + 1]
 

@@ -102,7 +102,8 @@ def detect(
         typer.Option(
             metavar="NAME|RUN|FILE.keras",
             help="Of yolov1: a run of 'train classify --model yolov1', whose 20 convolutions it "
-            "begins with. Of anchors and compact: a run of this command or coco80, for the stages.",
+            "begins with. Of anchors and compact: a run of this command with either, for the "
+            "stages.",
             show_default="random weights",
             rich_help_panel=_MODEL_PANEL,
         ),
@@ -248,6 +249,11 @@ def detect(
         workers=workers,
         on_device=on_device,
     )
+    if options.model == "efficientnet-lite0":
+        from cnnkit.weights import locate
+
+        # Before there is a run folder, which only --resume would go on with.
+        locate(options.model)
     from cnnkit.runtime import configure
 
     configure(threads=threads, verbose=verbose, device=device)

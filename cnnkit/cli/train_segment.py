@@ -37,7 +37,8 @@ from cnnkit.console import Console
 from cnnkit.errors import UsageError
 from cnnkit.options import (
     FCN_BACKBONES,
-    FCN_VARIANTS,
+    PYRAMID_BACKBONES,
+    SEGMENTER_VARIANTS,
     SEGMENTERS,
     TEACHER_VIEWS,
     SegmentTrainOptions,
@@ -76,12 +77,17 @@ def segment(
         _model(
             metavar="|".join(FCN_BACKBONES),
             help="Network below the scores: the compact one knows textures, the shipped detector "
-            "coco80 objects; so do vgg16 and mobilenet-v2, whose weights are fetched.",
+            "coco80 objects; so do efficientnet-lite0 (ImageNet), and vgg16 and mobilenet-v2, "
+            "whose weights are fetched.",
         ),
     ] = _DEFAULTS.backbone,
     variant: Annotated[
         str,
-        _model(metavar="|".join(FCN_VARIANTS), help="Pixels between scores: fewer are finer."),
+        _model(
+            metavar="|".join(SEGMENTER_VARIANTS),
+            help="Pixels between the scores of an FCN: fewer are finer; or a feature pyramid, of "
+            f"{' or '.join(PYRAMID_BACKBONES)}.",
+        ),
     ] = _DEFAULTS.variant,
     staged: Annotated[
         bool,
@@ -300,7 +306,7 @@ def segment(
         from cnnkit.data.masks import read_masks
 
         read_masks(data, val_share=val_share, seed=seed)
-    if options.backbone in ("vgg16", "mobilenet-v2"):
+    if options.backbone in ("vgg16", "mobilenet-v2", "efficientnet-lite0"):
         from cnnkit.weights import locate
 
         # Before there is a run folder, which only --resume would go on with.

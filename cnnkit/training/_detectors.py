@@ -24,7 +24,9 @@ from cnnkit.models.detector import (
     grid_points,
     with_scores,
 )
+from cnnkit.models.efficientnet_lite import build_features, feature_layers, is_feature_layer
 from cnnkit.models.fcn import start_from
+from cnnkit.models.feature_pyramid import build_pyramid_detector
 from cnnkit.models.imitation import (
     AnswerImitation,
     Imitation,
@@ -44,6 +46,8 @@ from cnnkit.weights.keras_file import load_keras_file
 
 # The activations that the detector sees, at stride 4. To go deeper would double its time.
 _MAP = "block3_conv1"
+# What a new detector on EfficientNet-Lite0 is called.
+_LITE = "efficientnet-lite0"
 # Examples that go through the network at a time for the statistics of its activations.
 _CHUNK = 8
 # Objects of a scene that are learned at most.
@@ -123,11 +127,18 @@ def _build(
     if options.model == "yolov1":
         return _build_yolov1(options, len(classes))
     loaded: keras.Model | None = None
-    if options.model not in ("anchors", "compact"):
+    if options.model not in ("anchors", "compact", _LITE):
         loaded = _load_detector(options.model)
         known_classes = COCO_CLASSES if options.model == DEFAULT_DETECTOR else known_classes
-    has_anchors = options.model == "anchors" or (loaded is not None and _has_anchors(loaded))
-    built, backbone = _build_compact(len(classes), freeze=options.freeze, has_anchors=has_anchors)
+    has_anchors = options.model in ("anchors", _LITE)
+    if loaded is not None:
+        has_anchors = _has_anchors(loaded)
+    if options.model == _LITE or (loaded is not None and _is_on_lite(loaded)):
+        built, backbone = _build_on_lite(len(classes), freeze=options.freeze)
+    else:
+        built, backbone = _build_compact(
+            len(classes), freeze=options.freeze, has_anchors=has_anchors
+        )
     if loaded is not None:
         _take_over(built, loaded, options.model, classes, known_classes)
     elif options.pretrained is not None:
@@ -140,7 +151,9 @@ def _build(
         AlignedDetectionLoss(points, weight=options.labels),
         encode_objects(_MOST_OBJECTS),
         backbone,
-        is_scaled=loaded is not None or options.pretrained is not None,
+        is_scaled=SCALE not in {layer.name for layer in built.layers}
+        or loaded is not None
+        or options.pretrained is not None,
     )
 
 
@@ -151,7 +164,10 @@ def build_shipped() -> keras.Model:
         A `keras.Model` as `build_detector` makes it.
     """
     loaded = _load_detector(DEFAULT_DETECTOR)
-    built, _ = _build_compact(len(COCO_CLASSES), has_anchors=_has_anchors(loaded))
+    if _is_on_lite(loaded):
+        built, _ = _build_on_lite(len(COCO_CLASSES))
+    else:
+        built, _ = _build_compact(len(COCO_CLASSES), has_anchors=_has_anchors(loaded))
     _take_over(built, loaded, DEFAULT_DETECTOR, COCO_CLASSES, COCO_CLASSES)
     return built
 
@@ -201,7 +217,7 @@ def _answering(
             f"{options.teacher} has other anchors or classes; give another --teacher, or --model "
             "compact"
         )
-    if options.model == "anchors":
+    if options.model in ("anchors", _LITE):
         # What reads the teacher's features reads those that are to be like them.
         for stride, one in own.items():
             one.convolution.set_weights(theirs[stride].convolution.get_weights())
@@ -260,6 +276,34 @@ def _build_compact(
     for layer in backbone:
         layer.trainable = not freeze
     return built, backbone
+
+
+def _build_on_lite(
+    classes: int, *, freeze: bool = False
+) -> tuple[keras.Model, tuple[keras.layers.Layer, ...]]:
+    """A new detector on EfficientNet-Lite0, and the layers of that.
+
+    Its first blocks, up to stride 8, are frozen in any case, and its normalisations keep their
+    statistics: a step costs half as much, and ImageNet's are better than those of a few scenes.
+    """
+    names = feature_layers()
+    network, _ = build_features([names[stride] for stride in STRIDES])
+    inputs = keras.Input((None, None, 3), name="picture")
+    found: dict[str, Any] = {}
+    unroll_model(network, [inputs], found)
+    maps = {stride: found[names[stride]] for stride in STRIDES}
+    built = build_pyramid_detector(inputs, maps, classes, ANCHORS, FEATURES)
+    backbone = tuple(layer for layer in built.layers if is_feature_layer(layer.name))
+    is_fine = True
+    for layer in backbone:
+        is_normalization = isinstance(layer, keras.layers.BatchNormalization)
+        layer.trainable = not (freeze or is_fine or is_normalization)
+        is_fine = is_fine and layer.name != names[STRIDES[0]]
+    return built, backbone
+
+
+def _is_on_lite(model: keras.Model) -> bool:
+    return any(is_feature_layer(layer.name) for layer in model.layers)
 
 
 def _load_detector(model: str, option: str = "--model") -> keras.Model:

@@ -1,7 +1,7 @@
 """What the frozen backbone sees of crops, computed once and kept in files."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,17 +9,18 @@ import keras
 import numpy as np
 
 from cnnkit.images import write_bytes
-from cnnkit.models.fcn import COMPACT_LAYERS
+from cnnkit.models.feature_pyramid import SEGMENTER_STRIDES
 from cnnkit.ops.inference import compile_inference
 from cnnkit.options import SegmentTrainOptions
 from cnnkit.training._array_files import create_array_file
 from cnnkit.training._batches import CountedEpochs
 from cnnkit.training._segment_batches import MaskBatches
-from cnnkit.training._segment_networks import build_coarse
+from cnnkit.training._segment_networks import MAP, build_coarse
 
 
 def cache_maps(
     model: keras.Model,
+    layers: Mapping[int, keras.layers.Layer],
     batches: MaskBatches,
     views: int,
     folder: Path,
@@ -28,7 +29,8 @@ def cache_maps(
     """Passes the crops of some epochs through the backbone once.
 
     Args:
-        model: an 8s on the compact backbone that knows its statistics.
+        model: that knows the statistics of its backbone.
+        layers: of it, see `map_layers`.
         batches: of crops.
         views: epochs of them.
         folder: for the files, which are used again when they are there.
@@ -38,7 +40,7 @@ def cache_maps(
         Stride -> float16 `(N, crop / stride, crop / stride, channels)`, and classes uint8
         `(N, crop / 4, crop / 4)`, mapped from files.
     """
-    paths = {str(stride): folder / f"maps-{stride}.npy" for stride in COMPACT_LAYERS}
+    paths = {str(stride): folder / f"maps-{stride}.npy" for stride in layers}
     paths["labels"] = folder / "labels.npy"
     record = folder / "maps.json"
     per_batch = len(batches[0][0])
@@ -46,7 +48,10 @@ def cache_maps(
     count = views * per_view
     if not record.exists():
         folder.mkdir(parents=True, exist_ok=True)
-        see = compile_inference(_taps(model), "float32")
+        taps = {
+            str(stride): keras.ops.cast(layer.output, "float32") for stride, layer in layers.items()
+        }
+        see = compile_inference(keras.Model(model.inputs[0], taps), "float32")
         files: dict[str, np.ndarray] = {}
         done = 0
         for view in range(views):
@@ -68,31 +73,35 @@ def cache_maps(
             values.flush()
         # Written last: maps without it are those of a run that was stopped.
         write_bytes(record, json.dumps({"crops": count}).encode())
-    maps = {stride: np.load(paths[str(stride)], mmap_mode="r") for stride in COMPACT_LAYERS}
+    maps = {stride: np.load(paths[str(stride)], mmap_mode="r") for stride in layers}
     return maps, np.load(paths["labels"], mmap_mode="r")
 
 
-def _taps(model: keras.Model) -> keras.Model:
-    """Pictures -> what the backbone gives, brought to one scale."""
-    outputs = {
-        str(stride): keras.ops.cast(model.get_layer(f"scale_{stride}").output, "float32")
-        for stride in COMPACT_LAYERS
-    }
-    return keras.Model(model.inputs[0], outputs)
+def map_layers(model: keras.Model) -> dict[int, keras.layers.Layer]:
+    """The layers whose maps the rest of a segmenter is made of, by stride, largest first.
+
+    Args:
+        model: of `build_segmenter`, on one of `options.VIEWED_BACKBONES`.
+    """
+    found = {}
+    for stride in reversed(SEGMENTER_STRIDES):
+        for layer in model.layers:
+            if layer.name in (f"scale_{stride}", f"{MAP}{stride}"):
+                found[stride] = layer
+    return found
 
 
 def build_head(model: keras.Model, variant: str) -> keras.Model:
     """What follows the backbone, up to scores four pixels apart; the layers are the model's.
 
     Args:
-        model: an FCN on the compact backbone.
+        model: see `map_layers`.
         variant: of it.
 
     Returns:
         Maps of the strides that the variant has, largest stride first -> scores.
     """
-    strides = [stride for stride in (16, 8) if stride == 16 or variant == "8s"]
-    inputs = [model.get_layer(f"scale_{stride}").output for stride in strides]
+    inputs = [layer.output for layer in map_layers(model).values()]
     return build_coarse(model, variant, inputs)
 
 
@@ -102,7 +111,7 @@ class MapBatches(CountedEpochs):
     Args:
         maps: of `cache_maps`.
         labels: the same.
-        variant: what the batches are for.
+        strides: of the maps that a batch has, in their order.
         options: of the training.
         epoch: to begin with.
     """
@@ -111,12 +120,11 @@ class MapBatches(CountedEpochs):
         self,
         maps: dict[int, np.ndarray],
         labels: np.ndarray,
-        variant: str,
+        strides: Iterable[int],
         options: SegmentTrainOptions,
         epoch: int = 0,
     ):
         super().__init__(epoch)
-        strides = [stride for stride in (16, 8) if stride == 16 or variant == "8s"]
         self._maps, self._labels = [maps[stride] for stride in strides], labels
         self._options = options
         self._order: tuple[int, np.ndarray] | None = None

@@ -10,6 +10,7 @@ from cnnkit import weights as weights_table
 from cnnkit.errors import UsageError
 from cnnkit.models import deeplab
 from cnnkit.models.detector import STAGES, STRIDES
+from cnnkit.models.efficientnet_lite import build_features, feature_layers, is_feature_layer
 from cnnkit.models.fcn import (
     COMPACT_LAYERS,
     EnlargeBilinearly,
@@ -19,6 +20,7 @@ from cnnkit.models.fcn import (
     build_fcn_vgg,
     take_dense_weights,
 )
+from cnnkit.models.feature_pyramid import SEGMENTER_STRIDES, build_pyramid_segmenter
 from cnnkit.models.imitation import HintImitation, ScoreImitation
 from cnnkit.models.mobilenet_v2 import MAPS, build_trained_mobilenet_v2
 from cnnkit.models.unrolled import unroll_model
@@ -28,7 +30,7 @@ from cnnkit.models.vgg import (
     build_vgg_classifier,
     load_imagenet_weights,
 )
-from cnnkit.options import SegmentTrainOptions
+from cnnkit.options import PYRAMID, SegmentTrainOptions
 from cnnkit.training._detectors import build_shipped
 from cnnkit.training._segment_batches import COARSE, HINT_STEP
 from cnnkit.training._teacher_maps import TeacherMaps
@@ -40,13 +42,15 @@ _PRETRAINED = (
     *(f"{name}_" for name in STAGES),
     *("Conv1", "expanded_conv_", "block_"),
 )
+# Layers that give the maps of EfficientNet-Lite0, with the stride behind it.
+MAP = "map"
 _CONVOLUTIONS = keras.layers.Conv2D, keras.layers.DepthwiseConv2D
 
 
 def build_segmenter(
     options: SegmentTrainOptions, variant: str, classes: int, policy: str = "float32"
 ) -> keras.Model:
-    """An FCN with the trained weights of its backbone.
+    """A segmenter with the trained weights of its backbone.
 
     Raises:
         WeightsError: these are not here.
@@ -82,6 +86,25 @@ def build_segmenter(
                 dropout=options.head_dropout,
                 name=f"fcn{variant}-mobilenet-v2",
             )
+        if options.backbone == "efficientnet-lite0":
+            names = feature_layers()
+            strides = SEGMENTER_STRIDES if variant == PYRAMID else STRIDES
+            network, _ = build_features([names[stride] for stride in strides])
+            unroll_model(network, [padded], found)
+            maps = {
+                stride: keras.layers.Identity(name=f"{MAP}{stride}")(found[names[stride]])
+                for stride in strides
+            }
+            if variant == PYRAMID:
+                return build_pyramid_segmenter(inputs, maps, classes, dropout=options.head_dropout)
+            return build_fcn_stages(
+                inputs,
+                maps,
+                variant,
+                classes,
+                dropout=options.head_dropout,
+                name=f"fcn{variant}-efficientnet-lite0",
+            )
         network = build_feature_network("vgg16", ["block5_conv3"]).model
         unroll_model(network, [padded], found)
         deepest = keras.layers.MaxPooling2D(2, name="block5_pool")(found["block5_conv3"])
@@ -107,7 +130,8 @@ def backbone_layers(model: keras.Model) -> list[keras.layers.Layer]:
     return [
         layer
         for layer in model.layers
-        if isinstance(layer, kinds) and layer.name.startswith(_PRETRAINED)
+        if isinstance(layer, kinds)
+        and (layer.name.startswith(_PRETRAINED) or is_feature_layer(layer.name))
     ]
 
 
@@ -115,7 +139,8 @@ def freeze_backbone(model: keras.Model, transfer: str) -> None:
     """Lets train what "head", "last:N" or "all" says of the backbone.
 
     A normalisation goes with the convolution before it; where that does not train, the
-    normalisation keeps its statistics in training too.
+    normalisation keeps its statistics in training too. Those of an EfficientNet-Lite always do:
+    ImageNet's are better than those of a few small batches, and a step costs less.
 
     Raises:
         UsageError: N is more than there are layers.
@@ -132,7 +157,8 @@ def freeze_backbone(model: keras.Model, transfer: str) -> None:
             )
     begin = layers.index(convolutions[-trained]) if trained else len(layers)
     for index, layer in enumerate(layers):
-        layer.trainable = index >= begin
+        keeps = isinstance(layer, keras.layers.BatchNormalization) and is_feature_layer(layer.name)
+        layer.trainable = index >= begin and not keeps
 
 
 def build_coarse(model: keras.Model, variant: str, inputs: Any) -> keras.Model:
@@ -146,10 +172,12 @@ def build_coarse(model: keras.Model, variant: str, inputs: Any) -> keras.Model:
     Returns:
         A `keras.Model`: these -> scores `(B, H / 4, W / 4, classes)`.
     """
-    last = int(variant[:-1])
+    last = COARSE if variant == PYRAMID else int(variant[:-1])
     scores = model.get_layer(f"upscore_{last}_pixels").input
-    enlarged = EnlargeBilinearly(last // COARSE, dtype="float32", name="upscore_coarse")(scores)
-    return keras.Model(inputs, enlarged, name=f"{model.name}-coarse")
+    if last > COARSE:
+        enlarge = EnlargeBilinearly(last // COARSE, dtype="float32", name="upscore_coarse")
+        scores = enlarge(scores)
+    return keras.Model(inputs, scores, name=f"{model.name}-coarse")
 
 
 def load_teacher(options: SegmentTrainOptions, classes: int, policy: str) -> keras.Model:

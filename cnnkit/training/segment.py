@@ -54,7 +54,7 @@ from cnnkit.training._segment_batches import (
     read_pair,
     repeat_factors,
 )
-from cnnkit.training._segment_maps import MapBatches, build_head, cache_maps
+from cnnkit.training._segment_maps import MapBatches, build_head, cache_maps, map_layers
 from cnnkit.training._segment_networks import (
     backbone_layers,
     build_coarse,
@@ -251,12 +251,14 @@ class _Run:
         keras.utils.set_random_seed(options.seed + index)
         kept = self._build(variant)
         trained = kept if self._policy == "float32" else self._build(variant, self._policy)
-        if not state.exists():
+        if options.views or not state.exists():
+            # The state of a run on kept maps has no weights of the backbone.
             self._start(index, trained)
         batches: CountedEpochs
         if options.views:
             student = trainer = build_head(trained, variant)
-            batches = MapBatches(*self._maps(), variant, options, done)
+            strides = map_layers(trained)
+            batches = MapBatches(*self._maps(), strides, options, done)
         else:
             student = trainer = build_coarse(trained, variant, trained.inputs[0])
             maps = None
@@ -362,10 +364,12 @@ class _Run:
 
     def _maps(self) -> tuple[dict[int, np.ndarray], np.ndarray]:
         """What the backbone sees of crops, computed in the first stage."""
-        whole = self._build("8s", self._policy)
-        set_feature_statistics(whole, self._statistics())
+        variant = self._options.variant
+        whole = self._build(variant, self._policy)
+        self._start(0, whole)
         return cache_maps(
             whole,
+            map_layers(whole),
             self._batches(),
             self._options.views,
             self._folder / "features",

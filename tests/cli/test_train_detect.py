@@ -26,7 +26,7 @@ def test_a_run_says_what_trains_and_how_good_it_is(dotted_pictures, tmp_path, ca
     [
         ([], "no data is given"),
         (["nowhere"], "nowhere does not exist"),
-        (["--model", "yolov9", "."], "model must be coco80, anchors, compact, yolov1"),
+        (["--model", "yolov9", "."], "model must be coco80, efficientnet-lite0, anchors"),
         (["--size", "100", "."], "size must be a multiple of 32"),
         (["--pretrained", "nothing", "--model", "yolov1", "."], "--pretrained takes a run folder"),
         (["--pretrained", "nothing", "--model", "anchors", "."], "no detector named 'nothing'"),

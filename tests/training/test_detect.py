@@ -306,7 +306,10 @@ def test_a_classifier_is_no_detector_to_start_from(tmp_path, color_run):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"model": "yolov9"}, "model must be coco80, anchors, compact, yolov1 or a .keras file"),
+        (
+            {"model": "yolov9"},
+            "model must be coco80, efficientnet-lite0, anchors",
+        ),
         ({"size": 100}, "size must be a multiple of 32"),
         ({"model": "yolov1", "size": 96}, "size must be a multiple of 64"),
         ({"width": 0.5}, "width must be"),
@@ -318,6 +321,31 @@ def test_a_classifier_is_no_detector_to_start_from(tmp_path, color_run):
 def test_settings_that_make_no_sense_are_refused(settings, message):
     with pytest.raises(UsageError, match=message):
         DetectTrainOptions(**settings)
+
+
+def test_of_a_pyramid_the_coarse_stages_and_what_follows_are_trained():
+    options = DetectTrainOptions(model="efficientnet-lite0", size=64)
+    frozen = build_trainable(options, ("disc", "square"))
+    assert frozen.is_scaled
+    assert not any(layer.trainable_variables for layer in frozen.backbone)
+    found = build_trainable(replace(options, freeze=False), ("disc", "square"))
+    trained = {layer.name for layer in found.model.layers if layer.trainable_variables}
+    assert {"block4a_dwconv", "block7a_project_conv", "down16", "grid32"} <= trained
+    # The fine stages and ImageNet's statistics stay.
+    assert not any(name.startswith(("stem", "block1", "block2", "block3")) for name in trained)
+    assert "block4a_bn" not in trained
+    # Of two strides, 4 x 4 and 2 x 2 places of three anchors each.
+    assert found.loss.points.shape == (60, 3)
+
+
+def test_a_trained_pyramid_is_gone_on_with(tmp_path):
+    options = DetectTrainOptions(model="efficientnet-lite0", size=64)
+    first = build_trainable(options, ("disc", "square"))
+    first.scored.save(tmp_path / "first.keras")
+    again = replace(options, model=str(tmp_path / "first.keras"))
+    second = build_trainable(again, ("disc", "square"), ("disc", "square"))
+    x = np.random.default_rng(0).random((1, 64, 96, 3)).astype(np.float32)
+    np.testing.assert_allclose(second.scored(x), first.scored(x), rtol=1e-4, atol=1e-4)
 
 
 def test_anchors_begin_with_the_stages_of_another_detector_and_what_reads_the_teacher(tmp_path):

@@ -28,6 +28,7 @@ from cnnkit.training._segment_batches import (
     put_on_device,
     repeat_factors,
 )
+from cnnkit.training._segment_maps import build_head, map_layers
 from cnnkit.training._segment_networks import (
     backbone_layers,
     build_coarse,
@@ -322,6 +323,52 @@ def test_what_is_frozen_of_a_detector_keeps_its_statistics_in_training(on_detect
             assert layer.trainable is False or name[-3:] != "_bn" or not is_same, name
     with pytest.raises(UsageError, match="has 28 layers with trained weights, fewer than the 29"):
         freeze_backbone(on_detector, "last:29")
+
+
+@pytest.fixture(scope="module")
+def pyramid():
+    return build_segmenter(
+        replace(OPTIONS, backbone="efficientnet-lite0", variant="pyramid"), "pyramid", 3
+    )
+
+
+def test_of_a_pyramid_the_last_layers_train_and_statistics_stay(pyramid):
+    freeze_backbone(pyramid, "last:33")
+    trained = {layer.name for layer in pyramid.layers if layer.trainable_variables}
+    assert {"block4a_expand_conv", "block7a_project_conv", "down4", "score_4"} <= trained
+    assert not any(name.startswith(("stem", "block1", "block2", "block3")) for name in trained)
+    assert not any(name.startswith("block") and name.endswith("_bn") for name in trained)
+    with pytest.raises(UsageError, match="has 48 layers with trained weights"):
+        freeze_backbone(pyramid, "last:49")
+
+
+@pytest.mark.parametrize("variant", ["pyramid", "16s"])
+def test_the_rest_of_a_network_makes_the_same_of_maps_as_of_pictures(variant, pyramid):
+    model = pyramid
+    if variant != "pyramid":
+        model = build_segmenter(replace(OPTIONS, backbone="efficientnet-lite0"), variant, 3)
+    x = np.random.default_rng(0).random((1, 64, 96, 3)).astype(np.float32)
+    layers = map_layers(model)
+    assert list(layers) == ([32, 16, 8, 4] if variant == "pyramid" else [32, 16])
+    maps = keras.Model(model.inputs[0], [layer.output for layer in layers.values()])(x)
+    expected = build_coarse(model, variant, model.inputs[0])(x)
+    np.testing.assert_allclose(build_head(model, variant)(maps), expected, atol=1e-5)
+
+
+@pytest.mark.slow
+def test_a_pyramid_on_kept_maps_has_the_backbone_that_it_started_with(squares, tmp_path):
+    options = replace(
+        OPTIONS, backbone="efficientnet-lite0", variant="pyramid", transfer="last:3", epochs=1
+    )
+    first = train_segmenter(squares, tmp_path / "first", options)
+    options = replace(options, transfer="head", views=1, start=str(first.model))
+    train_segmenter(squares, tmp_path / "second", options)
+    result = train_segmenter(squares, tmp_path / "second", replace(options, epochs=2), resume=True)
+    kernels = [
+        load_keras_file(path, "--model").get_layer("block7a_project_conv").get_weights()[0]
+        for path in (first.model, result.model)
+    ]
+    np.testing.assert_array_equal(*kernels)
 
 
 def test_coarse_scores_are_those_between_the_middle_pixels_of_four(on_detector):
@@ -702,8 +749,8 @@ def test_a_loss_that_is_no_number_stops_the_training(squares, tmp_path):
         ({"epochs": 2}, "epochs must be 3 at least"),
         ({"least_scale": 2.0, "most_scale": 1.0}, "scale must be LOW,HIGH"),
         ({"transfer": "some"}, "transfer must be head"),
-        ({"views": 2, "transfer": "all"}, "views are kept of a compact backbone"),
-        ({"views": 2, "backbone": "coco80"}, "views are kept of a compact backbone"),
+        ({"views": 2, "transfer": "all"}, "views are kept of a compact backbone or"),
+        ({"views": 2, "backbone": "coco80"}, "views are kept of a compact backbone or"),
         ({"balance": 1.5}, "balance must be between 0 and 1"),
         ({"dice": -1.0}, "dice must be between"),
         ({"mosaic": 1.5}, "mosaic must be between 0 and 1"),
@@ -711,6 +758,7 @@ def test_a_loss_that_is_no_number_stops_the_training(squares, tmp_path):
         ({"teacher": "voc21"}, "teacher must be a .keras file, or DeepLab's .tflite"),
         ({"start": "voc21"}, "start must be a .keras file"),
         ({"teacher": "t.keras", "views": 2}, "a teacher sees fresh crops"),
+        ({"variant": "pyramid"}, "a pyramid is built on efficientnet-lite0; give that backbone"),
         ({"teacher_sees": "pictures"}, "give a teacher"),
         ({"teacher_sees": "all"}, "must be one of crops, pictures"),
         ({"teacher": "t.keras", "hints": 1.0}, "hints are kept of whole pictures"),
