@@ -86,6 +86,9 @@ DECLARED = {
     "data/captions.py imports cnnkit.data.text",
     # The captioner looks with the network that ImageNet's classes are told by.
     "models/caption_encoder.py imports cnnkit.models.efficientnet_lite",
+    # Pyramids end as the other detectors and segmenters do.
+    "models/feature_pyramid.py imports cnnkit.models.detector",
+    "models/feature_pyramid.py imports cnnkit.models.fcn",
 }
 
 

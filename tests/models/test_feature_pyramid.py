@@ -49,7 +49,8 @@ def test_each_stage_reaches_the_boxes_of_both_strides(stage):
     # 16 places of one anchor at stride 16, 4 of two at stride 32.
     assert before.shape == (1, 24, 7)
     for rows in (slice(0, 16), slice(16, 24)):
-        assert np.abs(after - before)[0, rows].max() > 1e-4
+        # The last layer begins near zero, so that little comes of it; what is not reached is equal.
+        assert not np.array_equal(after[0, rows], before[0, rows])
 
 
 @pytest.mark.parametrize("size", [(64, 64), (33, 70), (1, 5)])
