@@ -1,10 +1,11 @@
-"""Average precision of detectors on 128 pictures of COCO and on pedestrians.
+"""Average precision of detectors on 128 pictures of COCO, on 299 others, and on pedestrians.
 
     python benchmarks/detect_quality.py --data DIR --model NAME|RUN|FILE.keras [--model ...]
         [--size 416] [--flip] [--scales 1 1.2]
 
-DIR is the data pack with `coco/coco128` and `pennfudan`. None of these pictures is trained on by
-`train_detector.py`.
+DIR is the data pack with `coco/coco128`, `coco/val2017` (of which every eighth picture is taken)
+and `pennfudan`. None of these pictures is trained on by `train_detector.py` or
+`train_detector_lite0.py`.
 """
 
 import argparse
@@ -15,7 +16,9 @@ from pathlib import Path
 
 from _measure import machine
 from PIL import Image
+from train_detector_lite0 import as_coco, true_pictures
 
+from cnnkit.metrics.detection import CocoScores
 from cnnkit.pipelines.evaluate_detect import evaluate_detect
 
 GROUPS = {
@@ -45,27 +48,37 @@ def main() -> None:
     views = {name: getattr(arguments, name) for name in ("size", "flip", "scales")}
     print(machine())
     with tempfile.TemporaryDirectory() as folder:
-        coco, people = Path(folder) / "coco.json", Path(folder) / "people.json"
-        coco.write_text(json.dumps(coco128(arguments.data)))
+        scenes, people = Path(folder) / "scenes.json", Path(folder) / "people.json"
         people.write_text(json.dumps(pennfudan(arguments.data)))
         for model in arguments.model:
-            found = evaluate_detect(coco, model=model, **views)
-            scores = found.coco
-            print(
-                f"{model} on coco128, {found.pictures} pictures: AP {scores.ap:.3f}, AP50 "
-                f"{scores.ap50:.3f}, AP75 {scores.ap75:.3f}, AR100 {scores.ar100:.3f}"
-            )
-            for name, ids in GROUPS.items():
-                known = [scores.class_ap50[i] for i in ids if scores.objects[i]]
-                objects = int(sum(scores.objects[i] for i in ids))
-                if known:
-                    mean = sum(known) / len(known)
-                    print(f"  {name:10} {mean:.3f} AP50 of {len(known)} classes, {objects} objects")
+            for name, read in (("coco128", coco128), ("val2017", kept_apart)):
+                scenes.write_text(json.dumps(read(arguments.data)))
+                found = evaluate_detect(scenes, model=model, **views)
+                print(f"{model} on {name}, {found.pictures} pictures:")
+                print_scores(found.coco)
             found = evaluate_detect(people, model=model, **views)
             print(
                 f"{model} on Penn-Fudan, {found.pictures} pictures: person AP50 "
                 f"{found.coco.ap50:.3f}, AP {found.coco.ap:.3f}"
             )
+
+
+def print_scores(scores: CocoScores) -> None:
+    print(
+        f"  AP {scores.ap:.3f}, AP50 {scores.ap50:.3f}, AP75 {scores.ap75:.3f}, "
+        f"AR100 {scores.ar100:.3f}"
+    )
+    for name, ids in GROUPS.items():
+        known = [scores.class_ap50[i] for i in ids if scores.objects[i]]
+        objects = int(sum(scores.objects[i] for i in ids))
+        if known:
+            mean = sum(known) / len(known)
+            print(f"  {name:10} {mean:.3f} AP50 of {len(known)} classes, {objects} objects")
+
+
+def kept_apart(data: Path) -> dict:
+    """The pictures of val2017 that are kept apart, and their boxes, as a COCO file."""
+    return as_coco(true_pictures(data.resolve())[0])
 
 
 def coco128(data: Path) -> dict:

@@ -1,11 +1,12 @@
-"""How good the shipped segmenter is: people against true masks, all classes against its teacher.
+"""How good a segmenter is on true masks, and how far it agrees with the teacher on others.
 
     python benchmarks/segment_quality.py --data DIR [--model voc21] [--least 384] [--output FOLDER]
 
-DIR is that of `train_segmenter.py`. The pictures here were not trained on: PennPed of Penn-Fudan,
-whose masks people drew, and Caltech's test pictures, BSDS' val and every eighth picture of
-ImageNet, whose masks a larger network made (where it was sure, as in training). What it says of
-those is no truth. `--least` says what small pictures would gain from being enlarged first.
+DIR is that of `train_segmenter.py`. The pictures here were not trained on: `coco/masks21/test` and
+PennPed of Penn-Fudan, whose masks people drew, and Caltech's test pictures, BSDS' val and every
+eighth picture of ImageNet, whose masks a larger network made (where it was sure, as in training).
+What it says of those is no truth. `--least` says what small pictures would gain from being enlarged
+first.
 """
 
 import argparse
@@ -43,19 +44,41 @@ def main() -> None:
     def look(picture: Picture) -> np.ndarray:
         return classes_of(segmenter, picture, arguments.least)
 
+    pairs = coco_pairs(arguments.data)
+    scores, shown = agreement(look, pairs, arguments.output, "coco")
+    print(
+        f"COCO, {len(pairs)} pictures: mean IoU of {np.sum(scores.support > 0)} classes "
+        f"{scores.mean_iou:.3f}, person {scores.iou[PERSON]:.3f}, "
+        f"{scores.pixel_accuracy:.1%} of the pixels"
+    )
+    print_classes(scores, shown)
     for name, pattern in (("PennPed", "PennPed*"), ("FudanPed, trained on", "FudanPed*")):
         people = people_of(look, arguments.data, pattern, arguments.output)
         print(f"{name}: person IoU {people.iou[1]:.3f}, found {people.accuracy[1]:.3f}")
     pairs = quality_pairs(arguments.data, arguments.every)
     for name in ("caltech101", "imagenet", "bsds", ""):
         chosen = [pair for pair in pairs if pair[0].startswith(f"images/{name}")]
-        scores = teacher_scores(look, chosen, arguments.output, name or "all")
+        scores, shown = agreement(look, chosen, arguments.output, name or "all")
         print(
             f"{name or 'all'}: {len(chosen)} pictures, mean IoU {scores.mean_iou:.3f}, "
             f"{scores.pixel_accuracy:.1%} of the pixels"
         )
-    for label, iou, support in zip(VOC_CLASSES, scores.iou, scores.support, strict=True):
-        print(f"  {label:12} {iou:.3f}  {support:>9,} pixels")
+    print_classes(scores, shown)
+
+
+def print_classes(scores: SegmentationScores, shown: np.ndarray) -> None:
+    rows = zip(VOC_CLASSES, scores.iou, scores.support, shown, strict=True)
+    for label, iou, support, pictures in rows:
+        print(f"  {label:12} {iou:.3f}  {support:>9,} pixels of {pictures} pictures")
+
+
+def coco_pairs(data: Path) -> list[tuple[str, Path, Path]]:
+    """Pictures of COCO with true masks, which were not trained on."""
+    folder = data / "coco/masks21/test"
+    return [
+        (mask.stem, folder / "images" / f"{mask.stem}.webp", mask)
+        for mask in sorted((folder / "masks21").glob("*.png"))
+    ]
 
 
 def quality_pairs(data: Path, every: int = 4) -> list[tuple[str, Path, Path]]:
@@ -96,24 +119,26 @@ def people_of(
     return segmentation_scores(confusion)
 
 
-def teacher_scores(
+def agreement(
     look: Callable[[Picture], np.ndarray],
     pairs: list[tuple[str, Path, Path]],
     output: Path | None,
     name: str,
-) -> SegmentationScores:
-    """Against masks of the larger network."""
-    confusion, rows = np.zeros((len(VOC_CLASSES),) * 2, np.int64), []
+) -> tuple[SegmentationScores, np.ndarray]:
+    """Against masks, and how many pictures show each class by these."""
+    count = len(VOC_CLASSES)
+    confusion, rows, shown = np.zeros((count, count), np.int64), [], np.zeros(count, int)
     for index, (_, path, mask) in enumerate(pairs):
         picture = read_image(path)
         found = look(picture)
         true = np.asarray(Image.open(mask))
-        confusion += pixel_confusion(true, found, len(VOC_CLASSES))
-        if index % max(1, len(pairs) // 10) == 0:
+        confusion += pixel_confusion(true, found, count)
+        shown[[label for label in np.unique(true) if label < count]] += 1
+        if index % max(1, len(pairs) // 24) == 0:
             rows.append((to_uint8(picture.pixels), true, found))
     if output is not None:
-        write_sheet(output / f"{name}.png", rows)
-    return segmentation_scores(confusion)
+        write_sheet(output / f"{name}.png", rows[:24])
+    return segmentation_scores(confusion), shown
 
 
 def write_sheet(path: Path, rows: list[tuple[np.ndarray, np.ndarray, np.ndarray]]) -> None:

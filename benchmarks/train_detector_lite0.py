@@ -1,0 +1,340 @@
+"""A recipe of a detector of 80 classes on EfficientNet-Lite0; what is shipped is not of it.
+
+    cnnkit weights fetch yolo-fastest-xl
+    python benchmarks/train_detector_lite0.py --data DIR [-- --time-budget 2400 ...]
+
+DIR is the data pack. Pictures of `coco/val2017` have true boxes; every eighth of them, in the
+order of names, is kept apart for `detect_quality.py`. All of them show people, so that animals and
+other things without people come from `images/` (ImageNet, BSDS500, some folders of Caltech-101),
+where `labels/coco80.jsonl.gz` has what YOLOX-nano found. `yolo-fastest-xl` is asked about these
+too: an object that both find counts whole, one that a single network finds by half of its score.
+Pictures of `coco/tiny_coco` and `coco/masks21/train` have what `yolo-fastest-xl` found. Pictures
+of rare classes come several times in an epoch. What comes after "--" goes to `cnnkit train
+detect`.
+
+First all but the backbone is trained, on what the backbone and `yolo-fastest-xl` make of scenes,
+kept in files (400 KB each); then the backbone's coarse stages too.
+
+The run folder gets `coco80.keras` too: the same model, its weights rounded and packed.
+"""
+
+import argparse
+import gzip
+import json
+import subprocess
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import keras
+import numpy as np
+from _measure import cnnkit
+from PIL import Image
+from train_segmenter import pack
+
+from cnnkit.data._class_names import COCO_CLASSES
+from cnnkit.data.boxes import read_boxed
+from cnnkit.models.darknet import build_darknet
+from cnnkit.models.detector import PREDICTIONS, STAGES, STRIDES
+from cnnkit.models.imitation import AnswerImitation, answers_of
+from cnnkit.models.yolo_fastest import ANCHORS, yolo_fastest_sections
+from cnnkit.ops.boxes import intersection_over_union
+from cnnkit.ops.inference import compile_inference
+from cnnkit.options import DetectOptions, DetectTrainOptions
+from cnnkit.pipelines.detect import detect
+from cnnkit.training._array_files import create_array_file
+from cnnkit.training._detect_batches import SceneBatches
+from cnnkit.training._detectors import build_trainable
+from cnnkit.weights import locate
+from cnnkit.weights.darknet_format import DarknetWeights
+from cnnkit.weights.keras_file import (
+    CLASSES_FILE,
+    DETECTOR_KIND,
+    SETTINGS_FILE,
+    write_keras_file,
+)
+
+# Of the pictures with true boxes, in the order of names: every such one is kept apart, and of those
+# that are left every such one is for validation.
+KEPT_APART, VALIDATED = 8, 40
+# Folders of Caltech-101 that show what is one of the 80 classes.
+CALTECH = (
+    *("airplanes", "Motorbikes", "car_side", "dalmatian", "elephant", "chair", "windsor_chair"),
+    *("laptop", "stop_sign", "cellphone", "cup", "ferry", "ketch", "schooner", "umbrella"),
+    *("scissors", "pizza", "soccer_ball", "ibis", "flamingo", "emu", "pigeon", "rooster", "bonsai"),
+)
+# Pictures of such a folder, at most.
+MOST = 60
+# Least score of an object that a network found, as in the pack.
+SURE = 0.25
+# Of two networks' objects that are the same.
+SAME = 0.5
+# Share of the pictures from which on a class is not rare, and how often a picture comes at most.
+COMMON, MOST_TIMES = 0.04, 5
+TEACHER = "yolo-fastest-xl"
+# Weight of the labels beside the teacher's answers, side of the scenes in pixels, and scenes in a
+# batch.
+LABELS, SIDE, BATCH = 0.5, 320, 16
+# Binary digits of the weights in kernels: the file has to be small.
+KEPT_DIGITS = 8
+
+
+@dataclass(frozen=True, eq=False)
+class Labelled:
+    """A picture, its boxes as parts of it, and the class and weight of each."""
+
+    path: Path
+    boxes_xyxy: np.ndarray
+    class_ids: np.ndarray
+    weights: np.ndarray
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", type=Path, required=True, help="folder of the data pack")
+    parser.add_argument("--output", type=Path, default=Path("runs/detector-lite0"))
+    parser.add_argument("--scenes", type=int, default=12000, help="that are kept of the head")
+    parser.add_argument("--passes", type=int, default=5, help="over these")
+    parser.add_argument("options", nargs="*", help="for cnnkit train detect")
+    arguments = parser.parse_args()
+    notes = arguments.output.with_name(f"{arguments.output.name}-data")
+    if not (notes / "train.json").exists():
+        notes.mkdir(parents=True, exist_ok=True)
+        for name, pictures in split_pictures(arguments.data.resolve()).items():
+            (notes / f"{name}.json").write_text(json.dumps(as_coco(pictures)))
+    begin = notes / "begin.keras"
+    if not begin.exists():
+        train_head(notes, begin, arguments.scenes, arguments.passes)
+    command = cnnkit("train", "detect", str(notes), "-o", str(arguments.output))
+    recipe = ["--model", str(begin), "--no-freeze", "--pretrained-rate", "0.2"]
+    recipe += ["--teacher", TEACHER, "--labels", str(LABELS), "--size", str(SIDE)]
+    recipe += ["--mosaic", "0.5", "--batch", "16", "--learning-rate", "0.001", "--ema", "0.998"]
+    recipe += ["--epochs", "100", "--time-budget", "1500"]
+    subprocess.run([*command, *recipe, *arguments.options], check=True)
+    pack(arguments.output / "model.keras", arguments.output / "coco80.keras", KEPT_DIGITS)
+
+
+def split_pictures(data: Path) -> dict[str, list[Labelled]]:
+    """Pictures of "train", as often as they come in an epoch, and of "val"."""
+    _, true = true_pictures(data)
+    val, train = true[::VALIDATED], [one for at, one in enumerate(true) if at % VALIDATED]
+    train += list(found_pictures(data))
+    shown = Counter(index for one in train for index in set(one.class_ids.tolist()))
+    repeated = []
+    for number, one in enumerate(train):
+        # Gupta et al., LVIS (2019); the part of a time after the last whole one is a draw.
+        rarest = min((shown[index] for index in one.class_ids.tolist()), default=len(train))
+        times = min(MOST_TIMES, max(1.0, (COMMON * len(train) / rarest) ** 0.5))
+        draw = np.random.default_rng([0, number]).random()
+        repeated += [one] * int(times + draw)
+    return {"train": repeated, "val": val}
+
+
+def true_pictures(data: Path) -> tuple[list[Labelled], list[Labelled]]:
+    """Pictures of COCO's val2017 with true boxes: those that are kept apart, and the others."""
+    with gzip.open(data / "coco/val2017/labels.jsonl.gz", "rt") as file:
+        rows = sorted(map(json.loads, file), key=lambda row: row["image"])
+    pictures = [
+        Labelled(
+            data / "coco" / row["image"],
+            np.array(row["boxes_xyxy_normalized"], float).reshape(-1, 4),
+            np.array(row["classes"], int),
+            np.ones(len(row["classes"])),
+        )
+        for row in rows
+    ]
+    rest = [one for at, one in enumerate(pictures) if at % KEPT_APART]
+    return pictures[::KEPT_APART], rest
+
+
+def found_pictures(data: Path) -> Iterator[Labelled]:
+    """Pictures with what one network or two found in them."""
+    known, counts = [], Counter()
+    with gzip.open(data / "labels/coco80.jsonl.gz", "rt") as file:
+        for line in file:
+            one = json.loads(line)
+            parts = Path(one["image"]).parts
+            if parts[1] == "caltech101":
+                counts[parts[2]] += 1
+                if parts[2] not in CALTECH or counts[parts[2]] > MOST:
+                    continue
+            known.append(one)
+    paths = [data / one["image"] for one in known]
+    more = sorted(data.glob("coco/tiny_coco/images/*")) + sorted(
+        data.glob("coco/masks21/train/images/*")
+    )
+    options = DetectOptions(conf=SURE)
+    for at, found in enumerate(detect(paths + more, model="yolo-fastest-xl", options=options)):
+        height, width = found.size
+        boxes = np.array([thing.box_xyxy for thing in found.objects]).reshape(-1, 4)
+        boxes = np.clip(boxes / [width, height, width, height], 0.0, 1.0)
+        class_ids = np.array([thing.class_id for thing in found.objects], int)
+        scores = np.array([thing.score for thing in found.objects])
+        if at < len(known):
+            one = known[at]
+            both = merge_found(
+                (
+                    np.array(one["boxes_xyxy_normalized"]).reshape(-1, 4),
+                    np.array(one["classes"], int),
+                    np.array(one["scores"]),
+                ),
+                (boxes, class_ids, scores),
+            )
+            yield Labelled(paths[at], *both)
+        else:
+            yield Labelled(more[at - len(known)], boxes, class_ids, scores)
+
+
+class KeptMaps(keras.utils.PyDataset):
+    """Batches of what the frozen networks made of scenes, in an order drawn for each epoch."""
+
+    def __init__(self, folder: Path, names: Sequence[str]):
+        super().__init__()
+        self._maps = [np.load(folder / f"{name}.npy", mmap_mode="r") for name in names]
+        self._targets = np.load(folder / "targets.npy", mmap_mode="r")
+        self._random = np.random.default_rng(0)
+        self.on_epoch_end()
+
+    def on_epoch_end(self) -> None:
+        self._order = self._random.permutation(len(self._targets))
+
+    def __len__(self) -> int:
+        return len(self._targets) // BATCH
+
+    def __getitem__(self, index: int) -> tuple[tuple[np.ndarray, ...], np.ndarray]:
+        rows = np.sort(self._order[index * BATCH : (index + 1) * BATCH])
+        targets = self._targets[rows]
+        # Rows after the last object would cost as much as objects.
+        most = max(1, int((targets[..., 5] > 0).sum(axis=1).max()))
+        return tuple(one[rows].astype(np.float32) for one in self._maps), targets[:, :most]
+
+
+def train_head(notes: Path, begin: Path, scenes: int, passes: int) -> None:
+    """Trains all but the backbone: scenes pass that and the teacher once, which takes most of the
+    time, and their maps are kept.
+    """
+    options = DetectTrainOptions(
+        model="efficientnet-lite0", size=SIDE, batch_size=BATCH, mosaic=0.5, labels=LABELS,
+        teacher=TEACHER,
+    )  # fmt: skip
+    detector = build_trainable(options, COCO_CLASSES)
+    own = detector.scored
+    built = keras.Model(own.inputs[0], own.get_layer(PREDICTIONS).output)
+    teacher = build_darknet(yolo_fastest_sections(), DarknetWeights(locate(TEACHER)), TEACHER)
+    teacher.trainable = False
+    wanted = answers_of(teacher)
+    maps = {name: built.get_layer(name).output for name in STAGES}
+    features = {f"teacher{stride}": one.convolution.input for stride, one in wanted.items()}
+    names = [*maps, *features]
+    if not (notes / "targets.npy").exists():
+        networks = [
+            (keras.Model(built.inputs[0], maps), tuple(maps)),
+            (keras.Model(teacher.inputs[0], features), tuple(features)),
+        ]
+        keep_maps(notes, options, detector.encode, networks, scenes)
+    told = [tensor for one in wanted.values() for tensor in one.tensors[1:]]
+    answering = keras.Model(list(features.values()), told)
+    given = [keras.Input(tensor.shape[1:]) for tensor in features.values()]
+    answers = answering(given)
+    theirs = [
+        tensor
+        for number, feature in enumerate(given)
+        for tensor in (feature, *answers[2 * number : 2 * number + 2])
+    ]
+    ours = [tensor for stride in wanted for tensor in answers_of(built)[stride].tensors]
+    anchors = len(ANCHORS[STRIDES[-1]])
+    head = AnswerImitation(anchors)([built.outputs[0], *ours, *theirs])
+    trainer = keras.Model([*maps.values(), *given], head)
+    batches = KeptMaps(notes, names)
+    steps = passes * len(batches)
+    rate = keras.optimizers.schedules.CosineDecay(
+        1e-5, steps, warmup_target=0.002, warmup_steps=steps // 20
+    )
+    optimizer = keras.optimizers.AdamW(
+        rate, weight_decay=0.02, clipnorm=10.0, use_ema=True, ema_momentum=0.998
+    )
+    optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
+    trainer.compile(optimizer, detector.loss)
+    backup = keras.callbacks.BackupAndRestore(notes / "backup", save_freq=200)
+    trainer.fit(batches, epochs=passes, callbacks=[backup], verbose=2)
+    optimizer.finalize_variable_values(trainer.trainable_variables)
+    settings = {"kind": DETECTOR_KIND, "size": SIDE}
+    classes = "".join(f"{name}\n" for name in COCO_CLASSES)
+    write_keras_file(
+        own, begin, {CLASSES_FILE: classes.encode(), SETTINGS_FILE: json.dumps(settings).encode()}
+    )
+
+
+def keep_maps(
+    notes: Path,
+    options: DetectTrainOptions,
+    encode: Callable[[np.ndarray, np.ndarray], np.ndarray],
+    networks: Sequence[tuple[keras.Model, tuple[str, ...]]],
+    scenes: int,
+) -> None:
+    """Writes what networks make of scenes, in 16 bits, and the objects of these."""
+    pictures = read_boxed(notes).train
+    batches = SceneBatches(pictures, options, encode)
+    sees = [compile_inference(model, "float32") for model, _ in networks]
+    kept: dict[str, np.ndarray] = {}
+    targets = []
+    count = scenes // BATCH * BATCH
+    for step in range(count // BATCH):
+        batches.epoch, index = divmod(step, len(batches))
+        x, y = batches[index]
+        targets.append(y)
+        for see in sees:
+            for name, values in see(x).items():
+                if name not in kept:
+                    shape = (count, *values.shape[1:])
+                    kept[name] = create_array_file(notes / f"{name}.npy", np.float16, shape)
+                kept[name][step * BATCH : (step + 1) * BATCH] = values
+    for values in kept.values():
+        values.flush()
+    # Written last: maps without it are those of a run that was stopped.
+    np.save(notes / "targets.npy", np.concatenate(targets))
+
+
+Found = tuple[np.ndarray, np.ndarray, np.ndarray]
+
+
+def merge_found(first: Found, second: Found) -> Found:
+    """What two networks found, with weights: 1 for what both did, else half of the score.
+
+    Of an object that both found the first one's box is taken.
+    """
+    same = intersection_over_union(first[0], second[0]) >= SAME
+    same &= first[1][:, None] == second[1][None, :]
+    alone = ~same.any(axis=0)
+    return (
+        np.concatenate([first[0], second[0][alone]]),
+        np.concatenate([first[1], second[1][alone]]),
+        np.concatenate([np.where(same.any(axis=1), 1.0, first[2] / 2), second[2][alone] / 2]),
+    )
+
+
+def as_coco(pictures: Sequence[Labelled]) -> dict[str, list]:
+    """The pictures as a COCO file, with weights as scores."""
+    images, annotations = [], []
+    for key, one in enumerate(pictures, start=1):
+        with Image.open(one.path) as image:
+            width, height = image.size
+        images.append({"id": key, "file_name": str(one.path), "width": width, "height": height})
+        for box, class_id, weight in zip(one.boxes_xyxy, one.class_ids, one.weights, strict=True):
+            left, top, right, bottom = (np.clip(box, 0.0, 1.0) * ([width, height] * 2)).tolist()
+            annotations.append(
+                {
+                    "id": len(annotations) + 1,
+                    "image_id": key,
+                    "category_id": int(class_id),
+                    "bbox": [left, top, right - left, bottom - top],
+                    "score": float(weight),
+                }
+            )
+    categories = [{"id": index, "name": name} for index, name in enumerate(COCO_CLASSES)]
+    return {"images": images, "annotations": annotations, "categories": categories}
+
+
+if __name__ == "__main__":
+    main()
