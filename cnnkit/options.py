@@ -1026,7 +1026,7 @@ class DetectTrainOptions(FitOptions):
     @property
     def usual_learning_rate(self) -> float:
         """What the learning rate is at its highest where none is given."""
-        return 2e-3 if self.model in ("anchors", "compact", "yolov1") else 1e-3
+        return 2e-3 if self.model in TRAINABLE_DETECTORS[1:] else 1e-3
 
 
 @dataclass(frozen=True)
