@@ -116,7 +116,7 @@ def find_classifier_file(
             f"one of: {', '.join(CLASSIFIERS)}"
         )
     path = locate(CLASSIFIER_WEIGHTS[model])
-    own = own_names(path) if model == "caltech101" else imagenet_names()
+    own = own_names(path) if path.suffix == ".keras" else imagenet_names()
     names = names or own
     extra: dict[str, Any] = {}
     if model == "imagenet":
