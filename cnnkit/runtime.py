@@ -2,10 +2,8 @@
 
 import contextlib
 import ctypes
-import functools
 import gc
 import importlib
-import importlib.abc
 import json
 import logging
 import os
@@ -14,12 +12,13 @@ import signal
 import sys
 import tempfile
 import warnings
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TextIO
 
 from cnnkit.errors import CnnkitError, ExitCode, UsageError
+from cnnkit.imports import import_openvino, leave_out
 
 DEVICES = ("auto", "cpu", "gpu")
 
@@ -218,32 +217,6 @@ def set_threads(threads: int | None) -> None:
             os.environ[name] = str(threads)
 
 
-class _Absent(importlib.abc.MetaPathFinder):
-    """Has packages be absent, whether they are there or not."""
-
-    def __init__(self, names: Collection[str]):
-        self._names = names
-
-    def find_spec(self, name: str, path: Any = None, target: Any = None) -> None:
-        """See `importlib.abc.MetaPathFinder`."""
-        if name in self._names:
-            raise ModuleNotFoundError(f"{name} is left out here", name=name)
-
-
-def leave_out(*names: str) -> Callable[[], None]:
-    """Has packages be absent for those who import them where they are there.
-
-    Args:
-        names: of the packages.
-
-    Returns:
-        What lets them be imported again.
-    """
-    absent = _Absent(names)
-    sys.meta_path.insert(0, absent)
-    return functools.partial(sys.meta_path.remove, absent)
-
-
 # What Keras imports where it is there, for what no command does, in half a second or more each.
 _UNUSED = ("matplotlib", "jax", "torch")
 
@@ -272,6 +245,9 @@ def import_keras(verbose: bool = False, cluster: Cluster | None = None, lean: bo
     if "keras" not in sys.modules:
         unused = [name for name in _UNUSED if name != _chosen_backend()] if lean else ()
         let_in = leave_out(*unused)
+        if _chosen_backend() == "openvino":
+            with contextlib.suppress(ImportError):
+                import_openvino()
         try:
             with contextlib.nullcontext() if is_asked_for else silent_stderr():
                 _import_keras(cluster)

@@ -14,6 +14,7 @@ ROOT = Path(cnnkit.__file__).parent
 # A module imports only from lower layers; siblings never import each other.
 LAYERS = {
     "errors": 0,
+    "imports": 0,
     "options": 1,
     "results": 0,
     "images": 1,

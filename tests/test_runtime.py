@@ -1,5 +1,3 @@
-import importlib
-import importlib.util
 import os
 import sys
 import types
@@ -287,14 +285,3 @@ def test_the_backend_is_that_of_the_variable_or_of_keras_settings(
     if settings is not None:
         (tmp_path / "keras.json").write_text(settings)
     assert runtime._chosen_backend() == expected
-
-
-def test_what_is_left_out_can_be_imported_again(monkeypatch):
-    monkeypatch.delitem(sys.modules, "this", raising=False)
-    let_in = runtime.leave_out("this")
-    try:
-        with pytest.raises(ModuleNotFoundError, match="this is left out here"):
-            importlib.import_module("this")
-    finally:
-        let_in()
-    assert importlib.util.find_spec("this") is not None

@@ -12,12 +12,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from cnnkit.errors import UsageError
+from cnnkit.imports import leave_out
 from cnnkit.runtime import (
     check_device,
     check_threads,
     configure,
     import_keras,
-    leave_out,
     set_threads,
 )
 

@@ -33,6 +33,7 @@ from cnnkit.engine.choice import (
     runs_beside_keras,
 )
 from cnnkit.errors import CnnkitError
+from cnnkit.imports import import_openvino
 from cnnkit.ops.openvino_graph import (
     OpenvinoNetwork,
     convert_model,
@@ -177,7 +178,7 @@ class Networks:
         key = self._source.key()
         kept = network_cache.read_kept(key) or self._convert(key)
         try:
-            importlib.import_module(OPENVINO)
+            import_openvino()
         except (ImportError, OSError, RuntimeError) as error:
             raise EngineError(_first_line(error)) from None
         self.engine, self.facts = OPENVINO, kept.facts
@@ -210,7 +211,7 @@ class Networks:
             CnnkitError: as the builder raises it.
         """
         # Its import takes as long in the child, at the same time.
-        ahead = threading.Thread(target=_import_quietly, args=(OPENVINO,))
+        ahead = threading.Thread(target=_import_ahead)
         ahead.start()
         folder = network_cache.new_folder()
         try:
@@ -281,10 +282,10 @@ def convert() -> None:
     network_cache.describe_folder(folder, source.title, built.facts, signatures)
 
 
-def _import_quietly(module: str) -> None:
-    """Imports a module ahead; whoever needs it is told why it cannot be."""
+def _import_ahead() -> None:
+    """Imports OpenVINO; whoever needs it is told why it cannot be."""
     with contextlib.suppress(Exception):
-        importlib.import_module(module)
+        import_openvino()
 
 
 def _first_line(error: BaseException) -> str:

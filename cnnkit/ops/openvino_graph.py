@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from cnnkit.imports import import_openvino
 from cnnkit.ops._channels_first import put_channels_first
 
 if TYPE_CHECKING:
@@ -67,6 +68,7 @@ def convert_model(model: "keras.Model", dtype: str) -> tuple["openvino.Model", S
     Raises:
         Exception: whatever Keras or OpenVINO raises where an operation cannot be expressed.
     """
+    import_openvino()
     import keras
     import openvino
     import openvino.opset16 as opset
@@ -179,6 +181,7 @@ class OpenvinoNetwork:
         threads: int | None = None,
         store: ProgramStore | None = None,
     ):
+        import_openvino()
         import openvino
 
         self._read, self._signature = read, signature
@@ -273,6 +276,7 @@ class OpenvinoNetwork:
 
 def read_graph(path: Path) -> "openvino.Model":
     """The graph of a file that `write_graph` wrote; the numbers lie beside it."""
+    import_openvino()
     import openvino
 
     return openvino.Core().read_model(path)
@@ -280,6 +284,7 @@ def read_graph(path: Path) -> "openvino.Model":
 
 def write_graph(graph: "openvino.Model", path: Path) -> None:
     """Writes `path` (.xml) and the numbers, all of their bits, beside it (.bin)."""
+    import_openvino()
     import openvino
 
     openvino.save_model(graph, path, compress_to_fp16=False)
