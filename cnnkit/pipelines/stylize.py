@@ -21,6 +21,7 @@ import io
 import json
 import math
 import numbers
+import sys
 import time
 import zipfile
 import zlib
@@ -460,6 +461,7 @@ class Stylizer:
         settings = {
             "program": f"cnnkit {cnnkit.__version__}",
             "engine": network.engine if is_draft else current_engine(),
+            **_keras_version(),
             "content": content.source,
             "styles": [
                 {"source": style.source, "weight": weight, "sha256": _digest(style)}
@@ -1170,6 +1172,15 @@ class _Job:
             checkpoint.write(optimizer)
         report = ScaleReport(*size, optimizer.steps_done, optimizer.losses)
         return crop(), report, go_on
+
+
+def _keras_version() -> dict[str, str]:
+    """Version and backend of Keras, where it took part."""
+    if "keras" not in sys.modules:
+        return {}
+    import keras
+
+    return {"keras": f"{keras.__version__} ({keras.backend.backend()})"}
 
 
 def _memory_of(backbone: str) -> tuple[float, float]:
