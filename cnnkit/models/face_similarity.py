@@ -11,7 +11,6 @@ import hashlib
 import json
 import tempfile
 import zipfile
-import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +23,7 @@ from cnnkit.images import write_bytes
 from cnnkit.ops.alignment import CHIP_SIZE
 from cnnkit.options import FACE_FORMS
 from cnnkit.weights import entry
+from cnnkit.weights.keras_file import DAMAGED_ARCHIVE
 
 if TYPE_CHECKING:
     import keras
@@ -47,10 +47,6 @@ _MODULES = (
     "keras.src.models.functional",
 )
 _FOREIGN_LAYERS = ("Lambda", "TorchModuleWrapper", "TFSMLayer", "JaxLayer", "FlaxLayer")
-# What reading a damaged archive raises; RuntimeError where it claims to be encrypted, or packed in
-# a way that Python does not know. What is read is compared with the hashes of what was written, so
-# that nothing after it has to guess.
-_DAMAGED_ARCHIVE = (OSError, EOFError, RuntimeError, ValueError, zipfile.BadZipFile, zlib.error)
 _PACKINGS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 
 
@@ -261,7 +257,7 @@ def load_face_similarity(model: str = DLIB) -> FaceSimilarity:
             raise other
         values = json.loads(members.pop(MEMBER))
         configuration = json.loads(members.get("config.json", b""))
-    except _DAMAGED_ARCHIVE:
+    except DAMAGED_ARCHIVE:
         raise damaged from None
     kind = str(values.get("format"))
     if kind != FORMAT and kind.startswith(FORMAT.rpartition("/")[0] + "/"):
@@ -295,7 +291,7 @@ def _read_archive(path: Path) -> dict[str, bytes]:
 
     Raises:
         ValueError: it would unpack to too much, or is packed in a way that Keras does not use;
-            what else a damaged archive raises stands in `_DAMAGED_ARCHIVE`.
+            what else a damaged archive raises stands in `DAMAGED_ARCHIVE`.
     """
     with zipfile.ZipFile(path) as archive:
         listed = archive.infolist()

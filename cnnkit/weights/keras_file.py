@@ -34,11 +34,9 @@ _ROOM_BESIDE = 1e6
 _LONGEST_TEXT = 100_000_000
 # And of what cnnkit puts beside them: a vocabulary of a million words has less.
 _LONGEST_BESIDE = 50_000_000
-# Beside what is no archive: an unknown packing, a password, or packed bytes that are damaged.
-_DAMAGED = (
-    *(OSError, zipfile.BadZipFile, zlib.error, EOFError),
-    *(NotImplementedError, RuntimeError, ValueError),
-)
+# What reading a damaged archive raises, RuntimeError where it claims to be encrypted, or packed in
+# a way that Python does not know.
+DAMAGED_ARCHIVE = (OSError, EOFError, RuntimeError, ValueError, zipfile.BadZipFile, zlib.error)
 
 
 _KNOWN_PACKAGES = ("keras", "builtins", "cnnkit")
@@ -127,7 +125,7 @@ def _refuse_large_config(path: Path) -> None:
                 for one in archive.infolist()
                 if one.filename.endswith((".json", ".txt")) and one.file_size > _LONGEST_TEXT
             ]
-    except (OSError, zipfile.BadZipFile, ValueError, NotImplementedError):
+    except DAMAGED_ARCHIVE:
         # Keras says what is wrong with it.
         return
     if large:
@@ -145,8 +143,7 @@ def _refuse_code(path: Path) -> None:
     try:
         with zipfile.ZipFile(path) as archive:
             config = json.loads(archive.read("config.json"))
-    except (OSError, zipfile.BadZipFile, zlib.error, EOFError, KeyError, NotImplementedError,
-            RuntimeError, RecursionError, ValueError):  # fmt: skip
+    except (*DAMAGED_ARCHIVE, KeyError):
         # Keras says what is wrong with it.
         return
     waiting: list[tuple[Any, str]] = [(config, "")]
@@ -196,7 +193,7 @@ def is_own_file(path: str | Path) -> bool:
     try:
         with zipfile.ZipFile(path) as archive:
             return SETTINGS_FILE in archive.namelist()
-    except (OSError, zipfile.BadZipFile, ValueError, NotImplementedError):
+    except DAMAGED_ARCHIVE:
         return False
 
 
@@ -232,7 +229,7 @@ def read_inside(path: Path, name: str) -> tuple[bytes, ...]:
                 return ()
             with archive.open(name) as file:
                 data = file.read(_LONGEST_BESIDE + 1)
-    except _DAMAGED as error:
+    except DAMAGED_ARCHIVE as error:
         raise WeightsError(f"{path} cannot be loaded as a Keras model: {error}") from None
     if len(data) > _LONGEST_BESIDE:
         raise WeightsError(f"{path} has a {name} that is too large; copy the model again")
