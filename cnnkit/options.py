@@ -88,7 +88,7 @@ DEFAULT_CLASSIFIER = "imagenet"
 # Networks to look into whose weights come with the installation.
 SHIPPED_NETWORKS = ("compact", "imagenet", "caltech101")
 # Commands whose networks `cnnkit weights warm` compiles ahead.
-WARMED = ("detect", "segment", "classify", "caption", "faces")
+WARMED = ("detect", "segment", "classify", "caption", "faces", "stylize")
 # Trained networks to look into, besides files and runs.
 VIEWABLE = ("compact", *CLASSIFIERS)
 

@@ -93,6 +93,7 @@ def warm_weights(
         raise UsageError(
             f"there is nothing to compile for {unknown[0]!r}; give some of: {', '.join(WARMED)}"
         )
+    from cnnkit.data._values import counted
     from cnnkit.engine.choice import OPENVINO, configure_inference
 
     configure_inference(OPENVINO, threads=threads, verbose=verbose, note=console.note)
@@ -108,7 +109,8 @@ def warm_weights(
 
     kept = measure_cache()
     console.note(
-        f"{network_cache_dir()}: {len(kept.titles)} networks, {kept.total_bytes / 1e6:.0f} MB"
+        f"{network_cache_dir()}: {counted(len(kept.titles), 'set')} of networks, "
+        f"{kept.total_bytes / 1e6:.0f} MB"
     )
 
 

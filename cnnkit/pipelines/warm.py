@@ -1,6 +1,6 @@
 """Compiles the networks that come with cnnkit, and keeps them for later processes."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from cnnkit.data.samples import find_sample, load_sample
 from cnnkit.errors import CnnkitError, UsageError
@@ -11,6 +11,7 @@ from cnnkit.pipelines._detector import Detector
 from cnnkit.pipelines._face_recognition import FaceRecognizer
 from cnnkit.pipelines._predictor import Predictor
 from cnnkit.pipelines._segmenter import Segmenter
+from cnnkit.pipelines._stylize_fast import fast_stylizer
 
 
 def warm_networks(command: str) -> None:
@@ -48,7 +49,14 @@ def _faces(picture: Picture) -> None:
     FaceRecognizer().analyzer.analyze([to_uint8(picture.pixels)])
 
 
-def _raise(results) -> None:
+def _stylize(picture: Picture) -> None:
+    painter = fast_stylizer()
+    # Its sides are multiples of 16, as they must be.
+    painter.paint(picture.pixels, painter.measure(picture.pixels))
+
+
+def _raise(results: Iterable[object]) -> None:
+    """Raises the first error among results."""
     for one in results:
         if isinstance(one, CnnkitError):
             raise one
@@ -60,4 +68,5 @@ _RUNS: Mapping[str, Callable[[Picture], None]] = {
     "classify": _classify,
     "caption": _caption,
     "faces": _faces,
+    "stylize": _stylize,
 }

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import skimage.data
 
+from cnnkit.cli.app import run
 from cnnkit.data.samples import find_sample, load_sample
 from cnnkit.engine import choice
 from cnnkit.engine.choice import configure_inference
@@ -183,11 +184,11 @@ def test_many_shapes_and_threads_get_their_answers(color_run):
     model.save(path)
     configure_inference("openvino", note=pytest.fail)
     networks = Networks(NetworkSource("sum", "cnnkit.pipelines._text_network:build", (path,)))
-    run = networks["classifier"]
+    total = networks["classifier"]
 
     def count(size):
         height, width = size
-        return run(np.ones((2, height, width, 1), np.float32)).tolist()
+        return total(np.ones((2, height, width, 1), np.float32)).tolist()
 
     sizes = [(height, width) for height in range(1, 7) for width in (3, 5)]
     with ThreadPoolExecutor(4) as pool:
@@ -253,3 +254,30 @@ def test_faces_have_the_same_embeddings():
     np.testing.assert_allclose(ours.embedding, theirs.embedding, atol=1e-4)
     # dlib's own figure, see tests/models/test_face_detector.py.
     assert ours.confidence == pytest.approx(1.0625123977661133, abs=1e-3)
+
+
+# Ahead ----------------------------------------------------------------------------------------
+
+
+def test_what_cannot_be_compiled_ahead_is_one_line(capsys):
+    assert run(["weights", "warm", "train"]) == 2
+    assert "nothing to compile for 'train'; give some of: detect," in capsys.readouterr().err
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("command", "title"),
+    [
+        *(("detect", "detector coco80"), ("segment", "segmenter voc21")),
+        *(("classify", "classifier imagenet"), ("caption", "captioner captions")),
+        *(("faces", "faces dlib"), ("stylize", "drafts")),
+    ],
+)
+def test_networks_are_compiled_ahead_and_listed(monkeypatch, tmp_path, command, title):
+    monkeypatch.setenv("CNNKIT_HOME", str(tmp_path))
+    program = [sys.executable, "-m", "cnnkit", "weights"]
+    warmed = subprocess.run([*program, "warm", command], capture_output=True, text=True, check=True)
+    assert f"{network_cache_dir()}: 1 set of networks, " in warmed.stderr
+    assert list(tmp_path.rglob("*.program"))
+    listed = subprocess.run([*program, "list"], capture_output=True, text=True, check=True)
+    assert f"compiled: {title} (" in " ".join(listed.stdout.split())

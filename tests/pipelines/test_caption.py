@@ -11,6 +11,7 @@ from cnnkit.images import as_picture, to_uint8
 from cnnkit.options import CaptionOptions
 from cnnkit.pipelines._captioner import Captioner
 from cnnkit.pipelines._captioner_files import find_captioner_file, read_vocabulary
+from cnnkit.pipelines._captioner_network import build
 from cnnkit.pipelines.caption import caption
 
 
@@ -141,3 +142,9 @@ def test_a_cat_is_a_cat():
     [found] = caption(to_uint8(load_sample(find_sample("chelsea")).pixels))
     assert "cat" in found.sentence.split()
     assert found.is_sure
+
+
+def test_a_network_of_other_words_than_the_vocabulary_is_refused(color_captioner):
+    path = find_captioner_file(color_captioner).path
+    with pytest.raises(UsageError, match="expected a model of 3 words"):
+        build(path, words=3)
