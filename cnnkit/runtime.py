@@ -145,6 +145,7 @@ def configure(
     verbose: bool = False,
     device: str = "auto",
     cluster: Cluster | None = None,
+    needs_gradients: bool = True,
 ) -> None:
     """Bounds the backend's threads and imports Keras without its chatter.
 
@@ -156,6 +157,7 @@ def configure(
         device: "cpu" hides GPUs from the backend, "gpu" insists on one, "auto" takes what is there.
         cluster: processes to join, which is possible on JAX; it waits for all of them. From then
             on this one ends, with a line that says so, where another is lost.
+        needs_gradients: refuse OpenVINO, which has none.
 
     Raises:
         UsageError: fewer than one thread, an unknown device, a GPU asked for that is not there,
@@ -166,7 +168,7 @@ def configure(
     check_threads(threads)
     check_device(device)
     set_threads(threads)
-    if os.environ.get("KERAS_BACKEND") == "openvino":
+    if needs_gradients and os.environ.get("KERAS_BACKEND") == "openvino":
         raise UsageError(
             "KERAS_BACKEND=openvino has no gradients, which this command needs; unset it"
         )

@@ -1,5 +1,6 @@
 """How commands that run trained networks begin."""
 
+import os
 from pathlib import Path
 
 from cnnkit.console import Console
@@ -51,18 +52,22 @@ def start_viewing(
     Raises:
         UsageError: see `configure_inference`.
     """
-    from cnnkit.engine.choice import configure_inference, current_engine, resolve_engine
+    from cnnkit.engine.choice import (
+        OPENVINO,
+        configure_inference,
+        current_engine,
+        resolve_engine,
+    )
     from cnnkit.pipelines._model_files import find_viewed_file
 
     if is_trained:
         find_viewed_file(model)
     console.working("loading the network")
-    engine = resolve_engine("auto", device)
     is_own = model.endswith(".keras") or Path(model).is_dir()
-    if engine == "openvino" and (is_own or (is_trained and model not in SHIPPED_NETWORKS)):
-        engine = "tensorflow"
+    is_known = not is_own and (model in SHIPPED_NETWORKS or not is_trained)
+    is_chosen = bool(os.environ.get("KERAS_BACKEND")) or resolve_engine("auto", device) != OPENVINO
     configure_inference(
-        engine if engine in ("openvino", "tensorflow") else "auto",
+        "auto" if is_known or is_chosen else "tensorflow",
         threads=threads,
         device=device,
         verbose=verbose,

@@ -103,7 +103,6 @@ def model(
 
     Example: cnnkit visualize model inception --json
     """
-
     console = Console(quiet=quiet, verbose=verbose)
     check_png(plot, "--plot", overwrite)
     shape = None if input_shape is None else _parse_shape(input_shape)

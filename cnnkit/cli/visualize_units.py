@@ -209,7 +209,6 @@ def units(
         from cnnkit.runtime import configure
 
         find_viewed_file(model)
-
         console.working("loading TensorFlow and the network")
         configure(threads=threads, verbose=verbose, device=device)
     else:

@@ -93,7 +93,6 @@ def activations(
 
       cnnkit visualize activations cat.jpg block1_conv1 --channels 0-15
     """
-
     console = Console(quiet=quiet, verbose=verbose)
     path = figure_path(image, _file_part(layer), output, overwrite)
     chosen = None if channels is None else parse_numbers(channels, "--channels")
@@ -200,7 +199,6 @@ def filters(
 
       cnnkit visualize filters --layer block2_conv1 --channel 3
     """
-
     console = Console(quiet=quiet, verbose=verbose)
     stem = Path(model).stem + (f"-{_file_part(layer)}" if layer else "")
     path = output or default_path(f"{stem}-filters.png", overwrite)

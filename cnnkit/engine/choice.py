@@ -138,7 +138,12 @@ def configure_keras() -> None:
         # Called from Python: what the process warns of is its own affair.
         import_keras(choice.verbose)
     else:
-        configure(threads=choice.threads, verbose=choice.verbose, device=choice.device)
+        configure(
+            threads=choice.threads,
+            verbose=choice.verbose,
+            device=choice.device,
+            needs_gradients=False,
+        )
 
 
 def current_choice() -> Choice:

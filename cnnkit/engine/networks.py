@@ -45,15 +45,14 @@ from cnnkit.weights import fingerprint
 if TYPE_CHECKING:
     import keras
 
+# What the child process leaves behind where a user can mend what went wrong.
 _ERROR = "error.json"
+# What the graphs of a network depend on, beside its weights.
+_CODE = ("engine", "losses", "models", "ops", "pipelines", "weights")
 
 
 class EngineError(Exception):
     """Why OpenVINO cannot run a network."""
-
-
-# What the graphs of a network depend on, beside its weights.
-_CODE = ("engine", "losses", "models", "ops", "pipelines", "weights")
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,12 +104,22 @@ class NetworkSource:
 
 
 class Networks:
-    """Compiled networks of a task; see `load_networks`.
+    """Networks of a task on the engine of this process, see `choice.configure_inference`.
+
+    Where OpenVINO cannot run them, the backend of Keras takes over, and the user is told.
+
+    Attributes:
+        engine: what they run on: "openvino", or the backend of Keras.
+        facts: what the builder says of them.
 
     Args:
         source: where they come from.
         beside_keras: run them on OpenVINO where that is possible, even though Keras is imported on
             another backend for what needs gradients.
+
+    Raises:
+        CnnkitError: as the builder raises it.
+        UsageError: OpenVINO cannot run them, and the user insists on it.
     """
 
     def __init__(self, source: NetworkSource, beside_keras: bool = False):
