@@ -57,8 +57,9 @@ _LOSS_PANEL = "Losses and network"
 _OPTIMIZER_PANEL = "Optimizer"
 _DEFAULTS = StylizeOptions()
 _STDIN = _STDOUT = "-"
-# Seconds: loading TensorFlow and compiling take some ten on two cores.
-_LEAST_BUDGET = 12.0
+# What the optimizer takes at least, TensorFlow's import and compiling included, as a multiple of the
+# time until the networks of drafts are loaded (benchmarks/stylize_budget.py).
+_LEAST_OF_START = 9.0
 _SEGMENT = "segment:"
 # What is there reaches this share of a mask somewhere.
 _SURE = 0.5
@@ -555,23 +556,23 @@ class _Batch:
         """
 
         def start() -> None:
+            settings = {"threads": threads, "device": device, "verbose": verbose}
             if self._options.quality == "draft":
-                start_inference(
-                    self._console, engine, threads=threads, device=device, verbose=verbose
-                )
-            else:
-                from cnnkit.engine.choice import remember_choice
-                from cnnkit.runtime import configure
+                start_inference(self._console, engine, **settings)
+                return
+            from cnnkit.engine.choice import remember_choice
+            from cnnkit.runtime import configure
 
-                self._console.working("loading TensorFlow and the networks")
-                remember_choice(
-                    engine, threads=threads, device=device, verbose=verbose, note=self._console.note
-                )
-                # What paints drafts needs no TensorFlow: it is made ready beside its import.
-                ahead = threading.Thread(target=_prepare_drafts)
-                ahead.start()
-                configure(threads=threads, verbose=verbose, device=device)
-                ahead.join()
+            self._console.working("loading TensorFlow and the networks")
+            remember_choice(engine, note=self._console.note, **settings)
+            if self._options.budget is not None and self._is_too_short():
+                start_inference(self._console, engine, **settings)
+                return
+            # What paints drafts needs no TensorFlow: it is made ready beside its import.
+            ahead = threading.Thread(target=_prepare_drafts)
+            ahead.start()
+            configure(**settings)
+            ahead.join()
 
         stylizer = None
         if not all(is_done for _, _, is_done in self._jobs):
@@ -594,7 +595,6 @@ class _Batch:
                 yield self._paint_sheet(content, [style for style, _ in styles], source.path, path)
                 continue
             if stylizer is None:
-                self._shorten()
                 start()
                 from cnnkit.pipelines.stylize import Stylizer
 
@@ -614,20 +614,29 @@ class _Batch:
             if self.interrupted:
                 return
 
-    def _shorten(self) -> None:
-        """A draft at once where the budget is too short for the optimiser, which must be compiled.
+    def _is_too_short(self) -> bool:
+        """Whether the budget is too short for the optimizer; the options are a draft's then.
 
-        A draft needs no TensorFlow, whose loading alone may take such a budget.
+        A draft needs no TensorFlow, whose import and compiling alone may take the whole budget. How
+        long they will take is told from how long it took to come so far, with the draft's networks.
         """
         budget = self._options.budget
-        if not self.is_single or self._resume or budget is None or budget >= _LEAST_BUDGET:
-            return
+        if not self.is_single or self._resume or budget is None:
+            return False
+        converting = _prepare_drafts()
+        if converting is None:
+            return False
+        age = time.monotonic() - self._started
+        if budget - age >= _LEAST_OF_START * (age - converting):
+            return False
         # Other settings of the optimizer than the usual ones are not given up for speed.
         with contextlib.suppress(UsageError):
             self._options = replace(self._options, quality="draft", budget=None)
             self._console.note(
                 f"budget {budget:g} s: too short for the optimizer; the picture is a draft"
             )
+            return True
+        return False
 
     def _paint_sheet(
         self, content: "Picture", styles: "Sequence[Picture]", source: str, path: Path
@@ -847,15 +856,21 @@ def _line(record: Record) -> str:
     return f"{item['output']}  {record.width}x{record.height}, {work}, {record.ms.net / 1e3:.1f} s"
 
 
-def _prepare_drafts() -> None:
-    """Loads the networks of drafts, if they are in the cache; what is wrong is told later."""
+def _prepare_drafts() -> float | None:
+    """Loads the networks of drafts, where they run without TensorFlow.
+
+    Returns:
+        Seconds of it that making their graphs took; None where nothing was loaded. What is wrong is
+        told later.
+    """
     from cnnkit.engine.choice import runs_beside_keras
 
     if runs_beside_keras():
         from cnnkit.pipelines._stylize_fast import fast_stylizer
 
         with contextlib.suppress(CnnkitError):
-            fast_stylizer()
+            return fast_stylizer().conversion_seconds
+    return None
 
 
 def _process_age() -> float:

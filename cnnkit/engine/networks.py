@@ -14,6 +14,7 @@ import shutil
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -111,6 +112,7 @@ class Networks:
     Attributes:
         engine: what they run on: "openvino", or the backend of Keras.
         facts: what the builder says of them.
+        conversion_seconds: what making the graphs took; 0 where they were in the cache already.
 
     Args:
         source: where they come from.
@@ -127,7 +129,7 @@ class Networks:
         self._lock = threading.RLock()
         self._makers: dict[str, Callable[[], Callable[..., Any]]] = {}
         self._compiled: dict[str, Callable[..., Any]] = {}
-        self.engine, self.facts = "", {}
+        self.engine, self.facts, self.conversion_seconds = "", {}, 0.0
         # In this order: another thread may be importing Keras, which cannot be asked yet.
         if (beside_keras and runs_beside_keras()) or current_engine() == OPENVINO:
             try:
@@ -185,7 +187,11 @@ class Networks:
 
     def _use_openvino(self) -> None:
         key = self._source.key()
-        kept = network_cache.read_kept(key) or self._convert(key)
+        kept = network_cache.read_kept(key)
+        if kept is None:
+            begin = time.monotonic()
+            kept = self._convert(key)
+            self.conversion_seconds = time.monotonic() - begin
         try:
             import_openvino()
         except (ImportError, OSError, RuntimeError) as error:

@@ -49,6 +49,12 @@ TILE = 1024
 class FastStylizer:
     """The compact backbone, its decoders, and the statistics that go from one to the other.
 
+    Attributes:
+        engine: what computes.
+        name: of the backbone.
+        hash: SHA-256 of the weights.
+        conversion_seconds: see `Networks`.
+
     Args:
         tile: side of a tile in pixels, a multiple of 16; pictures that are no larger, with the
             overlap, are worked on as a whole.
@@ -64,7 +70,7 @@ class FastStylizer:
             ),
             beside_keras=True,
         )
-        self.engine = networks.engine
+        self.engine, self.conversion_seconds = networks.engine, networks.conversion_seconds
         self.name, self.hash = networks.facts["name"], networks.facts["hash"]
         self._encode_all = networks["encode"]
         self._encode = {level: networks[f"encode{level}"] for level in DECODER_LEVELS}
