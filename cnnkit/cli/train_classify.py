@@ -327,6 +327,11 @@ def classify(
     if options.model in PRETRAINED and options.regime != "scratch":
         # Before there is a run folder, which only --resume would go on with.
         locate(PRETRAINED[options.model])
+    if data is not None and cluster is None:
+        # What is no data set is said before the engine is loaded. Folders are listed quickly.
+        from cnnkit.data.labelled import read_labelled
+
+        read_labelled(data, val_share=val_share, per_class=per_class, seed=seed)
     if cluster is not None:
         console.note(f"waiting at {cluster.coordinator} for all {cluster.processes} processes")
     with contextlib.nullcontext() if cluster is None else _leaving_at_once(console):

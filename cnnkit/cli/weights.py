@@ -48,10 +48,18 @@ def main() -> None:
 @app.command("list", epilog="Example: cnnkit weights list")
 def list_weights(json: Json = False) -> None:
     """List all weights: what they are, how large, and whether they are here."""
+    from cnnkit.engine.network_cache import measure_cache, network_cache_dir
+
     console = Console()
-    found = [status(wanted) for wanted in entries()]
+    found, kept = [status(wanted) for wanted in entries()], measure_cache()
     if json:
-        console.json({"schema": SCHEMA, "weights": [_to_json(one) for one in found]})
+        compiled = {
+            "titles": list(kept.titles),
+            "bytes": kept.total_bytes,
+            "folder": str(network_cache_dir()),
+        }
+        weights = [_to_json(one) for one in found]
+        console.json({"schema": SCHEMA, "weights": weights, "compiled": compiled})
         return
     table = Table(box=None, pad_edge=False, header_style="bold")
     for heading in ("name", "what", "MB", "here", "licence"):
@@ -63,9 +71,6 @@ def list_weights(json: Json = False) -> None:
             wanted.name, wanted.architecture, _megabytes(one), _where(one), wanted.licence
         )
     console.table(table)
-    from cnnkit.engine.network_cache import measure_cache, network_cache_dir
-
-    kept = measure_cache()
     if kept.titles:
         console.result("")
         console.result(

@@ -255,6 +255,22 @@ def test_what_is_not_there_is_noticed_before_an_engine_is_loaded(
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("kind", ["classify", "segment", "caption", "text"])
+def test_a_folder_that_is_no_data_set_is_noticed_before_an_engine_is_loaded(
+    capsys, monkeypatch, tmp_path, kind
+):
+    def refuse(**settings):
+        raise AssertionError("an engine is loaded")
+
+    monkeypatch.setattr("cnnkit.runtime.configure", refuse)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "notes").mkdir()
+    (tmp_path / "notes/a.md").write_text("no data\n")
+    assert run(["train", kind, "notes", "-o", "run"]) == ExitCode.INPUT_FAILED
+    assert capsys.readouterr().err.startswith("error: notes ")
+    assert [path.name for path in tmp_path.iterdir()] == ["notes"]
+
+
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="there is no /dev/full")  # noqa: PTH110
 @pytest.mark.parametrize(
     ("redirection", "code", "says"),

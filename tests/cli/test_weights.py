@@ -35,6 +35,7 @@ def test_list_as_json_is_one_document(capsys):
     assert [(one["name"], one["state"], one["path"]) for one in document["weights"]] == [
         ("tiny", "missing", None)
     ]
+    assert set(document["compiled"]) == {"titles", "bytes", "folder"}
 
 
 def test_fetch_prints_the_path_on_stdout_and_the_rest_on_stderr(server, cache, capsys):
