@@ -57,7 +57,7 @@ _LOSS_PANEL = "Losses and network"
 _OPTIMIZER_PANEL = "Optimizer"
 _DEFAULTS = StylizeOptions()
 _STDIN = _STDOUT = "-"
-# What the optimizer takes at least, TensorFlow's import and compiling included, as a multiple of the
+# What the optimizer takes at least, with TensorFlow's import and compiling, as a multiple of the
 # time until the networks of drafts are loaded (benchmarks/stylize_budget.py).
 _LEAST_OF_START = 9.0
 _SEGMENT = "segment:"
