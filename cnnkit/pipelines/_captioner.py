@@ -1,6 +1,7 @@
 """A trained captioner, compiled, on pictures."""
 
 import math
+import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -30,6 +31,8 @@ from cnnkit.weights import locate
 
 # What is said where the name alone is sure.
 _NAME_ALONE = f"a close up of {NAME}"
+# Sentences that it has learnt begin in both ways, and it puts one before the other.
+_SAID_TWICE = re.compile("^a picture of (?=a close up of )")
 
 
 @dataclass(frozen=True, eq=False)
@@ -220,7 +223,7 @@ class Captioner:
     def _candidate(self, found: Hypothesis, name: SeenName) -> CaptionCandidate:
         has_name = self._writer.has_name(found)
         likelihood = math.exp(found.log_probability / (len(found.tokens) + 1))
-        sentence = self._writer.sentence(found, name.phrase)
+        sentence = _SAID_TWICE.sub("", self._writer.sentence(found, name.phrase))
         is_sure = None
         if "least_likelihood" in self._settings:
             least = self._settings["least_likelihood"]

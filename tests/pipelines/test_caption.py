@@ -141,6 +141,7 @@ def test_what_the_classifier_is_sure_of_is_said_where_the_sentence_is_not_probab
 def test_a_cat_is_a_cat():
     [found] = caption(to_uint8(load_sample(find_sample("chelsea")).pixels))
     assert "cat" in found.sentence.split()
+    assert "a picture of a close up of" not in found.sentence
     assert found.is_sure
 
 
