@@ -18,8 +18,8 @@ from _measure import machine
 from PIL import Image
 from train_detector_lite0 import as_coco, true_pictures
 
-from cnnkit.metrics.detection import CocoScores
 from cnnkit.pipelines.evaluate_detect import evaluate_detect
+from cnnkit.tasks.detect.metrics import CocoScores
 
 GROUPS = {
     "person": range(0, 1),

@@ -10,8 +10,8 @@ from _measure import machine, print_cold, print_memory, print_warm, sample_folde
 
 from cnnkit.engine.choice import configure_inference
 from cnnkit.images import read_pixels
-from cnnkit.options import DetectOptions
-from cnnkit.pipelines._detector import Detector
+from cnnkit.tasks.detect.predict import Detector
+from cnnkit.tasks.detect.settings import DetectSettings
 
 
 def main() -> None:
@@ -25,15 +25,15 @@ def main() -> None:
     arguments = parser.parse_args()
     print(machine())
     paths = sorted(str(path) for path in sample_folder().glob("*.png"))
-    options = DetectOptions(
+    options = DetectSettings(
         size=arguments.size, flip=arguments.flip, scales=tuple(arguments.scales)
     )
     configure_inference(arguments.engine, note=print)
     detector = Detector(arguments.model, options)
     pictures = [read_pixels(path) for path in paths]
-    print_warm(f"{arguments.size} px", lambda pixels: detector.detect_pixels([pixels]), pictures)
+    print_warm(f"{arguments.size} px", detector.detect, pictures)
     many = (paths[index % len(paths)] for index in range(arguments.count))
-    print_memory(detector.detect(many), arguments.count)
+    print_memory(detector.detect_each(many), arguments.count)
     print_cold("detect", paths[0], "--model", arguments.model, "--json")
 
 

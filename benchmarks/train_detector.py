@@ -55,8 +55,8 @@ from train_segmenter import pack
 
 from cnnkit.data._class_names import COCO_CLASSES
 from cnnkit.data._splits import draw_key
-from cnnkit.options import DetectOptions
-from cnnkit.pipelines.detect import detect
+from cnnkit.tasks.detect.predict import detect
+from cnnkit.tasks.detect.settings import DetectSettings
 
 # How often the pictures of a folder are in an epoch.
 TIMES = {"imagenet": 4, "bsds": 8, "camvid": 2, "tiny_coco": 16}
@@ -125,7 +125,7 @@ def as_coco(data: Path, repeat: int = 1) -> dict[str, dict]:
     more = sorted(data.glob("camvid/*/images/*.jpg")) + sorted(
         data.glob("coco/tiny_coco/images/*.jpg")
     )
-    found = detect(more, model="yolo-fastest-xl", options=DetectOptions(conf=SURE))
+    found = detect(more, model="yolo-fastest-xl", settings=DetectSettings(conf=SURE))
     for path, one in zip(more, found, strict=True):
         height, width = one.size
         boxes = [

@@ -41,8 +41,9 @@ from cnnkit.models.imitation import AnswerImitation, answers_of
 from cnnkit.models.yolo_fastest import ANCHORS, yolo_fastest_sections
 from cnnkit.ops.boxes import intersection_over_union
 from cnnkit.ops.inference import compile_inference
-from cnnkit.options import DetectOptions, DetectTrainOptions
-from cnnkit.pipelines.detect import detect
+from cnnkit.options import DetectTrainOptions
+from cnnkit.tasks.detect.predict import detect
+from cnnkit.tasks.detect.settings import DetectSettings
 from cnnkit.training._array_files import create_array_file
 from cnnkit.training._detect_batches import SceneBatches
 from cnnkit.training._detectors import build_trainable
@@ -164,8 +165,8 @@ def found_pictures(data: Path) -> Iterator[Labelled]:
     more = sorted(data.glob("coco/tiny_coco/images/*")) + sorted(
         data.glob("coco/masks21/train/images/*")
     )
-    options = DetectOptions(conf=SURE)
-    for at, found in enumerate(detect(paths + more, model="yolo-fastest-xl", options=options)):
+    settings = DetectSettings(conf=SURE)
+    for at, found in enumerate(detect(paths + more, settings, model="yolo-fastest-xl")):
         height, width = found.size
         boxes = np.array([thing.box_xyxy for thing in found.objects]).reshape(-1, 4)
         boxes = np.clip(boxes / [width, height, width, height], 0.0, 1.0)

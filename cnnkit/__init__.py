@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from cnnkit.data.gallery import Gallery
-    from cnnkit.options import DetectOptions, FaceOptions, StylizeOptions
+    from cnnkit.options import FaceOptions, StylizeOptions
     from cnnkit.pipelines.caption import caption
     from cnnkit.pipelines.classify import classify
     from cnnkit.pipelines.classify_text import classify_text
-    from cnnkit.pipelines.detect import detect
     from cnnkit.pipelines.faces import FaceBook
     from cnnkit.pipelines.segment import segment
     from cnnkit.pipelines.stylize import Stylizer, stylize
@@ -21,21 +20,25 @@ if TYPE_CHECKING:
     from cnnkit.results import (
         Caption,
         Classification,
-        Detection,
         IdentifiedFace,
         Segmentation,
         StylizeProgress,
         StylizeResult,
         VerifyResult,
     )
+    from cnnkit.tasks.detect.predict import Detector, detect
+    from cnnkit.tasks.detect.results import Detection
+    from cnnkit.tasks.detect.settings import DetectOptions, DetectSettings
 
 __version__ = "0.1.0"
 
 _HOMES = {
     "Caption": "cnnkit.results",
     "Classification": "cnnkit.results",
-    "DetectOptions": "cnnkit.options",
-    "Detection": "cnnkit.results",
+    "DetectOptions": "cnnkit.tasks.detect.settings",
+    "DetectSettings": "cnnkit.tasks.detect.settings",
+    "Detection": "cnnkit.tasks.detect.results",
+    "Detector": "cnnkit.tasks.detect.predict",
     "FaceBook": "cnnkit.pipelines.faces",
     "FaceOptions": "cnnkit.options",
     "Gallery": "cnnkit.data.gallery",
@@ -50,7 +53,7 @@ _HOMES = {
     "caption": "cnnkit.pipelines.caption",
     "classify": "cnnkit.pipelines.classify",
     "classify_text": "cnnkit.pipelines.classify_text",
-    "detect": "cnnkit.pipelines.detect",
+    "detect": "cnnkit.tasks.detect.predict",
     "segment": "cnnkit.pipelines.segment",
     "stylize": "cnnkit.pipelines.stylize",
     "verify": "cnnkit.pipelines.verify",
@@ -60,7 +63,9 @@ __all__ = [
     "Caption",
     "Classification",
     "DetectOptions",
+    "DetectSettings",
     "Detection",
+    "Detector",
     "FaceBook",
     "FaceOptions",
     "Gallery",

@@ -3,19 +3,23 @@
 Nothing heavy is imported here, so that ``--help`` can show the defaults at once.
 """
 
-import abc
 import difflib
 import math
-import numbers
-import operator
-import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from types import NoneType, UnionType
-from typing import Any, ClassVar, get_args, get_origin
+from typing import Any
 
+from cnnkit.engine.settings import (
+    MIXED_PRECISIONS,
+    Ema,
+    FitSettings,
+    check_kinds,
+    is_count,
+    spell,
+)
 from cnnkit.errors import UsageError
+from cnnkit.tasks.detect.settings import DEFAULT_DETECTOR, DETECTORS
 
 STYLE_LOSSES = ("wasserstein", "gram")
 INITS = ("fast", "content", "noise", "style")
@@ -48,9 +52,6 @@ PRETRAINED = {
     "vgg19": "vgg19-classifier",
     "mobilenet-v2": "mobilenet-v2",
 }
-LEARNING_RATE_SCHEDULES = ("cosine", "constant", "exponential")
-TRAINING_OPTIMIZERS = ("adamw", "adam", "sgd", "rmsprop")
-MIXED_PRECISIONS = ("auto", "on", "bfloat16", "off")
 
 # Parts of labelled data that can be evaluated; "all" is every picture.
 SPLITS = ("train", "val", "test", "all")
@@ -104,12 +105,7 @@ TEXT_NETWORKS = ("lstm", "gru", "rnn", "bag")
 TEXT_SPLITS = ("word", "character")
 
 # What `cnnkit train detect` builds, besides a `.keras` file.
-DEFAULT_DETECTOR = "coco80"
 TRAINABLE_DETECTORS = (DEFAULT_DETECTOR, "efficientnet-lite0", "anchors", "compact", "yolov1")
-# Detectors that have a name, and weights in the table.
-DETECTORS = (DEFAULT_DETECTOR, "yolo-fastest-xl")
-# How boxes that mean the same object are told: see `ops.boxes.select_detections`.
-BOX_SUPPRESSIONS = ("class", "agnostic", "soft")
 
 # Steps at each scale, coarsest first. Fine scales cost four times as much as the one before and
 # have only detail left to add, so they get fewer.
@@ -132,17 +128,6 @@ DEFAULT_CONTENT_LAYER = "block4_conv2"
 # Smaller ones would see more around them than of their own.
 SMALLEST_TILE = 64
 LARGEST_STYLE_SCALE = 8  # a style picture of 4096 pixels for a result of 512
-
-# What values of a kind are called in messages.
-_KINDS = {
-    int: "a number",
-    float: "a number",
-    bool: "True or False",
-    str: "a text",
-    NoneType: "None",
-    tuple: "several values in brackets",
-    Mapping: "a mapping of names to numbers",
-}
 
 
 @dataclass(frozen=True)
@@ -223,8 +208,8 @@ class StylizeOptions:
     seed: int = 0
 
     def __post_init__(self):
-        _check_kinds(self)
-        if self.size != "original" and not _is_count(self.size):
+        check_kinds(self)
+        if self.size != "original" and not is_count(self.size):
             raise UsageError(f"size must be a number of pixels or 'original', not {self.size!r}")
         _check_choices(
             self,
@@ -255,20 +240,20 @@ class StylizeOptions:
         shares = self.style_layers.values()
         if not (all(math.isfinite(s) and s >= 0.0 for s in shares) and sum(shares) > 0.0):
             raise UsageError("style-layers needs a layer of positive weight, and none below 0")
-        if self.smallest_scale is not None and not _is_count(self.smallest_scale):
+        if self.smallest_scale is not None and not is_count(self.smallest_scale):
             raise UsageError(
                 f"smallest-scale must be a number of pixels, not {self.smallest_scale!r}"
             )
         if not (math.isfinite(self.scale_factor) and self.scale_factor > 1.0):
             raise UsageError(f"scale-factor must be more than 1, not {self.scale_factor}")
         steps = self.scale_steps
-        if steps is not None and not (steps and all(_is_count(count) for count in steps)):
+        if steps is not None and not (steps and all(is_count(count) for count in steps)):
             raise UsageError(f"scale-steps must be whole numbers from 1, not {steps!r}")
         for name in ("margin", "seed"):
             value = getattr(self, name)
-            if not _is_count(value, least=0):
+            if not is_count(value, least=0):
                 raise UsageError(f"{name} must be a whole number from 0, not {value!r}")
-        if self.tile is not None and not _is_count(self.tile, SMALLEST_TILE):
+        if self.tile is not None and not is_count(self.tile, SMALLEST_TILE):
             raise UsageError(f"tile must be at least {SMALLEST_TILE} pixels, not {self.tile!r}")
         self._check_applies()
 
@@ -356,7 +341,7 @@ class StylizeOptions:
                 )
         elif self.optimizer == "lbfgs" and set(self._settings_of_adam()) - {"parameterization"}:
             raise UsageError(
-                f"lbfgs has no {_spell(self._settings_of_adam()[0])}; leave it out, or use "
+                f"lbfgs has no {spell(self._settings_of_adam()[0])}; leave it out, or use "
                 "--optimizer adam"
             )
         elif self.tile is not None and self.chosen_optimizer != "lbfgs":
@@ -375,66 +360,10 @@ _OF_THE_OPTIMIZER = frozenset(
 )
 
 
-def _is_count(value: object, least: int = 1) -> bool:
-    try:
-        return operator.index(value) >= least
-    except TypeError:
-        return False
-
-
-def _check_kinds(options: Any) -> None:
-    """Refuses values of another kind than a setting's, which would end in a traceback.
-
-    A whole number is told from another one by the setting's own check. A path stands for its text.
-    """
-    for item in fields(options):
-        value = getattr(options, item.name)
-        if isinstance(value, os.PathLike) and str in (item.type, *get_args(item.type)):
-            object.__setattr__(options, item.name, os.fspath(value))
-        elif not _is_of_kind(value, item.type):
-            is_union = isinstance(item.type, UnionType)
-            kinds = get_args(item.type) if is_union else (item.type,)
-            words = " or ".join(_KINDS.get(get_origin(one) or one, one.__name__) for one in kinds)
-            raise UsageError(f"{_spell(item.name)} must be {words}, not {value!r}")
-
-
-def _is_of_kind(value: object, kind: Any) -> bool:
-    if isinstance(kind, UnionType):
-        return any(_is_of_kind(value, one) for one in get_args(kind))
-    if kind in (int, float):
-        return isinstance(value, numbers.Real) and not isinstance(value, bool)
-    if kind is bool:
-        # NumPy's too.
-        return isinstance(value, bool) or type(value).__name__ in ("bool", "bool_")
-    origin = get_origin(kind)
-    if origin is tuple:
-        inner = get_args(kind)[0]
-        is_several = isinstance(value, Sequence) and not isinstance(value, str | bytes)
-        return is_several and all(_is_of_kind(one, inner) for one in value)
-    if origin is Mapping:
-        inner = get_args(kind)[1]
-        return isinstance(value, Mapping) and all(_is_of_kind(v, inner) for v in value.values())
-    return isinstance(value, kind)
-
-
-def _spell(name: str) -> str:
-    return name.replace("_", "-")
-
-
 def _is_left_out(options: Any, name: str) -> bool:
     """Whether a setting is None, where None is what it is by default."""
     default = type(options).__dataclass_fields__[name].default
     return default is None and getattr(options, name) is None
-
-
-def check_scales(scales: Sequence[float]) -> None:
-    """Refuses sizes to look at a picture at, as multiples of its own, that make no sense.
-
-    Raises:
-        UsageError: there are none, or one is not from 0.1 to 4.
-    """
-    if not scales or not all(0.1 <= scale <= 4.0 for scale in scales):
-        raise UsageError(f"scales must be from 0.1 to 4, not {list(scales)}")
 
 
 def check_split(split: str | None, splits: tuple[str, ...] = SPLITS) -> None:
@@ -451,22 +380,22 @@ def _check_choices(options: Any, **allowed: Sequence[str]) -> None:
     for name, words in allowed.items():
         if not _is_left_out(options, name) and getattr(options, name) not in words:
             raise UsageError(
-                f"{_spell(name)} must be one of {', '.join(words)}, not {getattr(options, name)!r}"
+                f"{spell(name)} must be one of {', '.join(words)}, not {getattr(options, name)!r}"
             )
 
 
 def _check_counts(options: Any, **least: int) -> None:
     for name, limit in least.items():
         value = getattr(options, name)
-        if not _is_left_out(options, name) and not _is_count(value, limit):
-            raise UsageError(f"{_spell(name)} must be a whole number from {limit}, not {value!r}")
+        if not _is_left_out(options, name) and not is_count(value, limit):
+            raise UsageError(f"{spell(name)} must be a whole number from {limit}, not {value!r}")
 
 
 def _check_positive(options: Any, *names: str) -> None:
     for name in names:
         value = getattr(options, name)
         if not _is_left_out(options, name) and not (math.isfinite(value) and value > 0):
-            raise UsageError(f"{_spell(name)} must be more than 0, not {value}")
+            raise UsageError(f"{spell(name)} must be more than 0, not {value}")
 
 
 def _check_ranges(options: Any, **most: float) -> None:
@@ -474,12 +403,7 @@ def _check_ranges(options: Any, **most: float) -> None:
     for name, limit in most.items():
         value = getattr(options, name)
         if not _is_left_out(options, name) and not (math.isfinite(value) and 0.0 <= value <= limit):
-            raise UsageError(f"{_spell(name)} must be between 0 and {limit:g}, not {value}")
-
-
-def _check_val_share(options: Any) -> None:
-    if not 0.0 < options.val_share < 1.0:
-        raise UsageError(f"val-share must be between 0 and 1, not {options.val_share}")
+            raise UsageError(f"{spell(name)} must be between 0 and {limit:g}, not {value}")
 
 
 def _check_width(options: Any) -> None:
@@ -514,7 +438,7 @@ class BackboneOptions:
     workers: int = 0
 
     def __post_init__(self):
-        _check_kinds(self)
+        check_kinds(self)
         _check_counts(self, steps=1, batch_size=1, warmup_steps=0, steps_per_epoch=1)
         # The network halves its pictures four times.
         _check_counts(self, crop=16, seed=0, workers=0)
@@ -564,10 +488,10 @@ class DecoderOptions:
     workers: int = 0
 
     def __post_init__(self):
-        _check_kinds(self)
+        check_kinds(self)
         if not self.levels or not set(self.levels) <= {1, 2, 3, 4, 5}:
             raise UsageError(f"levels must be among 1 to 5, not {self.levels}")
-        if not _is_count(self.crop, 16) or self.crop % 16:
+        if not is_count(self.crop, 16) or self.crop % 16:
             raise UsageError(f"crop must be a multiple of 16, not {self.crop}")
         _check_choices(self, pooling=POOLINGS)
         _check_positive(self, "learning_rate", "polish_learning_rate", "time_budget")
@@ -601,8 +525,8 @@ class FaceOptions:
     fallback: bool = True
 
     def __post_init__(self):
-        _check_kinds(self)
-        if not _is_count(self.max_side, least=32):
+        check_kinds(self)
+        if not is_count(self.max_side, least=32):
             raise UsageError(f"max-side must be at least 32 pixels, not {self.max_side!r}")
         if self.upsample not in (0, 1, 2):
             raise UsageError(f"upsample must be 0, 1 or 2, not {self.upsample!r}")
@@ -650,7 +574,7 @@ class FaceTrainOptions:
     seed: int = 0
 
     def __post_init__(self):
-        _check_kinds(self)
+        check_kinds(self)
         _check_choices(
             self, loss=FACE_LOSSES, encoder=FACE_ENCODERS, mining=MININGS, form=FACE_FORMS
         )
@@ -663,7 +587,8 @@ class FaceTrainOptions:
         _check_positive(self, "margin", "learning_rate")
         _check_counts(self, people=2, pictures=2, steps_per_epoch=1, restarts=0, patience=1, seed=0)
         _check_counts(self, steps=1)
-        _check_val_share(self)
+        if not 0.0 < self.val_share < 1.0:
+            raise UsageError(f"val-share must be between 0 and 1, not {self.val_share}")
 
     @property
     def total_steps(self) -> int:
@@ -712,7 +637,7 @@ class AugmentOptions:
     mixup: float = 0.0
 
     def __post_init__(self):
-        _check_kinds(self)
+        check_kinds(self)
         most = {
             **dict.fromkeys(("mirror", "color", "stretch"), 1.0),
             **{"rotation": 180.0, "shear": 45.0, "crop": 0.95, "cutout": 0.9},
@@ -731,61 +656,10 @@ class AugmentOptions:
 
 
 @dataclass(frozen=True)
-class FitOptions(abc.ABC):
-    """What the trainings have in common; each has defaults of its own.
-
-    Attributes:
-        batch_size: examples in a step, over all devices.
-        optimizer: one of `TRAINING_OPTIMIZERS`.
-        learning_rate: at its highest; None for what suits the rest.
-        schedule: one of `LEARNING_RATE_SCHEDULES`, over the whole run.
-        warmup: share of the run in which the learning rate grows from 0.
-        weight_decay: decoupled, a step of the learning rate times this.
-        clip_norm: longest gradient of each weight array; 0 for any.
-        patience: epochs without a better score after which to stop; 0 for never.
-        time_budget: seconds after which to stop; the learning rate then falls in time.
-        val_share: of the examples, kept for validation where the data has no such part.
-        seed: of everything random.
-    """
-
-    batch_size: int = 32
-    optimizer: str = "adamw"
-    learning_rate: float | None = None
-    schedule: str = "cosine"
-    warmup: float = 0.05
-    weight_decay: float = 0.05
-    clip_norm: float = 0.0
-    patience: int = 0
-    time_budget: float | None = None
-    val_share: float = 0.15
-    seed: int = 0
-    # A field of those trainings that can average weights.
-    ema: ClassVar[float] = 0.0
-
-    def __post_init__(self):
-        _check_kinds(self)
-        _check_choices(self, optimizer=TRAINING_OPTIMIZERS, schedule=LEARNING_RATE_SCHEDULES)
-        _check_counts(self, batch_size=1, patience=0, seed=0)
-        _check_positive(self, "learning_rate", "time_budget")
-        _check_ranges(self, warmup=0.9, weight_decay=10.0, clip_norm=1e6, ema=0.99999)
-        _check_val_share(self)
-
-    @property
-    def peak_learning_rate(self) -> float:
-        """The learning rate at its highest, whether given or not."""
-        return self.learning_rate or self.usual_learning_rate
-
-    @property
-    @abc.abstractmethod
-    def usual_learning_rate(self) -> float:
-        """What the learning rate is at its highest where none is given."""
-
-
-@dataclass(frozen=True)
-class ClassifyTrainOptions(FitOptions):
+class ClassifyTrainOptions(FitSettings):
     """Settings of `cnnkit train classify`.
 
-    Attributes, beside those of `FitOptions`:
+    Attributes, beside those of `FitSettings`:
         model: one of `TRAINABLE`, or a `.keras` file.
         transfer: what is trained: "head", the classes alone, on activations that are computed once;
             "last:N", that and the last N layers with weights; "all", everything from the trained
@@ -816,7 +690,7 @@ class ClassifyTrainOptions(FitOptions):
     pretrained_rate: float = 0.03
     label_smoothing: float = 0.1
     dropout: float | None = None
-    ema: float = 0.0
+    ema: Ema = 0.0
     class_weights: bool = False
     mixed_precision: str = "auto"
     per_class: int | None = None
@@ -874,49 +748,10 @@ class ClassifyTrainOptions(FitOptions):
 
 
 @dataclass(frozen=True)
-class DetectOptions:
-    """Settings of `cnnkit.detect`.
-
-    Attributes:
-        conf: least score of what is shown, in [0, 1].
-        iou: largest overlap of two boxes that are both kept.
-        max_det: objects in a picture at most, the best.
-        classes: names of the classes that are looked for; None for all.
-        size: long side that the network sees pictures at, in pixels; None for the model's own.
-        suppression: "class": of boxes of one class that overlap the best is kept; "agnostic": of
-            all classes; "soft": the scores of the others fall instead.
-        flip: look at the mirror image too.
-        scales: look at pictures of all these sizes, as multiples of `size`. What is found in
-            several views of a picture is fused (see `ops.boxes.fuse_boxes`), so that scores are
-            means over the views.
-    """
-
-    conf: float = 0.25
-    iou: float = 0.5
-    max_det: int = 100
-    classes: tuple[str, ...] | None = None
-    size: int | None = None
-    suppression: str = "class"
-    flip: bool = False
-    scales: tuple[float, ...] = (1.0,)
-
-    def __post_init__(self):
-        _check_kinds(self)
-        if isinstance(self.classes, str):
-            raise UsageError(f"classes must be several names, such as ({self.classes!r},)")
-        _check_ranges(self, conf=1.0, iou=1.0)
-        _check_counts(self, max_det=1)
-        check_scales(self.scales)
-        if self.size is not None and not _is_count(self.size, 32):
-            raise UsageError(f"size must be at least 32 pixels, not {self.size!r}")
-        _check_choices(self, suppression=BOX_SUPPRESSIONS)
-
-
-@dataclass(frozen=True)
-class DetectTrainOptions(FitOptions):
+class DetectTrainOptions(FitSettings):
     """Settings of `cnnkit train detect`.
 
-    Attributes, beside those of `FitOptions`:
+    Attributes, beside those of `FitSettings`:
         model: "coco80", the shipped detector, whose weights are taken over, those of the classes
             where the names are the same; a `.keras` file of an earlier training, the same way;
             "efficientnet-lite0", anew on that network of ImageNet; "anchors", anew on the compact
@@ -966,7 +801,7 @@ class DetectTrainOptions(FitOptions):
     pretrained_rate: float = 0.003
     warmup: float = 0.03
     weight_decay: float = 0.02
-    ema: float = 0.0
+    ema: Ema = 0.0
     clip_norm: float = 10.0
     mosaic: float = 0.75
     scale: float = 0.5
@@ -984,12 +819,12 @@ class DetectTrainOptions(FitOptions):
                 f"not {self.model!r}"
             )
         step = 64 if self.model == "yolov1" else 32
-        if self.size is not None and (not _is_count(self.size, step) or self.size % step):
+        if self.size is not None and (not is_count(self.size, step) or self.size % step):
             raise UsageError(f"size must be a multiple of {step}, not {self.size!r}")
         if self.val_size is not None:
             if self.model == "yolov1":
                 raise UsageError("yolov1 sees pictures at one size; give it as the size alone")
-            if not _is_count(self.val_size, 32) or self.val_size % 32:
+            if not is_count(self.val_size, 32) or self.val_size % 32:
                 raise UsageError(f"val-size must be a multiple of 32, not {self.val_size!r}")
         _check_width(self)
         if self.pretrained is not None and self.model not in ("anchors", "compact", "yolov1"):
@@ -1030,12 +865,12 @@ class DetectTrainOptions(FitOptions):
 
 
 @dataclass(frozen=True)
-class SegmentTrainOptions(FitOptions):
+class SegmentTrainOptions(FitSettings):
     """Settings of `cnnkit train segment`.
 
     The learning rate grows and falls in each stage; patience counts in the last one.
 
-    Attributes, beside those of `FitOptions`:
+    Attributes, beside those of `FitSettings`:
         backbone: one of `FCN_BACKBONES`.
         variant: one of `SEGMENTER_VARIANTS`: an FCN with scores 32, 16 or 8 pixels apart, or
             "pyramid", of the backbones in `PYRAMID_BACKBONES`, with scores 4 pixels apart.
@@ -1096,7 +931,7 @@ class SegmentTrainOptions(FitOptions):
     weight_decay: float = 0.01
     dropout: float | None = None
     dice: float = 0.0
-    ema: float = 0.0
+    ema: Ema = 0.0
     class_weights: bool = False
     balance: float = 0.0
     clip_norm: float = 5.0
@@ -1227,7 +1062,7 @@ class MaximizeOptions:
     seed: int = 0
 
     def __post_init__(self):
-        _check_kinds(self)
+        check_kinds(self)
         for name, allowed in (
             ("parameterization", ("fourier", "pixels")),
             ("target", ("mean", "centre")),
@@ -1235,7 +1070,7 @@ class MaximizeOptions:
             if getattr(self, name) not in allowed:
                 words = " or ".join(allowed)
                 raise UsageError(f"{name} must be {words}, not {getattr(self, name)!r}")
-        if self.size is not None and not _is_count(self.size, least=16):
+        if self.size is not None and not is_count(self.size, least=16):
             raise UsageError(f"size must be at least 16 pixels, not {self.size!r}")
         _check_counts(self, steps=1, seed=0)
         _check_positive(self, "learning_rate")
@@ -1282,13 +1117,13 @@ class UnitsOptions:
     deconv: bool = False
 
     def __post_init__(self):
-        _check_kinds(self)
+        check_kinds(self)
         for name in ("size", "count"):
             value = getattr(self, name)
-            if not _is_count(value) and not (name == "count" and value is None):
+            if not is_count(value) and not (name == "count" and value is None):
                 raise UsageError(f"{name} must be a whole number from 1, not {value!r}")
         if self.units is not None and not (
-            self.units and all(_is_count(unit, least=0) for unit in self.units)
+            self.units and all(is_count(unit, least=0) for unit in self.units)
         ):
             raise UsageError(f"units must be whole numbers from 0, not {self.units!r}")
 
@@ -1312,7 +1147,7 @@ class CaptionOptions:
     length_penalty: float = 1.0
 
     def __post_init__(self):
-        _check_kinds(self)
+        check_kinds(self)
         _check_counts(self, beams=1, max_words=1, candidates=1)
         _check_ranges(self, length_penalty=2.0)
         if self.candidates > self.beams:
@@ -1323,10 +1158,10 @@ class CaptionOptions:
 
 
 @dataclass(frozen=True)
-class CaptionTrainOptions(FitOptions):
+class CaptionTrainOptions(FitSettings):
     """Settings of `cnnkit train caption`.
 
-    Attributes, beside those of `FitOptions`:
+    Attributes, beside those of `FitSettings`:
         backbone: one of `CAPTION_BACKBONES`.
         cell: one of `CAPTION_CELLS`.
         attention: look at places of the picture for each word.
@@ -1392,10 +1227,10 @@ class CaptionTrainOptions(FitOptions):
 
 
 @dataclass(frozen=True)
-class TextTrainOptions(FitOptions):
+class TextTrainOptions(FitSettings):
     """Settings of `cnnkit train text`.
 
-    Attributes, beside those of `FitOptions`:
+    Attributes, beside those of `FitSettings`:
         text_column: name of the column with the texts.
         label_column: of that with the labels.
         table_columns: of others that help to tell the label; `NAME:number`, `NAME:yes-no` or
@@ -1431,7 +1266,7 @@ class TextTrainOptions(FitOptions):
     weight_decay: float = 0.0
     label_smoothing: float = 0.0
     dropout: float = 0.3
-    ema: float = 0.0
+    ema: Ema = 0.0
     clip_norm: float = 1.0
     class_weights: bool = False
 

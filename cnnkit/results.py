@@ -602,44 +602,6 @@ class ClassEvaluation:
     probabilities: Any
 
 
-@dataclass(frozen=True)
-class DetectedObject:
-    """An object in a picture.
-
-    Attributes:
-        label: name of its class.
-        class_id: number of its class.
-        score: in [0, 1].
-        box_xyxy: left, top, right and bottom in pixels of the upright picture.
-    """
-
-    label: str
-    class_id: int
-    score: float
-    box_xyxy: tuple[float, float, float, float]
-
-
-@dataclass(frozen=True, eq=False)
-class Detection:
-    """What was found in a picture.
-
-    Attributes:
-        source: path, "-", or what a picture in memory is called.
-        objects: the best first.
-        size: height and width of the upright picture.
-        model: name of the detector.
-        ms: time spent.
-        pixels: uint8 `(height, width, 3)` of the upright picture, where it was asked for.
-    """
-
-    source: str
-    objects: tuple[DetectedObject, ...]
-    size: tuple[int, int]
-    model: str
-    ms: Milliseconds
-    pixels: Any = None
-
-
 @dataclass(frozen=True, eq=False)
 class DetectEvaluation:
     """How good a detector is on pictures with boxes.

@@ -1,14 +1,12 @@
 """What is where in a photograph: objects with their scores, and boxes drawn into it."""
 
 import sys
-from pathlib import Path
 
 import numpy as np
 
 import cnnkit
 from cnnkit.data.samples import find_sample, load_sample
-from cnnkit.images import Picture, fit_size, resize, to_uint8, write_image
-from cnnkit.plots import draw_detections
+from cnnkit.images import fit_size, resize
 
 
 def main(output: str = "objects.png", size: int = 512) -> None:
@@ -19,14 +17,7 @@ def main(output: str = "objects.png", size: int = 512) -> None:
     for one in found.objects:
         left, top, right, bottom = one.box_xyxy
         print(f"{one.score:.0%} {one.label}: {right - left:.0f} x {bottom - top:.0f} pixels")
-    drawn = draw_detections(
-        to_uint8(pixels),
-        np.array([one.box_xyxy for one in found.objects]).reshape(-1, 4),
-        [one.label for one in found.objects],
-        np.array([one.score for one in found.objects]),
-        np.array([one.class_id for one in found.objects], int),
-    )
-    write_image(Path(output), Picture(drawn.astype(np.float32) / 255.0))
+    found.save(output)
 
 
 if __name__ == "__main__":

@@ -36,25 +36,32 @@ def _add_command(commands: dict[str, Any], name: str, command: Any) -> None:
         _add_command(commands, f"{name} {inner}", one)
     if not hasattr(command, "commands"):
         # Of the function: Typer's own classes differ from version to version.
-        types = typing.get_type_hints(inspect.unwrap(command.callback))
+        kinds = inspect.signature(command.callback).parameters
         commands[name] = {
             "hidden": command.hidden,
-            "parameters": {one.name: _parameter(one, types) for one in command.params},
+            "parameters": {
+                " ".join([*one.opts, *one.secondary_opts]): _parameter(one, kinds)
+                for one in command.params
+            },
         }
 
 
-def _parameter(parameter: Any, types: Mapping[str, Any]) -> str:
-    """Such as "-o --output: Path | None DIR = None"."""
+def _parameter(parameter: Any, kinds: Mapping[str, inspect.Parameter]) -> str:
+    """Such as "Path | None DIR = None"."""
     shown = getattr(parameter, "show_default", None)
-    kind = types.get(parameter.name)
     words = [
-        " ".join([*parameter.opts, *parameter.secondary_opts]) + ":",
-        kind.__name__ if isinstance(kind, type) else str(kind).replace("pathlib.", ""),
+        _type_name(kinds[parameter.name].annotation) if parameter.name in kinds else "bool",
         *filter(None, [parameter.metavar]),
         f"= {shown if isinstance(shown, str) else _plain(parameter.default)!r}",
     ]
     flags = ("required", "multiple", "hidden")
     return " ".join([*words, *(flag for flag in flags if getattr(parameter, flag, False))])
+
+
+def _type_name(kind: Any) -> str:
+    if typing.get_origin(kind) is typing.Annotated:
+        kind = typing.get_args(kind)[0]
+    return kind.__name__ if isinstance(kind, type) else str(kind).replace("pathlib.", "")
 
 
 def _plain(value: Any) -> Any:
@@ -92,4 +99,4 @@ def _signature(value: Any) -> str:
 
 
 if __name__ == "__main__":
-    FILE.write_text(json.dumps(contract(), indent=1) + "\n", encoding="utf-8")
+    FILE.write_text(json.dumps(contract(), indent=1, sort_keys=True) + "\n", encoding="utf-8")

@@ -17,11 +17,9 @@ def test_commands_options_exit_codes_and_public_names_are_those_of_the_contract(
     # After a change that is meant: python -m tests._contract, and an entry in the change log.
     before = dict(_leaves(json.loads(_contract.FILE.read_text(encoding="utf-8"))))
     now = dict(_leaves(_contract.contract()))
-    lost = {name: value for name, value in before.items() if name not in now}
-    new = {name: value for name, value in now.items() if name not in before}
-    changed = {
-        name: (value, now[name])
-        for name, value in before.items()
-        if name in now and now[name] != value
-    }
-    assert (lost, new, changed) == ({}, {}, {})
+    changes = [
+        f"{name}: {before.get(name, 'not there')!r} -> {now.get(name, 'lost')!r}"
+        for name in sorted(before.keys() | now.keys())
+        if before.get(name, "not there") != now.get(name, "lost")
+    ]
+    assert not changes, "\n".join(changes)

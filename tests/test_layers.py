@@ -11,27 +11,54 @@ import cnnkit
 
 ROOT = Path(cnnkit.__file__).parent
 
-# A module imports only from lower layers; siblings never import each other.
+# A module imports only from lower layers; siblings never import each other. Of the engine some
+# modules lie lower than the others.
 LAYERS = {
     "errors": 0,
     "imports": 0,
-    "options": 1,
     "results": 0,
+    "engine.settings": 1,
+    "console": 1,
     "images": 1,
     "ops": 1,
     "runtime": 1,
     "paintings": 1,
-    "losses": 2,
-    "metrics": 2,
-    "data": 2,
-    "plots": 2,
-    "weights": 2,
-    "engine": 3,
-    "models": 3,
-    "training": 4,
-    "pipelines": 4,
-    "console": 5,
-    "cli": 6,
+    "options": 2,
+    "losses": 3,
+    "metrics": 3,
+    "data": 3,
+    "plots": 3,
+    "weights": 3,
+    "engine": 4,
+    "models": 4,
+    "training": 5,
+    "pipelines": 5,
+    "tasks": 6,
+    "cli": 7,
+}
+# What a task imports beside the folders that all tasks share, until these are no more.
+OLD_OF_TASKS = {
+    "tasks/detect/plots.py imports cnnkit.plots._style",
+    "tasks/detect/predict.py imports cnnkit.pipelines._model_files",
+    "tasks/detect/predict.py imports cnnkit.results",
+    "tasks/detect/results.py imports cnnkit.results",
+}
+# What the old folders import of tasks, until these are no more.
+OLD_TO_TASKS = {
+    "options.py imports cnnkit.tasks.detect.settings",
+    "pipelines/evaluate_detect.py imports cnnkit.tasks.detect.metrics",
+    "pipelines/evaluate_detect.py imports cnnkit.tasks.detect.predict",
+    "pipelines/evaluate_detect.py imports cnnkit.tasks.detect.settings",
+    "pipelines/warm.py imports cnnkit.tasks.detect.predict",
+    "pipelines/weights_import.py imports cnnkit.tasks.detect.network",
+    "pipelines/weights_import.py imports cnnkit.tasks.detect.predict",
+    "training/_detect_judge.py imports cnnkit.tasks.detect.metrics",
+    "training/detect.py imports cnnkit.tasks.detect.metrics",
+    "training/detect.py imports cnnkit.tasks.detect.plots",
+}
+SHARED_BY_TASKS = {
+    *("console", "data", "engine", "errors", "images", "imports", "models", "ops", "runtime"),
+    "weights",
 }
 
 
@@ -42,6 +69,16 @@ def modules():
 def room(path):
     relative = path.relative_to(ROOT)
     return relative.parts[0].removesuffix(".py")
+
+
+def layer(module):
+    """Of a module by its name, such as "cnnkit.engine.settings"."""
+    parts = module.split(".")[1:]
+    return LAYERS.get(".".join(parts[:2]), LAYERS[parts[0]])
+
+
+def name_of(path):
+    return ".".join(path.relative_to(ROOT.parent).with_suffix("").parts).removesuffix(".__init__")
 
 
 def imported_modules(path):
@@ -55,10 +92,7 @@ def imported_modules(path):
 
 
 def all_imports():
-    names = {
-        ".".join(path.relative_to(ROOT.parent).with_suffix("").parts).removesuffix(".__init__")
-        for path in ROOT.rglob("*.py")
-    }
+    names = {name_of(path) for path in ROOT.rglob("*.py")}
     for path in modules():
         for name in imported_modules(path):
             if name in names and name != "cnnkit":
@@ -74,9 +108,32 @@ def test_modules_import_only_from_lower_layers():
     wrong = []
     for path, name in all_imports():
         source, target = room(path), name.split(".")[1]
-        if source != target and LAYERS[target] >= LAYERS[source]:
+        is_inside = source == target or "tasks" in (source, target)
+        if not is_inside and layer(name) >= layer(name_of(path)):
             wrong.append(f"{path.relative_to(ROOT)} imports {name}")
     assert not wrong
+
+
+def test_tasks_import_what_all_tasks_share_and_no_other_task():
+    wrong = set()
+    for path, name in all_imports():
+        if room(path) != "tasks" or len(path.relative_to(ROOT).parts) < 3:
+            continue
+        own = f"cnnkit.tasks.{path.relative_to(ROOT).parts[1]}"
+        # `cnnkit.data` stands for the names that are imported from it.
+        if name.split(".")[1] not in SHARED_BY_TASKS and not f"{name}.".startswith(f"{own}."):
+            wrong.add(f"{path.relative_to(ROOT)} imports {name}")
+    assert wrong == OLD_OF_TASKS
+
+
+def test_the_engine_and_the_old_folders_import_tasks_only_where_that_is_declared():
+    # The command line may import all of them.
+    wrong = {
+        f"{path.relative_to(ROOT)} imports {name}"
+        for path, name in all_imports()
+        if name.startswith("cnnkit.tasks.") and room(path) not in ("tasks", "cli", "__init__")
+    }
+    assert wrong == OLD_TO_TASKS
 
 
 # What one module of a room uses of another on purpose.
@@ -100,8 +157,8 @@ def test_siblings_in_one_room_never_import_each_other():
     for path, name in all_imports():
         parts = name.split(".")
         same_room = path.parent != ROOT and room(path) == parts[1] and len(parts) > 2
-        # The engine is one thing in several files.
-        if parts[1] == "engine":
+        # The engine is one thing in several files, and so is a task.
+        if parts[1] in ("engine", "tasks"):
             continue
         shared = parts[-1].startswith("_") or (len(parts) > 3 and parts[2].startswith("_"))
         if same_room and not shared and path.name != "__init__.py":
@@ -112,8 +169,7 @@ def test_siblings_in_one_room_never_import_each_other():
 def test_there_are_no_import_cycles():
     graph = {}
     for path, name in all_imports():
-        module = ".".join(path.relative_to(ROOT.parent).with_suffix("").parts)
-        graph.setdefault(module.removesuffix(".__init__"), set()).add(name)
+        graph.setdefault(name_of(path), set()).add(name)
 
     def visit(module, trail):
         assert module not in trail, " -> ".join([*trail, module])
@@ -125,7 +181,9 @@ def test_there_are_no_import_cycles():
 
 
 # `cli.app` imports a command's module when it is asked for.
-COMMANDS = ", ".join(f"cnnkit.cli.{path.stem}" for path in sorted((ROOT / "cli").glob("[a-z]*.py")))
+COMMANDS = ", ".join(
+    name_of(path) for path in sorted([*ROOT.glob("cli/[a-z]*.py"), *ROOT.glob("tasks/*/cli.py")])
+)
 
 
 @pytest.mark.parametrize(

@@ -10,13 +10,10 @@ import pytest
 
 from cnnkit import options as every_option
 from cnnkit.errors import UsageError
-from cnnkit.ops.boxes import SUPPRESSIONS
 from cnnkit.options import (
-    BOX_SUPPRESSIONS,
     BackboneOptions,
     ClassifyTrainOptions,
     DecoderOptions,
-    DetectOptions,
     FaceOptions,
     StylizeOptions,
 )
@@ -84,8 +81,6 @@ def test_what_makes_no_sense_is_refused(changes, message):
         (StylizeOptions, {"size": True}, "size must be a number or a text, not True"),
         (StylizeOptions, {"scale_steps": 3}, "several values in brackets or None, not 3"),
         (StylizeOptions, {"style_layers": ["a"]}, "style-layers must be a mapping of names to num"),
-        (DetectOptions, {"classes": (1, 2)}, "classes must be several values in brackets or None"),
-        (DetectOptions, {"flip": "no"}, "flip must be True or False, not 'no'"),
         (ClassifyTrainOptions, {"model": 3}, "model must be a text, not 3"),
         (ClassifyTrainOptions, {"augment": None}, "augment must be AugmentOptions, not None"),
     ],
@@ -118,7 +113,6 @@ def test_no_value_of_any_setting_ends_in_a_traceback(kind):
 
 def test_a_path_stands_for_its_text():
     assert FaceOptions(model=Path("faces.keras")).model == "faces.keras"
-    assert DetectOptions(classes=["cup"]).classes == ["cup"]
 
 
 def test_numpys_whole_numbers_are_numbers():
@@ -162,8 +156,3 @@ def test_steps_from_a_draft_are_those_of_lbfgs(changes, optimizer, steps):
     options = StylizeOptions(**changes)
     assert options.chosen_optimizer == optimizer
     assert options.steps_by_scale()[0] == steps
-
-
-def test_the_options_know_the_ways_to_suppress_boxes():
-    # Two rooms that may not import each other.
-    assert BOX_SUPPRESSIONS == SUPPRESSIONS

@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cnnkit.cli._options import RUN_PANEL
+from cnnkit.engine.batch import BatchSize
+from cnnkit.engine.command import option_type
 from cnnkit.errors import UsageError
 from cnnkit.options import CLASSIFIER_WEIGHTS, CLASSIFIERS
 
@@ -35,10 +36,7 @@ ClassifierPixels = Annotated[
         "signed [-1, 1].",
     ),
 ]
-Batch = Annotated[
-    int,
-    typer.Option(min=1, help="Files that the network sees at a time.", rich_help_panel=RUN_PANEL),
-]
+Batch = option_type("batch", BatchSize, 8)
 
 
 def check_classifier(model: str) -> "ModelFile | None":

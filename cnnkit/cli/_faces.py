@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cnnkit.cli._options import RUN_PANEL
-from cnnkit.cli._outcome import Outcome
 from cnnkit.console import Console
+from cnnkit.engine.batch import Outcome
 from cnnkit.errors import CnnkitError, UsageError
 from cnnkit.options import FACE_CHOICES, FaceOptions
 from cnnkit.results import Milliseconds

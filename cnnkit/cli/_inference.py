@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 from cnnkit.console import Console
+from cnnkit.engine.command import EngineSettings
 from cnnkit.options import SHIPPED_NETWORKS
 
 
@@ -22,11 +23,7 @@ def start_inference(
     Raises:
         UsageError: see `configure_inference`.
     """
-    from cnnkit.engine.choice import configure_inference, current_engine
-
-    console.working("loading the network")
-    configure_inference(engine, threads=threads, device=device, verbose=verbose, note=console.note)
-    console.engine = current_engine
+    EngineSettings(threads=threads, device=device, engine=engine).start(console, verbose)
 
 
 def start_viewing(

@@ -1,62 +1,34 @@
-"""Options that several commands share, said once."""
+"""Options of commands that are not made of settings yet; they are those of `engine`."""
 
 import os
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated
+from typing import Any
 
-import typer
-
+from cnnkit.engine.batch import BatchSettings
+from cnnkit.engine.command import OUTPUT_PANEL, EngineSettings, PrintSettings, option_type
+from cnnkit.engine.settings import RUN_PANEL, FitSettings, Settings
 from cnnkit.errors import DataError
 
-OUTPUT_PANEL = "Output"
-RUN_PANEL = "Run"
+__all__ = ["OUTPUT_PANEL", "RUN_PANEL"]
 
-Quiet = Annotated[
-    bool,
-    typer.Option(
-        "-q", "--quiet", help="Print only results and errors.", rich_help_panel=OUTPUT_PANEL
-    ),
-]
-Verbose = Annotated[
-    bool, typer.Option("-v", "--verbose", help="Print details too.", rich_help_panel=OUTPUT_PANEL)
-]
-Json = Annotated[
-    bool,
-    typer.Option("--json", help="Print one JSON document on stdout.", rich_help_panel=OUTPUT_PANEL),
-]
-JsonLines = Annotated[
-    bool,
-    typer.Option(
-        "--jsonl", help="Print one JSON object per input on stdout.", rich_help_panel=OUTPUT_PANEL
-    ),
-]
-Overwrite = Annotated[
-    bool,
-    typer.Option("--overwrite", help="Replace files that exist.", rich_help_panel=OUTPUT_PANEL),
-]
-SkipExisting = Annotated[
-    bool,
-    typer.Option(
-        "--skip-existing", help="Leave files that exist and go on.", rich_help_panel=OUTPUT_PANEL
-    ),
-]
-Recursive = Annotated[
-    bool,
-    typer.Option(
-        "-r", "--recursive", help="Look into folders of folders.", rich_help_panel=RUN_PANEL
-    ),
-]
-Threads = Annotated[
-    int | None,
-    typer.Option(help="Compute threads.", show_default="all cores", rich_help_panel=RUN_PANEL),
-]
-Device = Annotated[str, typer.Option(help="auto, cpu, or gpu.", rich_help_panel=RUN_PANEL)]
-Engine = Annotated[
-    str,
-    typer.Option(help="What computes: auto, openvino, or tensorflow.", rich_help_panel=RUN_PANEL),
-]
-Seed = Annotated[int, typer.Option(help="Seed of everything random.", rich_help_panel=RUN_PANEL)]
+
+def setting_option(settings: type[Settings], name: str) -> Any:
+    """The option of a setting as Typer takes it."""
+    return option_type(name, settings.option_of(name), getattr(settings, name))
+
+
+Quiet = setting_option(PrintSettings, "quiet")
+Verbose = setting_option(PrintSettings, "verbose")
+Json = setting_option(PrintSettings, "json")
+JsonLines = setting_option(BatchSettings, "jsonl")
+Overwrite = setting_option(BatchSettings, "overwrite")
+SkipExisting = setting_option(BatchSettings, "skip_existing")
+Recursive = setting_option(BatchSettings, "recursive")
+Threads = setting_option(EngineSettings, "threads")
+Device = setting_option(EngineSettings, "device")
+Engine = setting_option(EngineSettings, "engine")
+Seed = setting_option(FitSettings, "seed")
 
 
 def require_there(paths: Iterable[str | Path | None]) -> None:

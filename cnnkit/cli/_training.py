@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cnnkit.cli._options import RUN_PANEL
+from cnnkit.cli._options import setting_option
 from cnnkit.console import Console
-from cnnkit.options import LEARNING_RATE_SCHEDULES, MIXED_PRECISIONS, TRAINING_OPTIMIZERS
+from cnnkit.engine import settings
+from cnnkit.engine.command import option_type, typed_names
+from cnnkit.engine.settings import FIT_PANEL, FitSettings
 from cnnkit.results import SCHEMA
 
 if TYPE_CHECKING:
     from cnnkit.training._classifier_runs import ClassifierTraining
-
-FIT_PANEL = "Fit"
 
 
 def fit_option(**settings: Any) -> Any:
@@ -23,55 +23,23 @@ def fit_option(**settings: Any) -> Any:
     return typer.Option(rich_help_panel=FIT_PANEL, **settings)
 
 
-Optimizer = Annotated[str, fit_option(metavar="|".join(TRAINING_OPTIMIZERS), help="Of Keras.")]
-Schedule = Annotated[
-    str, fit_option(metavar="|".join(LEARNING_RATE_SCHEDULES), help="Of the learning rate.")
-]
-Warmup = Annotated[float, fit_option(help="Share of the run in which the learning rate grows.")]
-WeightDecay = Annotated[float, fit_option(help="Decoupled from the gradient.")]
+Optimizer = setting_option(FitSettings, "optimizer")
+Schedule = setting_option(FitSettings, "schedule")
+Warmup = setting_option(FitSettings, "warmup")
+WeightDecay = setting_option(FitSettings, "weight_decay")
 LabelSmoothing = Annotated[
     float, fit_option(help="Share of the target that goes to all classes alike.")
 ]
-Ema = Annotated[float, fit_option(help="Momentum of averaged weights, such as 0.999; 0 for none.")]
-ClipNorm = Annotated[float, fit_option(help="Longest gradient of each weight array; 0 for any.")]
-Patience = Annotated[
-    int, fit_option(min=0, help="Stop after so many epochs without a better one; 0 for never.")
-]
-TimeBudget = Annotated[
-    float | None, fit_option(help="Seconds; the learning rate falls in time.", show_default="none")
-]
-Workers = Annotated[
-    int,
-    typer.Option(
-        min=0,
-        help="Processes that make examples, for a GPU that would wait; 0 for threads of this one.",
-        rich_help_panel=RUN_PANEL,
-    ),
-]
-OnDevice = Annotated[
-    bool,
-    typer.Option(
-        "--on-device",
-        help="Keep the pictures in the GPU's memory and make the examples there: many times faster "
-        "than --workers.",
-        rich_help_panel=RUN_PANEL,
-    ),
-]
-MixedPrecision = Annotated[
-    str, fit_option(metavar="|".join(MIXED_PRECISIONS), help="16 bits: auto is on GPUs.")
-]
+Ema = option_type("ema", settings.Ema, 0.0)
+ClipNorm = setting_option(FitSettings, "clip_norm")
+Patience = setting_option(FitSettings, "patience")
+TimeBudget = setting_option(FitSettings, "time_budget")
+Workers = option_type("workers", settings.Workers, 0)
+OnDevice = option_type("on_device", settings.OnDevice, False)
+MixedPrecision = option_type("mixed_precision", settings.MixedPrecision, "off")
 
 # Options that are called otherwise than the settings they stand for.
 _NAMES = {"batch": "batch_size"}
-
-
-def typed_names(context: typer.Context) -> set[str]:
-    """Names of the settings that the user typed."""
-    return {
-        _NAMES.get(name, name)
-        for name in context.params
-        if context.get_parameter_source(name).name == "COMMANDLINE"
-    }
 
 
 def typed_settings(context: typer.Context, options: Any) -> dict[str, Any]:
@@ -79,7 +47,7 @@ def typed_settings(context: typer.Context, options: Any) -> dict[str, Any]:
 
     A run that goes on has the others as they were; what must not change is refused later.
     """
-    typed = typed_names(context)
+    typed = {_NAMES.get(name, name) for name in typed_names(context)}
     return {one.name: getattr(options, one.name) for one in fields(options) if one.name in typed}
 
 

@@ -1,34 +1,15 @@
 """Options of the commands whose networks may look at a picture in several views."""
 
-from typing import Annotated
+from cnnkit.engine import settings
+from cnnkit.engine.command import option_type, read_value
+from cnnkit.engine.settings import NETWORK_PANEL
 
-import typer
+__all__ = ["NETWORK_PANEL", "Flip", "Scales", "read_scales"]
 
-from cnnkit.errors import UsageError
-
-NETWORK_PANEL = "Network"
-
-Flip = Annotated[
-    bool,
-    typer.Option(
-        "--flip",
-        help="Look at the mirror image too, and average; takes twice the time.",
-        rich_help_panel=NETWORK_PANEL,
-    ),
-]
-Scales = Annotated[
-    str,
-    typer.Option(
-        metavar="S,...",
-        help="Look at the picture at all these sizes, such as 0.75,1,1.25, and average.",
-        rich_help_panel=NETWORK_PANEL,
-    ),
-]
+Flip = option_type("flip", settings.Flip, False)
+Scales = option_type("scales", settings.Scales, (1.0,))
 
 
 def read_scales(text: str) -> tuple[float, ...]:
     """Numbers between commas."""
-    try:
-        return tuple(float(part) for part in text.split(","))
-    except ValueError:
-        raise UsageError(f"--scales takes numbers such as 0.75,1,1.25, not {text!r}") from None
+    return read_value("scales", settings.Scales, text)

@@ -36,7 +36,7 @@ class _Command:
 
     Attributes:
         summary: the first paragraph of its help.
-        module: of this package, which has the function, or the group's `app`.
+        module: of this package, or "tasks.<task>.cli"; it has the function, or the group's `app`.
         function: of a command; "" for a group.
         more: of a group: name, module and function of each command that has a module of its own.
         hidden: from the help.
@@ -68,7 +68,8 @@ class _Command:
 
 
 def _find(module: str, name: str) -> Any:
-    return getattr(importlib.import_module(f"cnnkit.cli.{module}"), name)
+    package = "cnnkit" if module.startswith("tasks.") else "cnnkit.cli"
+    return getattr(importlib.import_module(f"{package}.{module}"), name)
 
 
 def _do_nothing() -> None:
@@ -95,7 +96,7 @@ _COMMANDS = {
         "Tell the classes of texts, the most probable ones first.", "classify_text", "classify_text"
     ),
     "detect": _Command(
-        "Find the objects in pictures: what they are and where.", "detect", "detect"
+        "Find the objects in pictures: what they are and where.", "tasks.detect.cli", "detect"
     ),
     "segment": _Command(
         "Tell what every pixel of a picture shows: people, animals, vehicles, furniture.",

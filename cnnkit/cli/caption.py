@@ -8,8 +8,8 @@ import typer
 from cnnkit.cli._captioner import Batch, Beams, LengthPenalty, MaxWords, Model
 from cnnkit.cli._inference import start_inference
 from cnnkit.cli._options import Device, Engine, Json, JsonLines, Quiet, Recursive, Threads, Verbose
-from cnnkit.cli._outcome import Outcome, check_json
 from cnnkit.console import Console
+from cnnkit.engine.batch import Outcome, check_json
 from cnnkit.errors import CnnkitError
 from cnnkit.options import DEFAULT_CAPTIONER, CaptionOptions
 from cnnkit.results import CaptionCandidate, Record

@@ -24,8 +24,8 @@ from cnnkit.cli._options import (
     Threads,
     Verbose,
 )
-from cnnkit.cli._outcome import Outcome, check_json
 from cnnkit.console import Console
+from cnnkit.engine.batch import Outcome, check_json
 from cnnkit.errors import CnnkitError, UsageError
 from cnnkit.options import DEFAULT_CLASSIFIER
 from cnnkit.results import Classification, Record

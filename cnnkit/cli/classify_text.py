@@ -8,9 +8,9 @@ import typer
 
 from cnnkit.cli._inference import start_inference
 from cnnkit.cli._options import RUN_PANEL, Device, Engine, Json, JsonLines, Quiet, Threads, Verbose
-from cnnkit.cli._outcome import Outcome, check_json
 from cnnkit.cli._text import TextBatch, TextColumn, TextModel, shortened
 from cnnkit.console import Console
+from cnnkit.engine.batch import Outcome, check_json
 from cnnkit.errors import DataError, UsageError
 from cnnkit.results import Record
 

@@ -30,8 +30,8 @@ from cnnkit.cli._options import (
     Threads,
     Verbose,
 )
-from cnnkit.cli._outcome import Outcome, check_json
 from cnnkit.console import Console
+from cnnkit.engine.batch import Outcome, check_json
 from cnnkit.errors import UsageError
 from cnnkit.options import FaceOptions
 from cnnkit.results import Record

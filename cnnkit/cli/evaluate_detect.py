@@ -22,8 +22,9 @@ from cnnkit.cli._report import check_report, write_report
 from cnnkit.cli._views import Flip, Scales, read_scales
 from cnnkit.console import Console
 from cnnkit.errors import ExitCode
-from cnnkit.options import DEFAULT_DETECTOR, DETECTORS, check_split
+from cnnkit.options import check_split
 from cnnkit.results import SCHEMA
+from cnnkit.tasks.detect.settings import DEFAULT_DETECTOR, DETECTORS
 
 if TYPE_CHECKING:
     from cnnkit.results import DetectEvaluation
@@ -105,7 +106,7 @@ def detect(
     check_split(split)
     sizes = read_scales(scales)
     check_report(output, overwrite, ("precision-recall.png",))
-    from cnnkit.pipelines._detector_files import find_detector_file
+    from cnnkit.tasks.detect.predict import find_detector_file
 
     find_detector_file(model)
     require_there([data])
@@ -214,7 +215,8 @@ def _percent(value: float) -> str:
 def _files(evaluation: "DetectEvaluation", report: dict[str, Any]) -> dict[str, bytes]:
     import json
 
-    from cnnkit.plots import encode_figure, plot_precision_recall
+    from cnnkit.plots import encode_figure
+    from cnnkit.tasks.detect.plots import plot_precision_recall
 
     coco = evaluation.coco
     figure = plot_precision_recall(

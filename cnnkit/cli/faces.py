@@ -35,8 +35,8 @@ from cnnkit.cli._options import (
     Threads,
     Verbose,
 )
-from cnnkit.cli._outcome import Outcome, check_json
 from cnnkit.console import Console
+from cnnkit.engine.batch import Outcome, check_json
 from cnnkit.errors import CnnkitError, ExitCode, GalleryError, ImageError, UsageError
 from cnnkit.options import FACE_CHOICES, FaceOptions
 from cnnkit.results import Record

@@ -23,10 +23,10 @@ from cnnkit.cli._options import (
     Threads,
     Verbose,
 )
-from cnnkit.cli._outcome import Outcome, check_json
 from cnnkit.cli._segmenter import Model, Size
 from cnnkit.cli._views import Flip, Scales, read_scales
 from cnnkit.console import Console
+from cnnkit.engine.batch import Outcome, check_json
 from cnnkit.errors import CnnkitError, UsageError
 from cnnkit.options import DEFAULT_SEGMENTER, SEGMENT_SIZE
 from cnnkit.results import Record

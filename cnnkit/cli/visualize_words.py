@@ -15,10 +15,10 @@ from cnnkit.cli._options import (
     Threads,
     Verbose,
 )
-from cnnkit.cli._outcome import Outcome, check_json
 from cnnkit.cli._text import TextModel
 from cnnkit.cli._visualize import check_png
 from cnnkit.console import Console
+from cnnkit.engine.batch import Outcome, check_json
 from cnnkit.errors import DataError, UsageError
 from cnnkit.results import Record
 

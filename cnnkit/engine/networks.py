@@ -49,7 +49,7 @@ if TYPE_CHECKING:
 # What the child process leaves behind where a user can mend what went wrong.
 _ERROR = "error.json"
 # What the graphs of a network depend on, beside its weights.
-_CODE = ("engine", "losses", "models", "ops", "pipelines", "weights")
+_CODE = ("engine", "losses", "models", "ops", "pipelines", "tasks", "weights")
 
 
 class EngineError(Exception):
@@ -319,7 +319,7 @@ def _versions() -> tuple[Any, ...]:
         stamps.append(_stamp(Path(spec.origin)) if spec and spec.origin else None)
     room = Path(__file__).parents[1]
     for part in _CODE:
-        stamps += [(path.name, *_stamp(path)) for path in sorted((room / part).glob("*.py"))]
+        stamps += [(path.name, *_stamp(path)) for path in sorted((room / part).rglob("*.py"))]
     return tuple(stamps)
 
 

@@ -261,7 +261,7 @@ def select_detections(
     iou: float,
     most: int,
     suppression: str = "class",
-    several: bool = False,
+    multi_label: bool = False,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """From what a detector gives for all places to the objects of a picture.
 
@@ -273,7 +273,7 @@ def select_detections(
         most: boxes at most, the best.
         suppression: "class": overlapping boxes of one class are dropped; "agnostic": of any class;
             "soft": of one class, their scores fall instead.
-        several: let a place have every class that reaches `conf`, as COCO's figures want it,
+        multi_label: let a place have every class that reaches `conf`, as COCO's figures want it,
             instead of its best one.
 
     Returns:
@@ -290,7 +290,7 @@ def select_detections(
     if suppression not in SUPPRESSIONS:
         raise ValueError(f"suppression must be one of {SUPPRESSIONS}. Received: {suppression!r}")
     scores = np.asarray(scores)
-    if several:
+    if multi_label:
         places, class_ids = np.nonzero(scores >= conf)
     else:
         class_ids = scores.argmax(axis=1)

@@ -13,6 +13,7 @@ from cnnkit.data.imagenet import SeenName
 from cnnkit.data.labelled import read_example, stretch_pixels
 from cnnkit.data.text import END, START, UNKNOWN
 from cnnkit.engine.networks import Networks, NetworkSource
+from cnnkit.engine.predictor import Source, loaded, name_of, read_ahead
 from cnnkit.errors import CnnkitError, UsageError
 from cnnkit.images import Picture, header_size, read_image, to_uint8
 from cnnkit.models.caption_encoder import names_seen
@@ -24,8 +25,6 @@ from cnnkit.pipelines._captioner_files import (
     read_captioner_settings,
     read_vocabulary,
 )
-from cnnkit.pipelines._read_ahead import read_ahead
-from cnnkit.pipelines._sources import Source, loaded, name_of
 from cnnkit.results import Caption, CaptionCandidate, Milliseconds
 from cnnkit.weights import locate
 

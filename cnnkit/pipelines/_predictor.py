@@ -10,6 +10,7 @@ import numpy as np
 
 from cnnkit.data.labelled import read_example, stretch_pixels
 from cnnkit.engine.networks import Networks, NetworkSource
+from cnnkit.engine.predictor import Source, loaded, name_of, read_ahead
 from cnnkit.errors import CnnkitError, DataError, UsageError
 from cnnkit.images import Picture, header_size, read_image, read_pixels, to_uint8
 from cnnkit.options import DEFAULT_CLASSIFIER
@@ -17,8 +18,6 @@ from cnnkit.pipelines._answer_calibration import ENOUGH_PIXELS, views_of
 from cnnkit.pipelines._classifier_files import ClassifierFile, find_classifier_file
 from cnnkit.pipelines._model_files import ARRAYS
 from cnnkit.pipelines._network_input import fit_picture
-from cnnkit.pipelines._read_ahead import read_ahead
-from cnnkit.pipelines._sources import Source, loaded, name_of
 from cnnkit.results import Milliseconds
 
 # Where a network takes any size.

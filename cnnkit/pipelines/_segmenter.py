@@ -7,9 +7,10 @@ import numpy as np
 from PIL import Image
 
 from cnnkit.engine.networks import Networks, NetworkSource
+from cnnkit.engine.settings import check_scales
 from cnnkit.errors import UsageError
 from cnnkit.images import Picture, fit_size, resize
-from cnnkit.options import DEFAULT_SEGMENTER, SEGMENT_SIZE, check_scales
+from cnnkit.options import DEFAULT_SEGMENTER, SEGMENT_SIZE
 from cnnkit.pipelines._segmenter_files import find_segmenter_file
 from cnnkit.results import Milliseconds, Region, Segment, Segmentation
 

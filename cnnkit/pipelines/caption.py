@@ -3,11 +3,10 @@
 from pathlib import Path
 from typing import Any
 
+from cnnkit.engine.predictor import each_source, keep_last
 from cnnkit.errors import CnnkitError
 from cnnkit.options import DEFAULT_CAPTIONER, CaptionOptions
 from cnnkit.pipelines._captioner import Captioner
-from cnnkit.pipelines._keep_last import keep_last
-from cnnkit.pipelines._sources import each_source
 from cnnkit.results import Caption
 
 _captioner = keep_last(Captioner)

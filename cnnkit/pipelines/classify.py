@@ -6,12 +6,11 @@ from typing import Any
 
 import numpy as np
 
+from cnnkit.engine.predictor import Source, each_source, keep_last
 from cnnkit.errors import CnnkitError, UsageError
 from cnnkit.options import DEFAULT_CLASSIFIER
 from cnnkit.pipelines._classifier_files import ClassifierFile
-from cnnkit.pipelines._keep_last import keep_last
 from cnnkit.pipelines._predictor import Prediction, Predictor
-from cnnkit.pipelines._sources import Source, each_source
 from cnnkit.results import Classification, ClassScore, GroupScore
 
 _predictor = keep_last(Predictor)

@@ -8,10 +8,11 @@ import numpy as np
 from cnnkit.data.boxes import BoxedData, BoxedPictures, read_boxed
 from cnnkit.errors import CnnkitError, DataError, UsageError
 from cnnkit.images import read_pixels
-from cnnkit.metrics.detection import FoundBoxes, TrueBoxes, coco_scores, voc_average_precision
-from cnnkit.options import DetectOptions, check_split
-from cnnkit.pipelines._detector import Detector
+from cnnkit.options import check_split
 from cnnkit.results import DetectEvaluation
+from cnnkit.tasks.detect.metrics import TrueBoxes, coco_scores, voc_average_precision
+from cnnkit.tasks.detect.predict import Detector
+from cnnkit.tasks.detect.settings import DetectSettings
 
 # As COCO's figures want it: boxes of nearly any score, a hundred of each picture and class.
 LEAST_SCORE, OVERLAP, MOST = 0.001, 0.6, 300
@@ -38,7 +39,7 @@ def evaluate_detect(
         split: "train", "val", "test" or "all"; by default test where the data have it, else val,
             else all.
         size: long side that the network sees pictures at; the model's own by default.
-        flip: see `DetectOptions`.
+        flip: see `DetectSettings`.
         scales: the same.
         batch: pictures at a time.
         on_progress: called with the pictures done and their number.
@@ -57,8 +58,8 @@ def evaluate_detect(
     boxed, pictures, name = read_split(data, split)
     for line in boxed.lines() if on_note else ():
         on_note(line)
-    detector = Detector(str(model), DetectOptions(size=size, flip=flip, scales=tuple(scales)))
-    columns = _columns(boxed, pictures, detector.detector.names, detector.detector.name)
+    detector = Detector(str(model), DetectSettings(size=size, flip=flip, scales=tuple(scales)))
+    columns = _columns(boxed, pictures, detector.facts.names, detector.facts.name)
     truth, found = [], []
     failed = 0
     for begin in range(0, len(pictures), batch):
@@ -80,18 +81,18 @@ def evaluate_detect(
                 conf=LEAST_SCORE,
                 iou=OVERLAP,
                 most=MOST,
-                several=True,
+                multi_label=True,
             ),
             strict=True,
         ):
-            found.append(FoundBoxes(*detections))
+            found.append(detections)
             truth.append(_truth(pictures, row, pixels.shape[:2]))
         if on_progress:
             on_progress(min(begin + batch, len(pictures)), len(pictures))
     if not truth:
         raise DataError(f"none of the {len(pictures)} pictures could be read; see the errors above")
     # Classes of the data that the detector does not know have no objects, and no column.
-    known = [boxed.classes.index(detector.detector.names[column]) for column in columns]
+    known = [boxed.classes.index(detector.facts.names[column]) for column in columns]
     back = {class_id: place for place, class_id in enumerate(known)}
     truth = [
         TrueBoxes(one.boxes_xyxy, [back[i] for i in one.class_ids], one.ignored, one.areas)
@@ -103,7 +104,7 @@ def evaluate_detect(
         failed=failed,
         names=tuple(boxed.classes[class_id] for class_id in known),
         split=name,
-        model=detector.detector.name,
+        model=detector.facts.name,
         coco=coco_scores(truth, found, count),
         voc_11=voc_average_precision(truth, found, count, rule="11"),
         voc_all=voc_average_precision(truth, found, count),

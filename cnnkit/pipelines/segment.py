@@ -7,11 +7,10 @@ from typing import Any
 import numpy as np
 from scipy import ndimage
 
+from cnnkit.engine.predictor import each_source, keep_last, loaded
 from cnnkit.images import Picture, read_image, resize
 from cnnkit.options import DEFAULT_SEGMENTER, SEGMENT_SIZE
-from cnnkit.pipelines._keep_last import keep_last
 from cnnkit.pipelines._segmenter import Segmenter, resize_maps
-from cnnkit.pipelines._sources import each_source, loaded
 from cnnkit.results import Segmentation
 
 # How fast a cutout fades: from nothing to all while a class goes from this much less probable

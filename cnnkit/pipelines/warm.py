@@ -7,11 +7,11 @@ from cnnkit.errors import CnnkitError, UsageError
 from cnnkit.images import Picture, to_uint8
 from cnnkit.options import WARMED
 from cnnkit.pipelines._captioner import Captioner
-from cnnkit.pipelines._detector import Detector
 from cnnkit.pipelines._face_recognition import FaceRecognizer
 from cnnkit.pipelines._predictor import Predictor
 from cnnkit.pipelines._segmenter import Segmenter
 from cnnkit.pipelines._stylize_fast import fast_stylizer
+from cnnkit.tasks.detect.predict import Detector
 
 
 def warm_networks(command: str) -> None:
@@ -30,7 +30,7 @@ def warm_networks(command: str) -> None:
 
 
 def _detect(picture: Picture) -> None:
-    _raise(one for _, one in Detector("coco80").detect([picture]))
+    Detector("coco80").detect([picture])
 
 
 def _segment(picture: Picture) -> None:

@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from cnnkit.plots.augmentation import draw_augmented
     from cnnkit.plots.captions import draw_captions
     from cnnkit.plots.classification import draw_mistakes, plot_calibration, plot_confusion
-    from cnnkit.plots.detection import class_color, draw_detections, plot_precision_recall
     from cnnkit.plots.filtering import plot_filtering
     from cnnkit.plots.pictures import draw_labels, draw_sheet
     from cnnkit.plots.segmentation import (
@@ -35,13 +34,11 @@ if TYPE_CHECKING:
 # Imported when they are first used: a command needs but one of them.
 _HOMES = {
     "add_legend": "segmentation",
-    "class_color": "detection",
     "class_palette": "segmentation",
     "color_map": "views",
     "color_segments": "segmentation",
     "draw_augmented": "augmentation",
     "draw_captions": "captions",
-    "draw_detections": "detection",
     "draw_labels": "pictures",
     "draw_mistakes": "classification",
     "draw_segments": "segmentation",
@@ -59,7 +56,6 @@ _HOMES = {
     "plot_confusion": "classification",
     "plot_distances": "verification",
     "plot_filtering": "filtering",
-    "plot_precision_recall": "detection",
     "plot_roc": "verification",
     "plot_training": "training",
     "plot_units": "views",
@@ -71,13 +67,11 @@ _HOMES = {
 __all__ = [
     "FacePanel",
     "add_legend",
-    "class_color",
     "class_palette",
     "color_map",
     "color_segments",
     "draw_augmented",
     "draw_captions",
-    "draw_detections",
     "draw_labels",
     "draw_mistakes",
     "draw_segments",
@@ -94,7 +88,6 @@ __all__ = [
     "plot_confusion",
     "plot_distances",
     "plot_filtering",
-    "plot_precision_recall",
     "plot_roc",
     "plot_training",
     "plot_units",

@@ -6,9 +6,9 @@ import keras
 import numpy as np
 
 from cnnkit.data.boxes import BoxedPictures
-from cnnkit.metrics.detection import AREAS, CocoScores, FoundBoxes, TrueBoxes, coco_scores
 from cnnkit.ops.boxes import Letterbox, select_detections
 from cnnkit.options import DetectTrainOptions
+from cnnkit.tasks.detect.metrics import AREAS, CocoScores, FoundBoxes, TrueBoxes, coco_scores
 from cnnkit.training._batches import reading
 from cnnkit.training._detect_batches import SceneBatches
 
@@ -51,7 +51,7 @@ class Judge:
                 predictions = keras.ops.convert_to_numpy(self._model.predict_on_batch(pixels))
                 for one in predictions:
                     boxes, class_ids, scores = select_detections(
-                        one[:, :4], one[:, 4:], conf=conf, iou=OVERLAP, most=MOST, several=True
+                        one[:, :4], one[:, 4:], conf=conf, iou=OVERLAP, most=MOST, multi_label=True
                     )
                     found.append(FoundBoxes(boxes, class_ids, scores))
         return found

@@ -10,9 +10,9 @@ from typing import Any
 import keras
 import numpy as np
 
+from cnnkit.engine.settings import FitSettings
 from cnnkit.errors import DivergenceError
 from cnnkit.ops.inference import compiles_training
-from cnnkit.options import FitOptions
 from cnnkit.runtime import has_accelerator
 from cnnkit.training._batches import CountedEpochs, reading
 from cnnkit.training._distribution import Team
@@ -57,7 +57,7 @@ class Warmup(keras.optimizers.schedules.LearningRateSchedule):
 
 
 def build_schedule(
-    options: FitOptions, steps: int
+    options: FitSettings, steps: int
 ) -> keras.optimizers.schedules.LearningRateSchedule:
     """The learning rate over so many steps.
 
@@ -78,7 +78,7 @@ def build_schedule(
 
 
 def build_optimizer(
-    options: FitOptions,
+    options: FitSettings,
     learning_rate: Any,
     variables: Sequence[keras.Variable],
     slow: Sequence[keras.Variable] = (),
@@ -158,7 +158,7 @@ class Guard(keras.callbacks.Callback):
             self.broken = (self._epoch, batch)
             self.model.stop_training = True
 
-    def check(self, options: FitOptions) -> None:
+    def check(self, options: FitSettings) -> None:
         """Says what to do where the loss was no finite number.
 
         Raises:
@@ -324,7 +324,7 @@ class Record(keras.callbacks.Callback):
         measure: Callable[[Mapping[str, float]], dict[str, Any]],
         quality: Callable[[Mapping[str, Any]], Any],
         guard: Guard,
-        options: FitOptions,
+        options: FitSettings,
         begin: int,
         *,
         stage: str = "",
@@ -391,7 +391,7 @@ def fit_epochs(
     trainer: keras.Model,
     batches: CountedEpochs,
     folder: Path,
-    options: FitOptions,
+    options: FitSettings,
     epochs: int,
     *,
     loss: keras.losses.Loss,

@@ -19,15 +19,10 @@ from cnnkit.data.boxes import BoxedData, check_boxed, read_boxed, without_unread
 from cnnkit.data.letterbox import GREY
 from cnnkit.errors import DataError, DivergenceError
 from cnnkit.images import Picture, write_bytes, write_image
-from cnnkit.metrics.detection import FoundBoxes
 from cnnkit.options import DetectTrainOptions
-from cnnkit.plots import (
-    draw_detections,
-    draw_tiles,
-    encode_figure,
-    plot_precision_recall,
-    plot_training,
-)
+from cnnkit.plots import draw_tiles, encode_figure, plot_training
+from cnnkit.tasks.detect.metrics import FoundBoxes
+from cnnkit.tasks.detect.plots import draw_detections, plot_precision_recall
 from cnnkit.training._batches import reading
 from cnnkit.training._detect_batches import SceneBatches, read_for_scenes
 from cnnkit.training._detect_judge import Judge, quality_of

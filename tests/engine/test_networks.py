@@ -18,10 +18,10 @@ from cnnkit.engine.networks import Networks, NetworkSource
 from cnnkit.errors import WeightsError
 from cnnkit.images import to_uint8
 from cnnkit.pipelines._captioner import Captioner
-from cnnkit.pipelines._detector import Detector
 from cnnkit.pipelines._face_analysis import FaceAnalyzer, _networks
 from cnnkit.pipelines._predictor import Predictor
 from cnnkit.pipelines._segmenter import Segmenter
+from cnnkit.tasks.detect.predict import Detector
 
 pytest.importorskip("openvino")
 
@@ -171,7 +171,7 @@ def test_what_the_builder_says_is_wrong_is_what_the_user_reads(tmp_path):
     path.write_bytes(b"no archive")
     configure_inference("openvino", note=pytest.fail)
     with pytest.raises(WeightsError, match=r"x\.keras"):
-        Networks(NetworkSource("x", "cnnkit.pipelines._detector_network:build", (path,)))
+        Networks(NetworkSource("x", "cnnkit.tasks.detect.network:build", (path,)))
     assert not [one for one in network_cache_dir().iterdir() if one.name.startswith(".")]
 
 
@@ -205,7 +205,7 @@ def both(make):
 @pytest.mark.slow
 def test_the_detector_gives_the_same_boxes():
     pictures = [to_uint8(load_sample(find_sample(name)).pixels) for name in ("chelsea", "rocket")]
-    found = [one.predict(pictures, one.detector.size) for one in both(lambda: Detector("coco80"))]
+    found = [one.predict(pictures, one.facts.size) for one in both(lambda: Detector("coco80"))]
     for ours, theirs in zip(*found, strict=True):
         np.testing.assert_allclose(ours[0], theirs[0], atol=0.02)
         np.testing.assert_allclose(ours[1], theirs[1], atol=2e-4)

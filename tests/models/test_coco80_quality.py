@@ -7,7 +7,7 @@ import pytest
 from skimage import data
 
 from cnnkit.ops.boxes import intersection_over_union
-from cnnkit.pipelines._detector import Detector
+from cnnkit.tasks.detect.predict import Detector
 from cnnkit.weights import read_card
 
 PHOTOGRAPHS = Path(data.__file__).parent
@@ -30,7 +30,7 @@ def detector():
     ],
 )
 def test_what_a_photograph_shows_is_found(detector, name, label, box_xyxy):
-    [(_, found)] = detector.detect([str(PHOTOGRAPHS / name)])
+    [found] = detector.detect(PHOTOGRAPHS / name)
     best = found.objects[0]
     assert best.label == label
     overlap = intersection_over_union(np.array([best.box_xyxy]), np.array([box_xyxy]))
@@ -39,7 +39,7 @@ def test_what_a_photograph_shows_is_found(detector, name, label, box_xyxy):
 
 @pytest.mark.parametrize("name", ["gravel.png", "grass.png", "brick.png"])
 def test_in_a_texture_nothing_is_found(detector, name):
-    [(_, found)] = detector.detect([str(PHOTOGRAPHS / name)])
+    [found] = detector.detect(PHOTOGRAPHS / name)
     assert not found.objects
 
 

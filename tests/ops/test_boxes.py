@@ -199,14 +199,14 @@ def test_a_place_has_its_best_class_or_every_class_that_is_likely_enough():
     assert scores.tolist() == [0.9, 0.8]
     np.testing.assert_array_equal(boxes, PLACES[:2])
     # Class 0 of the second place and class 1 of the first are dropped for better boxes.
-    assert select(several=True)[2].tolist() == [0.9, 0.8]
-    assert select(several=True, iou=1.0)[2].tolist() == [0.9, 0.8, 0.4, 0.3]
+    assert select(multi_label=True)[2].tolist() == [0.9, 0.8]
+    assert select(multi_label=True, iou=1.0)[2].tolist() == [0.9, 0.8, 0.4, 0.3]
     assert select(most=1)[1].tolist() == [0]
 
 
 def test_suppression_of_all_classes_and_lowered_scores():
     assert select(suppression="agnostic")[1].tolist() == [0]
-    scores = select(suppression="soft", several=True, conf=0.01)[2]
+    scores = select(suppression="soft", multi_label=True, conf=0.01)[2]
     # The overlap is 0.9 within each class; the third box stands alone.
     lowered = np.exp(-(0.9**2) / 0.5)
     expected = sorted([0.9, 0.8, 0.4 * lowered, 0.3 * lowered, 0.1, 0.05], reverse=True)

@@ -14,8 +14,9 @@ from cnnkit.data.shapes import write_shapes
 from cnnkit.errors import DataError, UsageError
 from cnnkit.models.detector import STAGES
 from cnnkit.ops.inference import compiles_training
-from cnnkit.options import DetectOptions, DetectTrainOptions
-from cnnkit.pipelines.detect import detect
+from cnnkit.options import DetectTrainOptions
+from cnnkit.tasks.detect.predict import detect
+from cnnkit.tasks.detect.settings import DetectSettings
 from cnnkit.training._classifiers import build_untrained
 from cnnkit.training._detect_batches import SceneBatches, encode_objects, read_for_scenes
 from cnnkit.training._detectors import build_trainable
@@ -73,7 +74,7 @@ def test_yolov1_learns_shapes_from_scratch(tmp_path):
     rows = read_results(tmp_path / "run")
     assert rows[-1]["loss"] < 0.6 * rows[0]["loss"]
     picture = data / "images" / "val1.png"
-    [found] = detect(picture, model=result.model, options=DetectOptions(conf=0.0))
+    [found] = detect(picture, model=result.model, settings=DetectSettings(conf=0.0))
     assert found.objects
 
 

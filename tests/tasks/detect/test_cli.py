@@ -3,6 +3,7 @@
 import io
 import json
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -10,13 +11,15 @@ import pytest
 import skimage.data
 from PIL import Image
 
-from cnnkit.cli._coco_results import CocoResults
 from cnnkit.cli.app import run
 from cnnkit.data._class_names import COCO_CLASSES
 from cnnkit.data.boxes import COCO_IDS
 from cnnkit.data.sources import Source
-from cnnkit.pipelines import _detector
-from cnnkit.results import DetectedObject, Detection, Milliseconds
+from cnnkit.engine.batch import BatchSettings
+from cnnkit.results import Milliseconds
+from cnnkit.tasks.detect.coco_results import CocoResults
+from cnnkit.tasks.detect.predict import Detector
+from cnnkit.tasks.detect.results import DetectedObject, Detection
 
 
 @pytest.fixture(autouse=True)
@@ -190,15 +193,13 @@ def test_coco_results_have_numbers_of_their_own_for_each_picture(
     ],
 )
 def test_coco_results_have_the_numbers_of_cocos_names(tmp_path, names, numbers):
-    results = CocoResults(tmp_path / "out.json", keeps=False)
+    results = CocoResults(tmp_path / "out.json", COCO_CLASSES, BatchSettings())
     sources = [Source(f"{name}.jpg", Path(f"{name}.jpg")) for name in names]
-    results.number(sources)
+    results.begin(sources)
     for source in sources:
         found = DetectedObject("toothbrush", 79, 0.5, (1, 2, 4, 8))
-        results.add(
-            source, Detection(source.path, (found,), (10, 20), "m", Milliseconds()), COCO_CLASSES
-        )
-    results.write(overwrite=False)
+        results.write(source, Detection(source.path, (found,), (10, 20), "m", Milliseconds()))
+    results.finish()
     boxes = json.loads((tmp_path / "out.json").read_text())
     assert [one["image_id"] for one in boxes] == numbers
     assert {one["category_id"] for one in boxes} == {90}
@@ -253,13 +254,13 @@ def test_skipping_leaves_crops_that_are_there(dot_detector, dotted_pictures, cap
 def test_a_file_that_appears_meanwhile_is_not_replaced(
     dot_detector, dotted_pictures, capsys, monkeypatch
 ):
-    real = _detector.Detector.detect
+    real = Detector.detect_each
 
     def slow(self, *arguments, **options):
         Path("two-detect.jpg").write_bytes(b"somebody else's")
         yield from real(self, *arguments, **options)
 
-    monkeypatch.setattr(_detector.Detector, "detect", slow)
+    monkeypatch.setattr(Detector, "detect_each", slow)
     assert detect(dot_detector, dotted_pictures / "two.png") == 3
     assert "two-detect.jpg exists, and is left as it is" in capsys.readouterr().err
     assert Path("two-detect.jpg").read_bytes() == b"somebody else's"
@@ -272,3 +273,14 @@ def test_stdout_is_refused_where_it_is_not_written_to(
     assert detect(dot_detector, dotted_pictures, option, "-") == 2
     assert " - does not write to stdout; give a name" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
+
+
+def test_no_engine_is_imported_before_the_inputs_are_checked():
+    code = (
+        "import sys; from cnnkit.cli.app import run; "
+        "codes = [run(['detect', 'nowhere.png']), run(['detect', 'nowhere.png', '--model', 'x'])]; "
+        "engines = {'keras', 'tensorflow', 'openvino', 'jax', 'torch', 'scipy', 'matplotlib'}; "
+        "print(codes, sorted(engines & set(sys.modules)))"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "[3, 2] []"

@@ -1,4 +1,4 @@
-"""Pictures in memory, for what else takes paths."""
+"""Sources and how they are read: paths, and pictures in memory."""
 
 import numpy as np
 import pytest
@@ -7,8 +7,9 @@ from PIL import Image
 import cnnkit
 from cnnkit.data.face_pictures import read_face_picture
 from cnnkit.data.samples import find_sample, load_sample
+from cnnkit.engine.predictor import each_source, loaded, name_of, predict_each, run_by_shape
+from cnnkit.errors import ImageError
 from cnnkit.images import Picture, read_image, to_uint8
-from cnnkit.pipelines._sources import each_source, loaded, name_of
 
 
 @pytest.fixture(scope="module")
@@ -85,3 +86,35 @@ def test_a_face_in_an_image_that_lies_on_its_side_is_turned_upright(tmp_path):
     )
     floats = picture.pixels.astype(np.float32) / 255.0
     assert read_face_picture(floats).sha256 == picture.sha256
+
+
+def test_what_cannot_be_read_is_its_error_among_the_results():
+    def read(source):
+        if source == "bad":
+            raise ImageError("bad is bad")
+        return len(source)
+
+    batches = []
+
+    def predict(some):
+        batches.append([one.source for one in some])
+        assert all(one.ms >= 0 for one in some)
+        return [one.value for one in some]
+
+    found = list(predict_each(["a", "bad", "ccc", "dddd"], read, predict, batch=3))
+    assert [str(one) for one in found] == ["1", "bad is bad", "3", "4"]
+    assert batches == [["a", "ccc"], ["dddd"]]
+
+
+def test_inputs_of_one_shape_run_together():
+    shapes = []
+
+    def network(batch):
+        shapes.append(batch.shape)
+        return batch.sum(axis=1)
+
+    inputs = [np.ones(2), np.ones(3), np.full(2, 2.0)]
+    found = run_by_shape(network, inputs)
+    assert [float(output) for output, _ in found] == [2.0, 3.0, 4.0]
+    assert shapes == [(2, 2), (1, 3)]
+    assert found[0][1] == found[2][1]

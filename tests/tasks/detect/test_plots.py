@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from cnnkit.plots.detection import class_color, draw_detections, plot_precision_recall
+from cnnkit.tasks.detect.plots import class_color, draw_detections, plot_precision_recall
 
 
 def drawn(boxes, side=200, labels=None):

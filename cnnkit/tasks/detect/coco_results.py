@@ -4,13 +4,15 @@ import json
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from cnnkit.data._class_names import COCO_CLASSES
+from cnnkit.data.boxes import COCO_IDS
+from cnnkit.data.sources import Source
+from cnnkit.engine.batch import BatchSettings
 from cnnkit.errors import DataError
-
-if TYPE_CHECKING:
-    from cnnkit.data.sources import Source
-    from cnnkit.results import Detection
+from cnnkit.images import write_bytes
+from cnnkit.tasks.detect.results import Detection
 
 # As COCO names its files: 000000000139.jpg, COCO_val2014_000000000042.jpg.
 _COCO_NAME = re.compile(r"(?:COCO_[a-z]+20\d\d_)?(\d{12})")
@@ -25,32 +27,41 @@ class CocoResults:
 
     Args:
         path: of the file.
-        keeps: add to the file that is there.
-
-    Attributes:
-        seen: names of the pictures that are in the file already.
+        names: of the detector's classes.
+        settings: whether to add to the file that is there, or to replace it.
 
     Raises:
         DataError: the file that is there cannot be added to.
     """
 
-    def __init__(self, path: Path, keeps: bool):
+    def __init__(self, path: Path, names: Sequence[str], settings: BatchSettings):
         self.path, self.images_path = path, path.with_name(f"{path.stem}.images.json")
+        self._numbers = _category_ids(names)
+        self._own_categories = [
+            {"id": number, "name": label}
+            for number, label in zip(self._numbers, names, strict=True)
+        ]
         self._boxes: list[dict[str, Any]] = []
         self._images: list[dict[str, Any]] = []
         self._categories: list[dict[str, Any]] = []
         self._ids: dict[str, int] = {}
-        self._keeps = keeps and path.exists()
-        if self._keeps:
+        keeps = settings.skip_existing and path.exists()
+        self._replaces = settings.overwrite or keeps
+        if keeps:
             self._read()
-        self.seen = {image["file_name"] for image in self._images}
+        # Names of the pictures that are in the file already.
+        self._known = {image["file_name"] for image in self._images}
 
     @property
-    def files(self) -> tuple[Path, Path]:
-        """What is written."""
+    def planned(self) -> tuple[Path, Path]:
+        """See `engine.batch.Output`."""
         return self.path, self.images_path
 
-    def number(self, sources: "Sequence[Source]") -> None:
+    def is_done(self, source: Source) -> bool:
+        """See `engine.batch.Output`."""
+        return source.relative.as_posix() in self._known
+
+    def begin(self, sources: Sequence[Source]) -> None:
         """Gives numbers to the pictures that are to come."""
         names = [source.relative.as_posix() for source in sources]
         found = [_COCO_NAME.fullmatch(source.relative.stem) for source in sources]
@@ -62,43 +73,41 @@ class CocoResults:
             first = max(taken, default=0) + 1
             self._ids = {name: first + index for index, name in enumerate(names)}
 
-    def add(self, source: "Source", one: "Detection", names: Sequence[str]) -> None:
-        """Takes the boxes of a picture; `names` are those of the detector's classes."""
+    def write(self, source: Source, found: Detection) -> None:
+        """Takes the boxes of a picture.
+
+        Raises:
+            DataError: the file that is there is of a detector with other classes.
+        """
         name = source.relative.as_posix()
-        numbers = _category_ids(names)
-        categories = [
-            {"id": number, "name": label} for number, label in zip(numbers, names, strict=True)
-        ]
-        if self._categories not in ([], categories):
+        if self._categories not in ([], self._own_categories):
             raise DataError(
                 f"{self.images_path} is of a detector with other classes; use --overwrite or "
                 "another --coco"
             )
-        self._categories = categories
-        height, width = one.size
+        self._categories = self._own_categories
+        height, width = found.size
         self._images.append(
             {"id": self._ids[name], "file_name": name, "width": width, "height": height}
         )
-        for found in one.objects:
-            left, top, right, bottom = found.box_xyxy
+        for one in found.objects:
+            left, top, right, bottom = one.box_xyxy
             self._boxes.append(
                 {
                     "image_id": self._ids[name],
                     "file_name": name,
-                    "category_id": numbers[found.class_id],
+                    "category_id": self._numbers[one.class_id],
                     "bbox": [round(edge, 2) for edge in (left, top, right - left, bottom - top)],
-                    "score": round(found.score, 5),
+                    "score": round(one.score, 5),
                 }
             )
 
-    def write(self, overwrite: bool) -> str:
+    def finish(self) -> str:
         """Writes both files, and says what they hold."""
-        from cnnkit.images import write_bytes
-
         described = {"images": self._images, "categories": self._categories}
         for path, value in ((self.path, self._boxes), (self.images_path, described)):
             content = (json.dumps(value, indent=1) + "\n").encode("utf-8", "surrogateescape")
-            write_bytes(path, content, overwrite=overwrite or self._keeps)
+            write_bytes(path, content, overwrite=self._replaces)
         return (
             f"{self.path}: {len(self._boxes)} boxes; {self.images_path}: the pictures' and "
             "classes' numbers"
@@ -128,9 +137,6 @@ def _category_ids(names: Sequence[str]) -> list[int]:
     >>> _category_ids(["person", "stop sign"]), _category_ids(["person", "kiwi"])
     ([1, 13], [1, 2])
     """
-    from cnnkit.data._class_names import COCO_CLASSES
-    from cnnkit.data.boxes import COCO_IDS
-
     known = dict(zip(COCO_CLASSES, COCO_IDS, strict=True))
     if set(names) <= set(known):
         return [known[name] for name in names]

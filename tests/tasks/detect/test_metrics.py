@@ -4,7 +4,7 @@ import io
 import numpy as np
 import pytest
 
-from cnnkit.metrics.detection import (
+from cnnkit.tasks.detect.metrics import (
     FoundBoxes,
     TrueBoxes,
     coco_scores,

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 import cnnkit
+from cnnkit.engine.predictor import keep_last
 from cnnkit.errors import UsageError
 from cnnkit.pipelines import segment as pipeline
-from cnnkit.pipelines._keep_last import keep_last
 
 
 class Loads(list):

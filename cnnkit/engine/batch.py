@@ -1,0 +1,327 @@
+"""Sources of a command to results and files: one that fails is one line, and the others go on."""
+
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Generic, Protocol, TypeVar
+
+from cnnkit.console import Console
+from cnnkit.engine.command import OUTPUT_PANEL, PrintSettings
+from cnnkit.engine.settings import RUN_PANEL, Option, Settings
+from cnnkit.errors import CnnkitError, ExitCode, ImageError, UsageError
+from cnnkit.results import Failure, Record
+
+if TYPE_CHECKING:
+    from cnnkit.data.sources import Source
+
+
+class Outcome:
+    """Counts what became of the pictures of a command, and prints its records.
+
+    Args:
+        console: where to.
+        json: one document at the end instead of lines.
+        jsonl: one object per picture instead of lines.
+        is_single: whether one picture was named.
+    """
+
+    def __init__(self, console: Console, json: bool, jsonl: bool, is_single: bool = False):
+        self._console = console
+        self._json, self._jsonl, self._is_single = json, jsonl, is_single
+        self._records: list[Record] = []
+        self._failed: CnnkitError | None = None
+        self._is_empty = False
+        self.load_ms: dict[str, float] = {}
+
+    def add(self, record: Record, lines: Sequence[str] = ()) -> None:
+        """Takes a record, and its lines for people."""
+        self._records.append(record)
+        if self._jsonl:
+            self._console.json_lines([record])
+        elif not self._json:
+            for line in lines:
+                self._console.result(line)
+
+    def fail(self, source: str, error: CnnkitError) -> None:
+        """A picture that gave no result; the others go on."""
+        self._console.error(str(error))
+        self._failed = error
+        self.add(Record(source, error=Failure(type(error).__name__, str(error))))
+
+    def none_is_there(self, sources: Sequence["Source"]) -> bool:
+        """Whether not one of these files exists; then each has failed, before an engine is loaded.
+
+        Where some exist, the others fail in their turn.
+        """
+        if any(one.path == "-" or os.path.lexists(one.path) for one in sources):
+            return False
+        from cnnkit.images import explain_missing
+
+        for one in sources:
+            self.fail(one.path, ImageError(explain_missing(one.path)))
+        return bool(sources)
+
+    def find_nothing(self, source: str, reason: str) -> None:
+        """A picture that shows nothing of what was to be written; the others go on."""
+        self._console.error(reason)
+        self._is_empty = True
+
+    def absorb(self, other: "Outcome") -> None:
+        """Takes over what another one counted."""
+        self._records += other._records
+        self._failed = self._failed or other._failed
+
+    def code(self) -> int:
+        """The exit code for what failed, if anything did."""
+        if self._failed is None:
+            return int(ExitCode.DONE)
+        return int(self._failed.exit_code if self._is_single else ExitCode.INPUT_FAILED)
+
+    def finish(self, fail_if_empty: bool = False) -> int:
+        """Prints what is left and returns the exit code."""
+        if self._json:
+            only = self._is_single and len(self._records) == 1
+            self._console.json(self._records[0] if only else self._records)
+        is_empty = fail_if_empty and not any(record.items for record in self._records)
+        if self._failed is None and (is_empty or self._is_empty):
+            return int(ExitCode.NOTHING_FOUND)
+        return self.code()
+
+
+def check_json(json: bool, jsonl: bool) -> None:
+    """Refuses both kinds of JSON at once."""
+    if json and jsonl:
+        raise UsageError("--json and --jsonl exclude each other; give one of them")
+
+
+BatchSize = Annotated[int, Option("Files that the network sees at a time.", RUN_PANEL, min=1)]
+
+
+@dataclass(frozen=True)
+class BatchSettings(Settings):
+    """How a command goes through its sources."""
+
+    overwrite: Annotated[bool, Option("Replace files that exist.", OUTPUT_PANEL)] = False
+    skip_existing: Annotated[bool, Option("Leave files that exist and go on.", OUTPUT_PANEL)] = (
+        False
+    )
+    jsonl: Annotated[bool, Option("Print one JSON object per input on stdout.", OUTPUT_PANEL)] = (
+        False
+    )
+    recursive: Annotated[
+        bool, Option("Look into folders of folders.", RUN_PANEL, ("-r", "--recursive"))
+    ] = False
+
+    def check(self) -> None:
+        """Refuses to replace files and to leave them at once."""
+        if self.overwrite and self.skip_existing:
+            raise UsageError("--overwrite and --skip-existing exclude each other; give one of them")
+
+    def save(self, path: Path, content: bytes) -> None:
+        """Writes a file, or leaves one that is there, as these settings have it.
+
+        Raises:
+            ImageError: it cannot be written, or is there and must neither be replaced nor left.
+        """
+        from cnnkit.images import write_bytes
+
+        if not (self.skip_existing and path.exists()):
+            write_bytes(path, content, overwrite=self.overwrite)
+
+
+class Result(Protocol):
+    """What a task finds in one source."""
+
+    def to_record(self) -> Record:
+        """What the JSON says of it."""
+
+    def lines(self) -> list[str]:
+        """What people are told of it; the first line begins with the source."""
+
+
+_Result = TypeVar("_Result", bound=Result)
+_Contra = TypeVar("_Contra", bound=Result, contravariant=True)
+
+
+class Output(Protocol[_Contra]):
+    """What is written of each result, such as a drawn picture, or a row of one file for all."""
+
+    @property
+    def planned(self) -> Iterable[Path]:
+        """The files that are going to be written, as far as they are known before."""
+
+    def is_done(self, source: "Source") -> bool | None:
+        """Whether what would be written of a source is there; None where nobody can tell."""
+
+    def begin(self, sources: Sequence["Source"]) -> None:
+        """Takes the sources that are left to be done, before the first is."""
+
+    def write(self, source: "Source", result: _Contra) -> Path | None:
+        """Writes what there is of one result; gives the file that its line is to name."""
+
+    def finish(self) -> str | None:
+        """Ends what is for all results, after Ctrl-C too; gives a line about it."""
+
+
+class FileOutput(Generic[_Result]):
+    """A file for each source.
+
+    Args:
+        paths: source -> its file.
+        encode: result and suffix of the file -> its content.
+        settings: what becomes of files that are there.
+        is_named: whether the lines for people name the files.
+    """
+
+    def __init__(
+        self,
+        paths: Mapping["Source", Path],
+        encode: Callable[[_Result, str], bytes],
+        settings: BatchSettings,
+        is_named: bool = False,
+    ):
+        self._paths, self._encode, self._settings = paths, encode, settings
+        self._is_named = is_named
+
+    @property
+    def planned(self) -> Iterable[Path]:
+        """See `Output`."""
+        return self._paths.values()
+
+    def is_done(self, source: "Source") -> bool | None:
+        """See `Output`."""
+        return self._paths[source].exists()
+
+    def begin(self, sources: Sequence["Source"]) -> None:
+        """See `Output`."""
+
+    def write(self, source: "Source", result: _Result) -> Path | None:
+        """See `Output`."""
+        path = self._paths[source]
+        self._settings.save(path, self._encode(result, path.suffix))
+        return path if self._is_named else None
+
+    def finish(self) -> str | None:
+        """See `Output`."""
+        return None
+
+
+class Batch:
+    """The sources of a command, on their way to results and files.
+
+    Args:
+        task: name of the command, such as "detect"; for names of files.
+        arguments: what the user named: files, folders, globs, lists.
+        settings: how to go through them.
+        printing: what is printed.
+        console: where to.
+
+    Attributes:
+        sources: each file once, in order.
+        is_json: whether JSON is printed, and no lines for people.
+
+    Raises:
+        UsageError: no source, or settings that exclude each other.
+        ImageError: a folder or list that holds no picture.
+    """
+
+    def __init__(
+        self,
+        task: str,
+        arguments: Sequence[str],
+        settings: BatchSettings,
+        printing: PrintSettings,
+        console: Console,
+    ):
+        from cnnkit.data.sources import find_sources
+
+        check_json(printing.json, settings.jsonl)
+        self._task, self._settings, self._console = task, settings, console
+        self.is_json = printing.json or settings.jsonl
+        self.sources = find_sources(arguments, settings.recursive, note=console.note)
+        self._outcome = Outcome(
+            console, printing.json, settings.jsonl, is_single=len(self.sources) == 1
+        )
+
+    def plan(self, output: str | None, suffix: str) -> dict["Source", Path]:
+        """A file for each source; see `plan_outputs`."""
+        from cnnkit.data.sources import plan_outputs
+
+        # Names that an earlier run chose are found again.
+        keeps_names = self._settings.overwrite or self._settings.skip_existing
+        paths = plan_outputs(self.sources, output, self._task, suffix, keeps_names=keeps_names)
+        return dict(zip(self.sources, paths, strict=True))
+
+    def run(
+        self,
+        predict: Callable[[Sequence["Source"]], Iterable[_Result | CnnkitError]],
+        outputs: Sequence[Output[_Result]] = (),
+        fail_if_empty: bool = False,
+    ) -> int:
+        """Predicts, writes and prints; the exit code.
+
+        Args:
+            predict: loads the model, and gives for each source its result, or why there is none. It
+                is called once, and only where something is left to be done, after all that can be
+                checked without it was.
+            outputs: what is written of each result.
+            fail_if_empty: exit with 4 where no result has an item.
+
+        Raises:
+            UsageError: a file is there already.
+        """
+        sources, console, outcome = self._left(outputs), self._console, self._outcome
+        for output in outputs:
+            output.begin(sources)
+        if not sources or outcome.none_is_there(sources):
+            return outcome.finish()
+        results = predict(sources)
+        try:
+            with console.progress() as bar:
+                task = bar.add_task(self._task, total=len(sources), status="")
+                for source, result in zip(sources, results, strict=True):
+                    self._take(source, result, outputs)
+                    bar.update(task, advance=1)
+        finally:
+            for output in outputs:
+                if line := output.finish():
+                    console.note(line)
+        return outcome.finish(fail_if_empty)
+
+    def _take(
+        self, source: "Source", result: _Result | CnnkitError, outputs: Sequence[Output[_Result]]
+    ) -> None:
+        if isinstance(result, CnnkitError):
+            self._outcome.fail(source.path, result)
+            return
+        try:
+            written = [output.write(source, result) for output in outputs]
+        except CnnkitError as error:
+            self._outcome.fail(source.path, error)
+            return
+        first, *others = result.lines()
+        named = ", ".join(str(path) for path in written if path is not None)
+        self._outcome.add(result.to_record(), [f"{first} -> {named}" if named else first, *others])
+
+    def _left(self, outputs: Sequence[Output[_Result]]) -> list["Source"]:
+        """The sources of which something is left to be written."""
+        if not self._settings.skip_existing:
+            there = [path for output in outputs for path in output.planned if path.exists()]
+            if there and not self._settings.overwrite:
+                raise UsageError(
+                    f"{there[0]} exists; use --overwrite, --skip-existing or another place"
+                )
+            return self.sources
+        left = [one for one in self.sources if not _is_done(one, outputs)]
+        if len(left) < len(self.sources):
+            self._console.note(
+                f"{len(self.sources) - len(left)} pictures are done already"
+                + (", and are not in the JSON" if self.is_json else "")
+            )
+        return left
+
+
+def _is_done(source: "Source", outputs: Sequence[Output[_Result]]) -> bool:
+    done = [output.is_done(source) for output in outputs]
+    return True in done and False not in done

@@ -1,0 +1,230 @@
+"""Commands of the command line, made of functions whose parameters are settings."""
+
+import functools
+import inspect
+import typing
+from collections.abc import Callable
+from dataclasses import MISSING, Field, dataclass, fields
+from types import NoneType
+from typing import Annotated, Any
+
+import typer
+
+from cnnkit.console import Console
+from cnnkit.engine.settings import (
+    RUN_PANEL,
+    Option,
+    Settings,
+    check_option,
+    spell,
+    split_option,
+)
+from cnnkit.errors import UsageError
+
+OUTPUT_PANEL = "Output"
+
+
+@dataclass(frozen=True)
+class PrintSettings(Settings):
+    """What a command prints."""
+
+    json: Annotated[bool, Option("Print one JSON document on stdout.", OUTPUT_PANEL)] = False
+    quiet: Annotated[
+        bool, Option("Print only results and errors.", OUTPUT_PANEL, ("-q", "--quiet"))
+    ] = False
+    verbose: Annotated[bool, Option("Print details too.", OUTPUT_PANEL, ("-v", "--verbose"))] = (
+        False
+    )
+
+    def console(self) -> Console:
+        """A console that prints so much."""
+        return Console(quiet=self.quiet, verbose=self.verbose)
+
+
+@dataclass(frozen=True)
+class DeviceSettings(Settings):
+    """What a command computes on."""
+
+    threads: Annotated[
+        int | None, Option("Compute threads.", RUN_PANEL, show_default="all cores")
+    ] = None
+    device: Annotated[str, Option("auto, cpu, or gpu.", RUN_PANEL)] = "auto"
+
+
+@dataclass(frozen=True)
+class EngineSettings(DeviceSettings):
+    """What a command that only runs trained networks computes on."""
+
+    engine: Annotated[str, Option("What computes: auto, openvino, or tensorflow.", RUN_PANEL)] = (
+        "auto"
+    )
+
+    def start(self, console: Console, verbose: bool = False) -> None:
+        """Chooses the engine, and says from now on that the network is being loaded.
+
+        Args:
+            console: told what takes a while; its JSON says from then on what computed.
+            verbose: let the engine's own messages through.
+
+        Raises:
+            UsageError: see `configure_inference`.
+        """
+        from cnnkit.engine.choice import configure_inference, current_engine
+
+        console.working("loading the network")
+        configure_inference(
+            self.engine,
+            threads=self.threads,
+            device=self.device,
+            verbose=verbose,
+            note=console.note,
+        )
+        console.engine = current_engine
+
+
+def command(run: Callable[..., int]) -> Callable[..., int]:
+    """Makes of a function what Typer takes for a command.
+
+    A parameter whose type is a `Settings` class becomes the options of that class, and the function
+    is given an object of it. A parameter annotated with an `Option` becomes that option. Others are
+    left as they are, for arguments of Typer.
+
+    Args:
+        run: of such parameters; its docstring is the help.
+
+    Returns:
+        A function of keywords, one for each option.
+
+    Raises:
+        TypeError: two parameters have an option of one name.
+    """
+    hints = typing.get_type_hints(run, include_extras=True)
+    groups: dict[str, type[Settings]] = {}
+    parameters: list[inspect.Parameter] = []
+    for one in inspect.signature(run).parameters.values():
+        kind = hints[one.name]
+        if isinstance(kind, type) and issubclass(kind, Settings):
+            groups[one.name] = kind
+            own = {one.name: (kind.option_of(one.name), one.default) for one in _shown(kind)}
+        else:
+            own = {one.name: (kind, one.default)}
+        for name, (inner, default) in own.items():
+            if split_option(inner)[1] is not None:
+                inner = option_type(name, inner, default)
+            parameters.append(_parameter(name, inner, default))
+    names = [one.name for one in parameters]
+    if len(set(names)) < len(names):
+        twice = sorted({name for name in names if names.count(name) > 1})
+        raise TypeError(f"options must have names of their own. Received twice: {twice}")
+
+    @functools.wraps(run)
+    def wrapper(**values: Any) -> int:
+        settings = {name: _take_settings(kind, values) for name, kind in groups.items()}
+        return run(**settings, **values)
+
+    wrapper.__signature__ = inspect.Signature(parameters, return_annotation=int)  # type: ignore[attr-defined]
+    wrapper.__annotations__ = {one.name: one.annotation for one in parameters} | {"return": int}
+    return wrapper
+
+
+def _shown(kind: type[Settings]) -> list[Field[Any]]:
+    """The fields that are options."""
+    return [one for one in fields(kind) if one.name in kind.options]
+
+
+def _take_settings(kind: type[Settings], values: dict[str, Any]) -> Settings:
+    """Settings of what was typed, which is taken out of `values`."""
+    names = [one.name for one in _shown(kind)]
+    return kind(
+        **{name: read_value(name, kind.option_of(name), values.pop(name)) for name in names}
+    )
+
+
+def option_type(name: str, kind: Any, default: Any) -> Any:
+    """A setting as Typer takes it: its type on the command line, annotated with its option.
+
+    Args:
+        name: of the setting.
+        kind: `Annotated[type, Option(...)]`.
+        default: of the setting; for one that is True there is an option to switch it off.
+
+    Example:
+
+    >>> option_type("size", Annotated[int, Option("Pixels.")], 8)
+    typing.Annotated[int, <typer.models.OptionInfo object at ...>]
+    """
+    kind, option = split_option(kind)
+    if option is None:
+        raise TypeError(f"{name} has no option")
+    names = option.names or (f"--{spell(name)}",)
+    if default is True:
+        names = (f"{names[0]}/--no-{names[0].removeprefix('--')}",)
+    typed = Annotated[kind, option]
+
+    def check(value: Any) -> Any:
+        read_value(name, typed, value)
+        return value
+
+    info = typer.Option(
+        *names,
+        callback=check,
+        help=option.help,
+        metavar=option.metavar or "|".join(option.choices) or None,
+        show_default=True if option.show_default is None else option.show_default,
+        rich_help_panel=option.panel,
+    )
+    if _items(kind) is not None:
+        kind = str | None if NoneType in typing.get_args(kind) else str
+    return Annotated[kind, info]
+
+
+def _parameter(name: str, kind: Any, default: Any) -> inspect.Parameter:
+    if isinstance(default, tuple):
+        default = ",".join(f"{one:g}" if isinstance(one, float) else str(one) for one in default)
+    if default is MISSING:
+        default = inspect.Parameter.empty
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, annotation=kind, default=default)
+
+
+def _items(kind: Any) -> type | None:
+    """The type of the items of a tuple, or of a tuple or None; None of another type."""
+    for one in (kind, *typing.get_args(kind)):
+        if typing.get_origin(one) is tuple:
+            return typing.get_args(one)[0]
+    return None
+
+
+def read_value(name: str, kind: Any, value: Any) -> Any:
+    """What was typed for a setting; several values stand between commas.
+
+    Args:
+        name: of the setting.
+        kind: `Annotated[type, Option(...)]`.
+        value: as Typer gives it.
+
+    Raises:
+        UsageError: the value is not allowed.
+
+    Example:
+
+    >>> read_value("sizes", Annotated[tuple[int, ...], Option("Pixels.")], "8, 16")
+    (8, 16)
+    """
+    item, option = _items(split_option(kind)[0]), split_option(kind)[1]
+    if item is not None and isinstance(value, str):
+        try:
+            value = tuple(item(part.strip()) for part in value.split(","))
+        except ValueError:
+            example = option.example if option else ""
+            raise UsageError(
+                f"--{spell(name)} takes numbers such as {example}, not {value!r}"
+            ) from None
+    check_option(name, kind, value)
+    return value
+
+
+def typed_names(context: typer.Context) -> set[str]:
+    """Names of the parameters that the user typed, and not left at their defaults."""
+    return {
+        name for name in context.params if context.get_parameter_source(name).name == "COMMANDLINE"
+    }

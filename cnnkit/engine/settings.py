@@ -1,0 +1,349 @@
+"""Settings of tasks: frozen dataclasses whose fields say all that there is to say of an option.
+
+A field is written once, as in
+
+    conf: Annotated[float, Option("Least score.", min=0.0, max=1.0, panel="Boxes")] = 0.25
+
+and is the default, the range, the help and the option `--conf` of the command line, which
+`engine.command` makes of it, and an argument of the class for programs in Python.
+"""
+
+import abc
+import math
+import numbers
+import operator
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from types import NoneType, UnionType
+from typing import Annotated, Any, ClassVar, get_args, get_origin
+
+from cnnkit.errors import UsageError
+
+LEARNING_RATE_SCHEDULES = ("cosine", "constant", "exponential")
+TRAINING_OPTIMIZERS = ("adamw", "adam", "sgd", "rmsprop")
+MIXED_PRECISIONS = ("auto", "on", "bfloat16", "off")
+
+DATA_PANEL, FIT_PANEL, NETWORK_PANEL, RUN_PANEL = "Data", "Fit", "Network", "Run"
+
+# What values of a kind are called in messages.
+_KINDS = {
+    int: "a number",
+    float: "a number",
+    bool: "True or False",
+    str: "a text",
+    NoneType: "None",
+    tuple: "several values in brackets",
+    Mapping: "a mapping of names to numbers",
+}
+
+
+@dataclass(frozen=True)
+class Option:
+    """What a setting is, beside its name, type and default.
+
+    Attributes:
+        help: one sentence, for the help of the command line and for that of the class.
+        panel: heading that it stands under in the help.
+        names: on the command line, such as "-o" and "--output"; "--<name>" by default.
+        metavar: what stands for its value in the help; by default its type, or its choices.
+        show_default: what the help says of the default; by default the default itself.
+        choices: the values that are allowed.
+        min: the smallest number that is allowed.
+        max: the largest number that is allowed.
+        above: the number that it must be more than.
+        below: the number that it must be less than.
+        unit: of the numbers, for messages, such as "pixels".
+        example: of several values, as they are typed, for messages.
+    """
+
+    help: str
+    panel: str | None = None
+    names: tuple[str, ...] = ()
+    metavar: str | None = None
+    show_default: str | None = None
+    choices: tuple[str, ...] = ()
+    min: float | None = None
+    max: float | None = None
+    above: float | None = None
+    below: float | None = None
+    unit: str = ""
+    example: str = ""
+
+    def check(self, name: str, value: Any, is_whole: bool) -> None:
+        """Refuses a value that is not allowed; None stands for what suits the rest.
+
+        Args:
+            name: of the setting, for the message.
+            value: of the right type.
+            is_whole: whether it must be a whole number.
+
+        Raises:
+            UsageError: it is not allowed.
+        """
+        if value is not None and not self._allows(value, is_whole):
+            raise UsageError(f"{spell(name)} must be {self._expected(is_whole)}, not {value!r}")
+
+    def _allows(self, value: Any, is_whole: bool) -> bool:
+        if self.choices:
+            return value in self.choices
+        if is_whole and not is_count(value, -math.inf):
+            return False
+        limits = (
+            *((self.min, operator.ge), (self.max, operator.le)),
+            *((self.above, operator.gt), (self.below, operator.lt)),
+        )
+        known = [(limit, compare) for limit, compare in limits if limit is not None]
+        return not known or (
+            math.isfinite(value) and all(compare(value, limit) for limit, compare in known)
+        )
+
+    def _expected(self, is_whole: bool) -> str:
+        if self.choices:
+            return f"one of {', '.join(self.choices)}"
+        lower = self.above if self.min is None else self.min
+        upper = self.below if self.max is None else self.max
+        if upper is not None:
+            return f"between {lower:g} and {upper:g}"
+        if self.unit:
+            return f"at least {lower:g} {self.unit}"
+        if is_whole:
+            return "a whole number" + ("" if lower is None else f" from {lower:g}")
+        return f"more than {lower:g}" if self.min is None else f"at least {lower:g}"
+
+
+def split_option(kind: Any) -> tuple[Any, Option | None]:
+    """The type of a field, and its option if it has one.
+
+    >>> split_option(Annotated[int, Option("Pixels.")])
+    (<class 'int'>, Option(help='Pixels.', ...))
+    >>> split_option(int)
+    (<class 'int'>, None)
+    """
+    if get_origin(kind) is not Annotated:
+        return kind, None
+    kind, *extras = get_args(kind)
+    return kind, next((one for one in extras if isinstance(one, Option)), None)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Settings that check themselves when they are made.
+
+    A subclass is a frozen dataclass too. What its options say is appended to its docstring. A field
+    that it declares anew without an option, for another default, keeps the option that it had.
+
+    Attributes:
+        options: name of a field -> what it is.
+
+    Raises:
+        UsageError: a value of another type, or outside of what is allowed.
+    """
+
+    options: ClassVar[Mapping[str, Option]] = {}
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        found = {name: split_option(kind)[1] for name, kind in cls.__annotations__.items()}
+        own = {name: option for name, option in found.items() if option is not None}
+        cls.options = {**cls.options, **own}
+        lines = [f"    {name}: {option.help}" for name, option in own.items()]
+        if lines:
+            heading = [(cls.__doc__ or cls.__name__).rstrip(), "", "Attributes:"]
+            cls.__doc__ = "\n".join([*heading, *lines])
+
+    def __post_init__(self) -> None:
+        check_kinds(self)
+        for item in fields(self):
+            check_option(item.name, self.option_of(item.name), getattr(self, item.name))
+        self.check()
+
+    @classmethod
+    def option_of(cls, name: str) -> Any:
+        """The type of a field, annotated with its option where it has one."""
+        kind, _ = split_option(cls.__dataclass_fields__[name].type)
+        return Annotated[kind, cls.options[name]] if name in cls.options else kind
+
+    def check(self) -> None:
+        """Refuses values that do not go together; a subclass says which."""
+
+
+def check_option(name: str, kind: Any, value: Any) -> None:
+    """Refuses a value that an option does not allow.
+
+    Args:
+        name: of the setting, for the message.
+        kind: `Annotated[type, Option(...)]`.
+        value: of that type.
+
+    Raises:
+        UsageError: the value is not allowed.
+    """
+    kind, option = split_option(kind)
+    if option is not None:
+        kinds = get_args(kind) if isinstance(kind, UnionType) else (kind,)
+        option.check(name, value, is_whole=int in kinds)
+
+
+def is_count(value: Any, least: float = 1) -> bool:
+    """Whether a value is a whole number, and at least so many."""
+    try:
+        return bool(operator.index(value) >= least)
+    except TypeError:
+        return False
+
+
+def check_kinds(settings: Any) -> None:
+    """Refuses values of another kind than a setting's, which would end in a traceback.
+
+    A whole number is told from another one by the setting's own check. A path stands for its text.
+    """
+    for item in fields(settings):
+        value = getattr(settings, item.name)
+        kind, _ = split_option(item.type)
+        if isinstance(value, os.PathLike) and str in (kind, *get_args(kind)):
+            object.__setattr__(settings, item.name, os.fspath(value))
+        elif not _is_of_kind(value, kind):
+            kinds = get_args(kind) if isinstance(kind, UnionType) else (kind,)
+            words = " or ".join(_KINDS.get(get_origin(one) or one, one.__name__) for one in kinds)
+            raise UsageError(f"{spell(item.name)} must be {words}, not {value!r}")
+
+
+def _is_of_kind(value: Any, kind: Any) -> bool:
+    if isinstance(kind, UnionType):
+        return any(_is_of_kind(value, one) for one in get_args(kind))
+    if kind in (int, float):
+        return isinstance(value, numbers.Real) and not isinstance(value, bool)
+    if kind is bool:
+        # NumPy's too.
+        return isinstance(value, bool) or type(value).__name__ in ("bool", "bool_")
+    origin = get_origin(kind)
+    if origin is tuple:
+        inner = get_args(kind)[0]
+        is_several = isinstance(value, Sequence) and not isinstance(value, str | bytes)
+        return is_several and all(_is_of_kind(one, inner) for one in value)
+    if origin is Mapping:
+        inner = get_args(kind)[1]
+        return isinstance(value, Mapping) and all(_is_of_kind(v, inner) for v in value.values())
+    return isinstance(value, kind)
+
+
+def spell(name: str) -> str:
+    """A setting's name as it is typed.
+
+    >>> spell("max_det")
+    'max-det'
+    """
+    return name.replace("_", "-")
+
+
+# In which views a network looks at a picture.
+Flip = Annotated[
+    bool,
+    Option("Look at the mirror image too, and average; takes twice the time.", NETWORK_PANEL),
+]
+Scales = Annotated[
+    tuple[float, ...],
+    Option(
+        "Look at the picture at all these sizes, such as 0.75,1,1.25, and average.",
+        NETWORK_PANEL,
+        metavar="S,...",
+        example="0.75,1,1.25",
+    ),
+]
+
+
+def check_scales(scales: Sequence[float]) -> None:
+    """Refuses sizes to look at a picture at, as multiples of its own, that make no sense.
+
+    Raises:
+        UsageError: there are none, or one is not from 0.1 to 4.
+    """
+    if not scales or not all(0.1 <= scale <= 4.0 for scale in scales):
+        raise UsageError(f"scales must be from 0.1 to 4, not {list(scales)}")
+
+
+# Options of several trainings, not of all.
+Ema = Annotated[
+    float,
+    Option(
+        "Momentum of averaged weights, such as 0.999; 0 for none.", FIT_PANEL, min=0.0, max=0.99999
+    ),
+]
+MixedPrecision = Annotated[
+    str, Option("16 bits: auto is on GPUs.", FIT_PANEL, choices=MIXED_PRECISIONS)
+]
+Workers = Annotated[
+    int,
+    Option(
+        "Processes that make examples, for a GPU that would wait; 0 for threads of this one.",
+        RUN_PANEL,
+        min=0,
+    ),
+]
+OnDevice = Annotated[
+    bool,
+    Option(
+        "Keep the pictures in the GPU's memory and make the examples there: many times faster "
+        "than --workers.",
+        RUN_PANEL,
+    ),
+]
+
+
+@dataclass(frozen=True)
+class FitSettings(Settings, abc.ABC):
+    """What the trainings have in common; each has defaults of its own.
+
+    The learning rate is None for what suits the rest, the time budget for none.
+    """
+
+    batch_size: Annotated[int, Option("Examples in a step.", FIT_PANEL, ("--batch",), min=1)] = 32
+    optimizer: Annotated[str, Option("Of Keras.", FIT_PANEL, choices=TRAINING_OPTIMIZERS)] = "adamw"
+    learning_rate: Annotated[float | None, Option("At its highest.", FIT_PANEL, above=0.0)] = None
+    schedule: Annotated[
+        str, Option("Of the learning rate.", FIT_PANEL, choices=LEARNING_RATE_SCHEDULES)
+    ] = "cosine"
+    warmup: Annotated[
+        float,
+        Option("Share of the run in which the learning rate grows.", FIT_PANEL, min=0.0, max=0.9),
+    ] = 0.05
+    weight_decay: Annotated[
+        float, Option("Decoupled from the gradient.", FIT_PANEL, min=0.0, max=10.0)
+    ] = 0.05
+    clip_norm: Annotated[
+        float,
+        Option("Longest gradient of each weight array; 0 for any.", FIT_PANEL, min=0.0, max=1e6),
+    ] = 0.0
+    patience: Annotated[
+        int,
+        Option("Stop after so many epochs without a better one; 0 for never.", FIT_PANEL, min=0),
+    ] = 0
+    time_budget: Annotated[
+        float | None,
+        Option(
+            "Seconds; the learning rate falls in time.", FIT_PANEL, show_default="none", above=0.0
+        ),
+    ] = None
+    val_share: Annotated[
+        float,
+        Option(
+            "Share of the pictures kept for validation, where DATA has none.",
+            DATA_PANEL,
+            above=0.0,
+            below=1.0,
+        ),
+    ] = 0.15
+    seed: Annotated[int, Option("Seed of everything random.", RUN_PANEL, min=0)] = 0
+    # A field of those trainings that can average weights.
+    ema: ClassVar[float] = 0.0
+
+    @property
+    def peak_learning_rate(self) -> float:
+        """The learning rate at its highest, whether given or not."""
+        return self.learning_rate or self.usual_learning_rate
+
+    @property
+    @abc.abstractmethod
+    def usual_learning_rate(self) -> float:
+        """What the learning rate is at its highest where none is given."""

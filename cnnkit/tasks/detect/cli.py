@@ -1,0 +1,162 @@
+"""``cnnkit detect``: what is where in pictures."""
+
+import glob
+import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from cnnkit.engine.batch import Batch, BatchSettings, BatchSize, FileOutput, Output
+from cnnkit.engine.command import OUTPUT_PANEL, EngineSettings, PrintSettings, command
+from cnnkit.engine.settings import RUN_PANEL, Option, Settings
+from cnnkit.errors import CnnkitError
+from cnnkit.tasks.detect.settings import DEFAULT_DETECTOR, DetectSettings, Model
+
+if TYPE_CHECKING:
+    from cnnkit.data.sources import Source
+    from cnnkit.tasks.detect.results import Detection
+
+
+@dataclass(frozen=True)
+class WrittenFiles(Settings):
+    """What `cnnkit detect` writes."""
+
+    output: Annotated[
+        str | None,
+        Option(
+            "Pictures with the boxes drawn into them.",
+            OUTPUT_PANEL,
+            ("-o", "--output"),
+            metavar="FILE|DIR",
+            show_default="<name>-detect.jpg here, and none with --json, --jsonl, --txt, --coco or "
+            "--crops",
+        ),
+    ] = None
+    txt: Annotated[
+        Path | None,
+        Option(
+            "A text file for each picture: class x y width height score, as YOLO.",
+            OUTPUT_PANEL,
+            metavar="DIR",
+        ),
+    ] = None
+    coco: Annotated[
+        Path | None,
+        Option(
+            "All boxes as COCO results, and FILE.images.json with the pictures' numbers.",
+            OUTPUT_PANEL,
+            metavar="FILE.json",
+        ),
+    ] = None
+    crops: Annotated[
+        Path | None,
+        Option(
+            "Each object as a picture, in a folder for each class.", OUTPUT_PANEL, metavar="DIR"
+        ),
+    ] = None
+
+
+@command
+def detect(
+    pictures: Annotated[
+        list[str],
+        typer.Argument(metavar="IMG...", help="Files, folders, globs, @list.txt or - (stdin)."),
+    ],
+    model: Model = DEFAULT_DETECTOR,
+    *,
+    settings: DetectSettings,
+    files: WrittenFiles,
+    batch_settings: BatchSettings,
+    batch: BatchSize = 8,
+    fail_if_empty: Annotated[
+        bool, Option("Exit with 4 when nothing was found.", RUN_PANEL)
+    ] = False,
+    engine: EngineSettings,
+    printing: PrintSettings,
+) -> int:
+    """Find the objects in pictures: what they are and where.
+
+    Examples:
+
+      cnnkit detect street.jpg
+
+      cnnkit detect photos/ -r --model runs/people --jsonl --conf 0.4 > found.jsonl
+    """
+    from cnnkit.tasks.detect.predict import check_classes, class_names
+
+    names = class_names(model)
+    check_classes(settings.classes, names, model)
+    console = printing.console()
+    job = Batch("detect", pictures, batch_settings, printing, console)
+
+    def predict(sources: "Sequence[Source]") -> "Iterable[Detection | CnnkitError]":
+        engine.start(console, printing.verbose)
+        from cnnkit.tasks.detect.predict import Detector
+
+        return Detector(model, settings).detect_each(
+            [source.path for source in sources], batch=batch, stdin=sys.stdin.buffer.read
+        )
+
+    outputs = _outputs(job, files, batch_settings, names)
+    return job.run(predict, outputs, fail_if_empty)
+
+
+def _outputs(
+    job: Batch, files: WrittenFiles, settings: BatchSettings, names: Sequence[str]
+) -> "list[Output[Detection]]":
+    outputs: list[Output[Any]] = []
+    if files.output is not None or not (job.is_json or files.txt or files.coco or files.crops):
+        outputs.append(FileOutput(job.plan(files.output, ".jpg"), _drawn, settings, is_named=True))
+    if files.txt is not None:
+        outputs.append(FileOutput(job.plan(f"{files.txt}/", ".txt"), _yolo, settings))
+    if files.coco is not None:
+        from cnnkit.tasks.detect.coco_results import CocoResults
+
+        outputs.append(CocoResults(files.coco, names, settings))
+    if files.crops is not None:
+        outputs.append(_Crops(files.crops, settings))
+    return outputs
+
+
+def _drawn(found: "Detection", suffix: str) -> bytes:
+    from cnnkit.images import as_picture, encode_image
+
+    return encode_image(as_picture(found.plot(), found.source), suffix)
+
+
+def _yolo(found: "Detection", suffix: str) -> bytes:
+    return found.to_yolo().encode()
+
+
+class _Crops:
+    """Each object as a picture, in a folder for each class; see `engine.batch.Output`."""
+
+    planned: tuple[Path, ...] = ()
+
+    def __init__(self, folder: Path, settings: BatchSettings):
+        self._folder, self._settings = folder, settings
+
+    def is_done(self, source: "Source") -> bool | None:
+        # Of a picture without objects there is no crop.
+        stem = source.relative.with_suffix("")
+        crops = self._folder.glob(f"*/{glob.escape(str(stem))}-*.jpg")
+        is_there = any(path.stem[len(stem.name) + 1 :].isdecimal() for path in crops)
+        return True if is_there else None
+
+    def begin(self, sources: "Sequence[Source]") -> None:
+        pass
+
+    def write(self, source: "Source", found: "Detection") -> None:
+        from cnnkit.images import as_picture, encode_image
+
+        stem = source.relative.with_suffix("")
+        for number, one in enumerate(found.objects, 1):
+            folder = self._folder / one.label.replace("/", "-") / stem.parent
+            crop = as_picture(found.crop(one), found.source)
+            self._settings.save(folder / f"{stem.name}-{number}.jpg", encode_image(crop, ".jpg"))
+
+    def finish(self) -> None:
+        pass

@@ -1,0 +1,158 @@
+"""What detection finds."""
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from cnnkit.engine.result import PlottedResult
+from cnnkit.images import read_pixels
+from cnnkit.results import Milliseconds, Record
+
+# Classes in the line of a picture, and objects in its short form.
+_SHOWN_CLASSES, _SHOWN_OBJECTS = 8, 3
+
+
+@dataclass(frozen=True)
+class DetectedObject:
+    """An object in a picture.
+
+    Attributes:
+        label: name of its class.
+        class_id: number of its class.
+        score: in [0, 1].
+        box_xyxy: left, top, right and bottom in pixels of the upright picture.
+    """
+
+    label: str
+    class_id: int
+    score: float
+    box_xyxy: tuple[float, float, float, float]
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Detection(PlottedResult):
+    """What was found in a picture.
+
+    Attributes:
+        source: path, "-", or what a picture in memory is called.
+        objects: the best first.
+        size: height and width of the upright picture.
+        model: name of the detector.
+        ms: time spent.
+        pixels: uint8 `(height, width, 3)` of the upright picture; None of a file, which is read
+            again where it is drawn.
+        threshold: least score of what was looked for.
+
+    Example:
+
+    >>> cup = DetectedObject("cup", 41, 0.53, (1.0, 2.0, 5.0, 8.0))
+    >>> found = Detection("picture 1", (cup,), (10, 20), "coco80", Milliseconds())
+    >>> found
+    Detection(picture 1: cup 53 %)
+    >>> found.to_dict()["items"][0]["box"]
+    {'x1': 1.0, 'y1': 2.0, 'x2': 5.0, 'y2': 8.0}
+    """
+
+    source: str
+    objects: tuple[DetectedObject, ...]
+    size: tuple[int, int]
+    model: str
+    ms: Milliseconds
+    pixels: npt.NDArray[np.uint8] | None = None
+    threshold: float | None = None
+
+    def __repr__(self) -> str:
+        shown = [f"{one.label} {100 * one.score:.0f} %" for one in self.objects[:_SHOWN_OBJECTS]]
+        dots = ["..."] if len(self.objects) > _SHOWN_OBJECTS else []
+        return f"Detection({self.source}: {', '.join([*shown, *dots]) or 'nothing found'})"
+
+    def plot(self) -> Image.Image:
+        """The picture with boxes, names and scores drawn into it.
+
+        Raises:
+            ImageError: the picture is a file that cannot be read any more.
+        """
+        from cnnkit.tasks.detect.plots import draw_detections
+
+        drawn = draw_detections(
+            self._picture(),
+            np.array([one.box_xyxy for one in self.objects]).reshape(-1, 4),
+            [one.label for one in self.objects],
+            np.array([one.score for one in self.objects]),
+            np.array([one.class_id for one in self.objects], int),
+        )
+        return Image.fromarray(drawn)
+
+    def crop(self, found: DetectedObject) -> Image.Image:
+        """The part of the picture in the box of an object: whole pixels, one at least.
+
+        Raises:
+            ImageError: the picture is a file that cannot be read any more.
+        """
+        left, top = np.floor(found.box_xyxy[:2]).astype(int)
+        right, bottom = np.maximum(np.ceil(found.box_xyxy[2:]).astype(int), (left + 1, top + 1))
+        return Image.fromarray(self._picture()[top:bottom, left:right])
+
+    def to_record(self) -> Record:
+        """What the command line's JSON says of the picture."""
+        height, width = self.size
+        items = tuple(
+            {
+                "label": one.label,
+                "class_id": one.class_id,
+                "score": round(one.score, 4),
+                "box": dict(
+                    zip(
+                        ("x1", "y1", "x2", "y2"),
+                        (round(edge, 1) for edge in one.box_xyxy),
+                        strict=True,
+                    )
+                ),
+            }
+            for one in self.objects
+        )
+        return Record(
+            *(self.source, width, height, items),
+            model=self.model,
+            threshold=self.threshold,
+            ms=self.ms,
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """The same as plain JSON types."""
+        return self.to_record().to_json()
+
+    def to_yolo(self) -> str:
+        """A line for each object, as YOLO has it: class, middle, width and height, score.
+
+        Lengths are parts of the picture's width and height.
+        """
+        height, width = self.size
+        lines = []
+        for one in self.objects:
+            left, top, right, bottom = one.box_xyxy
+            x, y = (left + right) / 2 / width, (top + bottom) / 2 / height
+            wide, high = (right - left) / width, (bottom - top) / height
+            lines.append(f"{one.class_id} {x:.6f} {y:.6f} {wide:.6f} {high:.6f} {one.score:.4f}\n")
+        return "".join(lines)
+
+    def lines(self) -> list[str]:
+        """For people: the picture and how many of what, and a line for each object."""
+        counts = Counter(one.label for one in self.objects)
+        parts = [f"{count} {label}" for label, count in counts.items()]
+        shown = ", ".join(parts[:_SHOWN_CLASSES]) + ", ..." * (len(parts) > _SHOWN_CLASSES)
+        lines = [f"{self.source}: {shown or 'nothing found'}"]
+        for one in self.objects:
+            left, top, right, bottom = one.box_xyxy
+            lines.append(
+                f"  {one.score:>6.1%}  {one.label}  "
+                f"{right - left:.0f}x{bottom - top:.0f} at {left:.0f},{top:.0f}"
+            )
+        return lines
+
+    def _picture(self) -> npt.NDArray[np.uint8]:
+        return read_pixels(self.source) if self.pixels is None else self.pixels
