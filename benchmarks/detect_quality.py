@@ -18,8 +18,9 @@ from _measure import machine
 from PIL import Image
 from train_detector_lite0 import as_coco, true_pictures
 
-from cnnkit.pipelines.evaluate_detect import evaluate_detect
+from cnnkit.tasks.detect.evaluate import evaluate_detect
 from cnnkit.tasks.detect.metrics import CocoScores
+from cnnkit.tasks.detect.settings import EvaluateSettings
 
 GROUPS = {
     "person": range(0, 1),
@@ -45,7 +46,9 @@ def main() -> None:
     parser.add_argument("--flip", action="store_true", help="look at mirror images too")
     parser.add_argument("--scales", type=float, nargs="+", default=[1.0], help="of that side")
     arguments = parser.parse_args()
-    views = {name: getattr(arguments, name) for name in ("size", "flip", "scales")}
+    settings = EvaluateSettings(
+        size=arguments.size, flip=arguments.flip, scales=tuple(arguments.scales)
+    )
     print(machine())
     with tempfile.TemporaryDirectory() as folder:
         scenes, people = Path(folder) / "scenes.json", Path(folder) / "people.json"
@@ -53,10 +56,10 @@ def main() -> None:
         for model in arguments.model:
             for name, read in (("coco128", coco128), ("val2017", kept_apart)):
                 scenes.write_text(json.dumps(read(arguments.data)))
-                found = evaluate_detect(scenes, model=model, **views)
+                found = evaluate_detect(scenes, settings, model=model)
                 print(f"{model} on {name}, {found.pictures} pictures:")
                 print_scores(found.coco)
-            found = evaluate_detect(people, model=model, **views)
+            found = evaluate_detect(people, settings, model=model)
             print(
                 f"{model} on Penn-Fudan, {found.pictures} pictures: person AP50 "
                 f"{found.coco.ap50:.3f}, AP {found.coco.ap:.3f}"

@@ -34,7 +34,6 @@ from PIL import Image
 from train_segmenter import pack
 
 from cnnkit.data._class_names import COCO_CLASSES
-from cnnkit.data.boxes import read_boxed
 from cnnkit.models.darknet import build_darknet
 from cnnkit.models.detector import PREDICTIONS, STAGES, STRIDES
 from cnnkit.models.imitation import AnswerImitation, answers_of
@@ -42,6 +41,7 @@ from cnnkit.models.yolo_fastest import ANCHORS, yolo_fastest_sections
 from cnnkit.ops.boxes import intersection_over_union
 from cnnkit.ops.inference import compile_inference
 from cnnkit.options import DetectTrainOptions
+from cnnkit.tasks.detect.data import read_boxed
 from cnnkit.tasks.detect.predict import detect
 from cnnkit.tasks.detect.settings import DetectSettings
 from cnnkit.training._array_files import create_array_file

@@ -16,7 +16,8 @@ from pathlib import Path
 from _measure import cnnkit, machine
 
 from cnnkit.data.shapes import write_shapes
-from cnnkit.pipelines.evaluate_detect import evaluate_detect
+from cnnkit.tasks.detect.evaluate import evaluate_detect
+from cnnkit.tasks.detect.settings import EvaluateSettings
 
 # Pictures, and the seed of each part.
 PARTS = {"train": (4000, 1), "val": (100, 2), "test": (300, 3)}
@@ -36,7 +37,7 @@ def main() -> None:
         command = cnnkit("train", "detect", str(data), "-o", str(run), *RECIPE)
         subprocess.run([*command, *arguments.options], check=True)
         report = json.loads((run / "report.json").read_text())
-        found = evaluate_detect(data, model=run, split="test")
+        found = evaluate_detect(data, EvaluateSettings(split="test"), model=run)
     print(
         f"mAP50 {found.coco.ap50:.3f}, AP {found.coco.ap:.3f} of {found.pictures} test pictures, "
         f"after {report['epochs']} epochs, {report['seconds']:.0f} s, "

@@ -53,8 +53,6 @@ PRETRAINED = {
     "mobilenet-v2": "mobilenet-v2",
 }
 
-# Parts of labelled data that can be evaluated; "all" is every picture.
-SPLITS = ("train", "val", "test", "all")
 MASK_SPLITS = ("train", "val", "all")
 
 # Label of pixels that do not count, as Pascal VOC has it.
@@ -364,16 +362,6 @@ def _is_left_out(options: Any, name: str) -> bool:
     """Whether a setting is None, where None is what it is by default."""
     default = type(options).__dataclass_fields__[name].default
     return default is None and getattr(options, name) is None
-
-
-def check_split(split: str | None, splits: tuple[str, ...] = SPLITS) -> None:
-    """Refuses a part of the data that there cannot be.
-
-    Raises:
-        UsageError: `split` is neither None nor one of `splits`.
-    """
-    if split is not None and split not in splits:
-        raise UsageError(f"--split must be one of {', '.join(splits)}, not {split}")
 
 
 def _check_choices(options: Any, **allowed: Sequence[str]) -> None:

@@ -603,31 +603,6 @@ class ClassEvaluation:
 
 
 @dataclass(frozen=True, eq=False)
-class DetectEvaluation:
-    """How good a detector is on pictures with boxes.
-
-    Attributes:
-        pictures: number of those that could be read.
-        failed: number of those that could not; they count nowhere.
-        names: of the data's classes.
-        split: the part of the data, such as "test".
-        model: name of the detector.
-        coco: `metrics.detection.CocoScores`.
-        voc_11: `(classes,)`, average precision by the 11-point rule at an overlap of 0.5.
-        voc_all: `(classes,)`, the area below the curve, at the same overlap.
-    """
-
-    pictures: int
-    failed: int
-    names: tuple[str, ...]
-    split: str
-    model: str
-    coco: Any
-    voc_11: Any
-    voc_all: Any
-
-
-@dataclass(frozen=True, eq=False)
 class Region:
     """Pixels of one class that hang together.
 

@@ -283,7 +283,7 @@ def picture(shape: tuple[int, ...] = (20, 40, 3), kind: str = "PNG") -> bytes:
 
 
 def _boxes(folder: Path) -> object:
-    from cnnkit.data.boxes import check_boxed, read_boxed
+    from cnnkit.tasks.detect.data import check_boxed, read_boxed
 
     return check_boxed(read_boxed(folder)).lines()
 

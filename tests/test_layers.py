@@ -14,30 +14,19 @@ ROOT = Path(cnnkit.__file__).parent
 # A module imports only from lower layers; siblings never import each other. Of the engine some
 # modules lie lower than the others.
 LAYERS = {
-    "errors": 0,
-    "imports": 0,
-    "results": 0,
-    "engine.settings": 1,
-    "console": 1,
-    "images": 1,
-    "ops": 1,
-    "runtime": 1,
-    "paintings": 1,
-    "options": 2,
-    "losses": 3,
-    "metrics": 3,
-    "data": 3,
-    "plots": 3,
-    "weights": 3,
-    "engine": 4,
-    "models": 4,
-    "training": 5,
-    "pipelines": 5,
-    "tasks": 6,
-    "cli": 7,
+    **dict.fromkeys(("errors", "imports", "results"), 0),
+    **dict.fromkeys(("console", "images", "ops", "runtime", "paintings"), 1),
+    "engine.settings": 2,
+    "options": 3,
+    **dict.fromkeys(("losses", "metrics", "data", "plots", "weights"), 4),
+    **dict.fromkeys(("engine", "models"), 5),
+    **dict.fromkeys(("training", "pipelines"), 6),
+    "tasks": 7,
+    "cli": 8,
 }
 # What a task imports beside the folders that all tasks share, until these are no more.
 OLD_OF_TASKS = {
+    "tasks/detect/cli.py imports cnnkit.plots",
     "tasks/detect/plots.py imports cnnkit.plots._style",
     "tasks/detect/predict.py imports cnnkit.pipelines._model_files",
     "tasks/detect/predict.py imports cnnkit.results",
@@ -46,13 +35,13 @@ OLD_OF_TASKS = {
 # What the old folders import of tasks, until these are no more.
 OLD_TO_TASKS = {
     "options.py imports cnnkit.tasks.detect.settings",
-    "pipelines/evaluate_detect.py imports cnnkit.tasks.detect.metrics",
-    "pipelines/evaluate_detect.py imports cnnkit.tasks.detect.predict",
-    "pipelines/evaluate_detect.py imports cnnkit.tasks.detect.settings",
     "pipelines/warm.py imports cnnkit.tasks.detect.predict",
     "pipelines/weights_import.py imports cnnkit.tasks.detect.network",
     "pipelines/weights_import.py imports cnnkit.tasks.detect.predict",
+    "training/_detect_batches.py imports cnnkit.tasks.detect.data",
+    "training/_detect_judge.py imports cnnkit.tasks.detect.data",
     "training/_detect_judge.py imports cnnkit.tasks.detect.metrics",
+    "training/detect.py imports cnnkit.tasks.detect.data",
     "training/detect.py imports cnnkit.tasks.detect.metrics",
     "training/detect.py imports cnnkit.tasks.detect.plots",
 }

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cnnkit.cli._options import OUTPUT_PANEL
-from cnnkit.cli._report import write_report
+from cnnkit.engine.evaluator import write_report
 
 if TYPE_CHECKING:
     from cnnkit.results import ClassEvaluation

@@ -1,7 +1,5 @@
 """What the commands that train into a run folder share."""
 
-import contextlib
-from collections.abc import Callable, Iterator
 from dataclasses import asdict, fields
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -49,26 +47,6 @@ def typed_settings(context: typer.Context, options: Any) -> dict[str, Any]:
     """
     typed = {_NAMES.get(name, name) for name in typed_names(context)}
     return {one.name: getattr(options, one.name) for one in fields(options) if one.name in typed}
-
-
-@contextlib.contextmanager
-def showing_tasks(console: Console) -> Iterator[Callable[[str, int, int], None]]:
-    """Shows what is being done as bars, each as long as it lasts.
-
-    Yields:
-        Takes what is being done, how much of it is done, and how much there is.
-    """
-    with console.progress() as bar:
-        tasks: dict[str, Any] = {}
-
-        def show(what: str, done: int, total: int) -> None:
-            if what not in tasks:
-                tasks[what] = bar.add_task(what, total=total, status="")
-            bar.update(tasks[what], completed=done, total=total)
-            if done >= total:
-                bar.remove_task(tasks.pop(what))
-
-        yield show
 
 
 def classifier_epoch(epoch: int, row: dict[str, Any], epochs: int) -> str:

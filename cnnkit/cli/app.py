@@ -152,7 +152,7 @@ _COMMANDS = {
         "evaluate",
         more=(
             ("caption", "evaluate_caption", "caption"),
-            ("detect", "evaluate_detect", "detect"),
+            ("detect", "tasks.detect.cli", "evaluate"),
             ("segment", "evaluate_segment", "segment"),
             ("text", "evaluate_text", "text"),
         ),

@@ -41,10 +41,11 @@ from cnnkit.cli._options import (
     Verbose,
     require_there,
 )
-from cnnkit.cli._report import check_report, write_report
 from cnnkit.console import Console
+from cnnkit.engine.evaluator import check_report, write_report
+from cnnkit.engine.settings import check_split
 from cnnkit.errors import ExitCode, UsageError
-from cnnkit.options import DEFAULT_CLASSIFIER, FACE_CHOICES, FaceOptions, check_split
+from cnnkit.options import DEFAULT_CLASSIFIER, FACE_CHOICES, FaceOptions
 from cnnkit.results import SCHEMA
 
 if TYPE_CHECKING:

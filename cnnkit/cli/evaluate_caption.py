@@ -18,8 +18,8 @@ from cnnkit.cli._options import (
     Verbose,
     require_there,
 )
-from cnnkit.cli._report import check_report, write_report
 from cnnkit.console import Console
+from cnnkit.engine.evaluator import check_report, write_report
 from cnnkit.errors import ExitCode, UsageError
 from cnnkit.options import DEFAULT_CAPTIONER, CaptionOptions
 from cnnkit.results import SCHEMA

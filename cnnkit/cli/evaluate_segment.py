@@ -17,12 +17,13 @@ from cnnkit.cli._options import (
     Verbose,
     require_there,
 )
-from cnnkit.cli._report import check_report, write_report
 from cnnkit.cli._segmenter import Model, Size
 from cnnkit.cli._views import Flip, Scales, read_scales
 from cnnkit.console import Console
+from cnnkit.engine.evaluator import check_report, write_report
+from cnnkit.engine.settings import check_split
 from cnnkit.errors import ExitCode
-from cnnkit.options import DEFAULT_SEGMENTER, MASK_SPLITS, SEGMENT_SIZE, check_split
+from cnnkit.options import DEFAULT_SEGMENTER, MASK_SPLITS, SEGMENT_SIZE
 from cnnkit.results import SCHEMA
 
 if TYPE_CHECKING:

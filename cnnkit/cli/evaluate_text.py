@@ -24,10 +24,10 @@ from cnnkit.cli._options import (
     Verbose,
     require_there,
 )
-from cnnkit.cli._report import check_report
 from cnnkit.cli._text import LabelColumn, TextBatch, TextColumn, TextModel
 from cnnkit.console import Console
-from cnnkit.options import SPLITS, check_split
+from cnnkit.engine.evaluator import check_report
+from cnnkit.engine.settings import SPLITS, check_split
 from cnnkit.results import SCHEMA
 
 

@@ -27,10 +27,10 @@ from cnnkit.cli._training import (
     Warmup,
     WeightDecay,
     fit_option,
-    showing_tasks,
     typed_settings,
 )
 from cnnkit.console import Console
+from cnnkit.engine.observer import showing_tasks
 from cnnkit.errors import UsageError
 from cnnkit.options import (
     CAPTION_BACKBONES,

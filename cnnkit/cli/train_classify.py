@@ -36,11 +36,11 @@ from cnnkit.cli._training import (
     classifier_epoch,
     fit_option,
     show_classifier,
-    showing_tasks,
     typed_names,
     typed_settings,
 )
 from cnnkit.console import Console
+from cnnkit.engine.observer import showing_tasks
 from cnnkit.errors import CnnkitError, ExitCode, UsageError
 from cnnkit.options import (
     PRETRAINED,

@@ -30,10 +30,10 @@ from cnnkit.cli._training import (
     WeightDecay,
     Workers,
     fit_option,
-    showing_tasks,
     typed_settings,
 )
 from cnnkit.console import Console
+from cnnkit.engine.observer import showing_tasks
 from cnnkit.errors import UsageError
 from cnnkit.options import DETECTORS, TRAINABLE_DETECTORS, DetectTrainOptions
 

@@ -29,11 +29,11 @@ from cnnkit.cli._training import (
     Warmup,
     WeightDecay,
     fit_option,
-    showing_tasks,
     typed_names,
     typed_settings,
 )
 from cnnkit.console import Console
+from cnnkit.engine.observer import showing_tasks
 from cnnkit.errors import UsageError
 from cnnkit.options import (
     FCN_BACKBONES,

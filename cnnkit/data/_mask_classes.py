@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from cnnkit.data._box_rows import relative
+from cnnkit.data._places import relative
 from cnnkit.data._splits import split_of
 from cnnkit.data._values import read_lines, read_text
 from cnnkit.errors import DataError

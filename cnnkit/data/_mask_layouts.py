@@ -21,7 +21,6 @@ from pathlib import Path
 
 from PIL import Image
 
-from cnnkit.data._box_rows import relative
 from cnnkit.data._places import (
     Places,
     files_below,
@@ -29,6 +28,7 @@ from cnnkit.data._places import (
     is_file,
     is_picture_name,
     parts_of,
+    relative,
 )
 from cnnkit.data._splits import SPLIT_NAMES
 from cnnkit.data._values import counted, read_lines

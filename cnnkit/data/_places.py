@@ -243,3 +243,11 @@ def _path_of_address(written: str) -> str:
 def _folded(name: str) -> str:
     # Systems write the same accented letter in two ways, and some do not know upper case.
     return unicodedata.normalize("NFC", name).casefold()
+
+
+def relative(path: Path, root: Path) -> str:
+    """A path as people name it: below the folder of the data where it lies there."""
+    try:
+        return path.relative_to(root).as_posix()
+    except ValueError:
+        return str(path)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Generic, Protocol, TypeVar
 
 from cnnkit.console import Console
 from cnnkit.engine.command import OUTPUT_PANEL, PrintSettings
-from cnnkit.engine.settings import RUN_PANEL, Option, Settings
+from cnnkit.engine.settings import RUN_PANEL, Argument, Option, Settings
 from cnnkit.errors import CnnkitError, ExitCode, ImageError, UsageError
 from cnnkit.results import Failure, Record
 
@@ -95,6 +95,10 @@ def check_json(json: bool, jsonl: bool) -> None:
         raise UsageError("--json and --jsonl exclude each other; give one of them")
 
 
+Pictures = Annotated[
+    list[str], Argument("Files, folders, globs, @list.txt or - (stdin).", metavar="IMG...")
+]
+Overwrite = Annotated[bool, Option("Replace files that exist.", OUTPUT_PANEL)]
 BatchSize = Annotated[int, Option("Files that the network sees at a time.", RUN_PANEL, min=1)]
 
 
@@ -102,7 +106,7 @@ BatchSize = Annotated[int, Option("Files that the network sees at a time.", RUN_
 class BatchSettings(Settings):
     """How a command goes through its sources."""
 
-    overwrite: Annotated[bool, Option("Replace files that exist.", OUTPUT_PANEL)] = False
+    overwrite: Overwrite = False
     skip_existing: Annotated[bool, Option("Leave files that exist and go on.", OUTPUT_PANEL)] = (
         False
     )

@@ -13,6 +13,7 @@ import typer
 from cnnkit.console import Console
 from cnnkit.engine.settings import (
     RUN_PANEL,
+    Argument,
     Option,
     Settings,
     check_option,
@@ -86,8 +87,8 @@ def command(run: Callable[..., int]) -> Callable[..., int]:
     """Makes of a function what Typer takes for a command.
 
     A parameter whose type is a `Settings` class becomes the options of that class, and the function
-    is given an object of it. A parameter annotated with an `Option` becomes that option. Others are
-    left as they are, for arguments of Typer.
+    is given an object of it. A parameter annotated with an `Option` or `Argument` becomes that.
+    Others are left as they are, such as Typer's context.
 
     Args:
         run: of such parameters; its docstring is the help.
@@ -165,14 +166,15 @@ def option_type(name: str, kind: Any, default: Any) -> Any:
         read_value(name, typed, value)
         return value
 
-    info = typer.Option(
-        *names,
-        callback=check,
-        help=option.help,
-        metavar=option.metavar or "|".join(option.choices) or None,
-        show_default=True if option.show_default is None else option.show_default,
-        rich_help_panel=option.panel,
-    )
+    said: dict[str, Any] = {
+        "help": option.help,
+        "metavar": option.metavar or "|".join(option.choices) or None,
+        "show_default": True if option.show_default is None else option.show_default,
+        "rich_help_panel": option.panel,
+        "callback": check,
+    }
+    is_argument = isinstance(option, Argument)
+    info = typer.Argument(**said) if is_argument else typer.Option(*names, **said)
     if _items(kind) is not None:
         kind = str | None if NoneType in typing.get_args(kind) else str
     return Annotated[kind, info]

@@ -13,12 +13,13 @@ import math
 import numbers
 import operator
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
+from pathlib import Path
 from types import NoneType, UnionType
 from typing import Annotated, Any, ClassVar, get_args, get_origin
 
-from cnnkit.errors import UsageError
+from cnnkit.errors import DataError, UsageError
 
 LEARNING_RATE_SCHEDULES = ("cosine", "constant", "exponential")
 TRAINING_OPTIMIZERS = ("adamw", "adam", "sgd", "rmsprop")
@@ -110,6 +111,10 @@ class Option:
         if is_whole:
             return "a whole number" + ("" if lower is None else f" from {lower:g}")
         return f"more than {lower:g}" if self.min is None else f"at least {lower:g}"
+
+
+class Argument(Option):
+    """What is typed without a name in front of it."""
 
 
 def split_option(kind: Any) -> tuple[Any, Option | None]:
@@ -263,6 +268,28 @@ def check_scales(scales: Sequence[float]) -> None:
         raise UsageError(f"scales must be from 0.1 to 4, not {list(scales)}")
 
 
+# Parts of labelled data that can be evaluated; "all" is every picture.
+SPLITS = ("train", "val", "test", "all")
+
+Split = Annotated[
+    str | None,
+    Option(
+        "Part of the data: test, val, train or all.",
+        show_default="test where DATA has it, else val, else all",
+    ),
+]
+
+
+def check_split(split: str | None, splits: tuple[str, ...] = SPLITS) -> None:
+    """Refuses a part of the data that there cannot be.
+
+    Raises:
+        UsageError: `split` is neither None nor one of `splits`.
+    """
+    if split is not None and split not in splits:
+        raise UsageError(f"--split must be one of {', '.join(splits)}, not {split}")
+
+
 # Options of several trainings, not of all.
 Ema = Annotated[
     float,
@@ -347,3 +374,16 @@ class FitSettings(Settings, abc.ABC):
     @abc.abstractmethod
     def usual_learning_rate(self) -> float:
         """What the learning rate is at its highest where none is given."""
+
+
+def require_there(paths: Iterable[str | Path | None]) -> None:
+    """Says at once, before an engine is imported, that data are not there; None is left alone.
+
+    Raises:
+        DataError: a path does not exist, or is a URL.
+    """
+    for path in paths:
+        if path is not None and not os.path.lexists(path):
+            from cnnkit.images import explain_missing
+
+            raise DataError(explain_missing(str(path)))

@@ -7,6 +7,7 @@ import numpy as np
 
 from cnnkit.data.captions import CaptionedPictures, read_captions
 from cnnkit.data.text import split_text
+from cnnkit.engine.settings import check_split
 from cnnkit.errors import CnnkitError, DataError, UsageError
 from cnnkit.images import read_pixels
 from cnnkit.metrics.captions import (
@@ -16,7 +17,7 @@ from cnnkit.metrics.captions import (
     perplexity,
     sentence_variety,
 )
-from cnnkit.options import DEFAULT_CAPTIONER, CaptionOptions, check_split
+from cnnkit.options import DEFAULT_CAPTIONER, CaptionOptions
 from cnnkit.pipelines._captioner import Captioner
 from cnnkit.plots import draw_captions
 from cnnkit.results import Caption, CaptionEvaluation

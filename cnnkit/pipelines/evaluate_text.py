@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 
 from cnnkit.data.labelled_texts import LabelledTexts, read_labelled_texts
+from cnnkit.engine.settings import check_split
 from cnnkit.metrics.classification import worst_mistakes
-from cnnkit.options import check_split
 from cnnkit.pipelines._class_evaluation import evaluate_probabilities
 from cnnkit.pipelines._text_files import TextFile, find_text_file
 from cnnkit.pipelines._text_predictor import TextPredictor

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from cnnkit.data.augmentation import augment, draw_color_change
-from cnnkit.data.boxes import BoxedPictures
 from cnnkit.errors import DataError, ImageError
 from cnnkit.images import read_pixels
 from cnnkit.options import AugmentOptions, DetectTrainOptions
+from cnnkit.tasks.detect.data import BoxedPictures
 from cnnkit.training._batches import CountedEpochs
 from cnnkit.training._device_pictures import (
     DevicePictures,

@@ -5,9 +5,9 @@ from collections.abc import Mapping
 import keras
 import numpy as np
 
-from cnnkit.data.boxes import BoxedPictures
 from cnnkit.ops.boxes import Letterbox, select_detections
 from cnnkit.options import DetectTrainOptions
+from cnnkit.tasks.detect.data import BoxedPictures
 from cnnkit.tasks.detect.metrics import AREAS, CocoScores, FoundBoxes, TrueBoxes, coco_scores
 from cnnkit.training._batches import reading
 from cnnkit.training._detect_batches import SceneBatches

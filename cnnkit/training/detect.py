@@ -15,12 +15,12 @@ import keras
 import numpy as np
 
 from cnnkit import __version__
-from cnnkit.data.boxes import BoxedData, check_boxed, read_boxed, without_unreadable
 from cnnkit.data.letterbox import GREY
 from cnnkit.errors import DataError, DivergenceError
 from cnnkit.images import Picture, write_bytes, write_image
 from cnnkit.options import DetectTrainOptions
 from cnnkit.plots import draw_tiles, encode_figure, plot_training
+from cnnkit.tasks.detect.data import BoxedData, check_boxed, read_boxed, without_unreadable
 from cnnkit.tasks.detect.metrics import FoundBoxes
 from cnnkit.tasks.detect.plots import draw_detections, plot_precision_recall
 from cnnkit.training._batches import reading

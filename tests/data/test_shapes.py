@@ -3,8 +3,8 @@ import json
 import numpy as np
 import pytest
 
-from cnnkit.data.boxes import read_boxed
 from cnnkit.data.shapes import SHAPES, draw_shapes, write_shapes
+from cnnkit.tasks.detect.data import read_boxed
 
 
 @pytest.mark.parametrize("seed", range(8))

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 
 from cnnkit.data._class_names import COCO_CLASSES
-from cnnkit.data.boxes import read_boxed
 from cnnkit.data.letterbox import GREY
 from cnnkit.data.shapes import write_shapes
 from cnnkit.errors import DataError, UsageError
 from cnnkit.models.detector import STAGES
 from cnnkit.ops.inference import compiles_training
 from cnnkit.options import DetectTrainOptions
+from cnnkit.tasks.detect.data import read_boxed
 from cnnkit.tasks.detect.predict import detect
 from cnnkit.tasks.detect.settings import DetectSettings
 from cnnkit.training._classifiers import build_untrained

@@ -1,4 +1,4 @@
-"""``cnnkit detect``: what is where in pictures."""
+"""``cnnkit detect`` and ``cnnkit evaluate detect``."""
 
 import glob
 import sys
@@ -7,17 +7,34 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
-
-from cnnkit.engine.batch import Batch, BatchSettings, BatchSize, FileOutput, Output
+from cnnkit.engine.batch import (
+    Batch,
+    BatchSettings,
+    BatchSize,
+    FileOutput,
+    Output,
+    Overwrite,
+    Pictures,
+)
 from cnnkit.engine.command import OUTPUT_PANEL, EngineSettings, PrintSettings, command
-from cnnkit.engine.settings import RUN_PANEL, Option, Settings
+from cnnkit.engine.evaluator import check_report, show_evaluation
+from cnnkit.engine.observer import showing
+from cnnkit.engine.settings import RUN_PANEL, Option, Settings, require_there
 from cnnkit.errors import CnnkitError
-from cnnkit.tasks.detect.settings import DEFAULT_DETECTOR, DetectSettings, Model
+from cnnkit.tasks.detect.settings import (
+    DEFAULT_DETECTOR,
+    Data,
+    DetectSettings,
+    EvaluateSettings,
+    Model,
+)
 
 if TYPE_CHECKING:
     from cnnkit.data.sources import Source
-    from cnnkit.tasks.detect.results import Detection
+    from cnnkit.tasks.detect.results import DetectEvaluation, Detection
+
+# Classes that `evaluate detect` shows without --all-classes, and a file of its report.
+_WORST, _CURVES = 10, "precision-recall.png"
 
 
 @dataclass(frozen=True)
@@ -61,10 +78,7 @@ class WrittenFiles(Settings):
 
 @command
 def detect(
-    pictures: Annotated[
-        list[str],
-        typer.Argument(metavar="IMG...", help="Files, folders, globs, @list.txt or - (stdin)."),
-    ],
+    pictures: Pictures,
     model: Model = DEFAULT_DETECTOR,
     *,
     settings: DetectSettings,
@@ -102,6 +116,71 @@ def detect(
 
     outputs = _outputs(job, files, batch_settings, names)
     return job.run(predict, outputs, fail_if_empty)
+
+
+@command
+def evaluate(
+    data: Data,
+    model: Model = DEFAULT_DETECTOR,
+    *,
+    settings: EvaluateSettings,
+    all_classes: Annotated[
+        bool, Option(f"Show all classes, not only the {_WORST} worst.", OUTPUT_PANEL)
+    ] = False,
+    output: Annotated[
+        Path | None,
+        Option(
+            "Write report.json and precision-recall.png here.",
+            OUTPUT_PANEL,
+            ("-o", "--output"),
+            metavar="DIR",
+        ),
+    ] = None,
+    overwrite: Overwrite = False,
+    batch: BatchSize = 8,
+    engine: EngineSettings,
+    printing: PrintSettings,
+) -> int:
+    """Compare what is found with true boxes: COCO's AP and AR, and Pascal VOC's AP.
+
+    Example: cnnkit evaluate detect people/ --model runs/people -o report/
+    """
+    from cnnkit.tasks.detect.predict import find_detector_file
+
+    check_report(output, overwrite, (_CURVES,))
+    find_detector_file(model)
+    require_there([data])
+    console = printing.console()
+    engine.start(console, printing.verbose)
+    from cnnkit.tasks.detect.evaluate import evaluate_detect
+
+    with showing(console) as observer:
+        found = evaluate_detect(data, settings, model=model, batch=batch, observer=observer)
+    if settings.split is None and found.split == "all":
+        console.note(
+            f"{data} has no part named val or test, so these are all of its pictures: if the model "
+            "was trained on some of them, it does worse on others"
+        )
+    return show_evaluation(
+        console,
+        found,
+        found.lines(None if all_classes else _WORST),
+        is_json=printing.json,
+        folder=output,
+        draw=lambda: {_CURVES: _curves(found)},
+        overwrite=overwrite,
+    )
+
+
+def _curves(found: "DetectEvaluation") -> bytes:
+    from cnnkit.plots import encode_figure
+    from cnnkit.tasks.detect.plots import plot_precision_recall
+
+    coco = found.coco
+    title = f"{found.model}: AP50 {coco.ap50:.1%}, AP {coco.ap:.1%}"
+    return encode_figure(
+        plot_precision_recall(coco.precision50, coco.class_ap50, found.names, title=title)
+    )
 
 
 def _outputs(

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from cnnkit.data._class_names import COCO_CLASSES
-from cnnkit.data.boxes import COCO_IDS
 from cnnkit.data.sources import Source
 from cnnkit.engine.batch import BatchSettings
 from cnnkit.errors import DataError
 from cnnkit.images import write_bytes
+from cnnkit.tasks.detect.data import COCO_IDS
 from cnnkit.tasks.detect.results import Detection
 
 # As COCO names its files: 000000000139.jpg, COCO_val2014_000000000042.jpg.

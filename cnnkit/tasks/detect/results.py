@@ -11,6 +11,7 @@ from PIL import Image
 from cnnkit.engine.result import PlottedResult
 from cnnkit.images import read_pixels
 from cnnkit.results import Milliseconds, Record
+from cnnkit.tasks.detect.metrics import CocoScores
 
 # Classes in the line of a picture, and objects in its short form.
 _SHOWN_CLASSES, _SHOWN_OBJECTS = 8, 3
@@ -156,3 +157,104 @@ class Detection(PlottedResult):
 
     def _picture(self) -> npt.NDArray[np.uint8]:
         return read_pixels(self.source) if self.pixels is None else self.pixels
+
+
+# Attributes of `CocoScores`, and what people call them.
+_FIGURES = (
+    *(("ap", "AP"), ("ap50", "AP50"), ("ap75", "AP75"), ("ap_small", "AP small")),
+    *(("ap_medium", "AP medium"), ("ap_large", "AP large"), ("ar1", "AR 1"), ("ar10", "AR 10")),
+    *(("ar100", "AR 100"), ("ar_small", "AR small"), ("ar_medium", "AR medium")),
+    ("ar_large", "AR large"),
+)
+
+
+@dataclass(frozen=True, eq=False)
+class DetectEvaluation:
+    """How good a detector is on pictures with boxes.
+
+    Attributes:
+        pictures: number of those that could be read.
+        failed: number of those that could not; they count nowhere.
+        names: of the data's classes.
+        split: the part of the data, such as "test".
+        model: name of the detector.
+        coco: COCO's figures.
+        voc_11: `(classes,)`, average precision by the 11-point rule at an overlap of 0.5.
+        voc_all: `(classes,)`, the area below the curve, at the same overlap.
+    """
+
+    pictures: int
+    failed: int
+    names: tuple[str, ...]
+    split: str
+    model: str
+    coco: CocoScores
+    voc_11: npt.NDArray[np.float64]
+    voc_all: npt.NDArray[np.float64]
+
+    def to_dict(self) -> dict[str, Any]:
+        """All figures as plain JSON types; None where there is nothing to find."""
+        coco = self.coco
+        return {
+            "model": self.model,
+            "split": self.split,
+            "pictures": self.pictures,
+            "failed": self.failed,
+            "coco": {name: _known(getattr(coco, name)) for name, _ in _FIGURES},
+            "voc": {
+                "ap_11_points": _known(_mean(self.voc_11)),
+                "ap_all_points": _known(_mean(self.voc_all)),
+            },
+            "classes": [
+                {
+                    "label": name,
+                    "objects": int(coco.objects[index]),
+                    "ap": _known(coco.class_ap[index]),
+                    "ap50": _known(coco.class_ap50[index]),
+                    "voc_11_points": _known(self.voc_11[index]),
+                    "voc_all_points": _known(self.voc_all[index]),
+                }
+                for index, name in enumerate(self.names)
+            ],
+        }
+
+    def lines(self, most: int | None = None) -> list[str]:
+        """For people: all figures, and those of the classes, the worst first.
+
+        Args:
+            most: classes that are shown; None for all.
+        """
+        coco = self.coco
+        of_part = "" if self.split == "all" else f" of {self.split}"
+        failed = f", {self.failed} cannot be read" if self.failed else ""
+        objects = int(coco.objects.sum())
+        lines = [f"pictures   {self.pictures:,}{of_part} with {objects:,} objects{failed}"]
+        lines += [f"{label:<9}  {_percent(getattr(coco, name))}" for name, label in _FIGURES]
+        lines.append(f"{'VOC 2007':<9}  {_percent(_mean(self.voc_11))} (11 points)")
+        lines.append(f"{'VOC 2010':<9}  {_percent(_mean(self.voc_all))} (all points)")
+        seen = [index for index, count in enumerate(coco.objects) if count]
+        order = sorted(seen, key=lambda index: (coco.class_ap50[index], -coco.objects[index]))
+        shown = order[:most]
+        width = max([len("class"), *(len(self.names[index]) for index in shown)])
+        lines += ["", f"{'class':<{width}}  objects     AP50       AP"]
+        for index in shown:
+            lines.append(
+                f"{self.names[index]:<{width}}  {int(coco.objects[index]):>7,}  "
+                f"{_percent(coco.class_ap50[index]):>7}  {_percent(coco.class_ap[index]):>7}"
+            )
+        if len(shown) < len(order):
+            lines.append(f"and {len(order) - len(shown)} better ones; --all-classes shows all")
+        return lines
+
+
+def _known(value: float) -> float | None:
+    return None if np.isnan(value) else float(value)
+
+
+def _mean(values: npt.NDArray[np.float64]) -> float:
+    known = values[~np.isnan(values)]
+    return float(known.mean()) if len(known) else float("nan")
+
+
+def _percent(value: float) -> str:
+    return "-" if np.isnan(value) else f"{value:.1%}"

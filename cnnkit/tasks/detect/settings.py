@@ -1,15 +1,19 @@
 """Settings of detection, and the names of detectors."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated
 
 from cnnkit.engine.settings import (
     NETWORK_PANEL,
+    Argument,
     Flip,
     Option,
     Scales,
     Settings,
+    Split,
     check_scales,
+    check_split,
 )
 
 DEFAULT_DETECTOR = "coco80"
@@ -25,6 +29,14 @@ Model = Annotated[
     Option(
         f"{', '.join(DETECTORS)} (fetched), a run of 'cnnkit train detect', or a file.",
         metavar="NAME|RUN|FILE.keras",
+    ),
+]
+Data = Annotated[
+    Path,
+    Argument(
+        "Folder of YOLO, Pascal VOC or COCO; or a .yaml (Ultralytics, Roboflow), .data "
+        "(Darknet) or .json (COCO).",
+        metavar="DATA",
     ),
 ]
 Size = Annotated[
@@ -71,6 +83,21 @@ class DetectSettings(Settings):
 
     def check(self) -> None:
         """Refuses scales that no network could look at a picture at."""
+        check_scales(self.scales)
+
+
+@dataclass(frozen=True)
+class EvaluateSettings(Settings):
+    """What a detector is measured on, and how it looks at pictures."""
+
+    split: Split = None
+    size: Size = None
+    flip: Flip = False
+    scales: Scales = (1.0,)
+
+    def check(self) -> None:
+        """Refuses splits that no data have, and scales that no network could look at."""
+        check_split(self.split)
         check_scales(self.scales)
 
 

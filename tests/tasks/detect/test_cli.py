@@ -13,11 +13,11 @@ from PIL import Image
 
 from cnnkit.cli.app import run
 from cnnkit.data._class_names import COCO_CLASSES
-from cnnkit.data.boxes import COCO_IDS
 from cnnkit.data.sources import Source
 from cnnkit.engine.batch import BatchSettings
 from cnnkit.results import Milliseconds
 from cnnkit.tasks.detect.coco_results import CocoResults
+from cnnkit.tasks.detect.data import COCO_IDS
 from cnnkit.tasks.detect.predict import Detector
 from cnnkit.tasks.detect.results import DetectedObject, Detection
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cnnkit.data.boxes import check_boxed, read_boxed, without_unreadable
 from cnnkit.errors import DataError, UsageError
+from cnnkit.tasks.detect.data import check_boxed, read_boxed, without_unreadable
 
 
 def picture(path, width=40, height=20):

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from cnnkit.data._places import relative
 from cnnkit.data._splits import split_of
 from cnnkit.data._values import counted
 from cnnkit.images import header_frame
@@ -195,11 +196,3 @@ def by_folders(
     elif outside:
         found["train"] = outside
     return found
-
-
-def relative(path: Path, root: Path) -> str:
-    """A path as people name it: below the folder of the data where it lies there."""
-    try:
-        return path.relative_to(root).as_posix()
-    except ValueError:
-        return str(path)

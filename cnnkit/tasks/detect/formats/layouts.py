@@ -22,20 +22,20 @@ from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
 
-from cnnkit.data._box_rows import RawSplits, relative
-from cnnkit.data._coco_boxes import CocoFile, load_coco, other_kind, read_coco
-from cnnkit.data._places import files_below, innermost, is_picture_name
+from cnnkit.data._places import files_below, innermost, is_picture_name, relative
 from cnnkit.data._splits import split_of
 from cnnkit.data._values import counted, read_bytes, read_text, read_yaml
-from cnnkit.data._voc_boxes import is_voc, read_voc, xml_kind
-from cnnkit.data._yolo_boxes import (
+from cnnkit.errors import DataError
+from cnnkit.tasks.detect.formats.coco import CocoFile, load_coco, other_kind, read_coco
+from cnnkit.tasks.detect.formats.rows import RawSplits
+from cnnkit.tasks.detect.formats.voc import is_voc, read_voc, xml_kind
+from cnnkit.tasks.detect.formats.yolo import (
     describes_yolo,
     is_label,
     read_darknet,
     read_yolo_folder,
     read_yolo_yaml,
 )
-from cnnkit.errors import DataError
 
 _YAML, _JSON = (".yaml", ".yml"), ".json"
 # More JSON files than this in one folder are one for each picture, which COCO does not have.

@@ -1,7 +1,9 @@
 import pytest
+from PIL import Image
 
-from cnnkit.cli._report import check_report, write_report
 from cnnkit.cli.app import run
+from cnnkit.engine.evaluator import check_report, read_batches, write_report
+from cnnkit.engine.observer import Observer
 from cnnkit.errors import ImageError, UsageError
 
 
@@ -45,3 +47,17 @@ def test_neither_a_preview_nor_groups_take_the_place_of_a_file(tmp_path, capsys)
     assert run(["faces", "cluster", str(file), "-o", str(file)]) == 2
     assert "mine.png is a file; name a folder" in capsys.readouterr().err
     assert file.read_text() == "mine"
+
+
+def test_pictures_that_cannot_be_read_are_told_and_left_out(tmp_path):
+    for name in ("a.png", "c.png", "d.png"):
+        Image.new("RGB", (4, 3)).save(tmp_path / name)
+    (tmp_path / "b.png").write_bytes(b"no picture")
+    paths = [str(tmp_path / f"{name}.png") for name in "abcd"]
+    errors, steps = [], []
+    observer = Observer(on_error=errors.append, on_progress=lambda *step: steps.append(step))
+    batches = list(read_batches(paths, 2, observer))
+    assert [[index for index, _ in some] for some in batches] == [[0], [2, 3]]
+    assert batches[0][0][1].shape == (3, 4, 3)
+    assert [type(error) for error in errors] == [ImageError]
+    assert steps == [("evaluate", 2, 4), ("evaluate", 4, 4)]

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cnnkit.data._box_rows import PixelBoxes, RawSplits, relative, to_parts
-from cnnkit.data._places import Places, as_written
+from cnnkit.data._places import Places, as_written, relative
 from cnnkit.data._splits import SPLIT_NAMES, split_of
 from cnnkit.data._values import identity, number, read_json, shown
 from cnnkit.errors import DataError
+from cnnkit.tasks.detect.formats.rows import PixelBoxes, RawSplits, to_parts
 
 # What COCO's own archives have beside the boxes, by the names of the files.
 _OTHER_KINDS = {

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from cnnkit.data._box_rows import NO_AREA, RawSplits, by_folders, relative, rows_of
 from cnnkit.data._places import (
     DEEPEST,
     Places,
@@ -18,10 +17,12 @@ from cnnkit.data._places import (
     is_file,
     is_picture_name,
     parts_of,
+    relative,
 )
 from cnnkit.data._splits import SPLIT_NAMES, split_of
 from cnnkit.data._values import counted, identity, read_lines, read_text, read_yaml, shown
 from cnnkit.errors import DataError
+from cnnkit.tasks.detect.formats.rows import NO_AREA, RawSplits, by_folders, rows_of
 
 # Lists of classes, a name a line.
 CLASS_LISTS = (

@@ -7,19 +7,18 @@ from xml.etree import ElementTree
 
 import numpy as np
 
-from cnnkit.data._box_rows import (
+from cnnkit.data._places import Places, is_picture_name, parts_of, relative
+from cnnkit.data._values import counted, first_line, marked_encoding, number, read_bytes, read_lines
+from cnnkit.errors import DataError
+from cnnkit.images import READABLE_SUFFIXES
+from cnnkit.tasks.detect.formats.rows import (
     NO_AREA,
     PixelBoxes,
     RawSplits,
     by_folders,
-    relative,
     to_parts,
 )
-from cnnkit.data._places import Places, is_picture_name, parts_of
-from cnnkit.data._values import counted, first_line, marked_encoding, number, read_bytes, read_lines
-from cnnkit.data._yolo_boxes import CLASS_LISTS
-from cnnkit.errors import DataError
-from cnnkit.images import READABLE_SUFFIXES
+from cnnkit.tasks.detect.formats.yolo import CLASS_LISTS
 
 _EDGES = ("xmin", "ymin", "xmax", "ymax")
 # Folders beside those of annotations in which pictures lie.

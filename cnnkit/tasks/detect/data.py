@@ -9,13 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from cnnkit.data._box_layouts import BoxLayout, recognise_boxes
-from cnnkit.data._box_rows import RawSplits
 from cnnkit.data._values import counted, joined
 from cnnkit.errors import DataError, ImageError, UsageError
 from cnnkit.images import measure_image
 from cnnkit.ops.boxes import areas
 from cnnkit.runtime import reader_count
+from cnnkit.tasks.detect.formats.layouts import BoxLayout, recognise_boxes
+from cnnkit.tasks.detect.formats.rows import RawSplits
 
 FORMATS = ("yolo", "voc", "coco")
 # Their numbers in COCO's files: 1 to 90, ten of which were never given.
@@ -115,7 +115,7 @@ class BoxedData:
 
 
 def read_boxed(data: str | Path, *, val_share: float = 0.15, seed: int = 0) -> BoxedData:
-    """Finds pictures and their boxes; `data._box_layouts` has the layouts that are known.
+    """Finds pictures and their boxes; `formats.layouts` has the layouts that are known.
 
     Args:
         data: the folder, or a `.json` or `.yaml` file.

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cnnkit.data.boxes import check_boxed, read_boxed
 from cnnkit.errors import DataError
+from cnnkit.tasks.detect.data import check_boxed, read_boxed
 
 SIZE = (40, 20)
 # Of a box from (10, 5) to (30, 15), and one from (0, 0) to (20, 10), in 40x20 pixels.

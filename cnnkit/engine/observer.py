@@ -1,0 +1,69 @@
+"""What a long job tells while it goes on, and how the command line shows it."""
+
+import contextlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from cnnkit.console import Console
+from cnnkit.errors import CnnkitError
+
+
+def _ignore(*arguments: Any) -> None:
+    pass
+
+
+@dataclass(frozen=True)
+class Observer:
+    """Whom a long job tells what; by default nobody.
+
+    Attributes:
+        on_note: takes a line that the user should know.
+        on_error: takes the reason why a picture was left out.
+        on_progress: takes what is being done, how much of it is done, and how much there is.
+        on_epoch: takes the index of an epoch that is over, and its row of `results.csv`.
+    """
+
+    on_note: Callable[[str], None] = _ignore
+    on_error: Callable[[CnnkitError], None] = _ignore
+    on_progress: Callable[[str, int, int], None] = _ignore
+    on_epoch: Callable[[int, dict[str, Any]], None] = _ignore
+
+
+@contextlib.contextmanager
+def showing(
+    console: Console, epoch_line: Callable[[int, dict[str, Any]], str] | None = None
+) -> Iterator[Observer]:
+    """Shows on a console what is observed: lines, and what is being done as bars.
+
+    Args:
+        console: where to.
+        epoch_line: index and row of an epoch -> a line about it.
+    """
+
+    def show_epoch(epoch: int, row: dict[str, Any]) -> None:
+        if epoch_line is not None:
+            console.note(epoch_line(epoch, row))
+
+    with showing_tasks(console) as show:
+        yield Observer(console.note, lambda error: console.error(str(error)), show, show_epoch)
+
+
+@contextlib.contextmanager
+def showing_tasks(console: Console) -> Iterator[Callable[[str, int, int], None]]:
+    """Shows what is being done as bars, each as long as it lasts.
+
+    Yields:
+        Takes what is being done, how much of it is done, and how much there is.
+    """
+    with console.progress() as bar:
+        tasks: dict[str, Any] = {}
+
+        def show(what: str, done: int, total: int) -> None:
+            if what not in tasks:
+                tasks[what] = bar.add_task(what, total=total, status="")
+            bar.update(tasks[what], completed=done, total=total)
+            if done >= total:
+                bar.remove_task(tasks.pop(what))
+
+        yield show

@@ -1,0 +1,1 @@
+"""Forms that pictures with boxes come in: YOLO, Pascal VOC, COCO."""
