@@ -23,6 +23,7 @@ from _measure import machine
 
 from cnnkit.data.pairs import Pair, read_pairs
 from cnnkit.data.people import read_people
+from cnnkit.engine.run import read_results
 from cnnkit.metrics.verification import (
     accuracy_at,
     area_under_curve,
@@ -36,7 +37,6 @@ from cnnkit.pipelines._face_analysis import FaceAnalyzer
 from cnnkit.pipelines._face_calibration import calibration_to_json, fit_face_calibration
 from cnnkit.pipelines.face_chips import MainFaces
 from cnnkit.training._face_data import prepare_faces
-from cnnkit.training._runs import read_results
 from cnnkit.training.faces import train_faces
 
 

@@ -15,8 +15,8 @@ from pathlib import Path
 from _measure import cnnkit, machine, run_process
 
 from cnnkit.data.reviews import generate_reviews
+from cnnkit.engine.run import read_results
 from cnnkit.metrics.verification import wilson_interval
-from cnnkit.training._runs import read_results
 
 # Pairs of reviews, and the seed of each part.
 PARTS = {"train": (1500, 1), "val": (300, 2), "test": (500, 3)}

@@ -630,7 +630,7 @@ def _keras(folder: Path) -> Parser:
 
 
 def _keras_metadata(folder: Path) -> Parser:
-    from cnnkit.pipelines._model_files import describe_file
+    from cnnkit.engine.model_file import describe_file
 
     return Parser(
         ".keras metadata",

@@ -28,7 +28,6 @@ LAYERS = {
 OLD_OF_TASKS = {
     "tasks/detect/cli.py imports cnnkit.plots",
     "tasks/detect/plots.py imports cnnkit.plots._style",
-    "tasks/detect/predict.py imports cnnkit.pipelines._model_files",
     "tasks/detect/predict.py imports cnnkit.results",
     "tasks/detect/results.py imports cnnkit.results",
 }
@@ -129,6 +128,8 @@ def test_the_engine_and_the_old_folders_import_tasks_only_where_that_is_declared
 DECLARED = {
     # Where Keras is on OpenVINO, a graph runs as it does without Keras.
     "ops/inference.py imports cnnkit.ops.openvino_graph",
+    # Scenes are made of pictures in canvases.
+    "data/scenes.py imports cnnkit.data.letterbox",
     # Sentences are split as all texts are.
     "data/captions.py imports cnnkit.data.text",
     # The captioner looks with the network that ImageNet's classes are told by.

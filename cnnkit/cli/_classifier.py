@@ -11,7 +11,7 @@ from cnnkit.errors import UsageError
 from cnnkit.options import CLASSIFIER_WEIGHTS, CLASSIFIERS
 
 if TYPE_CHECKING:
-    from cnnkit.pipelines._model_files import ModelFile
+    from cnnkit.engine.model_file import ModelFile
 
 Classifier = Annotated[
     str,
@@ -50,7 +50,7 @@ def check_classifier(model: str) -> "ModelFile | None":
 
         locate(CLASSIFIER_WEIGHTS[model])
         return None
-    from cnnkit.pipelines._model_files import find_model_file
+    from cnnkit.engine.model_file import find_model_file
     from cnnkit.weights.keras_file import TEXT_KIND
 
     file = find_model_file(model)

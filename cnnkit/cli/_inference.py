@@ -55,7 +55,7 @@ def start_viewing(
         current_engine,
         resolve_engine,
     )
-    from cnnkit.pipelines._model_files import find_viewed_file
+    from cnnkit.engine.model_file import find_viewed_file
 
     if is_trained:
         find_viewed_file(model)

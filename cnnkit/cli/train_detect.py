@@ -200,7 +200,7 @@ def detect(
     require_there([data])
     if data is None and not resume:
         raise UsageError("no data is given; name a folder of pictures with boxes, or a .json")
-    from cnnkit.pipelines._model_files import find_model_file
+    from cnnkit.engine.model_file import find_model_file
     from cnnkit.tasks.detect.predict import find_detector_file
 
     file = None if model in TRAINABLE_DETECTORS else find_model_file(model)

@@ -342,7 +342,7 @@ def _start_file(start: str) -> str:
 
 def _teacher_file(teacher: str) -> str:
     """The `.keras` file that is meant, which may be of another program."""
-    from cnnkit.pipelines._model_files import find_model_file
+    from cnnkit.engine.model_file import find_model_file
     from cnnkit.pipelines._segmenter_files import find_segmenter_file
 
     named = teacher in SEGMENTERS

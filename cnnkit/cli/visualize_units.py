@@ -205,7 +205,7 @@ def units(
             first = next(stream_sources(images, recursive))
             require_there([first.path] if len(images) == 1 else [])
     if deconv:
-        from cnnkit.pipelines._model_files import find_viewed_file
+        from cnnkit.engine.model_file import find_viewed_file
         from cnnkit.runtime import configure
 
         find_viewed_file(model)

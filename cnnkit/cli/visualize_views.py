@@ -332,7 +332,7 @@ def maximize(
     ending = f"unit{chosen[0]}" if len(chosen) == 1 else "units"
     path = output or default_path(f"{_file_part(layer)}-{ending}.png", overwrite)
     check_png(path, "-o", overwrite)
-    from cnnkit.pipelines._model_files import find_viewed_file
+    from cnnkit.engine.model_file import find_viewed_file
 
     find_viewed_file(model)
     console.working("loading TensorFlow and the network")

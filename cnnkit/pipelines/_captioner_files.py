@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from cnnkit.data.text import END, START, Vocabulary
+from cnnkit.engine.model_file import ModelFile, describe_file, find_model_file
 from cnnkit.errors import DataError, UsageError, WeightsError
 from cnnkit.options import CAPTION_BACKBONES, CAPTIONERS
-from cnnkit.pipelines._model_files import ModelFile, describe_file, find_model_file
 from cnnkit.weights import fingerprint, locate
 from cnnkit.weights.keras_file import CAPTIONER_KIND, SETTINGS_FILE, VOCABULARY_FILE, read_inside
 

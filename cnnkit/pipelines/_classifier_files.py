@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from cnnkit.data.imagenet import imagenet_groups, imagenet_names
+from cnnkit.engine.model_file import PICTURES, find_model_file
 from cnnkit.errors import DataError, UsageError
 from cnnkit.options import CLASSIFIER_WEIGHTS, CLASSIFIERS, DEFAULT_CLASSIFIER
 from cnnkit.pipelines._answer_calibration import AnswerCalibration, read_calibration
-from cnnkit.pipelines._model_files import PICTURES, find_model_file
 from cnnkit.weights import fingerprint, locate
 from cnnkit.weights.keras_file import own_names, read_names
 

@@ -14,6 +14,7 @@ from typing import Any
 import keras
 
 from cnnkit import weights as weights_table
+from cnnkit.engine.model_file import find_viewed_file
 from cnnkit.errors import UsageError, WeightsError
 from cnnkit.models._pixel_range import PIXELS, expected_pixels
 from cnnkit.models.efficientnet_lite import build_trained_efficientnet_lite0
@@ -26,7 +27,6 @@ from cnnkit.models.vgg import (
     build_feature_network,
     layer_names,
 )
-from cnnkit.pipelines._model_files import find_viewed_file
 from cnnkit.pipelines._model_summary import summarize_model
 from cnnkit.results import NetworkSummary
 from cnnkit.weights.keras_file import load_keras_file

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from cnnkit.data.labelled import read_example, stretch_pixels
+from cnnkit.engine.model_file import ARRAYS
 from cnnkit.engine.networks import Networks, NetworkSource
 from cnnkit.engine.predictor import Source, loaded, name_of, read_ahead
 from cnnkit.errors import CnnkitError, DataError, UsageError
@@ -16,7 +17,6 @@ from cnnkit.images import Picture, header_size, read_image, read_pixels, to_uint
 from cnnkit.options import DEFAULT_CLASSIFIER
 from cnnkit.pipelines._answer_calibration import ENOUGH_PIXELS, views_of
 from cnnkit.pipelines._classifier_files import ClassifierFile, find_classifier_file
-from cnnkit.pipelines._model_files import ARRAYS
 from cnnkit.pipelines._network_input import fit_picture
 from cnnkit.results import Milliseconds
 

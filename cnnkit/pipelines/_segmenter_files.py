@@ -4,9 +4,9 @@ import difflib
 from collections.abc import Sequence
 
 from cnnkit.data._class_names import VOC_CLASSES
+from cnnkit.engine.model_file import ModelFile, describe_file, find_model_file
 from cnnkit.errors import UsageError
 from cnnkit.options import DEFAULT_SEGMENTER, SEGMENTERS
-from cnnkit.pipelines._model_files import ModelFile, describe_file, find_model_file
 from cnnkit.weights import locate
 from cnnkit.weights.keras_file import SEGMENTER_KIND
 

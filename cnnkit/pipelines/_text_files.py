@@ -6,8 +6,8 @@ from pathlib import Path
 
 from cnnkit.data.tables import TableEncoder
 from cnnkit.data.text import Vocabulary
+from cnnkit.engine.model_file import find_model_file
 from cnnkit.errors import DataError, UsageError
-from cnnkit.pipelines._model_files import find_model_file
 from cnnkit.weights.keras_file import SETTINGS_FILE, TEXT_KIND, VOCABULARY_FILE, read_inside
 
 

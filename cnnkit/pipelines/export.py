@@ -14,6 +14,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
+from cnnkit.engine.model_file import ARRAYS, find_model_file
 from cnnkit.errors import CnnkitError, ResourceError, UsageError
 from cnnkit.images import write_bytes
 from cnnkit.models._pixel_range import PIXELS
@@ -21,7 +22,6 @@ from cnnkit.pipelines import _exported_tensorflow as tensorflow_formats
 from cnnkit.pipelines._classifier_files import ClassifierFile
 from cnnkit.pipelines._classifier_model import divide_logits, load_classifier_model
 from cnnkit.pipelines._export_checks import SUFFIXES, check_export, names_file
-from cnnkit.pipelines._model_files import ARRAYS, find_model_file
 from cnnkit.results import ExportedModel
 from cnnkit.runtime import silent_stderr
 from cnnkit.weights.keras_file import CLASSES_FILE

@@ -11,8 +11,9 @@ import numpy as np
 from cnnkit.data.captions import CaptionedPictures, mirrored_words, split_caption
 from cnnkit.data.labelled import LabelledFiles, read_example
 from cnnkit.data.text import END, START, Vocabulary
+from cnnkit.engine.dataset import CountedEpochs
 from cnnkit.errors import DataError, ImageError
-from cnnkit.training._batches import CountedEpochs, LabelledBatches
+from cnnkit.training._batches import LabelledBatches
 
 
 @dataclass(frozen=True, eq=False)

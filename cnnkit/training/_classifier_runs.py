@@ -11,6 +11,8 @@ import keras
 import numpy as np
 
 from cnnkit import __version__
+from cnnkit.engine.callbacks import best_row, seconds_of
+from cnnkit.engine.run import read_results
 from cnnkit.images import write_bytes
 from cnnkit.metrics.classification import (
     accuracy,
@@ -22,8 +24,6 @@ from cnnkit.metrics.classification import (
 )
 from cnnkit.options import ClassifyTrainOptions, TextTrainOptions
 from cnnkit.plots import encode_figure, plot_confusion, plot_training
-from cnnkit.training._fit import best_row, seconds_of
-from cnnkit.training._runs import read_results
 from cnnkit.weights.keras_file import CLASSES_FILE, MODEL_FILE, SETTINGS_FILE, write_keras_file
 
 # Examples for validation from which on probabilities are calibrated.

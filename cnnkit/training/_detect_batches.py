@@ -9,18 +9,7 @@ from typing import Any
 import numpy as np
 
 from cnnkit.data.augmentation import augment, draw_color_change
-from cnnkit.errors import DataError, ImageError
-from cnnkit.images import read_pixels
-from cnnkit.options import AugmentOptions, DetectTrainOptions
-from cnnkit.tasks.detect.data import BoxedPictures
-from cnnkit.training._batches import CountedEpochs
-from cnnkit.training._device_pictures import (
-    DevicePictures,
-    change_numbers,
-    empty_changes,
-    empty_placements,
-)
-from cnnkit.training._scenes import (
+from cnnkit.data.scenes import (
     MOST_PLACED,
     Boxed,
     Drawn,
@@ -28,7 +17,18 @@ from cnnkit.training._scenes import (
     fit_scene,
     plan_scene,
 )
-from cnnkit.training._workers import Workers
+from cnnkit.engine.dataset import CountedEpochs
+from cnnkit.engine.device_pictures import (
+    DevicePictures,
+    change_numbers,
+    empty_changes,
+    empty_placements,
+)
+from cnnkit.engine.workers import Workers
+from cnnkit.errors import DataError, ImageError
+from cnnkit.images import read_pixels
+from cnnkit.options import AugmentOptions, DetectTrainOptions
+from cnnkit.tasks.detect.data import BoxedPictures
 
 _AHEAD = 2
 

@@ -5,11 +5,11 @@ from collections.abc import Mapping
 import keras
 import numpy as np
 
+from cnnkit.engine.dataset import reading
 from cnnkit.ops.boxes import Letterbox, select_detections
 from cnnkit.options import DetectTrainOptions
 from cnnkit.tasks.detect.data import BoxedPictures
 from cnnkit.tasks.detect.metrics import AREAS, CocoScores, FoundBoxes, TrueBoxes, coco_scores
-from cnnkit.training._batches import reading
 from cnnkit.training._detect_batches import SceneBatches
 
 # Validation looks at boxes of lower scores than anybody is shown, as COCO's figures want it.

@@ -12,10 +12,10 @@ import keras
 import numpy as np
 from PIL import Image
 
+from cnnkit.engine.run import check_same_run, read_results, write_results
+from cnnkit.engine.workers import Workers
 from cnnkit.errors import ImageError
 from cnnkit.images import read_image, read_pixels, resize
-from cnnkit.training._runs import check_same_run, read_results, write_results
-from cnnkit.training._workers import Workers
 
 
 class CropOptions(Protocol):

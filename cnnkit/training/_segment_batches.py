@@ -13,18 +13,18 @@ from PIL import Image
 from cnnkit.data.augmentation import augment, draw_color_change
 from cnnkit.data.labelled import LabelledFiles
 from cnnkit.data.masks import MaskCoding, MaskPairs, read_mask
-from cnnkit.errors import DataError, ImageError
-from cnnkit.images import fit_size, read_pixels
-from cnnkit.options import IGNORE, AugmentOptions, SegmentTrainOptions
-from cnnkit.runtime import reader_count
-from cnnkit.training._batches import LabelledBatches
-from cnnkit.training._device_pictures import (
+from cnnkit.data.scenes import MOST_PLACED, Drawn, Placed, paint, plan_scene
+from cnnkit.engine.device_pictures import (
     DevicePictures,
     change_numbers,
     empty_changes,
     empty_placements,
 )
-from cnnkit.training._scenes import MOST_PLACED, Drawn, Placed, paint, plan_scene
+from cnnkit.errors import DataError, ImageError
+from cnnkit.images import fit_size, read_pixels
+from cnnkit.options import IGNORE, AugmentOptions, SegmentTrainOptions
+from cnnkit.runtime import reader_count
+from cnnkit.training._batches import LabelledBatches
 from cnnkit.training._teacher_maps import TeacherMaps
 
 # Every fourth pixel of a mask is learned: scores are 8 apart or more, and on all pixels the loss

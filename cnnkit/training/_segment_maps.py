@@ -8,12 +8,12 @@ from typing import Any
 import keras
 import numpy as np
 
+from cnnkit.engine.dataset import CountedEpochs
 from cnnkit.images import write_bytes
 from cnnkit.models.feature_pyramid import SEGMENTER_STRIDES
 from cnnkit.ops.inference import compile_inference
 from cnnkit.options import SegmentTrainOptions
 from cnnkit.training._array_files import create_array_file
-from cnnkit.training._batches import CountedEpochs
 from cnnkit.training._segment_batches import MaskBatches
 from cnnkit.training._segment_networks import MAP, build_coarse
 

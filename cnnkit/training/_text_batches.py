@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from cnnkit.training._batches import CountedEpochs
+from cnnkit.engine.dataset import CountedEpochs
 
 
 class TextBatches(CountedEpochs):

@@ -16,6 +16,8 @@ from pathlib import Path
 import keras
 import numpy as np
 
+from cnnkit.engine.callbacks import Backup
+from cnnkit.engine.run import STATE, finished_epochs, restore
 from cnnkit.errors import WeightsError
 from cnnkit.images import write_bytes
 from cnnkit.models.vgg import (
@@ -34,7 +36,6 @@ from cnnkit.training._pictures import (
     read_for_report,
     start_run,
 )
-from cnnkit.training._runs import STATE, Backup, finished_epochs, restore
 from cnnkit.weights.convolutions import (
     convolution_weights,
     encode_convolutions,

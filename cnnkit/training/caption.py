@@ -27,6 +27,18 @@ from cnnkit.data.captions import (
     without_unreadable,
 )
 from cnnkit.data.labelled import LabelledFiles
+from cnnkit.engine.callbacks import best_row, seconds_of
+from cnnkit.engine.dataset import CountedEpochs, reading
+from cnnkit.engine.run import (
+    BEST_WEIGHTS,
+    STATE,
+    finished_epochs,
+    open_run,
+    read_results,
+    read_run,
+    require_mostly_good,
+)
+from cnnkit.engine.trainer import conclude, fit_epochs, reason_of
 from cnnkit.errors import DataError, DivergenceError
 from cnnkit.images import Picture, read_pixels, write_bytes, write_image
 from cnnkit.losses.captions import WordCrossEntropy
@@ -37,7 +49,7 @@ from cnnkit.models.sentence_writer import SentenceWriter, total_word_loss
 from cnnkit.ops.inference import compile_inference
 from cnnkit.options import CaptionOptions, CaptionTrainOptions
 from cnnkit.plots import draw_captions, encode_figure, plot_training
-from cnnkit.training._batches import CountedEpochs, LabelledBatches, reading
+from cnnkit.training._batches import LabelledBatches
 from cnnkit.training._cached_features import cache_features, feature_statistics
 from cnnkit.training._caption_batches import (
     PictureBatches,
@@ -46,9 +58,6 @@ from cnnkit.training._caption_batches import (
     vocabulary_of,
 )
 from cnnkit.training._caption_networks import build_trainable_captioner
-from cnnkit.training._fit import best_row, conclude, fit_epochs, reason_of, seconds_of
-from cnnkit.training._run_folder import open_run, read_run, require_mostly_good
-from cnnkit.training._runs import BEST_WEIGHTS, STATE, finished_epochs, read_results
 from cnnkit.weights.keras_file import (
     CAPTIONER_KIND,
     MODEL_FILE,

@@ -25,13 +25,31 @@ from cnnkit.data.labelled import (
     read_labelled,
     without_bad,
 )
+from cnnkit.engine.dataset import CountedEpochs, reading
+from cnnkit.engine.distribution import CommonStop, Team
+from cnnkit.engine.run import (
+    BEST_WEIGHTS,
+    STATE,
+    finished_epochs,
+    open_run,
+    read_run,
+    require_mostly_good,
+)
+from cnnkit.engine.trainer import (
+    build_optimizer,
+    build_schedule,
+    conclude,
+    fit_epochs,
+    reason_of,
+    training_policy,
+)
 from cnnkit.errors import DataError, DivergenceError, UsageError
 from cnnkit.images import Picture, write_bytes, write_image
 from cnnkit.metrics.classification import worst_mistakes
 from cnnkit.ops.inference import compiles_training
 from cnnkit.options import PRETRAINED, AugmentOptions, ClassifyTrainOptions
 from cnnkit.plots import draw_mistakes
-from cnnkit.training._batches import CountedEpochs, LabelledBatches, reading
+from cnnkit.training._batches import LabelledBatches
 from cnnkit.training._cached_features import FeatureBatches, cache_features, feature_statistics
 from cnnkit.training._classifier_runs import (
     ClassifierTraining,
@@ -48,21 +66,6 @@ from cnnkit.training._classifiers import (
     build_pretrained,
     build_untrained,
     default_shape,
-)
-from cnnkit.training._distribution import CommonStop, Team
-from cnnkit.training._fit import (
-    build_optimizer,
-    build_schedule,
-    conclude,
-    fit_epochs,
-    reason_of,
-    training_policy,
-)
-from cnnkit.training._run_folder import open_run, read_run, require_mostly_good
-from cnnkit.training._runs import (
-    BEST_WEIGHTS,
-    STATE,
-    finished_epochs,
 )
 from cnnkit.weights.keras_file import (
     load_keras_file,

@@ -20,6 +20,8 @@ from pathlib import Path
 import keras
 import numpy as np
 
+from cnnkit.engine.callbacks import Backup, Clock
+from cnnkit.engine.run import STATE, finished_epochs, restore
 from cnnkit.images import write_bytes
 from cnnkit.losses._layer_statistics import LayerStatistics, mix_statistics
 from cnnkit.losses.style import layer_statistics
@@ -33,7 +35,6 @@ from cnnkit.models.vgg import (
 from cnnkit.ops.inference import compiles_training
 from cnnkit.options import DecoderOptions
 from cnnkit.runtime import has_accelerator
-from cnnkit.training._fit import Clock
 from cnnkit.training._pictures import (
     RandomCrops,
     Record,
@@ -41,7 +42,6 @@ from cnnkit.training._pictures import (
     read_for_report,
     start_run,
 )
-from cnnkit.training._runs import STATE, Backup, finished_epochs, restore
 from cnnkit.weights.convolutions import (
     Convolutions,
     convolution_weights,

@@ -16,6 +16,19 @@ import numpy as np
 
 from cnnkit import __version__
 from cnnkit.data.letterbox import GREY
+from cnnkit.engine.callbacks import best_row, seconds_of
+from cnnkit.engine.dataset import reading
+from cnnkit.engine.device_pictures import DevicePictures
+from cnnkit.engine.run import (
+    BEST_WEIGHTS,
+    STATE,
+    finished_epochs,
+    open_run,
+    read_results,
+    read_run,
+    require_mostly_good,
+)
+from cnnkit.engine.trainer import conclude, fit_epochs, reason_of, training_policy
 from cnnkit.errors import DataError, DivergenceError
 from cnnkit.images import Picture, write_bytes, write_image
 from cnnkit.options import DetectTrainOptions
@@ -23,21 +36,9 @@ from cnnkit.plots import draw_tiles, encode_figure, plot_training
 from cnnkit.tasks.detect.data import BoxedData, check_boxed, read_boxed, without_unreadable
 from cnnkit.tasks.detect.metrics import FoundBoxes
 from cnnkit.tasks.detect.plots import draw_detections, plot_precision_recall
-from cnnkit.training._batches import reading
 from cnnkit.training._detect_batches import SceneBatches, read_for_scenes
 from cnnkit.training._detect_judge import Judge, quality_of
 from cnnkit.training._detectors import build_trainable
-from cnnkit.training._device_pictures import DevicePictures
-from cnnkit.training._fit import (
-    best_row,
-    conclude,
-    fit_epochs,
-    reason_of,
-    seconds_of,
-    training_policy,
-)
-from cnnkit.training._run_folder import open_run, read_run, require_mostly_good
-from cnnkit.training._runs import BEST_WEIGHTS, STATE, finished_epochs, read_results
 from cnnkit.weights.keras_file import (
     CLASSES_FILE,
     DETECTOR_KIND,

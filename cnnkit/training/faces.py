@@ -19,6 +19,17 @@ import numpy as np
 
 from cnnkit.data.pairs import Pair
 from cnnkit.data.people import find_people, split_people
+from cnnkit.engine.callbacks import Backup
+from cnnkit.engine.run import (
+    BEST_WEIGHTS,
+    STATE,
+    check_same_run,
+    finished_epochs,
+    read_results,
+    restore,
+    save_weights,
+    write_results,
+)
 from cnnkit.errors import DataError, DivergenceError
 from cnnkit.images import write_bytes
 from cnnkit.losses.faces import embedding_spread, pair_features, triplet_loss
@@ -46,17 +57,6 @@ from cnnkit.training._face_data import (
     prepare_faces,
 )
 from cnnkit.training._pictures import cosine_decay
-from cnnkit.training._runs import (
-    BEST_WEIGHTS,
-    STATE,
-    Backup,
-    check_same_run,
-    finished_epochs,
-    read_results,
-    restore,
-    save_weights,
-    write_results,
-)
 
 MODEL_FILE = "faces.keras"
 

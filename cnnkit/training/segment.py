@@ -23,6 +23,20 @@ from cnnkit.data.masks import (
     read_masks,
     without_bad_pairs,
 )
+from cnnkit.engine.callbacks import best_row, seconds_of
+from cnnkit.engine.dataset import CountedEpochs
+from cnnkit.engine.device_pictures import DevicePictures
+from cnnkit.engine.run import (
+    BEST,
+    finished_epochs,
+    open_run,
+    read_results,
+    read_run,
+    require_mostly_good,
+    state_file,
+    weights_file,
+)
+from cnnkit.engine.trainer import conclude, fit_epochs, reason_of, training_policy
 from cnnkit.errors import DataError, DivergenceError
 from cnnkit.images import Picture, write_bytes, write_image
 from cnnkit.losses.segmentation import SegmentationLoss
@@ -35,18 +49,6 @@ from cnnkit.models.fcn import set_feature_statistics, start_from
 from cnnkit.ops.inference import compiles_each_size
 from cnnkit.options import SegmentTrainOptions
 from cnnkit.plots import draw_segments, encode_figure, plot_confusion, plot_training
-from cnnkit.training._batches import CountedEpochs
-from cnnkit.training._device_pictures import DevicePictures
-from cnnkit.training._fit import (
-    best_row,
-    conclude,
-    fit_epochs,
-    reason_of,
-    seconds_of,
-    training_policy,
-)
-from cnnkit.training._run_folder import open_run, read_run, require_mostly_good
-from cnnkit.training._runs import BEST, finished_epochs, read_results, state_file, weights_file
 from cnnkit.training._segment_batches import (
     GREY,
     MaskBatches,

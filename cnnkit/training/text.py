@@ -16,6 +16,8 @@ import numpy as np
 from cnnkit.data.labelled_texts import LabelledTexts, read_labelled_texts
 from cnnkit.data.tables import TableEncoder
 from cnnkit.data.text import UNKNOWN, Vocabulary, split_text
+from cnnkit.engine.run import BEST_WEIGHTS, STATE, finished_epochs, open_run, read_run
+from cnnkit.engine.trainer import conclude, fit_epochs, reason_of
 from cnnkit.errors import DataError, DivergenceError
 from cnnkit.images import write_bytes
 from cnnkit.metrics.classification import worst_mistakes
@@ -31,9 +33,6 @@ from cnnkit.training._classifier_runs import (
     summarize_classifier,
     write_classifier,
 )
-from cnnkit.training._fit import conclude, fit_epochs, reason_of
-from cnnkit.training._run_folder import open_run, read_run
-from cnnkit.training._runs import BEST_WEIGHTS, STATE, finished_epochs
 from cnnkit.training._text_batches import TextBatches
 from cnnkit.weights.keras_file import TEXT_KIND, VOCABULARY_FILE
 

@@ -10,10 +10,10 @@ import yaml
 from PIL import Image
 
 from cnnkit.data.labelled import read_example
+from cnnkit.engine.run import STATE
 from cnnkit.errors import DataError, DivergenceError, UsageError
 from cnnkit.options import AugmentOptions, ClassifyTrainOptions
 from cnnkit.training import classify
-from cnnkit.training._runs import STATE
 from cnnkit.training.classify import read_run_options, train_classifier
 
 COLORS = {"red": (200, 40, 40), "green": (40, 180, 60), "blue": (40, 60, 200)}

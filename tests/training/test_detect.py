@@ -10,6 +10,8 @@ import pytest
 from cnnkit.data._class_names import COCO_CLASSES
 from cnnkit.data.letterbox import GREY
 from cnnkit.data.shapes import write_shapes
+from cnnkit.engine.device_pictures import DevicePictures
+from cnnkit.engine.run import read_results
 from cnnkit.errors import DataError, UsageError
 from cnnkit.models.detector import STAGES
 from cnnkit.ops.inference import compiles_training
@@ -20,8 +22,6 @@ from cnnkit.tasks.detect.settings import DetectSettings
 from cnnkit.training._classifiers import build_untrained
 from cnnkit.training._detect_batches import SceneBatches, encode_objects, read_for_scenes
 from cnnkit.training._detectors import build_trainable
-from cnnkit.training._device_pictures import DevicePictures
-from cnnkit.training._runs import read_results
 from cnnkit.training.detect import read_run_options, train_detector
 from cnnkit.weights.keras_file import load_keras_file
 

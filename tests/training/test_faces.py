@@ -9,6 +9,7 @@ from PIL import Image
 
 from cnnkit.data.pairs import Pair
 from cnnkit.data.people import find_people
+from cnnkit.engine.run import read_results
 from cnnkit.errors import CnnkitError, DataError, DivergenceError
 from cnnkit.models.face_similarity import load_face_similarity
 from cnnkit.ops.inference import compiles_training
@@ -21,7 +22,6 @@ from cnnkit.training._face_data import (
     draw_pairs,
     prepare_faces,
 )
-from cnnkit.training._runs import read_results
 from cnnkit.training.faces import PairTrainer, TripletTrainer, train_faces
 
 TRIPLETS = FaceTrainOptions(people=4, pictures=2, steps=6, steps_per_epoch=3, val_share=0.4)

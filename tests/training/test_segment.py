@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from cnnkit.data.masks import MaskCoding, MaskPairs, parse_classes
+from cnnkit.engine.run import read_results
 from cnnkit.errors import DataError, DivergenceError, UsageError
 from cnnkit.metrics.segmentation import pixel_confusion, segmentation_scores
 from cnnkit.models.mobilenet_v2 import MAPS, build_mobilenet_v2
@@ -19,7 +20,6 @@ from cnnkit.pipelines.evaluate_segment import evaluate_segment
 from cnnkit.training import _segment_networks as segment_networks
 from cnnkit.training import _teacher_maps as teacher_maps_module
 from cnnkit.training import segment as training
-from cnnkit.training._runs import read_results
 from cnnkit.training._segment_batches import (
     MaskBatches,
     crop_pair,

@@ -15,10 +15,10 @@ import pytest
 
 from cnnkit.data.reviews import generate_reviews
 from cnnkit.data.text import Vocabulary
+from cnnkit.engine.run import STATE, read_results
+from cnnkit.engine.trainer import build_optimizer
 from cnnkit.errors import DataError, DivergenceError, UsageError
 from cnnkit.options import ClassifyTrainOptions, TextTrainOptions
-from cnnkit.training._fit import build_optimizer
-from cnnkit.training._runs import STATE, read_results
 from cnnkit.training._text_batches import TextBatches
 from cnnkit.training.classify import read_run_options as read_classify_options
 from cnnkit.training.text import read_run_options, train_text

@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from cnnkit.data._class_names import COCO_CLASSES
 from cnnkit.data.letterbox import fill_canvas
+from cnnkit.engine.model_file import ModelFile, describe_file, find_model_file, read_settings
 from cnnkit.engine.networks import Networks, NetworkSource
 from cnnkit.engine.predictor import (
     Loaded,
@@ -27,7 +28,6 @@ from cnnkit.engine.predictor import (
 from cnnkit.errors import CnnkitError, DataError, UsageError
 from cnnkit.models.yolo_fastest import SIZE as YOLO_FASTEST_SIZE
 from cnnkit.ops.boxes import Letterbox, fuse_boxes, non_maximum_suppression, select_detections
-from cnnkit.pipelines._model_files import ModelFile, describe_file, find_model_file, read_settings
 from cnnkit.results import Milliseconds
 from cnnkit.tasks.detect.metrics import FoundBoxes
 from cnnkit.tasks.detect.results import DetectedObject, Detection

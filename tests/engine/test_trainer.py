@@ -9,10 +9,11 @@ import keras
 import numpy as np
 import pytest
 
+from cnnkit.engine import callbacks
+from cnnkit.engine.callbacks import Clock
+from cnnkit.engine.dataset import CountedEpochs
+from cnnkit.engine.trainer import build_schedule, fit_epochs
 from cnnkit.options import ClassifyTrainOptions
-from cnnkit.training import _fit
-from cnnkit.training._batches import CountedEpochs
-from cnnkit.training._fit import Clock, build_schedule, fit_epochs
 
 
 class Ones(CountedEpochs):
@@ -55,7 +56,7 @@ def test_tensorboard_gets_its_logs_where_tensorflow_is(tmp_path, monkeypatch, is
 
 def test_the_time_to_compile_is_no_part_of_the_schedule(monkeypatch):
     now = 1000.0
-    monkeypatch.setattr(_fit.time, "monotonic", lambda: now)
+    monkeypatch.setattr(callbacks.time, "monotonic", lambda: now)
     options = ClassifyTrainOptions(learning_rate=1.0, warmup=0.0)
     clock = Clock(build_schedule(options, 40), steps=40, budget=110.0, before=10.0)
     model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
@@ -86,7 +87,8 @@ def test_the_time_to_compile_is_no_part_of_the_schedule(monkeypatch):
 SCRIPT = """
 import keras, numpy as np
 from cnnkit.options import ClassifyTrainOptions
-from cnnkit.training._fit import Clock, build_schedule
+from cnnkit.engine.callbacks import Clock
+from cnnkit.engine.trainer import build_schedule
 
 inputs = keras.Input((1,))
 layer = keras.layers.Dense(1, use_bias=False, kernel_initializer="zeros")

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from cnnkit.data.letterbox import GREY
-from cnnkit.training._scenes import compose_scene, fit_scene
+from cnnkit.data.scenes import compose_scene, fit_scene
 
 
 def dotted(height=40, width=60):

@@ -13,9 +13,9 @@ from typing import Any, TypeVar
 import keras
 import numpy as np
 
+from cnnkit.engine.mirrored import mirrored_strategy
 from cnnkit.errors import CnnkitError, UsageError
 from cnnkit.runtime import LOST_PROCESS
-from cnnkit.training._mirrored import mirrored_strategy
 
 _Result = TypeVar("_Result")
 

@@ -16,8 +16,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from cnnkit.engine.distribution import LostProcessError, Team
 from cnnkit.errors import UsageError
-from cnnkit.training._distribution import LostProcessError, Team
 
 # What differs between the two is only the order of sums.
 SAME = {"rtol": 1e-4, "atol": 1e-6}

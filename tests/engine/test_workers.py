@@ -8,8 +8,8 @@ import time
 
 import pytest
 
+from cnnkit.engine.workers import Workers
 from cnnkit.errors import DataError
-from cnnkit.training._workers import Workers
 
 
 def where(text):
@@ -40,7 +40,7 @@ def test_processes_end_when_this_one_is_killed(tmp_path):
     script = tmp_path / "script.py"
     script.write_text(
         "import os, time\n"
-        "from cnnkit.training._workers import Workers\n"
+        "from cnnkit.engine.workers import Workers\n"
         "if __name__ == '__main__':\n"
         "    print(Workers(os.getpid, 1, 'test').submit().result(), flush=True)\n"
         "    time.sleep(60)\n"

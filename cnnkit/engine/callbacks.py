@@ -1,0 +1,301 @@
+"""What is watched, kept and written while a network is trained."""
+
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from cnnkit.engine.dataset import CountedEpochs
+from cnnkit.engine.run import (
+    BEST,
+    LAST,
+    read_results,
+    save_weights,
+    states_of,
+    weights_file,
+    write_results,
+)
+from cnnkit.engine.settings import FitSettings
+from cnnkit.errors import DivergenceError
+from cnnkit.weights.keras_file import writing_anew
+
+# Steps between two looks at the clock on JAX, where a look takes as long as a small step.
+_SYNC_STEPS = 10
+
+
+class Guard(keras.callbacks.Callback):
+    """Stops where the loss is no finite number, before anything is written."""
+
+    def __init__(self):
+        super().__init__()
+        self.broken: tuple[int, int] | None = None
+        self._epoch = 0
+
+    def on_epoch_begin(self, epoch: int, logs=None) -> None:
+        self._epoch = epoch
+
+    def on_train_batch_end(self, batch: int, logs=None) -> None:
+        if not math.isfinite(float((logs or {}).get("loss", 0.0))):
+            self.broken = (self._epoch, batch)
+            self.model.stop_training = True
+
+    def check(self, options: FitSettings) -> None:
+        """Says what to do where the loss was no finite number.
+
+        Raises:
+            DivergenceError: it was.
+        """
+        if self.broken is not None:
+            epoch, batch = self.broken
+            raise DivergenceError(
+                f"the loss is no finite number in epoch {epoch + 1}, step {batch + 1}; give a "
+                f"--learning-rate below {options.peak_learning_rate:g}, or --clip-norm 1"
+            )
+
+
+class Clock(keras.callbacks.Callback):
+    """Ends a training in time: the learning rate falls with the steps or with the seconds,
+    whichever is further on.
+
+    The seconds until the end of the first step, in which the backend compiles, are no part of the
+    schedule: a warm-up would be over before a step was made.
+
+    Args:
+        schedule: of the learning rate over `steps`.
+        steps: of the whole run.
+        budget: seconds of the whole run.
+        before: seconds of it that are over already.
+    """
+
+    def __init__(
+        self,
+        schedule: keras.optimizers.schedules.LearningRateSchedule,
+        steps: int,
+        budget: float,
+        before: float,
+    ):
+        super().__init__()
+        self._schedule, self._steps, self._budget = schedule, steps, budget
+        self._start = time.monotonic() - before
+        self._before = before
+        # Keras' own attribute puts JAX's copies of the variables back whenever it is looked at.
+        self._watched: keras.Model | None = None
+        # When the first step of this run was over.
+        self._first: float | None = None
+        # Of what comes after the last step of an epoch.
+        self._tail = 0.0
+        self._last_batch = self._start
+        self.is_over = False
+
+    def set_model(self, model: keras.Model) -> None:
+        super().set_model(model)
+        self._watched = model
+
+    def on_train_batch_begin(self, batch: int, logs=None) -> None:
+        sync = getattr(self._watched, "jax_state_sync", None)
+        if sync is not None:
+            # JAX trains copies of the variables: what is not put back first is lost.
+            if batch % _SYNC_STEPS:
+                return
+            sync()
+        now = time.monotonic()
+        first = now if self._first is None else self._first
+        compiling = first - self._start - self._before
+        spent = self._before + now - first
+        share = spent / max(1e-3, self._budget - self._tail - compiling)
+        step = max(float(self.model.optimizer.iterations), share * self._steps)
+        rate = float(self._schedule(min(step, self._steps)))
+        self.model.optimizer.learning_rate = rate
+
+    def on_train_batch_end(self, batch: int, logs=None) -> None:
+        self._last_batch = time.monotonic()
+        if self._first is None:
+            self._first = self._last_batch
+        if self._last_batch - self._start > self._budget - self._tail:
+            self.is_over = True
+            self.model.stop_training = True
+
+    def on_epoch_end(self, epoch: int, logs=None) -> None:
+        self._tail = time.monotonic() - self._last_batch
+
+
+class Follow(keras.callbacks.Callback):
+    """Tells batches which epoch begins, where they cannot count: with several devices TensorFlow
+    reads a first epoch, and parts of later ones, that it does not train on.
+
+    Args:
+        batches: that are trained on.
+    """
+
+    def __init__(self, batches: CountedEpochs):
+        super().__init__()
+        self._batches = batches
+
+    def on_epoch_begin(self, epoch: int, logs=None) -> None:
+        self._batches.epoch = epoch
+
+
+class InStep(keras.callbacks.Callback):
+    """Has the processes wait for one another after each epoch, until process 0 has written, and
+    stop after the same step.
+
+    Args:
+        meet: returns when all have called it.
+        check_stop: called after each step with the number of steps that were made.
+    """
+
+    def __init__(self, meet: Callable[[], None], check_stop: Callable[[int], None]):
+        super().__init__()
+        self._meet, self._check_stop = meet, check_stop
+        self._steps = 0
+
+    def on_train_batch_end(self, batch: int, logs=None) -> None:
+        self._steps += 1
+        self._check_stop(self._steps)
+
+    def on_epoch_end(self, epoch: int, logs=None) -> None:
+        self._meet()
+
+
+class Record(keras.callbacks.Callback):
+    """After each epoch: measures, appends a row to `results.csv`, keeps the best weights.
+
+    Args:
+        folder: of the run.
+        kept: the model whose weights are written.
+        measure: gives the row's further figures, from what Keras says of the epoch; the weights are
+            those that are kept then.
+        quality: of a row; the best epoch has the largest, and is the first of equals.
+        guard: that knows of broken epochs.
+        options: of the training.
+        begin: epoch that the training begins or goes on with.
+        stage: name of the part of a run whose epochs are compared; "" for the whole.
+        patience: epochs without a better one after which to stop; 0 for never.
+        writes: whether this process writes files.
+        on_epoch: called with the epoch's index and its row.
+
+    Attributes:
+        rows: of all epochs so far.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        kept: keras.Model,
+        measure: Callable[[Mapping[str, float]], dict[str, Any]],
+        quality: Callable[[Mapping[str, Any]], Any],
+        guard: Guard,
+        options: FitSettings,
+        begin: int,
+        *,
+        stage: str = "",
+        patience: int = 0,
+        writes: bool = True,
+        on_epoch: Callable[[int, dict], None] | None = None,
+    ):
+        super().__init__()
+        self._folder, self._kept, self._measure, self._quality = folder, kept, measure, quality
+        self._guard, self._options, self._stage, self._patience = guard, options, stage, patience
+        self._writes, self._on_epoch = writes, on_epoch
+        # A row of an epoch that was not backed up is written again.
+        self.rows = [row for row in read_results(folder) if row["epoch"] < begin]
+        self._start = time.monotonic() - seconds_of(self.rows)
+
+    @property
+    def spent(self) -> float:
+        """Seconds that the epochs of the stage took."""
+        before = [row for row in self.rows if row.get("stage", "") != self._stage]
+        return seconds_of(self.rows) - seconds_of(before)
+
+    def on_epoch_end(self, epoch: int, logs=None) -> None:
+        if self._guard.broken is not None:
+            return
+        logs = logs or {}
+        row = {
+            "epoch": epoch,
+            **({"stage": self._stage} if self._stage else {}),
+            "seconds": 0.0,
+            "learning_rate": float(self.model.optimizer.learning_rate),
+            "loss": float(logs["loss"]),
+        }
+        own = [one for one in self.rows if one.get("stage", "") == self._stage]
+        put_back = averaged_weights(self.model) if self._options.ema else None
+        try:
+            row |= self._measure(logs)
+            row["seconds"] = time.monotonic() - self._start
+            if self._writes:
+                if not own or self._quality(row) > max(map(self._quality, own)):
+                    save_weights(self._kept, self._folder / weights_file(BEST, self._stage))
+                save_weights(self._kept, self._folder / weights_file(LAST, self._stage))
+        finally:
+            if put_back is not None:
+                put_back()
+        self.rows.append(row)
+        if self._writes:
+            write_results(self._folder, self.rows)
+        if self._on_epoch:
+            self._on_epoch(epoch, row)
+        if self._patience and epoch - best_row([*own, row], self._quality)["epoch"] >= (
+            self._patience
+        ):
+            self.model.stop_training = True
+
+
+class Backup(keras.callbacks.Callback):
+    """After each epoch: keeps all that a training has a state in, in one file, all or nothing.
+
+    `keras.callbacks.BackupAndRestore` leaves out the states of random layers, and writes weights
+    and the epoch into two files. Put it behind what writes the rows: an epoch that was kept
+    without one would never get it.
+
+    Args:
+        path: of the file.
+        is_broken: whether the epoch is not to be kept.
+    """
+
+    def __init__(self, path: Path, is_broken: Callable[[], bool] = lambda: False):
+        super().__init__()
+        self._path, self._is_broken = path, is_broken
+
+    def on_epoch_end(self, epoch: int, logs=None) -> None:
+        if self._is_broken():
+            return
+        values = {
+            str(index): keras.ops.convert_to_numpy(variable)
+            for index, variable in enumerate(states_of(self.model))
+        }
+        size = sum(value.nbytes for value in values.values())
+        with writing_anew(self._path, size) as temporary:
+            np.savez(temporary, epoch=epoch + 1, **values)
+
+
+def best_row(
+    rows: Sequence[dict[str, Any]], quality: Callable[[Mapping[str, Any]], Any]
+) -> dict[str, Any]:
+    """The row of the best epoch, the first of equals."""
+    return max(rows, key=quality)
+
+
+def seconds_of(rows: Sequence[dict[str, float]]) -> float:
+    """Seconds that the epochs of a run took together."""
+    return rows[-1]["seconds"] if rows else 0.0
+
+
+def averaged_weights(model: keras.Model) -> Callable[[], None]:
+    """Puts the averaged weights into a model; what is returned puts the others back."""
+    variables = model.trainable_variables
+    kept = [keras.ops.convert_to_numpy(variable) for variable in variables]
+    model.optimizer.finalize_variable_values(variables)
+    for variable in variables:
+        # A copy of its own: JAX gives what `predict` was given back to the memory.
+        variable.assign(np.array(keras.ops.convert_to_numpy(variable)))
+
+    def put_back() -> None:
+        for variable, value in zip(variables, kept, strict=True):
+            variable.assign(value)
+
+    return put_back

@@ -1,0 +1,264 @@
+"""How networks are trained: the learning rate, the optimizer, and the way from start to end."""
+
+import importlib.util
+import math
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from cnnkit.engine.callbacks import Backup, Clock, Follow, Guard, InStep, Record
+from cnnkit.engine.dataset import CountedEpochs, reading
+from cnnkit.engine.distribution import Team
+from cnnkit.engine.run import finished_epochs, restore, state_file
+from cnnkit.engine.settings import FitSettings
+from cnnkit.errors import DivergenceError
+from cnnkit.ops.inference import compiles_training
+from cnnkit.runtime import has_accelerator
+
+# What an exponential schedule ends with, of the highest learning rate.
+_EXPONENTIAL_END = 0.01
+
+
+class Warmup(keras.optimizers.schedules.LearningRateSchedule):
+    """Another schedule, with steps before it in which the learning rate grows from 0.
+
+    Args:
+        after: the schedule that begins when they are over.
+        steps: of the growth.
+    """
+
+    def __init__(self, after: keras.optimizers.schedules.LearningRateSchedule, steps: int):
+        super().__init__()
+        self._after, self._steps = after, steps
+
+    def __call__(self, step: Any) -> Any:
+        step = keras.ops.cast(step, "float32")
+        rate = self._after(keras.ops.maximum(step - self._steps, 0.0))
+        return rate * keras.ops.minimum((step + 1.0) / max(self._steps, 1), 1.0)
+
+    def get_config(self) -> dict[str, Any]:
+        return {"after": self._after, "steps": self._steps}
+
+
+def build_schedule(
+    options: FitSettings, steps: int
+) -> keras.optimizers.schedules.LearningRateSchedule:
+    """The learning rate over so many steps.
+
+    >>> from cnnkit.options import ClassifyTrainOptions
+    >>> schedule = build_schedule(ClassifyTrainOptions(warmup=0.1, learning_rate=1.0), 100)
+    >>> [round(float(schedule(step)), 2) for step in (0, 4, 10, 55, 100)]
+    [0.1, 0.5, 1.0, 0.5, 0.0]
+    """
+    schedules = keras.optimizers.schedules
+    growing = math.ceil(options.warmup * steps)
+    peak, rest = options.peak_learning_rate, max(1, steps - growing)
+    if options.schedule == "cosine":
+        after = schedules.CosineDecay(peak, rest)
+    else:
+        end = _EXPONENTIAL_END if options.schedule == "exponential" else 1.0
+        after = schedules.ExponentialDecay(peak, rest, end)
+    return Warmup(after, growing)
+
+
+def build_optimizer(
+    options: FitSettings,
+    learning_rate: Any,
+    variables: Sequence[keras.Variable],
+    slow: Sequence[keras.Variable] = (),
+    clip_whole: bool = False,
+) -> keras.optimizers.Optimizer:
+    """The optimizer of Keras that is asked for; some variables learn more slowly.
+
+    Args:
+        options: of the training.
+        learning_rate: a number, or a schedule.
+        variables: that are trained.
+        slow: those of them whose learning rate is that times `options.pretrained_rate`.
+        clip_whole: `options.clip_norm` is for the gradient of all weights together (Pascanu et
+            al. 2013), not for that of each layer's weights.
+
+    Returns:
+        An optimizer, to be built for `variables`.
+    """
+    classes = {
+        "adamw": keras.optimizers.AdamW,
+        "adam": keras.optimizers.Adam,
+        "sgd": keras.optimizers.SGD,
+        "rmsprop": keras.optimizers.RMSprop,
+    }
+    base = classes[options.optimizer]
+    slow_ids = {id(variable) for variable in slow}
+    factors = [options.pretrained_rate if id(one) in slow_ids else 1.0 for one in variables]
+
+    class TwoRates(base):
+        def update_step(self, gradient, variable, learning_rate):
+            # The variable is Keras' own or the backend's; only Keras knows which is which.
+            factor = factors[self._get_variable_index(variable)]
+            return super().update_step(gradient, variable, learning_rate * factor)
+
+    settings: dict[str, Any] = {
+        "weight_decay": options.weight_decay or None,
+        "global_clipnorm" if clip_whole else "clipnorm": options.clip_norm or None,
+    }
+    if options.optimizer == "sgd":
+        settings |= {"momentum": 0.9, "nesterov": True}
+    if options.ema:
+        settings |= {"use_ema": True, "ema_momentum": options.ema}
+    optimizer = TwoRates(learning_rate, name=options.optimizer, **settings)
+    # Neither biases nor the two numbers of a normalisation are to shrink.
+    optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
+    return optimizer
+
+
+def training_policy(mixed_precision: str) -> str:
+    """The dtype policy to train with: 16 bits where a GPU is faster with them, or where asked for.
+
+    Args:
+        mixed_precision: "auto", "on", "bfloat16", whose range is that of 32 bits, or "off".
+    """
+    if mixed_precision == "off":
+        return "float32"
+    if mixed_precision == "bfloat16":
+        return "mixed_bfloat16"
+    if has_accelerator():
+        return "mixed_float16"
+    return "mixed_bfloat16" if mixed_precision == "on" else "float32"
+
+
+def reason_of(stopped: BaseException) -> str:
+    """What a report calls the end of a training that this stopped."""
+    return "Ctrl-C" if isinstance(stopped, KeyboardInterrupt) else "divergence"
+
+
+def conclude(stopped: BaseException | None, model: str, note: Callable[[str], None]) -> None:
+    """After a training was written: raises what stopped it, if anything did.
+
+    Args:
+        stopped: a `KeyboardInterrupt` or `DivergenceError`.
+        model: the file that has the best so far.
+        note: takes a line for people.
+    """
+    if isinstance(stopped, KeyboardInterrupt):
+        note(f"stopped; the best so far is in {model}; go on with --resume")
+        raise stopped
+    if stopped is not None:
+        raise DivergenceError(f"{stopped}; the best before that is in {model}") from None
+
+
+def fit_epochs(
+    trainer: keras.Model,
+    batches: CountedEpochs,
+    folder: Path,
+    options: FitSettings,
+    epochs: int,
+    *,
+    loss: keras.losses.Loss,
+    metrics: Sequence[str] = (),
+    kept: keras.Model,
+    measure: Callable[[Mapping[str, float]], dict[str, Any]],
+    quality: Callable[[Mapping[str, Any]], Any],
+    first: int = 0,
+    stage: str = "",
+    budget: float | None = None,
+    patience: int | None = None,
+    team: Team | None = None,
+    slow: Sequence[keras.Variable] = (),
+    clip_whole: bool = False,
+    check_data: Callable[[int, int], None] | None = None,
+    on_epoch: Callable[[int, dict], None] | None = None,
+) -> str:
+    """Trains to the end, from where a run stands; a run may have several stages of epochs.
+
+    Args:
+        trainer: what trains.
+        batches: from the epoch on where the run stands.
+        folder: of the run.
+        options: of the training.
+        epochs: that the run has at the end, those of earlier stages too.
+        loss: of `trainer`.
+        metrics: that Keras counts beside it.
+        kept: the model whose weights are written.
+        measure: see `Record`.
+        quality: see `Record`.
+        first: epoch that the stage begins with.
+        stage: its name; "" where there is but one.
+        budget: its seconds; the options' by default.
+        patience: of the stage; the options' by default.
+        team: devices that train; this process alone by default.
+        slow: variables that learn more slowly; see `build_optimizer`.
+        clip_whole: see `build_optimizer`.
+        check_data: called with epoch and step of a loss that is no finite number; raises where it
+            is the data.
+        on_epoch: called with the epoch's index and its row.
+
+    Returns:
+        Why it ended: "epochs", "patience" or "time budget".
+
+    Raises:
+        DivergenceError: the loss is no finite number.
+    """
+    team = team or Team(devices=1)
+    budget = options.time_budget if budget is None else budget
+    state = folder / state_file(stage)
+    begin = max(first, finished_epochs(state))
+    steps = (epochs - first) * len(batches)
+    schedule = build_schedule(options, steps)
+    with team.building():
+        rate = schedule if budget is None else options.peak_learning_rate
+        variables = trainer.trainable_variables
+        trainer.compile(
+            optimizer=build_optimizer(options, rate, variables, slow, clip_whole=clip_whole),
+            loss=loss,
+            metrics=list(metrics),
+            jit_compile=compiles_training(),
+        )
+        restore(state, trainer)
+    guard = Guard()
+    record = Record(
+        folder,
+        kept,
+        measure,
+        quality,
+        guard,
+        options,
+        begin,
+        stage=stage,
+        patience=options.patience if patience is None else patience,
+        writes=team.is_first,
+        on_epoch=on_epoch,
+    )
+    callbacks: list[keras.callbacks.Callback] = [guard]
+    clock = None
+    if budget is not None:
+        clock = Clock(schedule, steps, budget, record.spent)
+        callbacks.append(clock)
+    callbacks.append(record)
+    if team.is_first:
+        callbacks.append(Backup(state, lambda: guard.broken is not None))
+        # It is TensorFlow that writes them, with other backends too.
+        if importlib.util.find_spec("tensorflow") is not None:
+            callbacks.append(keras.callbacks.TensorBoard(folder / "tensorboard", write_graph=False))
+    if team.is_several:
+        callbacks += [Follow(batches), InStep(team.meet, team.check_stop)]
+    is_over = budget is not None and begin > first and record.spent >= budget
+    # All have read what process 0 writes anew from now on.
+    team.meet()
+    if begin < epochs and not is_over:
+        with reading(batches), team.fitting(), team.stoppable():
+            trainer.fit(
+                batches,
+                epochs=epochs,
+                initial_epoch=begin,
+                shuffle=False,
+                callbacks=callbacks,
+                verbose=0,
+            )
+    if guard.broken is not None and check_data is not None:
+        check_data(*guard.broken)
+    guard.check(options)
+    if is_over or (clock is not None and clock.is_over):
+        return "time budget"
+    return "epochs" if record.rows and record.rows[-1]["epoch"] + 1 >= epochs else "patience"
