@@ -40,13 +40,12 @@ from cnnkit.models.imitation import AnswerImitation, answers_of
 from cnnkit.models.yolo_fastest import ANCHORS, yolo_fastest_sections
 from cnnkit.ops.boxes import intersection_over_union
 from cnnkit.ops.inference import compile_inference
-from cnnkit.options import DetectTrainOptions
+from cnnkit.tasks.detect.batches import SceneBatches
 from cnnkit.tasks.detect.data import read_boxed
 from cnnkit.tasks.detect.predict import detect
-from cnnkit.tasks.detect.settings import DetectSettings
+from cnnkit.tasks.detect.settings import DetectSettings, TrainSettings
+from cnnkit.tasks.detect.trainable import build_trainable
 from cnnkit.training._array_files import create_array_file
-from cnnkit.training._detect_batches import SceneBatches
-from cnnkit.training._detectors import build_trainable
 from cnnkit.weights import locate
 from cnnkit.weights.darknet_format import DarknetWeights
 from cnnkit.weights.keras_file import (
@@ -215,7 +214,7 @@ def train_head(notes: Path, begin: Path, scenes: int, passes: int) -> None:
     """Trains all but the backbone: scenes pass that and the teacher once, which takes most of the
     time, and their maps are kept.
     """
-    options = DetectTrainOptions(
+    options = TrainSettings(
         model="efficientnet-lite0", size=SIDE, batch_size=BATCH, mosaic=0.5, labels=LABELS,
         teacher=TEACHER,
     )  # fmt: skip
@@ -269,7 +268,7 @@ def train_head(notes: Path, begin: Path, scenes: int, passes: int) -> None:
 
 def keep_maps(
     notes: Path,
-    options: DetectTrainOptions,
+    options: TrainSettings,
     encode: Callable[[np.ndarray, np.ndarray], np.ndarray],
     networks: Sequence[tuple[keras.Model, tuple[str, ...]]],
     scenes: int,

@@ -19,7 +19,6 @@ from cnnkit.engine.settings import (
     spell,
 )
 from cnnkit.errors import UsageError
-from cnnkit.tasks.detect.settings import DEFAULT_DETECTOR, DETECTORS
 
 STYLE_LOSSES = ("wasserstein", "gram")
 INITS = ("fast", "content", "noise", "style")
@@ -102,8 +101,6 @@ CAPTION_BACKBONES = {"efficientnet-lite0": 256, "compact": 160}
 TEXT_NETWORKS = ("lstm", "gru", "rnn", "bag")
 TEXT_SPLITS = ("word", "character")
 
-# What `cnnkit train detect` builds, besides a `.keras` file.
-TRAINABLE_DETECTORS = (DEFAULT_DETECTOR, "efficientnet-lite0", "anchors", "compact", "yolov1")
 
 # Steps at each scale, coarsest first. Fine scales cost four times as much as the one before and
 # have only detail left to add, so they get fewer.
@@ -733,123 +730,6 @@ class ClassifyTrainOptions(FitSettings):
         if self.dropout is not None:
             return self.dropout
         return 0.5 if self.is_pretrained else 0.2
-
-
-@dataclass(frozen=True)
-class DetectTrainOptions(FitSettings):
-    """Settings of `cnnkit train detect`.
-
-    Attributes, beside those of `FitSettings`:
-        model: "coco80", the shipped detector, whose weights are taken over, those of the classes
-            where the names are the same; a `.keras` file of an earlier training, the same way;
-            "efficientnet-lite0", anew on that network of ImageNet; "anchors", anew on the compact
-            network; "compact", one without anchors on that, which has a finer map too; or
-            "yolov1", from random weights.
-        freeze: leave the trained network below the detector as it is; the first blocks of
-            EfficientNet-Lite0 stay as they are in any case.
-        size: side of the scenes in pixels, a multiple of 32, of 64 for "yolov1"; None for the
-            model's own.
-        val_size: long side that pictures are seen at to validate with, and later by `detect`, a
-            multiple of 32; None for `size`. Networks that learned from small scenes often find more
-            in larger pictures. Not of "yolov1".
-        width: of "yolov1": filters, as a part of the paper's.
-        pretrained: of "yolov1": the `.keras` file of a classifier "yolov1" of the same width, whose
-            20 convolutions the training begins with, as in the paper. Of "anchors" and "compact":
-            that of a detector whose stages it begins with.
-        teacher: of other models than "yolov1": one of `DETECTORS` or a `.keras` file of a detector
-            that is imitated beside learning the labels: where the model has anchors, its answers,
-            and the features before them; else its activations at strides 8, 16 and 32.
-        imitation: weight of that.
-        labels: weight of the labels; less than 1 where a teacher knows better.
-        epochs: passes over the training data.
-        pretrained_rate: of it, for the network below, where it is trained.
-        ema: momentum of averaged weights, which are the ones kept; 0 for none.
-        mosaic: share of the scenes that are put together from several pictures.
-        scale: by how much sizes are changed, as a natural logarithm each way.
-        mirror: share of the pictures that are mirrored.
-        color: change of brightness, contrast, saturation and of each channel, as a part.
-        mixed_precision: compute in 16 bits: "auto" on GPUs, "on", "bfloat16" or "off".
-        workers: processes that put scenes together, where threads are too slow for a graphics
-            card; 0 for threads.
-        on_device: keep the pictures in the memory of the device that trains, which composes the
-            scenes then.
-    """
-
-    model: str = DEFAULT_DETECTOR
-    freeze: bool = True
-    size: int | None = None
-    val_size: int | None = None
-    width: float = 1.0
-    pretrained: str | None = None
-    teacher: str | None = None
-    imitation: float = 1.0
-    labels: float = 1.0
-    epochs: int = 60
-    batch_size: int = 8
-    pretrained_rate: float = 0.003
-    warmup: float = 0.03
-    weight_decay: float = 0.02
-    ema: Ema = 0.0
-    clip_norm: float = 10.0
-    mosaic: float = 0.75
-    scale: float = 0.5
-    mirror: float = 0.5
-    color: float = 0.2
-    mixed_precision: str = "off"
-    workers: int = 0
-    on_device: bool = False
-
-    def __post_init__(self):
-        super().__post_init__()
-        if self.model not in TRAINABLE_DETECTORS and not self.model.endswith(".keras"):
-            raise UsageError(
-                f"model must be {', '.join(TRAINABLE_DETECTORS)} or a .keras file, "
-                f"not {self.model!r}"
-            )
-        step = 64 if self.model == "yolov1" else 32
-        if self.size is not None and (not is_count(self.size, step) or self.size % step):
-            raise UsageError(f"size must be a multiple of {step}, not {self.size!r}")
-        if self.val_size is not None:
-            if self.model == "yolov1":
-                raise UsageError("yolov1 sees pictures at one size; give it as the size alone")
-            if not is_count(self.val_size, 32) or self.val_size % 32:
-                raise UsageError(f"val-size must be a multiple of 32, not {self.val_size!r}")
-        _check_width(self)
-        if self.pretrained is not None and self.model not in ("anchors", "compact", "yolov1"):
-            raise UsageError(
-                "pretrained is for a model that begins anew; a run to start from is given as the "
-                "model"
-            )
-        if self.teacher is None and self.imitation != DetectTrainOptions.imitation:
-            raise UsageError("imitation is the weight of what a teacher sees; give a teacher")
-        if self.teacher is not None:
-            if self.model == "yolov1":
-                raise UsageError("yolov1 has no teacher; train another model with it")
-            if self.teacher not in DETECTORS and not self.teacher.endswith(".keras"):
-                raise UsageError(
-                    f"teacher must be {', '.join(DETECTORS)} or a .keras file, not {self.teacher!r}"
-                )
-        _check_choices(self, mixed_precision=MIXED_PRECISIONS)
-        _check_counts(self, epochs=1, workers=0)
-        if self.labels != DetectTrainOptions.labels and self.teacher is None:
-            raise UsageError("labels is their weight beside a teacher; give a teacher")
-        _check_ranges(self, imitation=100.0, labels=1.0, pretrained_rate=1.0, mosaic=1.0, scale=2.0)
-        _check_ranges(self, mirror=1.0, color=1.0)
-
-    @property
-    def side(self) -> int:
-        """Of the scenes, in pixels."""
-        return self.size or (448 if self.model == "yolov1" else 320)
-
-    @property
-    def seen_side(self) -> int:
-        """Of pictures that are looked at whole, in pixels."""
-        return self.val_size or self.side
-
-    @property
-    def usual_learning_rate(self) -> float:
-        """What the learning rate is at its highest where none is given."""
-        return 2e-3 if self.model in TRAINABLE_DETECTORS[1:] else 1e-3
 
 
 @dataclass(frozen=True)

@@ -26,23 +26,19 @@ LAYERS = {
 }
 # What a task imports beside the folders that all tasks share, until these are no more.
 OLD_OF_TASKS = {
+    "tasks/detect/batches.py imports cnnkit.options",
     "tasks/detect/cli.py imports cnnkit.plots",
     "tasks/detect/plots.py imports cnnkit.plots._style",
     "tasks/detect/predict.py imports cnnkit.results",
     "tasks/detect/results.py imports cnnkit.results",
+    "tasks/detect/train.py imports cnnkit.plots",
 }
 # What the old folders import of tasks, until these are no more.
 OLD_TO_TASKS = {
-    "options.py imports cnnkit.tasks.detect.settings",
     "pipelines/warm.py imports cnnkit.tasks.detect.predict",
     "pipelines/weights_import.py imports cnnkit.tasks.detect.network",
     "pipelines/weights_import.py imports cnnkit.tasks.detect.predict",
-    "training/_detect_batches.py imports cnnkit.tasks.detect.data",
-    "training/_detect_judge.py imports cnnkit.tasks.detect.data",
-    "training/_detect_judge.py imports cnnkit.tasks.detect.metrics",
-    "training/detect.py imports cnnkit.tasks.detect.data",
-    "training/detect.py imports cnnkit.tasks.detect.metrics",
-    "training/detect.py imports cnnkit.tasks.detect.plots",
+    "training/_segment_networks.py imports cnnkit.tasks.detect.trainable",
 }
 SHARED_BY_TASKS = {
     *("console", "data", "engine", "errors", "images", "imports", "models", "ops", "runtime"),

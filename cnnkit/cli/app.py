@@ -142,7 +142,7 @@ _COMMANDS = {
         more=(
             ("classify", "train_classify", "classify"),
             ("caption", "train_caption", "caption"),
-            ("detect", "train_detect", "detect"),
+            ("detect", "tasks.detect.cli", "train"),
             ("segment", "train_segment", "segment"),
             ("text", "train_text", "text"),
         ),

@@ -51,6 +51,19 @@ class DeviceSettings(Settings):
     ] = None
     device: Annotated[str, Option("auto, cpu, or gpu.", RUN_PANEL)] = "auto"
 
+    def start_keras(self, verbose: bool = False) -> None:
+        """Imports Keras, to train.
+
+        Args:
+            verbose: let the messages of its backend through.
+
+        Raises:
+            UsageError: see `configure`.
+        """
+        from cnnkit.runtime import configure
+
+        configure(threads=self.threads, verbose=verbose, device=self.device)
+
 
 @dataclass(frozen=True)
 class EngineSettings(DeviceSettings):
@@ -230,3 +243,12 @@ def typed_names(context: typer.Context) -> set[str]:
     return {
         name for name in context.params if context.get_parameter_source(name).name == "COMMANDLINE"
     }
+
+
+def typed_settings(context: typer.Context, settings: Settings) -> dict[str, Any]:
+    """Of settings, those that the user typed.
+
+    A run that goes on has the others as they were; what must not change is refused later.
+    """
+    typed = typed_names(context)
+    return {one.name: getattr(settings, one.name) for one in fields(settings) if one.name in typed}

@@ -3,10 +3,11 @@
 import contextlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from cnnkit.console import Console
-from cnnkit.errors import CnnkitError
+from cnnkit.errors import CnnkitError, ExitCode
+from cnnkit.results import SCHEMA
 
 
 def _ignore(*arguments: Any) -> None:
@@ -67,3 +68,21 @@ def showing_tasks(console: Console) -> Iterator[Callable[[str, int, int], None]]
                 bar.remove_task(tasks.pop(what))
 
         yield show
+
+
+class Trained(Protocol):
+    """What a training gave."""
+
+    def to_dict(self) -> dict[str, Any]: ...
+
+    def lines(self) -> list[str]: ...
+
+
+def show_training(console: Console, result: Trained, *, is_json: bool) -> int:
+    """Prints what a training gave; the exit code."""
+    if is_json:
+        console.json({"schema": SCHEMA, **result.to_dict()})
+    else:
+        for line in result.lines():
+            console.result(line)
+    return int(ExitCode.DONE)

@@ -3,10 +3,10 @@
 import csv
 import io
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import keras
 import numpy as np
@@ -16,6 +16,8 @@ from cnnkit import __version__
 from cnnkit.errors import CnnkitError, DataError, UsageError
 from cnnkit.images import write_bytes
 from cnnkit.weights.keras_file import size_of, writing_anew
+
+_Settings = TypeVar("_Settings")
 
 ARGS_FILE = "args.yaml"
 NO_RUN = "{} holds no training run; leave out --resume to start one"
@@ -203,6 +205,26 @@ def read_run(folder: str | Path) -> dict[str, Any]:
     except (OSError, ValueError, TypeError, yaml.YAMLError) as error:
         raise DataError(f"{path} cannot be read: {str(error).splitlines()[0]}") from None
     return values
+
+
+def read_run_settings(
+    folder: str | Path, kind: Callable[..., _Settings], what: str
+) -> tuple[str, _Settings]:
+    """The data and the settings that a run was started with.
+
+    Args:
+        folder: of the run.
+        kind: the class of the settings.
+        what: is trained, for the message, such as "a detector".
+
+    Raises:
+        DataError: the folder holds no such run.
+    """
+    values = read_run(folder)
+    try:
+        return values["data"], kind(**values["options"])
+    except TypeError:
+        raise DataError(f"{folder} holds no run of {what}; give another -o") from None
 
 
 def require_mostly_good(

@@ -308,6 +308,9 @@ Workers = Annotated[
         min=0,
     ),
 ]
+Resume = Annotated[
+    bool, Option("Go on with the run in -o, with its settings; --epochs may be more.", RUN_PANEL)
+]
 OnDevice = Annotated[
     bool,
     Option(

@@ -4,17 +4,19 @@ import importlib.util
 import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 import keras
 
 from cnnkit.engine.callbacks import Backup, Clock, Follow, Guard, InStep, Record
 from cnnkit.engine.dataset import CountedEpochs, reading
 from cnnkit.engine.distribution import Team
-from cnnkit.engine.run import finished_epochs, restore, state_file
+from cnnkit.engine.run import BEST_WEIGHTS, finished_epochs, restore, state_file
 from cnnkit.engine.settings import FitSettings
 from cnnkit.errors import DivergenceError
+from cnnkit.images import write_bytes
 from cnnkit.ops.inference import compiles_training
+from cnnkit.plots import encode_figure, plot_training
 from cnnkit.runtime import has_accelerator
 
 # What an exponential schedule ends with, of the highest learning rate.
@@ -128,12 +130,66 @@ def training_policy(mixed_precision: str) -> str:
     return "mixed_bfloat16" if mixed_precision == "on" else "float32"
 
 
+class TrainedModel(Protocol):
+    """What a training gives; `model` is the file that was written."""
+
+    @property
+    def model(self) -> Path: ...
+
+
+_Trained = TypeVar("_Trained", bound=TrainedModel, covariant=True)
+
+
+class Training(Protocol[_Trained]):
+    """What a task fills in of a training, once its data were checked and its network was built."""
+
+    def fit(self) -> str:
+        """Trains to the end, from where the run stands; the reason why it ended."""
+
+    def finish(self, reason: str) -> _Trained:
+        """Writes the model with the best weights, and what there is to say about it."""
+
+
+def run_training(
+    training: Training[_Trained], folder: Path, note: Callable[[str], None]
+) -> _Trained:
+    """Trains, and writes what came out, after Ctrl-C and a loss that is no finite number too.
+
+    Args:
+        training: what is fitted and written.
+        folder: of the run.
+        note: takes a line for people.
+
+    Raises:
+        KeyboardInterrupt: the user stopped it; the best so far is written.
+        DivergenceError: the loss is no finite number; the best so far is written.
+    """
+    stopped: KeyboardInterrupt | DivergenceError | None = None
+    try:
+        reason = training.fit()
+    except (KeyboardInterrupt, DivergenceError) as error:
+        stopped, reason = error, reason_of(error)
+        if not (folder / BEST_WEIGHTS).exists():
+            raise
+    result = training.finish(reason)
+    conclude(stopped, result.model, note)
+    return result
+
+
+def write_curves(folder: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Draws the figures of all epochs into the folder of a run."""
+    names = [name for name in rows[0] if name not in ("epoch", "seconds")]
+    curves = {name: [row[name] for row in rows] for name in names}
+    figure = plot_training([row["epoch"] + 1 for row in rows], curves)
+    write_bytes(folder / "curves.png", encode_figure(figure))
+
+
 def reason_of(stopped: BaseException) -> str:
     """What a report calls the end of a training that this stopped."""
     return "Ctrl-C" if isinstance(stopped, KeyboardInterrupt) else "divergence"
 
 
-def conclude(stopped: BaseException | None, model: str, note: Callable[[str], None]) -> None:
+def conclude(stopped: BaseException | None, model: str | Path, note: Callable[[str], None]) -> None:
     """After a training was written: raises what stopped it, if anything did.
 
     Args:

@@ -7,8 +7,8 @@ from typing import Any
 import keras
 import numpy as np
 
-from cnnkit.losses.detection import box_overlaps
 from cnnkit.models._anchor_boxes import AnchorBoxes
+from cnnkit.ops.box_overlap import box_overlaps
 
 # Side of the picture that the strides of a network's layers are read off with.
 _PROBE = 256

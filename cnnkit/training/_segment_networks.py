@@ -31,7 +31,7 @@ from cnnkit.models.vgg import (
     load_imagenet_weights,
 )
 from cnnkit.options import PYRAMID, SegmentTrainOptions
-from cnnkit.training._detectors import build_shipped
+from cnnkit.tasks.detect.trainable import build_shipped
 from cnnkit.training._segment_batches import COARSE, HINT_STEP
 from cnnkit.training._teacher_maps import TeacherMaps
 from cnnkit.weights.keras_file import load_keras_file

@@ -2,7 +2,6 @@ import keras
 import numpy as np
 import pytest
 
-from cnnkit.losses.detection import YoloV1Loss, encode_cells
 from cnnkit.models.yolo import (
     PRETRAINED_CONVOLUTIONS,
     CellBoxes,
@@ -11,6 +10,7 @@ from cnnkit.models.yolo import (
     take_over_pretrained,
     with_boxes,
 )
+from cnnkit.tasks.detect.loss import YoloV1Loss, encode_cells
 
 
 def test_it_has_24_convolutions_and_2_dense_layers():

@@ -1,11 +1,13 @@
-"""``cnnkit detect`` and ``cnnkit evaluate detect``."""
+"""``cnnkit detect``, ``cnnkit evaluate detect`` and ``cnnkit train detect``."""
 
 import glob
 import sys
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
 
 from cnnkit.engine.batch import (
     Batch,
@@ -16,17 +18,25 @@ from cnnkit.engine.batch import (
     Overwrite,
     Pictures,
 )
-from cnnkit.engine.command import OUTPUT_PANEL, EngineSettings, PrintSettings, command
+from cnnkit.engine.command import (
+    OUTPUT_PANEL,
+    DeviceSettings,
+    EngineSettings,
+    PrintSettings,
+    command,
+    typed_settings,
+)
 from cnnkit.engine.evaluator import check_report, show_evaluation
-from cnnkit.engine.observer import showing
-from cnnkit.engine.settings import RUN_PANEL, Option, Settings, require_there
-from cnnkit.errors import CnnkitError
+from cnnkit.engine.observer import show_training, showing
+from cnnkit.engine.settings import DATA_PANEL, RUN_PANEL, Option, Resume, Settings, require_there
+from cnnkit.errors import CnnkitError, UsageError
 from cnnkit.tasks.detect.settings import (
+    DATA,
     DEFAULT_DETECTOR,
-    Data,
     DetectSettings,
     EvaluateSettings,
     Model,
+    TrainSettings,
 )
 
 if TYPE_CHECKING:
@@ -99,7 +109,7 @@ def detect(
 
       cnnkit detect photos/ -r --model runs/people --jsonl --conf 0.4 > found.jsonl
     """
-    from cnnkit.tasks.detect.predict import check_classes, class_names
+    from cnnkit.tasks.detect.files import check_classes, class_names
 
     names = class_names(model)
     check_classes(settings.classes, names, model)
@@ -120,7 +130,7 @@ def detect(
 
 @command
 def evaluate(
-    data: Data,
+    data: Annotated[Path, DATA],
     model: Model = DEFAULT_DETECTOR,
     *,
     settings: EvaluateSettings,
@@ -145,7 +155,7 @@ def evaluate(
 
     Example: cnnkit evaluate detect people/ --model runs/people -o report/
     """
-    from cnnkit.tasks.detect.predict import find_detector_file
+    from cnnkit.tasks.detect.files import find_detector_file
 
     check_report(output, overwrite, (_CURVES,))
     find_detector_file(model)
@@ -181,6 +191,64 @@ def _curves(found: "DetectEvaluation") -> bytes:
     return encode_figure(
         plot_precision_recall(coco.precision50, coco.class_ap50, found.names, title=title)
     )
+
+
+@command
+def train(
+    context: typer.Context,
+    data: Annotated[Path | None, DATA] = None,
+    *,
+    output: Annotated[Path, Option("Run folder.", OUTPUT_PANEL, ("-o", "--output"))] = Path(
+        "runs/detect"
+    ),
+    settings: TrainSettings,
+    resume: Resume = False,
+    skip_bad: Annotated[
+        bool,
+        Option("Go on where most pictures cannot be read or most boxes are bad.", DATA_PANEL),
+    ] = False,
+    device: DeviceSettings,
+    printing: PrintSettings,
+) -> int:
+    """Train a detector on your own pictures with boxes.
+
+    The data are checked first. The run folder gets model.keras (take it with detect and evaluate),
+    curves, precision over recall and a sheet of samples. Ctrl-C keeps the best so far.
+
+    Examples:
+
+      cnnkit train detect people/ -o runs/people
+
+      cnnkit train detect --resume -o runs/people --epochs 100
+    """
+    require_there([data])
+    if data is None and not resume:
+        raise UsageError("no data is given; name a folder of pictures with boxes, or a .json")
+    from cnnkit.tasks.detect.files import find_training_files
+
+    settings = find_training_files(settings)
+    device.start_keras(printing.verbose)
+    from cnnkit.engine.run import read_run_settings
+    from cnnkit.tasks.detect.train import train_detector
+
+    if resume:
+        # What was not typed is as it was; `train_detector` refuses what must not change.
+        data_before, before = read_run_settings(output, TrainSettings, "a detector")
+        data = data or Path(data_before)
+        settings = replace(before, **typed_settings(context, settings))
+
+    def epoch_line(epoch: int, row: dict[str, Any]) -> str:
+        checked = ""
+        if "val_ap50" in row:
+            checked = f", validation AP50 {row['val_ap50']:.1%}, AP {row['val_ap']:.1%}"
+        return f"epoch {epoch + 1} of {settings.epochs}: loss {row['loss']:.3f}{checked}"
+
+    console = printing.console()
+    with showing(console, epoch_line) as observer:
+        result = train_detector(
+            data, output, settings, resume=resume, skip_bad=skip_bad, observer=observer
+        )
+    return show_training(console, result, is_json=printing.json)
 
 
 def _outputs(

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from cnnkit.data._class_names import COCO_CLASSES
 from cnnkit.data.letterbox import fill_canvas
-from cnnkit.engine.model_file import ModelFile, describe_file, find_model_file, read_settings
+from cnnkit.engine.model_file import read_settings
 from cnnkit.engine.networks import Networks, NetworkSource
 from cnnkit.engine.predictor import (
     Loaded,
@@ -29,11 +29,12 @@ from cnnkit.errors import CnnkitError, DataError, UsageError
 from cnnkit.models.yolo_fastest import SIZE as YOLO_FASTEST_SIZE
 from cnnkit.ops.boxes import Letterbox, fuse_boxes, non_maximum_suppression, select_detections
 from cnnkit.results import Milliseconds
+from cnnkit.tasks.detect.files import check_classes, find_detector_file
 from cnnkit.tasks.detect.metrics import FoundBoxes
 from cnnkit.tasks.detect.results import DetectedObject, Detection
-from cnnkit.tasks.detect.settings import DEFAULT_DETECTOR, DETECTORS, DetectSettings
+from cnnkit.tasks.detect.settings import DEFAULT_DETECTOR, DetectSettings
 from cnnkit.weights import fingerprint, locate
-from cnnkit.weights.keras_file import DETECTOR_KIND, SETTINGS_FILE
+from cnnkit.weights.keras_file import SETTINGS_FILE
 
 # Of the coarsest map, in pixels: canvases have whole places of it.
 _STRIDE = 32
@@ -320,62 +321,3 @@ def detect(
         ValueError: an array is no picture.
     """
     return _detector(str(model), settings or options).detect(sources)
-
-
-def find_detector_file(model: str, option: str = "--model") -> ModelFile | None:
-    """The file that a user means by a name, a run folder or a `.keras` file; None for Darknet's.
-
-    Args:
-        model: what was given.
-        option: by which; for messages.
-
-    Raises:
-        UsageError: it is no name, folder or file.
-        WeightsError: there is no such folder or file, no model in it, or weights were not fetched.
-    """
-    names = ", ".join(DETECTORS)
-    remedy = f"give {option} the folder of a run of 'cnnkit train detect', or {names}"
-    if model == DEFAULT_DETECTOR:
-        return describe_file(locate(model), model)
-    if model in DETECTORS:
-        locate(model)
-        return None
-    file = find_model_file(model)
-    if file is None:
-        raise UsageError(f"there is no detector named {model!r}; {remedy}")
-    if file.kind != DETECTOR_KIND:
-        raise UsageError(f"{file.name} is no detector; {remedy}")
-    return file
-
-
-def class_names(model: str) -> tuple[str, ...]:
-    """Names of the classes of a detector, without loading it; for errors see `find_detector_file`.
-
-    >>> class_names("coco80")[:2]
-    ('person', 'bicycle')
-    """
-    file = find_detector_file(model)
-    return COCO_CLASSES if file is None else file.classes
-
-
-def default_names(classes: int) -> tuple[str, ...]:
-    """Names of so many classes: COCO's eighty, or numbers.
-
-    >>> default_names(80)[0], default_names(2)
-    ('person', ('class 0', 'class 1'))
-    """
-    if len(COCO_CLASSES) == classes:
-        return COCO_CLASSES
-    return tuple(f"class {index}" for index in range(classes))
-
-
-def check_classes(wanted: Sequence[str] | None, names: Sequence[str], model: str) -> None:
-    """Refuses classes that a detector does not know; None stands for all.
-
-    Raises:
-        UsageError: there is one.
-    """
-    unknown = [name for name in wanted or () if name not in names]
-    if unknown:
-        some = ", ".join(names[:10]) + (", ..." if len(names) > 10 else "")
-        raise UsageError(f"{model} knows no {unknown[0]!r}; it knows: {some}")

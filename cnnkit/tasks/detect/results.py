@@ -1,7 +1,9 @@
 """What detection finds."""
 
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -244,6 +246,54 @@ class DetectEvaluation:
             )
         if len(shown) < len(order):
             lines.append(f"and {len(order) - len(shown)} better ones; --all-classes shows all")
+        return lines
+
+
+@dataclass(frozen=True)
+class TrainedDetector:
+    """What a training gave.
+
+    Attributes:
+        model: the `.keras` file, with the weights of the best epoch.
+        classes: names of the classes.
+        counts: pictures for training, validation and test.
+        epochs: passes over the data that were made, in all runs together.
+        best: the epoch whose weights were kept, from 1.
+        seconds: that the epochs took.
+        weights: number of weights that were trained, and of all.
+        scores: "val" and, where there is a test split, "test" -> "ap", "ap50" and "ap75" in [0, 1],
+            of pictures in a square of the size that was trained with.
+        reason: why the training ended: "epochs", "patience" or "time budget".
+    """
+
+    model: Path
+    classes: tuple[str, ...]
+    counts: tuple[int, int, int]
+    epochs: int
+    best: int
+    seconds: float
+    weights: tuple[int, int]
+    scores: Mapping[str, Mapping[str, float]]
+    reason: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """All of it by name."""
+        return asdict(self)
+
+    def lines(self) -> list[str]:
+        """For people."""
+        lines = []
+        for split, scores in self.scores.items():
+            name = {"val": "validation", "test": "test"}[split]
+            lines.append(
+                f"{name:10}  AP50 {scores['ap50']:.1%}, AP75 {scores['ap75']:.1%}, "
+                f"AP {scores['ap']:.1%}"
+            )
+        plural = "class" if len(self.classes) == 1 else "classes"
+        lines.append(
+            f"{self.model}: {len(self.classes)} {plural}, epoch {self.best} of {self.epochs} "
+            f"was best, {self.seconds:.0f} s"
+        )
         return lines
 
 

@@ -7,8 +7,8 @@ blocks on top of it learn where things are and what they are.
 import hashlib
 import json
 import math
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Mapping
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import keras
@@ -19,26 +19,28 @@ from cnnkit.data.letterbox import GREY
 from cnnkit.engine.callbacks import best_row, seconds_of
 from cnnkit.engine.dataset import reading
 from cnnkit.engine.device_pictures import DevicePictures
+from cnnkit.engine.observer import Observer
 from cnnkit.engine.run import (
     BEST_WEIGHTS,
     STATE,
     finished_epochs,
     open_run,
     read_results,
-    read_run,
     require_mostly_good,
 )
-from cnnkit.engine.trainer import conclude, fit_epochs, reason_of, training_policy
-from cnnkit.errors import DataError, DivergenceError
+from cnnkit.engine.trainer import fit_epochs, run_training, training_policy, write_curves
+from cnnkit.errors import DataError
 from cnnkit.images import Picture, write_bytes, write_image
-from cnnkit.options import DetectTrainOptions
-from cnnkit.plots import draw_tiles, encode_figure, plot_training
+from cnnkit.plots import draw_tiles, encode_figure
+from cnnkit.tasks.detect.batches import SceneBatches, read_for_scenes
 from cnnkit.tasks.detect.data import BoxedData, check_boxed, read_boxed, without_unreadable
+from cnnkit.tasks.detect.files import find_training_files
 from cnnkit.tasks.detect.metrics import FoundBoxes
 from cnnkit.tasks.detect.plots import draw_detections, plot_precision_recall
-from cnnkit.training._detect_batches import SceneBatches, read_for_scenes
-from cnnkit.training._detect_judge import Judge, quality_of
-from cnnkit.training._detectors import build_trainable
+from cnnkit.tasks.detect.results import TrainedDetector
+from cnnkit.tasks.detect.settings import TrainSettings
+from cnnkit.tasks.detect.trainable import build_trainable
+from cnnkit.tasks.detect.validate import Validation, quality_of
 from cnnkit.weights.keras_file import (
     CLASSES_FILE,
     DETECTOR_KIND,
@@ -56,46 +58,16 @@ _SHOWN_SCORE = 0.25
 _EXTENDABLE = ("epochs", "time_budget", "patience", "val_size", "workers", "on_device")
 
 
-@dataclass(frozen=True)
-class DetectorTraining:
-    """What a training gave.
-
-    Attributes:
-        model: the `.keras` file, with the weights of the best epoch.
-        classes: names of the classes.
-        counts: pictures for training, validation and test.
-        epochs: passes over the data that were made, in all runs together.
-        best: the epoch whose weights were kept, from 1.
-        seconds: that the epochs took.
-        weights: number of weights that were trained, and of all.
-        scores: "val" and, where there is a test split, "test" -> "ap", "ap50" and "ap75" in [0, 1],
-            of pictures in a square of the size that was trained with.
-        reason: why the training ended: "epochs", "patience" or "time budget".
-    """
-
-    model: Path
-    classes: tuple[str, ...]
-    counts: tuple[int, int, int]
-    epochs: int
-    best: int
-    seconds: float
-    weights: tuple[int, int]
-    scores: Mapping[str, Mapping[str, float]]
-    reason: str
-
-
 def train_detector(
     data: str | Path,
     output: str | Path,
-    options: DetectTrainOptions | None = None,
+    settings: TrainSettings | None = None,
     *,
     known_classes: tuple[str, ...] = (),
     resume: bool = False,
     skip_bad: bool = False,
-    on_note: Callable[[str], None] | None = None,
-    on_progress: Callable[[str, int, int], None] | None = None,
-    on_epoch: Callable[[int, dict], None] | None = None,
-) -> DetectorTraining:
+    observer: Observer | None = None,
+) -> TrainedDetector:
     """Trains a detector, or goes on with a training that was stopped.
 
     Args:
@@ -103,15 +75,13 @@ def train_detector(
         output: run folder: `model.keras` (the best epoch), `args.yaml`, `results.csv`,
             `curves.png`, `precision-recall.png`, `samples.png`, `report.json`, `classes.txt`,
             weights of the best and the last epoch, TensorBoard's logs, and the state to go on from.
-        options: see `DetectTrainOptions`. What is said there of epochs, patience, time budget and
-            the size to validate at may change when a run is taken up again.
+        settings: epochs, patience, time budget, the size to validate at and what makes the scenes
+            may change when a run is taken up again.
         known_classes: names of the classes of the model that the training begins with; those that
             its file has by default.
         resume: go on with the run in `output`.
         skip_bad: go on where most pictures cannot be read, or most boxes make no sense.
-        on_note: takes a line that the user should know.
-        on_progress: called with what is being done, the number of pictures done, and of all.
-        on_epoch: called with the epoch's index and its row of `results.csv`.
+        observer: is told what the user should know, what is being done, and of each epoch.
 
     Returns:
         What came out. After Ctrl-C the best so far is written and `KeyboardInterrupt` raised.
@@ -122,17 +92,27 @@ def train_detector(
         WeightsError: the model's file cannot be loaded.
         DivergenceError: the loss is no finite number; the best so far is kept.
     """
-    options = options or DetectTrainOptions()
-    note = on_note or (lambda text: None)
-    progress = on_progress or (lambda what, done, total: None)
+    settings, observer = find_training_files(settings or TrainSettings()), observer or Observer()
     folder = Path(output)
-    if not known_classes and options.model.endswith(".keras"):
-        known_classes = own_names(Path(options.model))
-    boxed = read_boxed(data, val_share=options.val_share, seed=options.seed)
-    open_run(folder, data, options, _data_hash(boxed), resume, _EXTENDABLE)
-    report = check_boxed(boxed, on_progress=lambda done, total: progress("check", done, total))
+    if not known_classes and settings.model.endswith(".keras"):
+        known_classes = own_names(Path(settings.model))
+    boxed = read_boxed(data, val_share=settings.val_share, seed=settings.seed)
+    open_run(folder, data, settings, _data_hash(boxed), resume, _EXTENDABLE)
+    boxed, sizes = _check(data, boxed, skip_bad, observer)
+    keras.utils.set_random_seed(settings.seed)
+    training = _Training(boxed, sizes, folder, settings, known_classes, observer)
+    return run_training(training, folder, observer.on_note)
+
+
+def _check(
+    data: str | Path, boxed: BoxedData, skip_bad: bool, observer: Observer
+) -> tuple[BoxedData, Mapping[str, tuple[int, int]]]:
+    """The data without what cannot be used, and path -> height and width of each picture."""
+    report = check_boxed(
+        boxed, on_progress=lambda done, total: observer.on_progress("check", done, total)
+    )
     for line in report.lines():
-        note(line)
+        observer.on_note(line)
     if not skip_bad:
         # A few bad annotations are left out; if most are, the data are not what they seem.
         objects = sum(one.objects for one in boxed.splits.values())
@@ -145,31 +125,7 @@ def train_detector(
     boxed = without_unreadable(boxed, report)
     if not boxed.train.objects:
         raise DataError(f"{data} has no object to train on")
-    keras.utils.set_random_seed(options.seed)
-    run = _Run(boxed, report.sizes, folder, options, known_classes, note, progress)
-    stopped: BaseException | None = None
-    try:
-        reason = run.fit(on_epoch)
-    except (KeyboardInterrupt, DivergenceError) as error:
-        stopped, reason = error, reason_of(error)
-        if not (folder / BEST_WEIGHTS).exists():
-            raise
-    result = run.finish(reason)
-    conclude(stopped, result.model, note)
-    return result
-
-
-def read_run_options(folder: str | Path) -> tuple[str, DetectTrainOptions]:
-    """The data and the settings that a run was started with.
-
-    Raises:
-        DataError: the folder holds no run of a detector.
-    """
-    values = read_run(folder)
-    try:
-        return values["data"], DetectTrainOptions(**values["options"])
-    except TypeError:
-        raise DataError(f"{folder} holds no run of a detector; give another -o") from None
+    return boxed, report.sizes
 
 
 def _data_hash(data: BoxedData) -> str:
@@ -184,69 +140,74 @@ def _data_hash(data: BoxedData) -> str:
     return digest.hexdigest()
 
 
-class _Run:
-    """One training: what is built, fed, fitted and written."""
+class _Training:
+    """One training, see `engine.trainer.Training`: what is built, fed, fitted and written."""
 
     def __init__(
         self,
         data: BoxedData,
         sizes: Mapping[str, tuple[int, int]],
         folder: Path,
-        options: DetectTrainOptions,
+        settings: TrainSettings,
         known_classes: tuple[str, ...],
-        note: Callable[[str], None],
-        progress: Callable[[str, int, int], None],
+        observer: Observer,
     ):
-        self._data, self._folder, self._options, self._note = data, folder, options, note
+        self._data, self._folder, self._settings = data, folder, settings
+        self._observer = observer
         self._on_device: DevicePictures | None = None
-        if options.on_device:
+        if settings.on_device:
             self._on_device = DevicePictures(
                 data.train.paths,
-                lambda path: read_for_scenes(path, options),
-                options.side,
+                lambda path: read_for_scenes(path, settings),
+                settings.side,
                 GREY,
-                on_progress=lambda done, total: progress("read the pictures", done, total),
+                on_progress=lambda done, total: observer.on_progress(
+                    "read the pictures", done, total
+                ),
             )
-        policy = training_policy(options.mixed_precision)
-        self._detector = build_trainable(options, data.classes, known_classes, policy)
+        policy = training_policy(settings.mixed_precision)
+        self._detector = build_trainable(settings, data.classes, known_classes, policy)
         # What is seen with and kept is in 32 bits.
         self._plain = self._detector
         if policy != "float32":
-            usual = {name: getattr(DetectTrainOptions, name) for name in ("imitation", "labels")}
-            alone = replace(options, teacher=None, **usual)
+            usual = {name: getattr(TrainSettings, name) for name in ("imitation", "labels")}
+            alone = replace(settings, teacher=None, **usual)
             self._plain = build_trainable(alone, data.classes, known_classes)
         self._model = self._detector.model
         if not self._detector.is_scaled:
             self._set_scales()
         self._scored = self._plain.scored
-        self.weights = (
-            sum(math.prod(one.shape) for one in self._model.trainable_variables),
-            self._model.count_params(),
-        )
-        trained, total = self.weights
-        below = ""
+        self._validations = {
+            split: Validation(self._scored, pictures, settings, len(data.classes), sizes)
+            for split in ("val", "test")
+            if (pictures := getattr(data, split)) is not None and len(pictures)
+        }
+        observer.on_note(self._describe())
+
+    @property
+    def _weights(self) -> tuple[int, int]:
+        """Number of weights that are trained, and of all."""
+        trained = sum(math.prod(one.shape) for one in self._model.trainable_variables)
+        return trained, self._model.count_params()
+
+    def _describe(self) -> str:
+        trained, total = self._weights
+        below, settings = "", self._settings
         if self._detector.backbone:
-            rate = "frozen" if options.freeze else f"at {options.pretrained_rate:g} of the rate"
+            rate = "frozen" if settings.freeze else f"at {settings.pretrained_rate:g} of the rate"
             below = f"; the network below {rate}"
-        note(f"{options.model}: {trained:,} of {total:,} weights train{below}")
-        self._judges, self._truth = {}, {}
-        for split in ("val", "test"):
-            pictures = getattr(data, split)
-            if pictures is not None and len(pictures):
-                judge = Judge(self._scored, pictures, options, len(data.classes))
-                self._judges[split] = judge
-                self._truth[split] = judge.truth(sizes)
+        return f"{settings.model}: {trained:,} of {total:,} weights train{below}"
 
     def _set_scales(self) -> None:
         batches = self._batches(0)
-        count = min(len(batches), math.ceil(_SAMPLE / self._options.batch_size))
+        count = min(len(batches), math.ceil(_SAMPLE / self._settings.batch_size))
         with reading(batches):
             self._detector.set_scales(np.concatenate([batches[i][0] for i in range(count)]))
 
     def _batches(self, epoch: int) -> SceneBatches:
         return SceneBatches(
             self._data.train,
-            self._options,
+            self._settings,
             self._detector.encode,
             epoch,
             on_device=self._on_device,
@@ -254,11 +215,11 @@ class _Run:
 
     def _validate(self) -> dict[str, float]:
         """Figures of the validation pictures with the weights of now; none without any."""
-        if "val" not in self._judges:
+        if "val" not in self._validations:
             return {}
-        judge = self._judges["val"]
         self._make_plain()
-        scores = judge.scores(self._truth["val"], judge.find())
+        validation = self._validations["val"]
+        scores = validation.scores(validation.find())
         return {
             "val_ap": float(np.nan_to_num(scores.ap)),
             "val_ap50": float(np.nan_to_num(scores.ap50)),
@@ -270,90 +231,81 @@ class _Run:
             for layer in self._plain.model.layers:
                 layer.set_weights(self._model.get_layer(layer.name).get_weights())
 
-    def fit(self, on_epoch: Callable[[int, dict], None] | None) -> str:
-        """Trains to the end, from where the run stands; the reason why it ended."""
+    def fit(self) -> str:
+        """See `engine.trainer.Training`."""
         begin = finished_epochs(self._folder / STATE)
         return fit_epochs(
             self._model,
             self._batches(begin),
             self._folder,
-            self._options,
-            self._options.epochs,
+            self._settings,
+            self._settings.epochs,
             loss=self._detector.loss,
             # Not the teacher.
             kept=self._detector.scored,
             measure=lambda logs: self._validate(),
             quality=quality_of,
             slow=[one for layer in self._detector.backbone for one in layer.variables],
-            on_epoch=on_epoch,
+            on_epoch=self._observer.on_epoch,
         )
 
-    def finish(self, reason: str) -> DetectorTraining:
-        """Writes the model with the best weights, and what there is to say about it."""
+    def finish(self, reason: str) -> TrainedDetector:
+        """See `engine.trainer.Training`."""
         folder, data = self._folder, self._data
         rows = read_results(folder)
         self._detector.scored.load_weights(folder / BEST_WEIGHTS)
         self._make_plain()
         names = "".join(f"{name}\n" for name in data.classes).encode("utf-8", "surrogateescape")
-        settings = {"kind": DETECTOR_KIND, "size": self._options.seen_side, "cnnkit": __version__}
-        write_keras_file(
-            self._scored,
-            folder / MODEL_FILE,
-            {CLASSES_FILE: names, SETTINGS_FILE: json.dumps(settings).encode()},
-        )
+        about = {"kind": DETECTOR_KIND, "size": self._settings.seen_side, "cnnkit": __version__}
+        inside = {CLASSES_FILE: names, SETTINGS_FILE: json.dumps(about).encode()}
+        write_keras_file(self._scored, folder / MODEL_FILE, inside)
         write_bytes(folder / CLASSES_FILE, names)
-        scores = {}
-        for split, judge in self._judges.items():
-            found = judge.find()
-            measured = judge.scores(self._truth[split], found, is_full=True)
-            scores[split] = {
-                name: float(np.nan_to_num(getattr(measured, name)))
-                for name in ("ap", "ap50", "ap75")
-            }
-            end = "" if split == "val" else "-test"
-            figure = plot_precision_recall(
-                measured.precision50,
-                measured.class_ap50,
-                data.classes,
-                title=f"AP50 {measured.ap50:.1%}, AP {measured.ap:.1%} of {split}",
-            )
-            write_bytes(folder / f"precision-recall{end}.png", encode_figure(figure))
-            self._write_samples(folder / f"samples{end}.png", split, found)
-        curves = {
-            name: [row[name] for row in rows]
-            for name in rows[0]
-            if name not in ("epoch", "seconds")
-        }
-        figure = plot_training([row["epoch"] + 1 for row in rows], curves)
-        write_bytes(folder / "curves.png", encode_figure(figure))
-        result = DetectorTraining(
+        write_curves(folder, rows)
+        result = TrainedDetector(
             model=folder / MODEL_FILE,
             classes=data.classes,
             counts=(len(data.train), len(data.val), len(data.test or ())),
             epochs=len(rows),
             best=best_row(rows, quality_of)["epoch"] + 1,
             seconds=seconds_of(rows),
-            weights=self.weights,
-            scores=scores,
+            weights=self._weights,
+            scores={split: self._summarise(split) for split in self._validations},
             reason=reason,
         )
-        report = {**asdict(result), "model": MODEL_FILE, "options": asdict(self._options)}
+        report = {**asdict(result), "model": MODEL_FILE, "options": asdict(self._settings)}
         write_bytes(folder / "report.json", json.dumps(report, indent=1).encode())
         return result
+
+    def _summarise(self, split: str) -> dict[str, float]:
+        """Figures of a split with the best weights; its curves and a sheet of it are written."""
+        validation = self._validations[split]
+        found = validation.find()
+        scores = validation.scores(found, is_full=True)
+        end = "" if split == "val" else "-test"
+        figure = plot_precision_recall(
+            scores.precision50,
+            scores.class_ap50,
+            self._data.classes,
+            title=f"AP50 {scores.ap50:.1%}, AP {scores.ap:.1%} of {split}",
+        )
+        write_bytes(self._folder / f"precision-recall{end}.png", encode_figure(figure))
+        self._write_samples(self._folder / f"samples{end}.png", split, found)
+        names = ("ap", "ap50", "ap75")
+        return {name: float(np.nan_to_num(getattr(scores, name))) for name in names}
 
     def _write_samples(self, path: Path, split: str, found: list[FoundBoxes]) -> None:
         """A sheet of pictures as the detector sees them, evenly spread."""
         pictures = getattr(self._data, split)
         batches = SceneBatches(
             pictures,
-            self._options,
+            self._settings,
             lambda boxes, more: np.zeros(0, np.float32),
             random_changes=False,
         )
         rows = np.unique(np.linspace(0, len(pictures) - 1, _SHOWN).round().astype(int))
         tiles = []
         for row in rows:
-            batch, place = divmod(int(row), self._options.batch_size)
+            batch, place = divmod(int(row), self._settings.batch_size)
             pixels = (batches[batch][0][place] * 255 + 0.5).astype(np.uint8)
             one = found[row]
             good = one.scores >= _SHOWN_SCORE

@@ -7,40 +7,43 @@ import numpy as np
 
 from cnnkit.engine.dataset import reading
 from cnnkit.ops.boxes import Letterbox, select_detections
-from cnnkit.options import DetectTrainOptions
+from cnnkit.tasks.detect.batches import SceneBatches
 from cnnkit.tasks.detect.data import BoxedPictures
 from cnnkit.tasks.detect.metrics import AREAS, CocoScores, FoundBoxes, TrueBoxes, coco_scores
-from cnnkit.training._detect_batches import SceneBatches
+from cnnkit.tasks.detect.settings import TrainSettings
 
 # Validation looks at boxes of lower scores than anybody is shown, as COCO's figures want it.
 LEAST_SCORE, OVERLAP, MOST = 0.01, 0.6, 100
 
 
-class Judge:
+class Validation:
     """Measures a detector on pictures, each whole in a square.
 
     Args:
         model: pictures -> boxes and scores.
         pictures: to validate with.
-        options: of the training.
+        settings: of the training.
         classes: how many there are.
+        sizes: path -> height and width of each picture, upright.
     """
 
     def __init__(
         self,
         model: keras.Model,
         pictures: BoxedPictures,
-        options: DetectTrainOptions,
+        settings: TrainSettings,
         classes: int,
+        sizes: Mapping[str, tuple[int, int]],
     ):
         self._model, self._pictures = model, pictures
-        self._options, self._classes = options, classes
+        self._settings, self._classes = settings, classes
+        self._truth = self._true_boxes(sizes)
 
     def find(self, conf: float = LEAST_SCORE) -> list[FoundBoxes]:
         """What the model finds in each picture with its weights of now, in pixels of the square."""
         batches = SceneBatches(
             self._pictures,
-            self._options,
+            self._settings,
             lambda boxes, more: np.zeros(0, np.float32),
             random_changes=False,
         )
@@ -56,16 +59,11 @@ class Judge:
                     found.append(FoundBoxes(boxes, class_ids, scores))
         return found
 
-    def truth(self, sizes: Mapping[str, tuple[int, int]]) -> list[TrueBoxes]:
-        """The objects of each picture, in pixels of the square.
-
-        Args:
-            sizes: path -> height and width of each picture, upright.
-        """
-        side = self._options.seen_side
+    def _true_boxes(self, sizes: Mapping[str, tuple[int, int]]) -> list[TrueBoxes]:
+        """The objects of each picture, in pixels of the square."""
         result = []
         for row, path in enumerate(self._pictures.paths):
-            frame = Letterbox.fit(*sizes[path], side)
+            frame = Letterbox.fit(*sizes[path], self._settings.seen_side)
             result.append(
                 TrueBoxes(
                     frame.from_parts(self._pictures.boxes_xyxy_normalized[row]),
@@ -75,12 +73,10 @@ class Judge:
             )
         return result
 
-    def scores(
-        self, truth: list[TrueBoxes], found: list[FoundBoxes], is_full: bool = False
-    ) -> CocoScores:
+    def scores(self, found: list[FoundBoxes], is_full: bool = False) -> CocoScores:
         """COCO's figures; without those by size unless `is_full`."""
         sizes = tuple(AREAS) if is_full else ("all",)
-        return coco_scores(truth, found, self._classes, sizes)
+        return coco_scores(self._truth, found, self._classes, sizes)
 
 
 def quality_of(row: Mapping[str, float]) -> tuple[float, float]:

@@ -27,8 +27,9 @@ from cnnkit.engine.device_pictures import (
 from cnnkit.engine.workers import Workers
 from cnnkit.errors import DataError, ImageError
 from cnnkit.images import read_pixels
-from cnnkit.options import AugmentOptions, DetectTrainOptions
+from cnnkit.options import AugmentOptions
 from cnnkit.tasks.detect.data import BoxedPictures
+from cnnkit.tasks.detect.settings import TrainSettings
 
 _AHEAD = 2
 
@@ -44,7 +45,7 @@ class SceneBatches(CountedEpochs):
 
     Args:
         pictures: to train on.
-        options: of the training.
+        settings: of the training.
         encode: boxes in pixels `(n, 4)` and `(n, 2)` rows of class and weight -> target of a scene.
         epoch: to begin with.
         random_changes: whether scenes are composed; otherwise each is one whole picture.
@@ -55,22 +56,22 @@ class SceneBatches(CountedEpochs):
     def __init__(
         self,
         pictures: BoxedPictures,
-        options: DetectTrainOptions,
+        settings: TrainSettings,
         encode: Callable[[np.ndarray, np.ndarray], np.ndarray],
         epoch: int = 0,
         random_changes: bool = True,
         on_device: DevicePictures | None = None,
     ):
         super().__init__(epoch)
-        self._pictures, self._options, self._encode = pictures, options, encode
+        self._pictures, self._settings, self._encode = pictures, settings, encode
         self._random_changes, self._device = random_changes, on_device
         # Whole pictures are few, and are asked for by batches of their own each time.
-        processes = options.workers if random_changes else 0
+        processes = settings.workers if random_changes else 0
         make: Callable[..., Any]
         if on_device is None:
-            make, self._ahead = _Composer(pictures, options, random_changes).compose, _AHEAD
+            make, self._ahead = _Composer(pictures, settings, random_changes).compose, _AHEAD
         else:
-            make = _Planner(pictures, options, on_device.numbers, on_device.sizes).plan
+            make = _Planner(pictures, settings, on_device.numbers, on_device.sizes).plan
             # A batch is made by one of them.
             self._ahead = max(_AHEAD, processes)
         self._makers = Workers(make, processes, "cnnkit-scenes")
@@ -78,7 +79,7 @@ class SceneBatches(CountedEpochs):
         self._order: tuple[int, np.ndarray] = (-1, np.zeros(0, int))
 
     def __len__(self) -> int:
-        return math.ceil(len(self._pictures) / self._options.batch_size)
+        return math.ceil(len(self._pictures) / self._settings.batch_size)
 
     def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
         if not 0 <= index < len(self):
@@ -114,9 +115,9 @@ class SceneBatches(CountedEpochs):
         if self._order[0] != epoch:
             rows = np.arange(len(self._pictures))
             if self._random_changes:
-                rows = np.random.default_rng([self._options.seed, epoch]).permutation(rows)
+                rows = np.random.default_rng([self._settings.seed, epoch]).permutation(rows)
             self._order = epoch, rows
-        size = self._options.batch_size
+        size = self._settings.batch_size
         places = np.arange(index * size, (index + 1) * size)
         if not self._random_changes:
             places = places[places < len(self._pictures)]
@@ -134,24 +135,24 @@ class _Composer:
     """Makes scenes, in whatever thread or process."""
 
     pictures: BoxedPictures
-    options: DetectTrainOptions
+    settings: TrainSettings
     random_changes: bool
 
     def compose(self, row: int, epoch: int, place: int) -> Boxed:
         """The scene at a place of an epoch, beginning with one picture: pixels of 8 bits, boxes in
         pixels, and the class and weight of each.
         """
-        options = self.options
+        settings = self.settings
         if not self.random_changes:
-            return fit_scene(self._read(row), options.seen_side)
-        random = np.random.default_rng([options.seed, epoch, place])
+            return fit_scene(self._read(row), settings.seen_side)
+        random = np.random.default_rng([settings.seed, epoch, place])
         take = _drawing(self._read, row, len(self.pictures), random)
-        pixels, boxes, more = compose_scene(take, options.side, random, **_shares(options))
-        x = augment(pixels, pixels.shape[:2], _color_only(options), random)
+        pixels, boxes, more = compose_scene(take, settings.side, random, **_shares(settings))
+        x = augment(pixels, pixels.shape[:2], _color_only(settings), random)
         return (x * 255.0 + 0.5).astype(np.uint8), boxes, more
 
     def _read(self, row: int) -> Boxed:
-        pixels = read_for_scenes(self.pictures.paths[row], self.options)
+        pixels = read_for_scenes(self.pictures.paths[row], self.settings)
         return pixels, *_objects(self.pictures, row)
 
 
@@ -161,13 +162,13 @@ class _Planner:
 
     Attributes:
         pictures: of whose objects the scenes are.
-        options: of the training.
+        settings: of the training.
         numbers: `(N,)`, of the pictures there.
         sizes: `(N, 2)`, height and width of each.
     """
 
     pictures: BoxedPictures
-    options: DetectTrainOptions
+    settings: TrainSettings
     numbers: np.ndarray
     sizes: np.ndarray
 
@@ -177,16 +178,16 @@ class _Planner:
         """A batch of scenes: where pictures lie on each, how its colours change, and the boxes and
         the classes and weights of each.
         """
-        options = self.options
+        settings = self.settings
         placements, changes = empty_placements(len(rows), MOST_PLACED), empty_changes(len(rows))
         objects = []
         for index, (row, place) in enumerate(zip(rows.tolist(), places.tolist(), strict=True)):
-            random = np.random.default_rng([options.seed, epoch, place])
+            random = np.random.default_rng([settings.seed, epoch, place])
             draw = _drawing(self._measure, row, len(self.pictures), random)
-            placed, boxes, more = plan_scene(draw, options.side, random, **_shares(options))
+            placed, boxes, more = plan_scene(draw, settings.side, random, **_shares(settings))
             for number, one in enumerate(placed):
                 placements[index, number] = (one.picture, one.mirrored, *one.seen, *one.whole)
-            changes[index] = change_numbers(draw_color_change(_color_only(options), random))
+            changes[index] = change_numbers(draw_color_change(_color_only(settings), random))
             objects.append((boxes, more))
         return placements, changes, objects
 
@@ -207,13 +208,13 @@ def _drawing(
     return draw
 
 
-def _shares(options: DetectTrainOptions) -> dict[str, float]:
-    return {name: getattr(options, name) for name in ("mosaic", "scale", "mirror")}
+def _shares(settings: TrainSettings) -> dict[str, float]:
+    return {name: getattr(settings, name) for name in ("mosaic", "scale", "mirror")}
 
 
-def _color_only(options: DetectTrainOptions) -> AugmentOptions:
+def _color_only(settings: TrainSettings) -> AugmentOptions:
     return AugmentOptions(
-        **{**vars(AugmentOptions.off()), "color": options.color, "pca_color": 0.0}
+        **{**vars(AugmentOptions.off()), "color": settings.color, "pca_color": 0.0}
     )
 
 
@@ -224,14 +225,14 @@ def _objects(pictures: BoxedPictures, row: int) -> tuple[np.ndarray, np.ndarray]
     return pictures.boxes_xyxy_normalized[row][good], more[good].astype(np.float64)
 
 
-def read_for_scenes(path: str, options: DetectTrainOptions) -> np.ndarray:
+def read_for_scenes(path: str, settings: TrainSettings) -> np.ndarray:
     """A picture, as large as scenes need it, uint8 `(H, W, 3)`.
 
     Raises:
         DataError: it cannot be read.
     """
     try:
-        return read_pixels(path, max(options.side, options.seen_side))
+        return read_pixels(path, max(settings.side, settings.seen_side))
     except ImageError as error:
         raise DataError(f"{error}, or leave it out with --skip-bad") from None
 

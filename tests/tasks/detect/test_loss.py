@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
 
-from cnnkit.losses.detection import AlignedDetectionLoss, box_overlaps
 from cnnkit.models.detector import grid_points
 from cnnkit.ops.boxes import intersection_over_union
 from cnnkit.ops.gradients import value_and_gradient
+from cnnkit.tasks.detect.loss import AlignedDetectionLoss, box_overlaps
 
 
 def random_boxes(count, seed):

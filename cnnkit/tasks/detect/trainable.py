@@ -10,7 +10,6 @@ import numpy as np
 
 from cnnkit.data._class_names import COCO_CLASSES
 from cnnkit.errors import UsageError
-from cnnkit.losses.detection import AlignedDetectionLoss, YoloV1Loss, encode_cells
 from cnnkit.models.darknet import build_darknet
 from cnnkit.models.detector import (
     PREDICTIONS,
@@ -37,9 +36,10 @@ from cnnkit.models.unrolled import unroll_model
 from cnnkit.models.vgg import build_feature_network
 from cnnkit.models.yolo import build_yolov1, take_over_pretrained, with_boxes
 from cnnkit.models.yolo_fastest import ANCHORS, FEATURES, yolo_fastest_sections
-from cnnkit.options import DEFAULT_DETECTOR, DETECTORS, DetectTrainOptions
 from cnnkit.runtime import has_accelerator
-from cnnkit.training._detect_batches import encode_objects
+from cnnkit.tasks.detect.batches import encode_objects
+from cnnkit.tasks.detect.loss import AlignedDetectionLoss, YoloV1Loss, encode_cells
+from cnnkit.tasks.detect.settings import DEFAULT_DETECTOR, DETECTORS, TrainSettings
 from cnnkit.weights import locate
 from cnnkit.weights.darknet_format import DarknetWeights
 from cnnkit.weights.keras_file import load_keras_file
@@ -95,7 +95,7 @@ class TrainableDetector:
 
 
 def build_trainable(
-    options: DetectTrainOptions,
+    settings: TrainSettings,
     classes: Sequence[str],
     known_classes: Sequence[str] = (),
     policy: str = "float32",
@@ -116,44 +116,44 @@ def build_trainable(
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy(policy)
     try:
-        return _build(options, classes, known_classes)
+        return _build(settings, classes, known_classes)
     finally:
         keras.config.set_dtype_policy(before)
 
 
 def _build(
-    options: DetectTrainOptions, classes: Sequence[str], known_classes: Sequence[str]
+    settings: TrainSettings, classes: Sequence[str], known_classes: Sequence[str]
 ) -> TrainableDetector:
-    if options.model == "yolov1":
-        return _build_yolov1(options, len(classes))
+    if settings.model == "yolov1":
+        return _build_yolov1(settings, len(classes))
     loaded: keras.Model | None = None
-    if options.model not in ("anchors", "compact", _LITE):
-        loaded = _load_detector(options.model)
-        known_classes = COCO_CLASSES if options.model == DEFAULT_DETECTOR else known_classes
-    has_anchors = options.model in ("anchors", _LITE)
+    if settings.model not in ("anchors", "compact", _LITE):
+        loaded = _load_detector(settings.model)
+        known_classes = COCO_CLASSES if settings.model == DEFAULT_DETECTOR else known_classes
+    has_anchors = settings.model in ("anchors", _LITE)
     if loaded is not None:
         has_anchors = _has_anchors(loaded)
-    if options.model == _LITE or (loaded is not None and _is_on_lite(loaded)):
-        built, backbone = _build_on_lite(len(classes), freeze=options.freeze)
+    if settings.model == _LITE or (loaded is not None and _is_on_lite(loaded)):
+        built, backbone = _build_on_lite(len(classes), freeze=settings.freeze)
     else:
         built, backbone = _build_compact(
-            len(classes), freeze=options.freeze, has_anchors=has_anchors
+            len(classes), freeze=settings.freeze, has_anchors=has_anchors
         )
     if loaded is not None:
-        _take_over(built, loaded, options.model, classes, known_classes)
-    elif options.pretrained is not None:
-        _take_over_stages(built, options.pretrained)
-    side = options.side
+        _take_over(built, loaded, settings.model, classes, known_classes)
+    elif settings.pretrained is not None:
+        _take_over_stages(built, settings.pretrained)
+    side = settings.side
     points = anchor_points(side, side, ANCHORS) if has_anchors else grid_points(side, side)
     return TrainableDetector(
-        built if options.teacher is None else _taught(built, options),
+        built if settings.teacher is None else _taught(built, settings),
         with_scores(built),
-        AlignedDetectionLoss(points, weight=options.labels),
+        AlignedDetectionLoss(points, weight=settings.labels),
         encode_objects(_MOST_OBJECTS),
         backbone,
         is_scaled=SCALE not in {layer.name for layer in built.layers}
         or loaded is not None
-        or options.pretrained is not None,
+        or settings.pretrained is not None,
     )
 
 
@@ -172,9 +172,9 @@ def build_shipped() -> keras.Model:
     return built
 
 
-def _taught(built: keras.Model, options: DetectTrainOptions) -> keras.Model:
+def _taught(built: keras.Model, settings: TrainSettings) -> keras.Model:
     """The same detector, with a loss beside its own: to see or answer as another one does."""
-    name = str(options.teacher)
+    name = str(settings.teacher)
     path = locate(name) if name in DETECTORS else Path(name)
     if path.suffix == ".keras":
         teacher = load_keras_file(path, "--teacher")
@@ -188,23 +188,21 @@ def _taught(built: keras.Model, options: DetectTrainOptions) -> keras.Model:
         keras.config.set_dtype_policy(policy)
     teacher.trainable = False
     if _has_anchors(built):
-        return _answering(built, teacher, options)
+        return _answering(built, teacher, settings)
     pixels = built.inputs[0]
     try:
         wanted = last_maps(teacher, STRIDES)
     except ValueError:
         raise UsageError(
-            f"{options.teacher} has no maps of strides 8, 16 and 32; give another --teacher"
+            f"{settings.teacher} has no maps of strides 8, 16 and 32; give another --teacher"
         ) from None
     wanted = keras.Model(teacher.inputs[0], wanted, name="teacher")(pixels)
     own = [built.get_layer(name).output for name in STAGES]
-    predictions = Imitation(options.imitation, name="imitation")([built.outputs[0], *own, *wanted])
+    predictions = Imitation(settings.imitation, name="imitation")([built.outputs[0], *own, *wanted])
     return keras.Model(pixels, predictions, name=built.name)
 
 
-def _answering(
-    built: keras.Model, teacher: keras.Model, options: DetectTrainOptions
-) -> keras.Model:
+def _answering(built: keras.Model, teacher: keras.Model, settings: TrainSettings) -> keras.Model:
     """A detector of anchors with a teacher of the same."""
     own, theirs = answers_of(built), answers_of(teacher)
     is_same = own.keys() == theirs.keys() and all(
@@ -214,10 +212,10 @@ def _answering(
     )
     if not is_same:
         raise UsageError(
-            f"{options.teacher} has other anchors or classes; give another --teacher, or --model "
+            f"{settings.teacher} has other anchors or classes; give another --teacher, or --model "
             "compact"
         )
-    if options.model in ("anchors", _LITE):
+    if settings.model in ("anchors", _LITE):
         # What reads the teacher's features reads those that are to be like them.
         for stride, one in own.items():
             one.convolution.set_weights(theirs[stride].convolution.get_weights())
@@ -226,15 +224,15 @@ def _answering(
     wanted = keras.Model(teacher.inputs[0], wanted, name="teacher")(pixels)
     told = [tensor for one in own.values() for tensor in one.tensors]
     anchors = len(own[STRIDES[-1]].layer.anchors)
-    imitation = AnswerImitation(anchors, options.imitation, name="imitation")
+    imitation = AnswerImitation(anchors, settings.imitation, name="imitation")
     return keras.Model(pixels, imitation([built.outputs[0], *told, *wanted]), name=built.name)
 
 
-def _build_yolov1(options: DetectTrainOptions, classes: int) -> TrainableDetector:
-    side = options.side
-    model = build_yolov1(classes, size=side, width=options.width, batch_normalization=True)
-    if options.pretrained is not None:
-        _take_over_convolutions(model, options.pretrained)
+def _build_yolov1(settings: TrainSettings, classes: int) -> TrainableDetector:
+    side = settings.side
+    model = build_yolov1(classes, size=side, width=settings.width, batch_normalization=True)
+    if settings.pretrained is not None:
+        _take_over_convolutions(model, settings.pretrained)
     cells = model.output_shape[1]
 
     def encode(boxes_xyxy: np.ndarray, more: np.ndarray) -> np.ndarray:

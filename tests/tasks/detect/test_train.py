@@ -11,18 +11,18 @@ from cnnkit.data._class_names import COCO_CLASSES
 from cnnkit.data.letterbox import GREY
 from cnnkit.data.shapes import write_shapes
 from cnnkit.engine.device_pictures import DevicePictures
-from cnnkit.engine.run import read_results
+from cnnkit.engine.observer import Observer
+from cnnkit.engine.run import read_results, read_run_settings
 from cnnkit.errors import DataError, UsageError
 from cnnkit.models.detector import STAGES
 from cnnkit.ops.inference import compiles_training
-from cnnkit.options import DetectTrainOptions
+from cnnkit.tasks.detect.batches import SceneBatches, encode_objects, read_for_scenes
 from cnnkit.tasks.detect.data import read_boxed
 from cnnkit.tasks.detect.predict import detect
-from cnnkit.tasks.detect.settings import DetectSettings
+from cnnkit.tasks.detect.settings import DetectSettings, TrainSettings
+from cnnkit.tasks.detect.train import train_detector
+from cnnkit.tasks.detect.trainable import build_trainable
 from cnnkit.training._classifiers import build_untrained
-from cnnkit.training._detect_batches import SceneBatches, encode_objects, read_for_scenes
-from cnnkit.training._detectors import build_trainable
-from cnnkit.training.detect import read_run_options, train_detector
 from cnnkit.weights.keras_file import load_keras_file
 
 
@@ -31,7 +31,7 @@ def shapes(folder, count):
     return folder
 
 
-TINY = DetectTrainOptions(model="compact", size=64, epochs=1, batch_size=4, val_share=0.25)
+TINY = TrainSettings(model="compact", size=64, epochs=1, batch_size=4, val_share=0.25)
 
 
 @pytest.mark.slow
@@ -45,7 +45,7 @@ def test_a_run_goes_on_where_it_was_stopped(tmp_path):
         assert (tmp_path / "parts" / name).exists()
     assert (tmp_path / "parts" / "precision-recall.png").exists()
     assert [row["epoch"] for row in read_results(tmp_path / "parts")] == [0, 1]
-    _, known = read_run_options(tmp_path / "parts")
+    _, known = read_run_settings(tmp_path / "parts", TrainSettings, "a detector")
     assert known == longer
     changed = replace(longer, batch_size=3)
     with pytest.raises(UsageError, match="another batch_size"):
@@ -59,7 +59,7 @@ def test_yolov1_learns_shapes_from_scratch(tmp_path):
     data = tmp_path / "data"
     write_shapes(data, "train", 96, seed=0)
     write_shapes(data, "val", 16, seed=1)
-    options = DetectTrainOptions(
+    options = TrainSettings(
         model="yolov1",
         width=1 / 16,
         size=128,
@@ -81,7 +81,7 @@ def test_yolov1_learns_shapes_from_scratch(tmp_path):
 def test_yolov1_begins_with_the_convolutions_of_its_classifier(tmp_path):
     classifier = build_untrained("yolov1", 3, (64, 64, 3), width=1 / 32).model
     classifier.save(tmp_path / "first.keras")
-    options = DetectTrainOptions(
+    options = TrainSettings(
         model="yolov1", size=128, width=1 / 32, pretrained=str(tmp_path / "first.keras")
     )
     detector = build_trainable(options, ("disc", "square")).model
@@ -98,7 +98,7 @@ def test_yolov1_begins_with_the_convolutions_of_its_classifier(tmp_path):
 
 
 def test_weights_of_classes_of_the_same_name_are_taken_over(tmp_path):
-    options = DetectTrainOptions(model="compact", size=64)
+    options = TrainSettings(model="compact", size=64)
     first = build_trainable(options, ("disc", "square"))
     for layer in first.model.layers:
         if layer.name == "class8":
@@ -121,7 +121,7 @@ def test_weights_of_classes_of_the_same_name_are_taken_over(tmp_path):
 
 
 def test_a_teacher_is_imitated_and_is_no_part_of_the_detector(tmp_path):
-    options = DetectTrainOptions(model="compact", size=64)
+    options = TrainSettings(model="compact", size=64)
     build_trainable(options, ("disc", "square")).scored.save(tmp_path / "teacher.keras")
     taught = replace(options, teacher=str(tmp_path / "teacher.keras"), imitation=3.0)
     keras.utils.set_random_seed(1)
@@ -150,11 +150,11 @@ def test_a_teacher_is_imitated_and_is_no_part_of_the_detector(tmp_path):
 def test_what_can_be_no_teacher_is_refused(tmp_path):
     inputs = keras.Input((None, None, 3))
     keras.Model(inputs, keras.layers.Conv2D(4, 8, 8)(inputs)).save(tmp_path / "other.keras")
-    options = DetectTrainOptions(model="compact", size=64, teacher=str(tmp_path / "other.keras"))
+    options = TrainSettings(model="compact", size=64, teacher=str(tmp_path / "other.keras"))
     with pytest.raises(UsageError, match="has no maps of strides 8, 16 and 32; give another --tea"):
         build_trainable(options, ("disc",))
     with pytest.raises(UsageError, match="give a teacher"):
-        DetectTrainOptions(imitation=2.0)
+        TrainSettings(imitation=2.0)
     with pytest.raises(UsageError, match="teacher must be"):
         replace(options, teacher="somebody")
     with pytest.raises(UsageError, match="yolov1 has no teacher"):
@@ -242,7 +242,7 @@ def test_boxes_of_which_most_are_bad_stop_a_training_before_it_begins(tmp_path):
     (data / "train.json").write_text(json.dumps(values))
     notes = []
     with pytest.raises(DataError, match=r"has a box outside the picture.*--skip-bad"):
-        train_detector(data, tmp_path / "run", TINY, on_note=notes.append)
+        train_detector(data, tmp_path / "run", TINY, observer=Observer(on_note=notes.append))
     assert any("read as COCO: train.json for train" in line for line in notes)
     assert any("3 classes with their objects" in line for line in notes)
     data = shapes(tmp_path / "data", 4)
@@ -262,9 +262,9 @@ def test_a_few_pictures_that_cannot_be_used_are_left_out(tmp_path, monkeypatch):
         seen.append(data)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("cnnkit.training.detect._Run", stop)
+    monkeypatch.setattr("cnnkit.tasks.detect.train._Training", stop)
     with pytest.raises(KeyboardInterrupt):
-        train_detector(data, tmp_path / "run", TINY, on_note=notes.append)
+        train_detector(data, tmp_path / "run", TINY, observer=Observer(on_note=notes.append))
     assert sum(len(one) for one in seen[0].splits.values()) == 2
     assert "2 pictures that cannot be used:" in notes
 
@@ -278,10 +278,10 @@ def test_the_names_of_the_classes_come_from_the_file_that_a_training_begins_with
     with zipfile.ZipFile(file, "a") as archive:
         archive.writestr("classes.txt", "disc\nsquare\n")
 
-    def stop(data, sizes, folder, options, known_classes, note, progress):
+    def stop(data, sizes, folder, settings, known_classes, observer):
         raise KeyboardInterrupt(known_classes)
 
-    monkeypatch.setattr("cnnkit.training.detect._Run", stop)
+    monkeypatch.setattr("cnnkit.tasks.detect.train._Training", stop)
     options = replace(TINY, model=str(file))
     with pytest.raises(KeyboardInterrupt, match="'disc', 'square'"):
         train_detector(data, tmp_path / "run", options)
@@ -294,12 +294,12 @@ def test_a_folder_without_a_run_cannot_go_on(tmp_path):
     with pytest.raises(DataError, match="holds no training run"):
         train_detector(data, tmp_path / "run", TINY, resume=True)
     with pytest.raises(DataError, match="holds no training run"):
-        read_run_options(tmp_path / "run")
+        read_run_settings(tmp_path / "run", TrainSettings, "a detector")
 
 
 def test_a_classifier_is_no_detector_to_start_from(tmp_path, color_run):
     data = shapes(tmp_path / "data", 4)
-    options = DetectTrainOptions(model=f"{color_run}/model.keras", size=64)
+    options = TrainSettings(model=f"{color_run}/model.keras", size=64)
     with pytest.raises(UsageError, match="is no detector of 'cnnkit train detect'"):
         train_detector(data, tmp_path / "run", options)
 
@@ -321,11 +321,11 @@ def test_a_classifier_is_no_detector_to_start_from(tmp_path, color_run):
 )
 def test_settings_that_make_no_sense_are_refused(settings, message):
     with pytest.raises(UsageError, match=message):
-        DetectTrainOptions(**settings)
+        TrainSettings(**settings)
 
 
 def test_of_a_pyramid_the_coarse_stages_and_what_follows_are_trained():
-    options = DetectTrainOptions(model="efficientnet-lite0", size=64)
+    options = TrainSettings(model="efficientnet-lite0", size=64)
     frozen = build_trainable(options, ("disc", "square"))
     assert frozen.is_scaled
     assert not any(layer.trainable_variables for layer in frozen.backbone)
@@ -340,7 +340,7 @@ def test_of_a_pyramid_the_coarse_stages_and_what_follows_are_trained():
 
 
 def test_a_trained_pyramid_is_gone_on_with(tmp_path):
-    options = DetectTrainOptions(model="efficientnet-lite0", size=64)
+    options = TrainSettings(model="efficientnet-lite0", size=64)
     first = build_trainable(options, ("disc", "square"))
     first.scored.save(tmp_path / "first.keras")
     again = replace(options, model=str(tmp_path / "first.keras"))
@@ -350,10 +350,10 @@ def test_a_trained_pyramid_is_gone_on_with(tmp_path):
 
 
 def test_anchors_begin_with_the_stages_of_another_detector_and_what_reads_the_teacher(tmp_path):
-    compact = DetectTrainOptions(model="compact", size=64)
+    compact = TrainSettings(model="compact", size=64)
     first = build_trainable(compact, COCO_CLASSES)
     first.scored.save(tmp_path / "first.keras")
-    options = DetectTrainOptions(model="anchors", size=64, pretrained=str(tmp_path / "first.keras"))
+    options = TrainSettings(model="anchors", size=64, pretrained=str(tmp_path / "first.keras"))
     alone = build_trainable(options, COCO_CLASSES)
     assert alone.is_scaled
     # Of two strides, 4 x 4 and 2 x 2 places of three anchors each.
@@ -391,7 +391,7 @@ def test_anchors_begin_with_the_stages_of_another_detector_and_what_reads_the_te
 
 
 def test_of_anchors_too_the_classes_of_the_same_name_are_taken_over(tmp_path):
-    options = DetectTrainOptions(model="anchors", size=64)
+    options = TrainSettings(model="anchors", size=64)
     first = build_trainable(options, ("disc", "square"))
     layer = first.model.get_layer("grid16")
     kernel, bias = layer.get_weights()
@@ -418,10 +418,10 @@ def test_anchors_are_learned_from_a_teacher_and_labels(tmp_path):
 
 
 def test_stages_alone_are_no_detector_to_start_from(tmp_path):
-    trained = build_trainable(DetectTrainOptions(model="compact", size=64), COCO_CLASSES).model
+    trained = build_trainable(TrainSettings(model="compact", size=64), COCO_CLASSES).model
     stages = [trained.get_layer(name).output for name in STAGES]
     keras.Model(trained.inputs[0], stages).save(tmp_path / "stages.keras")
     file = str(tmp_path / "stages.keras")
     for given in ({"model": file}, {"model": "anchors", "pretrained": file}):
         with pytest.raises(UsageError, match="is no detector of 'cnnkit train detect'"):
-            build_trainable(DetectTrainOptions(size=64, **given), COCO_CLASSES)
+            build_trainable(TrainSettings(size=64, **given), COCO_CLASSES)
