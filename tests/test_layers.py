@@ -36,8 +36,8 @@ OLD_OF_TASKS = {
 # What the old folders import of tasks, until these are no more.
 OLD_TO_TASKS = {
     "pipelines/warm.py imports cnnkit.tasks.detect.predict",
+    "pipelines/weights_import.py imports cnnkit.tasks.detect.files",
     "pipelines/weights_import.py imports cnnkit.tasks.detect.network",
-    "pipelines/weights_import.py imports cnnkit.tasks.detect.predict",
     "training/_segment_networks.py imports cnnkit.tasks.detect.trainable",
 }
 SHARED_BY_TASKS = {

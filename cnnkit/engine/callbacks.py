@@ -30,15 +30,15 @@ _SYNC_STEPS = 10
 class Guard(keras.callbacks.Callback):
     """Stops where the loss is no finite number, before anything is written."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__()
         self.broken: tuple[int, int] | None = None
         self._epoch = 0
 
-    def on_epoch_begin(self, epoch: int, logs=None) -> None:
+    def on_epoch_begin(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
         self._epoch = epoch
 
-    def on_train_batch_end(self, batch: int, logs=None) -> None:
+    def on_train_batch_end(self, batch: int, logs: Mapping[str, Any] | None = None) -> None:
         if not math.isfinite(float((logs or {}).get("loss", 0.0))):
             self.broken = (self._epoch, batch)
             self.model.stop_training = True
@@ -95,7 +95,7 @@ class Clock(keras.callbacks.Callback):
         super().set_model(model)
         self._watched = model
 
-    def on_train_batch_begin(self, batch: int, logs=None) -> None:
+    def on_train_batch_begin(self, batch: int, logs: Mapping[str, Any] | None = None) -> None:
         sync = getattr(self._watched, "jax_state_sync", None)
         if sync is not None:
             # JAX trains copies of the variables: what is not put back first is lost.
@@ -111,7 +111,7 @@ class Clock(keras.callbacks.Callback):
         rate = float(self._schedule(min(step, self._steps)))
         self.model.optimizer.learning_rate = rate
 
-    def on_train_batch_end(self, batch: int, logs=None) -> None:
+    def on_train_batch_end(self, batch: int, logs: Mapping[str, Any] | None = None) -> None:
         self._last_batch = time.monotonic()
         if self._first is None:
             self._first = self._last_batch
@@ -119,7 +119,7 @@ class Clock(keras.callbacks.Callback):
             self.is_over = True
             self.model.stop_training = True
 
-    def on_epoch_end(self, epoch: int, logs=None) -> None:
+    def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
         self._tail = time.monotonic() - self._last_batch
 
 
@@ -135,7 +135,7 @@ class Follow(keras.callbacks.Callback):
         super().__init__()
         self._batches = batches
 
-    def on_epoch_begin(self, epoch: int, logs=None) -> None:
+    def on_epoch_begin(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
         self._batches.epoch = epoch
 
 
@@ -153,11 +153,11 @@ class InStep(keras.callbacks.Callback):
         self._meet, self._check_stop = meet, check_stop
         self._steps = 0
 
-    def on_train_batch_end(self, batch: int, logs=None) -> None:
+    def on_train_batch_end(self, batch: int, logs: Mapping[str, Any] | None = None) -> None:
         self._steps += 1
         self._check_stop(self._steps)
 
-    def on_epoch_end(self, epoch: int, logs=None) -> None:
+    def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
         self._meet()
 
 
@@ -195,7 +195,7 @@ class Record(keras.callbacks.Callback):
         stage: str = "",
         patience: int = 0,
         writes: bool = True,
-        on_epoch: Callable[[int, dict], None] | None = None,
+        on_epoch: Callable[[int, dict[str, Any]], None] | None = None,
     ):
         super().__init__()
         self._folder, self._kept, self._measure, self._quality = folder, kept, measure, quality
@@ -211,7 +211,7 @@ class Record(keras.callbacks.Callback):
         before = [row for row in self.rows if row.get("stage", "") != self._stage]
         return seconds_of(self.rows) - seconds_of(before)
 
-    def on_epoch_end(self, epoch: int, logs=None) -> None:
+    def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
         if self._guard.broken is not None:
             return
         logs = logs or {}
@@ -223,7 +223,7 @@ class Record(keras.callbacks.Callback):
             "loss": float(logs["loss"]),
         }
         own = [one for one in self.rows if one.get("stage", "") == self._stage]
-        put_back = averaged_weights(self.model) if self._options.ema else None
+        put_back = averaged_weights(self.model) if self._options.averaging else None
         try:
             row |= self._measure(logs)
             row["seconds"] = time.monotonic() - self._start
@@ -261,7 +261,7 @@ class Backup(keras.callbacks.Callback):
         super().__init__()
         self._path, self._is_broken = path, is_broken
 
-    def on_epoch_end(self, epoch: int, logs=None) -> None:
+    def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
         if self._is_broken():
             return
         values = {

@@ -241,7 +241,9 @@ def read_value(name: str, kind: Any, value: Any) -> Any:
 def typed_names(context: typer.Context) -> set[str]:
     """Names of the parameters that the user typed, and not left at their defaults."""
     return {
-        name for name in context.params if context.get_parameter_source(name).name == "COMMANDLINE"
+        name
+        for name in context.params
+        if getattr(context.get_parameter_source(name), "name", "") == "COMMANDLINE"
     }
 
 

@@ -87,7 +87,8 @@ class DevicePictures:
             x = _change_colors(x, changes)
             if not masks:
                 return x
-            return x, sample_nearest(*masks, placements, side, IGNORE, step)
+            labels, label_table = masks
+            return x, sample_nearest(labels, label_table, placements, side, IGNORE, step)
 
         self._compose = compile_on_device(compose)
 

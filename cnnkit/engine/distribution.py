@@ -176,7 +176,7 @@ class Team:
 
         # JAX's public barriers are collectives, which give up after half a minute.
         self._meetings += 1
-        client = distributed.global_state.client
+        client: Any = distributed.global_state.client
         client.wait_at_barrier(f"cnnkit-{self._meetings}", _PATIENCE)
 
     @contextlib.contextmanager
@@ -219,8 +219,9 @@ class Team:
 
         patience = _MANNERS if self.is_first else _PARTING
         # Whoever is not here was not interrupted, or is lost.
+        client: Any = distributed.global_state.client
         with contextlib.suppress(RuntimeError):
-            distributed.global_state.client.wait_at_barrier("cnnkit-end", patience)
+            client.wait_at_barrier("cnnkit-end", patience)
 
     def together(self, work: Callable[[], _Result]) -> _Result:
         """Does something in every process; where it fails in one, it fails in all.
@@ -230,7 +231,7 @@ class Team:
         """
         if self.processes == 1:
             return work()
-        error = result = None
+        error: CnnkitError | OSError | None = None
         try:
             result = work()
         except (CnnkitError, OSError) as caught:

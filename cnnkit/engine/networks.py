@@ -129,7 +129,8 @@ class Networks:
         self._lock = threading.RLock()
         self._makers: dict[str, Callable[[], Callable[..., Any]]] = {}
         self._compiled: dict[str, Callable[..., Any]] = {}
-        self.engine, self.facts, self.conversion_seconds = "", {}, 0.0
+        self.engine, self.conversion_seconds = "", 0.0
+        self.facts: Mapping[str, Any] = {}
         # In this order: another thread may be importing Keras, which cannot be asked yet.
         if (beside_keras and runs_beside_keras()) or current_engine() == OPENVINO:
             try:

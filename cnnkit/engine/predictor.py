@@ -24,13 +24,11 @@ from cnnkit.errors import CnnkitError
 from cnnkit.images import Picture, as_picture, read_image, read_pixels, to_uint8
 from cnnkit.runtime import reader_count
 
-_Item, _Read, _Value, _Result, _Model = (
-    TypeVar("_Item"),
-    TypeVar("_Read"),
-    TypeVar("_Value"),
-    TypeVar("_Result"),
-    TypeVar("_Model"),
-)
+_Item = TypeVar("_Item")
+_Read = TypeVar("_Read")
+_Value = TypeVar("_Value")
+_Result = TypeVar("_Result")
+_Model = TypeVar("_Model")
 
 # A path, "-", or a picture whose `source` names it.
 Source = str | Picture

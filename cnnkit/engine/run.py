@@ -150,7 +150,7 @@ def open_run(
         UsageError: the folder holds another run, or one while `resume` is off.
         DataError: no run, other data, or the folder cannot be made.
     """
-    settings = {
+    settings: dict[str, Any] = {
         "data": str(data),
         "version": __version__,
         "data_hash": data_hash,

@@ -365,8 +365,16 @@ class FitSettings(Settings, abc.ABC):
         ),
     ] = 0.15
     seed: Annotated[int, Option("Seed of everything random.", RUN_PANEL, min=0)] = 0
-    # A field of those trainings that can average weights.
-    ema: ClassVar[float] = 0.0
+
+    @property
+    def averaging(self) -> float:
+        """Momentum of averaged weights, of those trainings that have them; 0 for none."""
+        return getattr(self, "ema", 0.0)
+
+    @property
+    def slow_rate(self) -> float:
+        """Share of the learning rate that weights have which come trained, where some do."""
+        return getattr(self, "pretrained_rate", 1.0)
 
     @property
     def peak_learning_rate(self) -> float:

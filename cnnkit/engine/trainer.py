@@ -78,7 +78,7 @@ def build_optimizer(
         options: of the training.
         learning_rate: a number, or a schedule.
         variables: that are trained.
-        slow: those of them whose learning rate is that times `options.pretrained_rate`.
+        slow: those of them whose learning rate is that times `options.slow_rate`.
         clip_whole: `options.clip_norm` is for the gradient of all weights together (Pascanu et
             al. 2013), not for that of each layer's weights.
 
@@ -93,10 +93,10 @@ def build_optimizer(
     }
     base = classes[options.optimizer]
     slow_ids = {id(variable) for variable in slow}
-    factors = [options.pretrained_rate if id(one) in slow_ids else 1.0 for one in variables]
+    factors = [options.slow_rate if id(one) in slow_ids else 1.0 for one in variables]
 
-    class TwoRates(base):
-        def update_step(self, gradient, variable, learning_rate):
+    class TwoRates(base):  # type: ignore[misc, valid-type]
+        def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> Any:
             # The variable is Keras' own or the backend's; only Keras knows which is which.
             factor = factors[self._get_variable_index(variable)]
             return super().update_step(gradient, variable, learning_rate * factor)
@@ -107,8 +107,8 @@ def build_optimizer(
     }
     if options.optimizer == "sgd":
         settings |= {"momentum": 0.9, "nesterov": True}
-    if options.ema:
-        settings |= {"use_ema": True, "ema_momentum": options.ema}
+    if options.averaging:
+        settings |= {"use_ema": True, "ema_momentum": options.averaging}
     optimizer = TwoRates(learning_rate, name=options.optimizer, **settings)
     # Neither biases nor the two numbers of a normalisation are to shrink.
     optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
@@ -224,7 +224,7 @@ def fit_epochs(
     slow: Sequence[keras.Variable] = (),
     clip_whole: bool = False,
     check_data: Callable[[int, int], None] | None = None,
-    on_epoch: Callable[[int, dict], None] | None = None,
+    on_epoch: Callable[[int, dict[str, Any]], None] | None = None,
 ) -> str:
     """Trains to the end, from where a run stands; a run may have several stages of epochs.
 

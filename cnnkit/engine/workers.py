@@ -11,7 +11,7 @@ from typing import Any
 from cnnkit.runtime import reader_count
 
 # What a worker process makes; every process has its own.
-_make: Callable[..., Any] | None = None
+_make: Callable[..., Any]
 
 
 class Workers:
@@ -31,7 +31,7 @@ class Workers:
         self._make, self._processes, self._name = make, processes, name
         self._pool: ThreadPoolExecutor | ProcessPoolExecutor | None = None
 
-    def submit(self, *arguments: Any) -> Future:
+    def submit(self, *arguments: Any) -> Future[Any]:
         """Begins a call; the `Future` gives what comes of it."""
         if self._pool is None:
             self._pool = self._open()
@@ -52,13 +52,14 @@ def _begin(make: Callable[..., Any]) -> None:
     _make = make
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = multiprocessing.parent_process()
+    if parent is None:
+        return
 
     def follow() -> None:
         parent.join()
         os._exit(1)
 
-    if parent is not None:
-        threading.Thread(target=follow, daemon=True).start()
+    threading.Thread(target=follow, daemon=True).start()
 
 
 def _call(*arguments: Any) -> Any:

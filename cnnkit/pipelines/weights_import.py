@@ -6,8 +6,8 @@ from pathlib import Path
 
 from cnnkit import __version__
 from cnnkit.errors import DataError
+from cnnkit.tasks.detect.files import default_names
 from cnnkit.tasks.detect.network import build_from_darknet
-from cnnkit.tasks.detect.predict import default_names
 from cnnkit.weights.keras_file import (
     CLASSES_FILE,
     DETECTOR_KIND,

@@ -13,6 +13,7 @@ import numpy as np
 from cnnkit import __version__
 from cnnkit.engine.callbacks import best_row, seconds_of
 from cnnkit.engine.run import read_results
+from cnnkit.engine.trainer import write_curves
 from cnnkit.images import write_bytes
 from cnnkit.metrics.classification import (
     accuracy,
@@ -23,7 +24,7 @@ from cnnkit.metrics.classification import (
     tempered,
 )
 from cnnkit.options import ClassifyTrainOptions, TextTrainOptions
-from cnnkit.plots import encode_figure, plot_confusion, plot_training
+from cnnkit.plots import encode_figure, plot_confusion
 from cnnkit.weights.keras_file import CLASSES_FILE, MODEL_FILE, SETTINGS_FILE, write_keras_file
 
 # Examples for validation from which on probabilities are calibrated.
@@ -203,7 +204,7 @@ def write_classifier(
         figure = plot_confusion(matrix, result.classes)
         write_bytes(folder / f"confusion{end_of(split)}.png", encode_figure(figure))
         calibrated[split] = tempered(probabilities, result.temperature)
-    _write_curves(folder)
+    write_curves(folder, read_results(folder))
     report = {**asdict(result), "model": MODEL_FILE, "options": asdict(options)}
     write_bytes(folder / "report.json", json.dumps(report, indent=1).encode())
     return calibrated
@@ -212,12 +213,3 @@ def write_classifier(
 def end_of(split: str) -> str:
     """What names of files about a split end with."""
     return "" if split == "val" else f"-{split}"
-
-
-def _write_curves(folder: Path) -> None:
-    rows = read_results(folder)
-    curves = {
-        name: [row[name] for row in rows] for name in rows[0] if name not in ("epoch", "seconds")
-    }
-    figure = plot_training([row["epoch"] + 1 for row in rows], curves)
-    write_bytes(folder / "curves.png", encode_figure(figure))

@@ -75,7 +75,7 @@ class SceneBatches(CountedEpochs):
             # A batch is made by one of them.
             self._ahead = max(_AHEAD, processes)
         self._makers = Workers(make, processes, "cnnkit-scenes")
-        self._pending: dict[tuple[int, int], list[Future]] = {}
+        self._pending: dict[tuple[int, int], list[Future[Any]]] = {}
         self._order: tuple[int, np.ndarray] = (-1, np.zeros(0, int))
 
     def __len__(self) -> int:
@@ -111,7 +111,7 @@ class SceneBatches(CountedEpochs):
                 objects = [one for _, *one in made]
             return x, np.stack([self._encode(*one) for one in objects])
 
-    def _begin(self, epoch: int, index: int) -> list[Future]:
+    def _begin(self, epoch: int, index: int) -> list[Future[Any]]:
         if self._order[0] != epoch:
             rows = np.arange(len(self._pictures))
             if self._random_changes:

@@ -222,7 +222,7 @@ def train(
       cnnkit train detect --resume -o runs/people --epochs 100
     """
     require_there([data])
-    if data is None and not resume:
+    if not (data or resume):
         raise UsageError("no data is given; name a folder of pictures with boxes, or a .json")
     from cnnkit.tasks.detect.files import find_training_files
 
@@ -231,10 +231,10 @@ def train(
     from cnnkit.engine.run import read_run_settings
     from cnnkit.tasks.detect.train import train_detector
 
+    data_before = ""
     if resume:
         # What was not typed is as it was; `train_detector` refuses what must not change.
         data_before, before = read_run_settings(output, TrainSettings, "a detector")
-        data = data or Path(data_before)
         settings = replace(before, **typed_settings(context, settings))
 
     def epoch_line(epoch: int, row: dict[str, Any]) -> str:
@@ -246,7 +246,12 @@ def train(
     console = printing.console()
     with showing(console, epoch_line) as observer:
         result = train_detector(
-            data, output, settings, resume=resume, skip_bad=skip_bad, observer=observer
+            data or data_before,
+            output,
+            settings,
+            resume=resume,
+            skip_bad=skip_bad,
+            observer=observer,
         )
     return show_training(console, result, is_json=printing.json)
 

@@ -6,7 +6,8 @@ import keras
 
 from cnnkit.engine.networks import BuiltNetworks
 from cnnkit.errors import UsageError
-from cnnkit.models.darknet import AnchorBoxes, build_darknet
+from cnnkit.models._anchor_boxes import AnchorBoxes
+from cnnkit.models.darknet import build_darknet
 from cnnkit.models.detector import BoxesAtPoints
 from cnnkit.models.yolo import CellBoxes
 from cnnkit.models.yolo_fastest import yolo_fastest_sections

@@ -25,7 +25,8 @@ def class_color(class_id: int) -> tuple[int, int, int]:
     """
     hue = (0.58 + class_id * _GOLDEN) % 1.0
     lightness = (0.42, 0.6, 0.5)[class_id % 3]
-    return tuple(round(255 * part) for part in colorsys.hls_to_rgb(hue, lightness, 0.85))
+    red, green, blue = colorsys.hls_to_rgb(hue, lightness, 0.85)
+    return round(255 * red), round(255 * green), round(255 * blue)
 
 
 def draw_detections(
@@ -158,11 +159,12 @@ def plot_precision_recall(
     figure, axes = new_figure(title, 6.4, 4.4)
     axes.grid(True, color=GRID)
     is_few = len(seen) <= _MOST_CURVES
-    for class_id in seen:
-        label, color = None, QUIET
+    for class_id in seen.tolist():
+        label: str | None = None
+        color: str | tuple[float, ...] = QUIET
         if is_few:
             label = f"{names[class_id]} {average[class_id]:.1%}"
-            color = tuple(part / 255 for part in class_color(int(class_id)))
+            color = tuple(part / 255 for part in class_color(class_id))
         axes.plot(
             recall,
             precision[:, class_id],

@@ -63,9 +63,10 @@ class DetectorFacts:
 
 def _load(model: str) -> tuple[DetectorFacts, Networks]:
     file = find_detector_file(model)
+    names: tuple[str, ...] = COCO_CLASSES
+    size: Any = YOLO_FASTEST_SIZE
     if file is None:
-        path, name, names, size = locate(model), model, COCO_CLASSES, YOLO_FASTEST_SIZE
-        builder = "build_yolo_fastest"
+        path, name, builder = locate(model), model, "build_yolo_fastest"
     else:
         path, name, names, builder = file.path, file.name, file.classes, "build"
         size = read_settings(path).get("size")
@@ -276,7 +277,8 @@ class Detector:
         frames, canvases, times = [], [], []
         for pixels in pictures:
             begin = time.monotonic()
-            frame = Letterbox.fit(*pixels.shape[:2], size, stride)
+            height, width = pixels.shape[:2]
+            frame = Letterbox.fit(height, width, size, stride)
             frames.append(frame)
             canvases.append(fill_canvas(pixels, frame).astype(np.float32) / 255.0)
             times.append(milliseconds_since(begin))

@@ -10,13 +10,13 @@ import numpy as np
 
 from cnnkit.data._class_names import COCO_CLASSES
 from cnnkit.errors import UsageError
+from cnnkit.models._anchor_boxes import AnchorBoxes
 from cnnkit.models.darknet import build_darknet
 from cnnkit.models.detector import (
     PREDICTIONS,
     SCALE,
     STAGES,
     STRIDES,
-    AnchorBoxes,
     anchor_points,
     build_anchor_detector,
     build_detector,

@@ -183,7 +183,8 @@ def _pictures(
             problem(f"has an annotation that is {shown(note)}, number {at + 1}")
             continue
         label = f"annotation {identity(note.get('id')) or f'number {at + 1}'}"
-        picture = pictures.get(identity(note.get("image_id")))
+        key = identity(note.get("image_id"))
+        picture = None if key is None else pictures.get(key)
         if picture is None:
             problem(f"{label} is of the picture {shown(note.get('image_id'))}, which is not listed")
             continue
@@ -198,12 +199,14 @@ def _pictures(
 
 def _row(note: dict[str, Any], known: dict[int | str, int]) -> list[float] | str:
     """An annotation as a row, or what is wrong with it."""
-    class_id = known.get(identity(note.get("category_id")))
+    key = identity(note.get("category_id"))
+    class_id = None if key is None else known.get(key)
     if class_id is None:
         return f"has the category {shown(note.get('category_id'))}, which is not listed"
     bbox = note.get("bbox")
-    values = [number(value) for value in bbox] if isinstance(bbox, list) else []
-    if len(values) != 4 or None in values:
+    found = [number(value) for value in bbox] if isinstance(bbox, list) else []
+    values = [value for value in found if value is not None]
+    if not len(found) == len(values) == 4:
         return f"has no bbox of four numbers, but {shown(bbox)}"
     x, y, width, height = values
     score, area = note.get("score"), number(note.get("area"))

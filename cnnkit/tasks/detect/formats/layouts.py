@@ -16,6 +16,7 @@ Known are, each with its pictures anywhere below the folder:
 A folder of several forms is refused, unless a YAML file describes the text files among them.
 """
 
+import functools
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -150,7 +151,7 @@ def _described(root: Path, files: Sequence[Path], left_out: list[str]) -> list[B
             "yolo",
             "YOLO with a .yaml",
             relative(path, root),
-            lambda path=path: read_yolo_yaml(path, path.parent),
+            functools.partial(read_yolo_yaml, path, path.parent),
         )
         for path in found
     ]

@@ -63,7 +63,9 @@ class PixelBoxes:
     def reaches(self) -> tuple[float, float]:
         """The right and the lower end of all boxes, 1 pixel at least."""
         ends = [(row[3], row[4]) for row in self.rows if np.isfinite(row[1:5]).all()]
-        return tuple(max(1.0, *(end[axis] for end in ends)) for axis in (0, 1)) if ends else (1, 1)
+        if not ends:
+            return 1, 1
+        return max(1.0, *(end[0] for end in ends)), max(1.0, *(end[1] for end in ends))
 
 
 def rows_of(rows: Sequence[Sequence[float]]) -> np.ndarray:
@@ -95,7 +97,7 @@ def to_parts(pictures: Sequence[PixelBoxes], notes: list[str]) -> list[tuple[str
     ]
     are_stored = True
     for one, frame, is_unturned in zip(pictures, frames, unturned, strict=True):
-        if is_unturned and not _fits(one, (frame[1], frame[0])) and _fits(one, frame[:2]):
+        if frame and is_unturned and not _fits(one, (frame[1], frame[0])) and _fits(one, frame[:2]):
             are_stored = False
     counts: Counter[str] = Counter()
     firsts: dict[str, str] = {}
@@ -183,7 +185,7 @@ def by_folders(
         raw: gets a sentence about what is left out.
     """
     found: defaultdict[str, list[Path]] = defaultdict(list)
-    outside = []
+    outside: list[Path] = []
     for path in paths:
         folders = path.relative_to(root).parts[:-1] if path.is_relative_to(root) else ()
         split = next((one for name in folders if (one := split_of(name))), None)

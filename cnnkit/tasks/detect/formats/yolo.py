@@ -64,7 +64,7 @@ def read_yolo_yaml(path: Path, root: Path) -> RawSplits:
     if not isinstance(base, str):
         raise DataError(f"{path}: path must be a folder, but is {shown(base)}")
     bases = [root / base, root]
-    found = defaultdict(list)
+    found: _Pictures = defaultdict(list)
     for key, split in SPLIT_NAMES.items():
         for written in _yaml_paths(path, key, values.get(key)):
             _add_place(path, key, written, split, bases, found, raw)
@@ -267,7 +267,7 @@ def read_darknet(path: Path, root: Path) -> RawSplits:
             raise DataError(f"{path}: names is {names!r}, which is not there; add it")
         raw.classes = _listed_names(place)
         raw.read.append(relative(place, root))
-    found = defaultdict(list)
+    found: _Pictures = defaultdict(list)
     for key, split in SPLIT_NAMES.items():
         if options.get(key):
             _add_place(path, key, options[key], split, bases, found, raw)
@@ -286,7 +286,7 @@ def read_yolo_folder(root: Path, files: Sequence[Path]) -> RawSplits:
     """
     raw = RawSplits([])
     lists = _picture_lists(files, root)
-    found = defaultdict(list)
+    found: _Pictures = defaultdict(list)
     if "train" in lists:
         for split, path in lists.items():
             _add_list(path, split, [root], found, raw)
@@ -300,10 +300,11 @@ def _picture_lists(files: Iterable[Path], root: Path) -> dict[str, Path]:
     """Lists such as train.txt in the folder itself, whose first line is a picture."""
     lists = {}
     for path in files:
-        if path.parent == root and path.suffix.lower() == ".txt" and split_of(path.stem):
+        split = split_of(path.stem)
+        if path.parent == root and path.suffix.lower() == ".txt" and split:
             first = next((line for line in read_lines(path) if line), "")
             if is_picture_name(parts_of(first)[-1] if parts_of(first) else ""):
-                lists[split_of(path.stem)] = path
+                lists[split] = path
     return lists
 
 
@@ -321,7 +322,7 @@ def _folder_names(path: Path, root: Path) -> list[str]:
 
 
 def _read_labels(
-    pictures: dict[str, list[Path]],
+    pictures: _Pictures,
     root: Path,
     raw: RawSplits,
     indices: dict[int, int] | None,
