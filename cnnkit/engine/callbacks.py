@@ -14,14 +14,13 @@ from cnnkit.engine.run import (
     BEST,
     LAST,
     read_results,
+    save_state,
     save_weights,
-    states_of,
     weights_file,
     write_results,
 )
 from cnnkit.engine.settings import FitSettings
 from cnnkit.errors import DivergenceError
-from cnnkit.weights.keras_file import writing_anew
 
 # Steps between two looks at the clock on JAX, where a look takes as long as a small step.
 _SYNC_STEPS = 10
@@ -264,13 +263,7 @@ class Backup(keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
         if self._is_broken():
             return
-        values = {
-            str(index): keras.ops.convert_to_numpy(variable)
-            for index, variable in enumerate(states_of(self.model))
-        }
-        size = sum(value.nbytes for value in values.values())
-        with writing_anew(self._path, size) as temporary:
-            np.savez(temporary, epoch=epoch + 1, **values)
+        save_state(self._path, self.model, epoch + 1)
 
 
 def best_row(

@@ -59,15 +59,61 @@ def finished_epochs(path: Path) -> int:
         return int(file["epoch"])
 
 
+def save_state(path: Path, model: keras.Model, epoch: int) -> None:
+    """Keeps all that a training has a state in, in one file, all or nothing.
+
+    Args:
+        path: of the file.
+        model: that is compiled.
+        epoch: that the run goes on with.
+    """
+    variables = states_of(model)
+    values = {
+        str(index): keras.ops.convert_to_numpy(variable) for index, variable in enumerate(variables)
+    }
+    about = {"paths": [one.path for one in variables], "versions": _versions()}
+    size = sum(value.nbytes for value in values.values())
+    with writing_anew(path, size) as temporary:
+        np.savez(temporary, epoch=epoch, about=json.dumps(about), **values)
+
+
 def restore(path: Path, model: keras.Model) -> None:
-    """Puts a model that was compiled into the state that `Backup` kept, if it kept one."""
+    """Puts a model that was compiled into the state that `save_state` kept, if it kept one.
+
+    Variables are matched by their paths. In a process that built other models before, Keras numbers
+    layers without a name otherwise; then they are matched by their order.
+
+    Raises:
+        DataError: the state is of another network, or of another version that has others.
+    """
     # Keras would build at the first step, and a run would be restored into nothing.
     model.optimizer.build(model.trainable_variables)
     if not path.exists():
         return
+    variables = states_of(model)
     with np.load(path) as file:
-        for index, variable in enumerate(states_of(model)):
-            variable.assign(file[str(index)])
+        # Files of before 0.2 have no paths.
+        about = json.loads(str(file["about"])) if "about" in file else {}
+        values = [file[str(index)] for index in range(len(file.files)) if str(index) in file]
+    paths = [one.path for one in variables]
+    kept = about.get("paths", paths)
+    if len(set(paths)) == len(paths) and set(kept) == set(paths):
+        values = [values[kept.index(name)] for name in paths]
+    if [one.shape for one in values] != [tuple(one.shape) for one in variables]:
+        made_by = about.get("versions", {})
+        versions = ", ".join(f"{name} {version}" for name, version in made_by.items())
+        raise DataError(
+            f"{path} is the state of another network"
+            + (f", made by {versions}" if versions else "")
+            + "; give another -o to start anew"
+        )
+    for variable, value in zip(variables, values, strict=True):
+        variable.assign(value)
+
+
+def _versions() -> dict[str, str]:
+    """What wrote a state: names of a variable's path may change with it."""
+    return {"cnnkit": __version__, "keras": keras.__version__, "backend": keras.backend.backend()}
 
 
 def states_of(model: keras.Model) -> list[keras.Variable]:
