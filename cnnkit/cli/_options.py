@@ -3,8 +3,8 @@
 from typing import Any
 
 from cnnkit.engine.batch import BatchSettings
-from cnnkit.engine.command import OUTPUT_PANEL, EngineSettings, PrintSettings, option_type
-from cnnkit.engine.settings import RUN_PANEL, FitSettings, Settings, require_there
+from cnnkit.engine.command import EngineSettings, PrintSettings, option_type
+from cnnkit.engine.settings import OUTPUT_PANEL, RUN_PANEL, FitSettings, Settings, require_there
 
 __all__ = ["OUTPUT_PANEL", "RUN_PANEL", "require_there"]
 

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Generic, Protocol, TypeVar
 
 from cnnkit.console import Console
-from cnnkit.engine.command import OUTPUT_PANEL, PrintSettings
-from cnnkit.engine.settings import RUN_PANEL, Argument, Option, Settings
+from cnnkit.engine.command import PrintSettings
+from cnnkit.engine.settings import OUTPUT_PANEL, RUN_PANEL, Argument, Option, Settings
 from cnnkit.errors import CnnkitError, ExitCode, ImageError, UsageError
 from cnnkit.results import Failure, Record
 

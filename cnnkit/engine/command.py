@@ -12,6 +12,7 @@ import typer
 
 from cnnkit.console import Console
 from cnnkit.engine.settings import (
+    OUTPUT_PANEL,
     RUN_PANEL,
     Argument,
     Option,
@@ -21,8 +22,6 @@ from cnnkit.engine.settings import (
     split_option,
 )
 from cnnkit.errors import UsageError
-
-OUTPUT_PANEL = "Output"
 
 
 @dataclass(frozen=True)
@@ -142,8 +141,10 @@ def command(run: Callable[..., int]) -> Callable[..., int]:
 
 
 def _shown(kind: type[Settings]) -> list[Field[Any]]:
-    """The fields that are options."""
-    return [one for one in fields(kind) if one.name in kind.options]
+    """The fields that are options; those of the class itself before those that it shares."""
+    own = list(kind.__annotations__)
+    options = [one for one in fields(kind) if one.name in kind.options]
+    return sorted(options, key=lambda one: own.index(one.name) if one.name in own else len(own))
 
 
 def _take_settings(kind: type[Settings], values: dict[str, Any]) -> Settings:

@@ -9,6 +9,7 @@ and is the default, the range, the help and the option `--conf` of the command l
 """
 
 import abc
+import inspect
 import math
 import numbers
 import operator
@@ -25,7 +26,8 @@ LEARNING_RATE_SCHEDULES = ("cosine", "constant", "exponential")
 TRAINING_OPTIMIZERS = ("adamw", "adam", "sgd", "rmsprop")
 MIXED_PRECISIONS = ("auto", "on", "bfloat16", "off")
 
-DATA_PANEL, FIT_PANEL, NETWORK_PANEL, RUN_PANEL = "Data", "Fit", "Network", "Run"
+DATA_PANEL, FIT_PANEL, NETWORK_PANEL = "Data", "Fit", "Network"
+OUTPUT_PANEL, RUN_PANEL = "Output", "Run"
 
 # What values of a kind are called in messages.
 _KINDS = {
@@ -70,6 +72,10 @@ class Option:
     below: float | None = None
     unit: str = ""
     example: str = ""
+
+    def __repr__(self) -> str:
+        """Short, since signatures show it."""
+        return f"{type(self).__name__}({self.help!r})"
 
     def check(self, name: str, value: Any, is_whole: bool) -> None:
         """Refuses a value that is not allowed; None stands for what suits the rest.
@@ -121,7 +127,7 @@ def split_option(kind: Any) -> tuple[Any, Option | None]:
     """The type of a field, and its option if it has one.
 
     >>> split_option(Annotated[int, Option("Pixels.")])
-    (<class 'int'>, Option(help='Pixels.', ...))
+    (<class 'int'>, Option('Pixels.'))
     >>> split_option(int)
     (<class 'int'>, None)
     """
@@ -154,7 +160,7 @@ class Settings:
         cls.options = {**cls.options, **own}
         lines = [f"    {name}: {option.help}" for name, option in own.items()]
         if lines:
-            heading = [(cls.__doc__ or cls.__name__).rstrip(), "", "Attributes:"]
+            heading = [inspect.cleandoc(cls.__doc__ or cls.__name__), "", "Attributes:"]
             cls.__doc__ = "\n".join([*heading, *lines])
 
     def __post_init__(self) -> None:
@@ -308,6 +314,7 @@ Workers = Annotated[
         min=0,
     ),
 ]
+RunFolder = Annotated[Path, Option("Run folder.", OUTPUT_PANEL, ("-o", "--output"))]
 Resume = Annotated[
     bool, Option("Go on with the run in -o, with its settings; --epochs may be more.", RUN_PANEL)
 ]

@@ -19,7 +19,6 @@ from cnnkit.engine.batch import (
     Pictures,
 )
 from cnnkit.engine.command import (
-    OUTPUT_PANEL,
     DeviceSettings,
     EngineSettings,
     PrintSettings,
@@ -28,7 +27,16 @@ from cnnkit.engine.command import (
 )
 from cnnkit.engine.evaluator import check_report, show_evaluation
 from cnnkit.engine.observer import show_training, showing
-from cnnkit.engine.settings import DATA_PANEL, RUN_PANEL, Option, Resume, Settings, require_there
+from cnnkit.engine.settings import (
+    DATA_PANEL,
+    OUTPUT_PANEL,
+    RUN_PANEL,
+    Option,
+    Resume,
+    RunFolder,
+    Settings,
+    require_there,
+)
 from cnnkit.errors import CnnkitError, UsageError
 from cnnkit.tasks.detect.settings import (
     DATA,
@@ -198,9 +206,7 @@ def train(
     context: typer.Context,
     data: Annotated[Path | None, DATA] = None,
     *,
-    output: Annotated[Path, Option("Run folder.", OUTPUT_PANEL, ("-o", "--output"))] = Path(
-        "runs/detect"
-    ),
+    output: RunFolder = Path("runs/detect"),
     settings: TrainSettings,
     resume: Resume = False,
     skip_bad: Annotated[
