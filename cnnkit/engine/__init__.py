@@ -1,1 +1,1 @@
-"""What every task shares: which engine computes, and trained networks ready to run on it."""
+"""What every task shares: settings and commands, batches, trained networks, and trainings."""

@@ -137,26 +137,20 @@ class TrainedModel(Protocol):
     def model(self) -> Path: ...
 
 
-_Trained = TypeVar("_Trained", bound=TrainedModel, covariant=True)
-
-
-class Training(Protocol[_Trained]):
-    """What a task fills in of a training, once its data were checked and its network was built."""
-
-    def fit(self) -> str:
-        """Trains to the end, from where the run stands; the reason why it ended."""
-
-    def finish(self, reason: str) -> _Trained:
-        """Writes the model with the best weights, and what there is to say about it."""
+_Trained = TypeVar("_Trained", bound=TrainedModel)
 
 
 def run_training(
-    training: Training[_Trained], folder: Path, note: Callable[[str], None]
+    fit: Callable[[], str],
+    finish: Callable[[str], _Trained],
+    folder: Path,
+    note: Callable[[str], None],
 ) -> _Trained:
     """Trains, and writes what came out, after Ctrl-C and a loss that is no finite number too.
 
     Args:
-        training: what is fitted and written.
+        fit: trains to the end, from where the run stands; gives the reason why it ended.
+        finish: writes the model with the best weights, and what there is to say about it.
         folder: of the run.
         note: takes a line for people.
 
@@ -166,12 +160,12 @@ def run_training(
     """
     stopped: KeyboardInterrupt | DivergenceError | None = None
     try:
-        reason = training.fit()
+        reason = fit()
     except (KeyboardInterrupt, DivergenceError) as error:
         stopped, reason = error, reason_of(error)
         if not (folder / BEST_WEIGHTS).exists():
             raise
-    result = training.finish(reason)
+    result = finish(reason)
     conclude(stopped, result.model, note)
     return result
 

@@ -38,8 +38,8 @@ from cnnkit.engine.run import (
     read_run,
     require_mostly_good,
 )
-from cnnkit.engine.trainer import conclude, fit_epochs, reason_of
-from cnnkit.errors import DataError, DivergenceError
+from cnnkit.engine.trainer import fit_epochs, run_training
+from cnnkit.errors import DataError
 from cnnkit.images import Picture, read_pixels, write_bytes, write_image
 from cnnkit.losses.captions import WordCrossEntropy
 from cnnkit.metrics.captions import corpus_bleu, has_collapsed, perplexity, sentence_variety
@@ -163,16 +163,7 @@ def train_captioner(
     _check_parts(data, found)
     keras.utils.set_random_seed(options.seed)
     run = _Run(found, folder, options, note, progress)
-    stopped: BaseException | None = None
-    try:
-        reason = run.fit(on_epoch)
-    except (KeyboardInterrupt, DivergenceError) as error:
-        stopped, reason = error, reason_of(error)
-        if not (folder / BEST_WEIGHTS).exists():
-            raise
-    result = run.finish(reason)
-    conclude(stopped, result.model, note)
-    return result
+    return run_training(lambda: run.fit(on_epoch), run.finish, folder, note)
 
 
 def read_run_options(folder: str | Path) -> tuple[str, CaptionTrainOptions]:

@@ -17,8 +17,8 @@ from cnnkit.data.labelled_texts import LabelledTexts, read_labelled_texts
 from cnnkit.data.tables import TableEncoder
 from cnnkit.data.text import UNKNOWN, Vocabulary, split_text
 from cnnkit.engine.run import BEST_WEIGHTS, STATE, finished_epochs, open_run, read_run
-from cnnkit.engine.trainer import conclude, fit_epochs, reason_of
-from cnnkit.errors import DataError, DivergenceError
+from cnnkit.engine.trainer import fit_epochs, run_training
+from cnnkit.errors import DataError
 from cnnkit.images import write_bytes
 from cnnkit.metrics.classification import worst_mistakes
 from cnnkit.models.recurrent import build_text_classifier
@@ -89,16 +89,7 @@ def train_text(
         note(line)
     keras.utils.set_random_seed(options.seed)
     run = _Run(texts, encoder, table, folder, options, note)
-    stopped: BaseException | None = None
-    try:
-        reason = run.fit(on_epoch)
-    except (KeyboardInterrupt, DivergenceError) as error:
-        stopped, reason = error, reason_of(error)
-        if not (folder / BEST_WEIGHTS).exists():
-            raise
-    result = run.finish(reason)
-    conclude(stopped, result.model, note)
-    return result
+    return run_training(lambda: run.fit(on_epoch), run.finish, folder, note)
 
 
 def read_run_options(folder: str | Path) -> tuple[str, TextTrainOptions]:

@@ -101,7 +101,7 @@ def train_detector(
     boxed, sizes = _check(data, boxed, skip_bad, observer)
     keras.utils.set_random_seed(settings.seed)
     training = _Training(boxed, sizes, folder, settings, known_classes, observer)
-    return run_training(training, folder, observer.on_note)
+    return run_training(training.fit, training.finish, folder, observer.on_note)
 
 
 def _check(
@@ -141,7 +141,7 @@ def _data_hash(data: BoxedData) -> str:
 
 
 class _Training:
-    """One training, see `engine.trainer.Training`: what is built, fed, fitted and written."""
+    """One training: what is built, fed, fitted and written."""
 
     def __init__(
         self,
@@ -232,7 +232,7 @@ class _Training:
                 layer.set_weights(self._model.get_layer(layer.name).get_weights())
 
     def fit(self) -> str:
-        """See `engine.trainer.Training`."""
+        """Trains to the end, from where the run stands; gives the reason why it ended."""
         begin = finished_epochs(self._folder / STATE)
         return fit_epochs(
             self._model,
@@ -250,7 +250,7 @@ class _Training:
         )
 
     def finish(self, reason: str) -> TrainedDetector:
-        """See `engine.trainer.Training`."""
+        """Writes the model with the best weights, and what there is to say about it."""
         folder, data = self._folder, self._data
         rows = read_results(folder)
         self._detector.scored.load_weights(folder / BEST_WEIGHTS)
