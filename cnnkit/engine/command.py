@@ -23,6 +23,9 @@ from cnnkit.engine.settings import (
 )
 from cnnkit.errors import UsageError
 
+# Between the name of a setting and a name of before, in the name of a hidden parameter.
+_FORMER = "__former"
+
 
 @dataclass(frozen=True)
 class PrintSettings(Settings):
@@ -113,18 +116,21 @@ def command(run: Callable[..., int]) -> Callable[..., int]:
     """
     hints = typing.get_type_hints(run, include_extras=True)
     groups: dict[str, type[Settings]] = {}
+    options: dict[str, Any] = {}
     parameters: list[inspect.Parameter] = []
     for one in inspect.signature(run).parameters.values():
         kind = hints[one.name]
         if isinstance(kind, type) and issubclass(kind, Settings):
             groups[one.name] = kind
-            own = {one.name: (kind.option_of(one.name), one.default) for one in _shown(kind)}
-        else:
+            own = {item.name: (kind.option_of(item.name), item.default) for item in _shown(kind)}
+        elif split_option(kind)[1] is not None:
             own = {one.name: (kind, one.default)}
-        for name, (inner, default) in own.items():
-            if split_option(inner)[1] is not None:
-                inner = option_type(name, inner, default)
-            parameters.append(_parameter(name, inner, default))
+        else:
+            own = {}
+            parameters.append(_parameter(one.name, kind, one.default))
+        for name, (typed, default) in own.items():
+            options[name] = typed
+            parameters += _option_parameters(name, typed, default)
     names = [one.name for one in parameters]
     if len(set(names)) < len(names):
         twice = sorted({name for name in names if names.count(name) > 1})
@@ -132,7 +138,16 @@ def command(run: Callable[..., int]) -> Callable[..., int]:
 
     @functools.wraps(run)
     def wrapper(**values: Any) -> int:
-        settings = {name: _take_settings(kind, values) for name, kind in groups.items()}
+        for name in [name for name in values if _FORMER in name]:
+            value = values.pop(name)
+            if value is not None:
+                values[name.split(_FORMER)[0]] = value
+        for name, typed in options.items():
+            values[name] = read_value(name, typed, values[name])
+        settings = {
+            name: kind(**{item.name: values.pop(item.name) for item in _shown(kind)})
+            for name, kind in groups.items()
+        }
         return run(**settings, **values)
 
     wrapper.__signature__ = inspect.Signature(parameters, return_annotation=int)  # type: ignore[attr-defined]
@@ -140,19 +155,26 @@ def command(run: Callable[..., int]) -> Callable[..., int]:
     return wrapper
 
 
+def _option_parameters(name: str, kind: Any, default: Any) -> list[inspect.Parameter]:
+    """The parameter of an option, and a hidden one for each of its names of before."""
+    typed = option_type(name, kind, default)
+    plain, *_ = typing.get_args(typed)
+    optional = plain if NoneType in typing.get_args(plain) else plain | None
+    option = split_option(kind)[1]
+    former = [] if option is None else option.former
+    return [_parameter(name, typed, default)] + [
+        _parameter(
+            f"{name}{_FORMER}{number}", Annotated[optional, typer.Option(one, hidden=True)], None
+        )
+        for number, one in enumerate(former)
+    ]
+
+
 def _shown(kind: type[Settings]) -> list[Field[Any]]:
     """The fields that are options; those of the class itself before those that it shares."""
     own = list(kind.__annotations__)
     options = [one for one in fields(kind) if one.name in kind.options]
     return sorted(options, key=lambda one: own.index(one.name) if one.name in own else len(own))
-
-
-def _take_settings(kind: type[Settings], values: dict[str, Any]) -> Settings:
-    """Settings of what was typed, which is taken out of `values`."""
-    names = [one.name for one in _shown(kind)]
-    return kind(
-        **{name: read_value(name, kind.option_of(name), values.pop(name)) for name in names}
-    )
 
 
 def option_type(name: str, kind: Any, default: Any) -> Any:
@@ -242,7 +264,7 @@ def read_value(name: str, kind: Any, value: Any) -> Any:
 def typed_names(context: typer.Context) -> set[str]:
     """Names of the parameters that the user typed, and not left at their defaults."""
     return {
-        name
+        name.split(_FORMER)[0]
         for name in context.params
         if getattr(context.get_parameter_source(name), "name", "") == "COMMANDLINE"
     }

@@ -58,6 +58,7 @@ class Option:
         below: the number that it must be less than.
         unit: of the numbers, for messages, such as "pixels".
         example: of several values, as they are typed, for messages.
+        former: names of before on the command line, which still work and are not shown.
     """
 
     help: str
@@ -72,6 +73,7 @@ class Option:
     below: float | None = None
     unit: str = ""
     example: str = ""
+    former: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         """Short, since signatures show it."""

@@ -27,6 +27,8 @@ class Brush(Settings):
         0.5,
     )
     colors: Annotated[tuple[str, ...] | None, Option("Names.", show_default="all")] = None
+    angle: Annotated[float, Option("Of the hand.", former=("--tilt",), min=0.0)] = 30.0
+    is_flat: Annotated[bool, Option("Flat or round.", former=("--even",))] = False
     hidden: int = 7
 
 
@@ -100,6 +102,16 @@ def test_the_help_has_what_the_fields_say():
         assert part in text
     assert "hidden" not in text
     assert "--no-is-wet" not in text
+
+
+def test_names_of_before_still_work_and_are_not_shown():
+    run("tree", "--tilt", "45", "--even")
+    assert (painted[0][2].angle, painted[0][2].is_flat) == (45.0, True)
+    run("tree", "--angle", "50")
+    assert (painted[0][2].angle, painted[0][2].is_flat) == (50.0, False)
+    assert "--tilt" not in run("--help").output
+    with pytest.raises(UsageError, match="angle must be at least 0, not -1"):
+        raise run("tree", "--tilt", "-1").exception
 
 
 def test_two_options_of_one_name_are_refused():
