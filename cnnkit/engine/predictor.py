@@ -31,10 +31,10 @@ _Result = TypeVar("_Result")
 _Model = TypeVar("_Model")
 
 # A path, "-", or a picture whose `source` names it.
-Source = str | Picture
+PictureSource = str | Picture
 
 
-def each_source(sources: Any) -> Iterator[Source]:
+def each_source(sources: Any) -> Iterator[PictureSource]:
     """The pictures of one argument, one or several, as they are needed.
 
     Args:
@@ -62,16 +62,16 @@ def each_source(sources: Any) -> Iterator[Source]:
             yield picture if picture.source else replace(picture, source=name)
 
 
-def name_of(source: Source) -> str:
+def name_of(source: PictureSource) -> str:
     """What results call a source."""
     return source.source or "the picture" if isinstance(source, Picture) else source
 
 
-def loaded(source: Source, stdin: Callable[[], bytes] | None = None) -> Picture | None:
+def loaded(source: PictureSource, stdin: Callable[[], bytes] | None = None) -> Picture | None:
     """The picture, where it is not to be read from a file.
 
     Args:
-        source: see `Source`.
+        source: see `PictureSource`.
         stdin: reads what "-" stands for; without it that is a file's name.
     """
     if isinstance(source, Picture):
@@ -79,11 +79,13 @@ def loaded(source: Source, stdin: Callable[[], bytes] | None = None) -> Picture 
     return read_image(stdin()) if source == "-" and stdin is not None else None
 
 
-def load_pixels(source: Source, stdin: Callable[[], bytes] | None = None) -> npt.NDArray[np.uint8]:
+def load_pixels(
+    source: PictureSource, stdin: Callable[[], bytes] | None = None
+) -> npt.NDArray[np.uint8]:
     """The pixels of a source, uint8 `(height, width, 3)`, upright sRGB.
 
     Args:
-        source: see `Source`.
+        source: see `PictureSource`.
         stdin: reads what "-" stands for; without it that is a file's name.
 
     Raises:
@@ -133,8 +135,8 @@ class Loaded(Generic[_Value]):
 
 
 def predict_each(
-    sources: Iterable[Source],
-    read: Callable[[Source], _Value],
+    sources: Iterable[PictureSource],
+    read: Callable[[PictureSource], _Value],
     predict: Callable[[Sequence[Loaded[_Value]]], Iterable[_Result]],
     *,
     batch: int = 8,
@@ -157,7 +159,7 @@ def predict_each(
     [1, 2]
     """
 
-    def load(source: Source) -> Loaded[_Value] | CnnkitError:
+    def load(source: PictureSource) -> Loaded[_Value] | CnnkitError:
         begin = time.monotonic()
         try:
             value = read(source)

@@ -13,7 +13,7 @@ from cnnkit.data.imagenet import SeenName
 from cnnkit.data.labelled import read_example, stretch_pixels
 from cnnkit.data.text import END, START, UNKNOWN
 from cnnkit.engine.networks import Networks, NetworkSource
-from cnnkit.engine.predictor import Source, loaded, name_of, read_ahead
+from cnnkit.engine.predictor import PictureSource, loaded, name_of, read_ahead
 from cnnkit.errors import CnnkitError, UsageError
 from cnnkit.images import Picture, header_size, read_image, to_uint8
 from cnnkit.models.caption_encoder import names_seen
@@ -85,7 +85,7 @@ class Captioner:
 
     def caption(
         self,
-        sources: Iterable[Source],
+        sources: Iterable[PictureSource],
         options: CaptionOptions | None = None,
         *,
         batch: int = 16,
@@ -107,7 +107,7 @@ class Captioner:
 
     def look_and_caption(
         self,
-        sources: Iterable[Source],
+        sources: Iterable[PictureSource],
         options: CaptionOptions | None = None,
         *,
         batch: int = 16,
@@ -115,7 +115,7 @@ class Captioner:
     ) -> Iterator[tuple[str, Caption | CnnkitError, np.ndarray | None]]:
         """`caption`, with what the encoder says of each picture, float32 `(D,)`."""
 
-        def read(source: Source) -> _Seen:
+        def read(source: PictureSource) -> _Seen:
             begin, name = time.monotonic(), name_of(source)
             try:
                 pixels, size = self._read(name, loaded(source, stdin))

@@ -11,7 +11,7 @@ import numpy as np
 from cnnkit.data.labelled import read_example, stretch_pixels
 from cnnkit.engine.model_file import ARRAYS
 from cnnkit.engine.networks import Networks, NetworkSource
-from cnnkit.engine.predictor import Source, loaded, name_of, read_ahead
+from cnnkit.engine.predictor import PictureSource, loaded, name_of, read_ahead
 from cnnkit.errors import CnnkitError, DataError, UsageError
 from cnnkit.images import Picture, header_size, read_image, read_pixels, to_uint8
 from cnnkit.options import DEFAULT_CLASSIFIER
@@ -106,7 +106,7 @@ class Predictor:
 
     def predict(
         self,
-        sources: Iterable[Source],
+        sources: Iterable[PictureSource],
         *,
         batch: int = 32,
         stdin: Callable[[], bytes] | None = None,
@@ -127,7 +127,7 @@ class Predictor:
             UsageError: the network gives no probabilities.
         """
 
-        def read(source: Source) -> tuple[str, list[np.ndarray] | None, Prediction]:
+        def read(source: PictureSource) -> tuple[str, list[np.ndarray] | None, Prediction]:
             begin, name = time.monotonic(), name_of(source)
             try:
                 if source == "-" and stdin is not None and self.classifier.kind == ARRAYS:

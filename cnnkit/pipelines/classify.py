@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from cnnkit.engine.predictor import Source, each_source, keep_last
+from cnnkit.engine.predictor import PictureSource, each_source, keep_last
 from cnnkit.errors import CnnkitError, UsageError
 from cnnkit.options import DEFAULT_CLASSIFIER
 from cnnkit.pipelines._classifier_files import ClassifierFile
@@ -74,7 +74,7 @@ def classify(
 
 def classify_each(
     predictor: Predictor,
-    sources: Iterable[Source],
+    sources: Iterable[PictureSource],
     *,
     top: int = 5,
     group: bool = False,

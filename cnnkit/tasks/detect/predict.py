@@ -17,7 +17,7 @@ from cnnkit.engine.model_file import read_settings
 from cnnkit.engine.networks import Networks, NetworkSource
 from cnnkit.engine.predictor import (
     Loaded,
-    Source,
+    PictureSource,
     each_source,
     keep_last,
     load_pixels,
@@ -142,7 +142,7 @@ class Detector:
 
     def detect_each(
         self,
-        sources: Iterable[Source],
+        sources: Iterable[PictureSource],
         *,
         batch: int = 8,
         stdin: Callable[[], bytes] | None = None,
