@@ -175,6 +175,17 @@ class Face:
     upsample: int = 0
     is_fallback: bool = False
 
+    def to_dict(self) -> dict[str, Any]:
+        """The face as plain JSON types, without its embedding."""
+        left, top, right, bottom = (round(edge, 1) for edge in self.box_xyxy)
+        return {
+            "label": "face",
+            "score": round(self.confidence, 4),
+            "box": {"x1": left, "y1": top, "x2": right, "y2": bottom},
+            "landmarks": [[round(float(x), 1), round(float(y), 1)] for x, y in self.landmarks_xy],
+            "warnings": list(self.quality.warnings),
+        }
+
 
 @dataclass(frozen=True, eq=False)
 class VerifyResult:
@@ -233,6 +244,17 @@ class IdentifiedFace:
     name: str | None
     matches: tuple[PersonMatch, ...]
     confidence: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """Who it is, and where, as plain JSON types."""
+        return {
+            **self.face.to_dict(),
+            "name": self.name,
+            "confidence": round(self.confidence, 6),
+            "matches": [
+                {"name": match.name, "distance": round(match.distance, 6)} for match in self.matches
+            ],
+        }
 
 
 @dataclass(frozen=True, eq=False)
@@ -499,6 +521,10 @@ class ClassScore:
     class_id: int
     score: float
 
+    def to_dict(self) -> dict[str, Any]:
+        """The class as plain JSON types."""
+        return {"label": self.label, "class_id": self.class_id, "score": self.score}
+
 
 @dataclass(frozen=True)
 class GroupScore:
@@ -515,6 +541,15 @@ class GroupScore:
     score: float
     best: ClassScore
     is_sure: bool
+
+    def to_dict(self) -> dict[str, Any]:
+        """The group as plain JSON types."""
+        return {
+            "label": self.label,
+            "score": self.score,
+            "sure": self.is_sure,
+            "best": self.best.label,
+        }
 
 
 @dataclass(frozen=True)
@@ -539,6 +574,15 @@ class Classification:
     ms: Milliseconds
     is_sure: bool | None = None
     groups: tuple[GroupScore, ...] = ()
+
+    def details(self) -> dict[str, Any]:
+        """What only some classifiers say of a picture, as plain JSON types."""
+        found: dict[str, Any] = {}
+        if self.is_sure is not None:
+            found["sure"] = self.is_sure
+        if self.groups:
+            found["groups"] = [one.to_dict() for one in self.groups]
+        return found
 
 
 @dataclass(frozen=True, eq=False)
@@ -638,6 +682,22 @@ class Segment:
     score: float
     box_xyxy: tuple[int, int, int, int]
     regions: tuple[Region, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """The class as plain JSON types, without masks."""
+        return {
+            "label": self.label,
+            "class_id": self.class_id,
+            "score": round(self.score, 4),
+            "box": _edges(self.box_xyxy),
+            "area": self.area,
+            "share": round(self.share, 6),
+            "regions": [{"area": one.area, "box": _edges(one.box_xyxy)} for one in self.regions],
+        }
+
+
+def _edges(box_xyxy: tuple[float, ...]) -> dict[str, float]:
+    return dict(zip(("x1", "y1", "x2", "y2"), box_xyxy, strict=True))
 
 
 @dataclass(frozen=True, eq=False)
@@ -828,6 +888,17 @@ class CaptionCandidate:
     likelihood: float
     name_probability: float | None = None
     is_sure: bool | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """The sentence as plain JSON types."""
+        item: dict[str, Any] = {
+            "sentence": self.sentence,
+            "score": self.score,
+            "log_probability": self.log_probability,
+        }
+        if self.is_sure is not None:
+            item |= {"likelihood": self.likelihood, "sure": self.is_sure}
+        return item
 
 
 @dataclass(frozen=True)

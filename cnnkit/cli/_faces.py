@@ -97,19 +97,6 @@ FailIfEmpty = Annotated[
 ]
 
 
-def face_item(face: "Face", **more: Any) -> dict[str, Any]:
-    """A face as an item of a record."""
-    left, top, right, bottom = (round(edge, 1) for edge in face.box_xyxy)
-    return {
-        "label": "face",
-        "score": round(face.confidence, 4),
-        "box": {"x1": left, "y1": top, "x2": right, "y2": bottom},
-        "landmarks": [[round(float(x), 1), round(float(y), 1)] for x, y in face.landmarks_xy],
-        "warnings": list(face.quality.warnings),
-        **more,
-    }
-
-
 def place(face: "Face") -> str:
     """Where a face is, for people: `face 120x120 at 35,60`."""
     left, top, right, bottom = face.box_xyxy

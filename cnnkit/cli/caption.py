@@ -1,7 +1,7 @@
 """``cnnkit caption``: a sentence about a picture."""
 
 import sys
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -12,7 +12,7 @@ from cnnkit.console import Console
 from cnnkit.engine.batch import Outcome, check_json
 from cnnkit.errors import CnnkitError
 from cnnkit.options import DEFAULT_CAPTIONER, CaptionOptions
-from cnnkit.results import CaptionCandidate, Record
+from cnnkit.results import Record
 
 _DEFAULTS = CaptionOptions()
 
@@ -77,7 +77,7 @@ def caption(
                 outcome.fail(path, found)
             else:
                 height, width = found.size
-                items = tuple(_item(one) for one in found.candidates)
+                items = tuple(one.to_dict() for one in found.candidates)
                 record = Record(path, width, height, items, model=found.model, ms=found.ms)
                 doubt = f"not sure: {found.sentence}?"
                 lines = [f"{path}: {doubt if found.is_sure is False else found.sentence}"]
@@ -88,15 +88,3 @@ def caption(
                 outcome.add(record, lines)
             bar.update(task, advance=1)
     return outcome.finish()
-
-
-def _item(candidate: CaptionCandidate) -> dict[str, Any]:
-    """A sentence for the record."""
-    item: dict[str, Any] = {
-        "sentence": candidate.sentence,
-        "score": candidate.score,
-        "log_probability": candidate.log_probability,
-    }
-    if candidate.is_sure is not None:
-        item |= {"likelihood": candidate.likelihood, "sure": candidate.is_sure}
-    return item

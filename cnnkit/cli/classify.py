@@ -1,7 +1,7 @@
 """``cnnkit classify``: what pictures show."""
 
 import sys
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -116,14 +116,11 @@ def classify(
                     path,
                     width,
                     height,
-                    tuple(
-                        {"label": one.label, "class_id": one.class_id, "score": one.score}
-                        for one in best
-                    ),
+                    tuple(one.to_dict() for one in best),
                     model=found.model,
                     threshold=conf or None,
                     ms=found.ms,
-                    details=_details(found),
+                    details=found.details(),
                 )
                 shown = lines_of(found, conf)
                 outcome.add(
@@ -134,19 +131,6 @@ def classify(
                 )
             bar.update(task, advance=1)
     return outcome.finish(fail_if_empty)
-
-
-def _details(found: Classification) -> dict[str, Any]:
-    """What only some classifiers say of a picture, for the record."""
-    details: dict[str, Any] = {}
-    if found.is_sure is not None:
-        details["sure"] = found.is_sure
-    if found.groups:
-        details["groups"] = [
-            {"label": one.label, "score": one.score, "sure": one.is_sure, "best": one.best.label}
-            for one in found.groups
-        ]
-    return details
 
 
 def lines_of(found: Classification, conf: float) -> list[str]:

@@ -13,7 +13,6 @@ from cnnkit.cli._faces import (
     Stopwatch,
     Upsample,
     batches,
-    face_item,
     place,
     read_pictures,
 )
@@ -120,7 +119,10 @@ def embed(
             for (source, picture), faces in zip(batch, found, strict=True):
                 height, width = picture.pixels.shape[:2]
                 items = tuple(
-                    face_item(face, embedding=[float(value) for value in face.embedding])
+                    {
+                        **face.to_dict(),
+                        "embedding": [float(value) for value in face.embedding],
+                    }
                     for face in faces
                 )
                 record = Record(

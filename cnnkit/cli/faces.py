@@ -18,7 +18,6 @@ from cnnkit.cli._faces import (
     Upsample,
     batches,
     counted,
-    face_item,
     place,
     read_pictures,
 )
@@ -215,7 +214,7 @@ def identify(
                     source.path,
                     width,
                     height,
-                    tuple(_identified_item(one) for one in faces),
+                    tuple(one.to_dict() for one in faces),
                     book.recognizer.model,
                     book.recognizer.threshold,
                     ms=watch.times(source),
@@ -423,7 +422,7 @@ def cluster(
                 "items": [
                     {
                         "group": number,
-                        "faces": [face_item(one.face, source=one.source) for one in members],
+                        "faces": [{**one.face.to_dict(), "source": one.source} for one in members],
                     }
                     for number, members in enumerate(people, 1)
                 ],
@@ -506,7 +505,7 @@ def crop(
                     write_image(
                         path, Picture(pixels.astype("float32") / 255.0), overwrite=overwrite
                     )
-                    items.append(face_item(face, output=str(path)))
+                    items.append({**face.to_dict(), "output": str(path)})
                     lines.append(f"{path}  {place(face)}")
             except CnnkitError as error:
                 outcome.fail(source.path, error)
@@ -639,17 +638,6 @@ def _open_book(
     from cnnkit.pipelines.faces import FaceBook
 
     return FaceBook(gallery, options, on_note=console.note)
-
-
-def _identified_item(one: "IdentifiedFace") -> dict[str, Any]:
-    return face_item(
-        one.face,
-        name=one.name,
-        confidence=round(one.confidence, 6),
-        matches=[
-            {"name": match.name, "distance": round(match.distance, 6)} for match in one.matches
-        ],
-    )
 
 
 def _identified_line(one: "IdentifiedFace") -> str:

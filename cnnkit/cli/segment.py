@@ -33,7 +33,7 @@ from cnnkit.results import Record
 
 if TYPE_CHECKING:
     from cnnkit.images import Picture
-    from cnnkit.results import Segmentation
+    from cnnkit.results import Segment, Segmentation
 
 _PICTURE_PANEL = "Picture"
 _SHOWS = ("overlay", "colors", "contours")
@@ -352,17 +352,9 @@ def _picture(
     return Picture(drawn.astype(np.float32) / 255.0)
 
 
-def _item(one: Any, found: "Segmentation", rle: str) -> dict[str, Any]:
-    """A class as an item of a record."""
-    item = {
-        "label": one.label,
-        "class_id": one.class_id,
-        "score": round(one.score, 4),
-        "box": _box(one.box_xyxy),
-        "area": one.area,
-        "share": round(one.share, 6),
-        "regions": [{"area": part.area, "box": _box(part.box_xyxy)} for part in one.regions],
-    }
+def _item(one: "Segment", found: "Segmentation", rle: str) -> dict[str, Any]:
+    """A class as an item of a record, with its masks if they are wanted."""
+    item = one.to_dict()
     if rle != "none":
         import numpy as np
 
@@ -376,10 +368,6 @@ def _item(one: Any, found: "Segmentation", rle: str) -> dict[str, Any]:
             whole[top:bottom, left:right] = part.mask
             written["rle"] = coco_rle(whole, compressed=compressed)
     return item
-
-
-def _box(box_xyxy: tuple[int, int, int, int]) -> dict[str, int]:
-    return dict(zip(("x1", "y1", "x2", "y2"), box_xyxy, strict=True))
 
 
 def _lines(record: Record) -> list[str]:

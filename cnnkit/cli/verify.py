@@ -12,7 +12,6 @@ from cnnkit.cli._faces import (
     Model,
     Threshold,
     Upsample,
-    face_item,
     place,
 )
 from cnnkit.cli._inference import start_inference
@@ -129,7 +128,7 @@ def verify(
                 width,
                 height,
                 items=tuple(
-                    face_item(one, source=source)
+                    {**one.to_dict(), "source": source}
                     for one, source in zip(faces, (first, second), strict=True)
                 ),
                 model=result.model,
