@@ -22,7 +22,8 @@ LAYERS = {
     **dict.fromkeys(("engine", "models"), 5),
     **dict.fromkeys(("training", "pipelines"), 6),
     "tasks": 7,
-    "cli": 8,
+    "server": 8,
+    "cli": 9,
 }
 # What a task imports beside the folders that all tasks share, until these are no more.
 OLD_OF_TASKS = {

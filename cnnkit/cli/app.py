@@ -121,6 +121,17 @@ _COMMANDS = {
         "doctor",
         epilog="Example: cnnkit doctor --json",
     ),
+    "studio": _Command(
+        "Open a page to play on: paint, find, cut out, compare faces, caption, see inside.",
+        "serve",
+        "studio",
+    ),
+    "serve": _Command(
+        "Answer HTTP requests: detect, segment, cutout, classify, caption, verify, stylize and "
+        "more.",
+        "serve",
+        "serve",
+    ),
     "faces": _Command("Recognise people: a gallery of faces.", "faces"),
     "visualize": _Command(
         "See what networks are made of, and what convolutions do.",

@@ -48,6 +48,7 @@ class FaceBook:
         gallery: where the people are.
         options: see `FaceOptions`.
         on_note: takes a line of text that the user may want to know.
+        recognizer: one that is loaded already, instead of options.
     """
 
     def __init__(
@@ -55,9 +56,10 @@ class FaceBook:
         gallery: Gallery,
         options: FaceOptions | None = None,
         on_note: Callable[[str], None] | None = None,
+        recognizer: FaceRecognizer | None = None,
     ):
         self.gallery = gallery
-        self.recognizer = FaceRecognizer(options, on_note)
+        self.recognizer = recognizer or FaceRecognizer(options, on_note)
 
     def enroll(
         self, name: str, pictures: Iterable[Any], *, face: int | None = None

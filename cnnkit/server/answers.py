@@ -1,0 +1,341 @@
+"""What each task answers: a record as the commands print it with --json, and a picture.
+
+Functions here compute; a `ModelQueue` runs them one at a time.
+"""
+
+import io
+import re
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from http import HTTPStatus
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from cnnkit.data.face_pictures import read_face_picture
+from cnnkit.data.samples import find_sample, load_sample, style_names
+from cnnkit.errors import CnnkitError, UsageError
+from cnnkit.images import Picture, encode_image, read_image, to_uint8
+from cnnkit.options import CaptionOptions, StylizeOptions
+from cnnkit.results import Caption, Classification, Detection, Milliseconds, Record, Segmentation
+from cnnkit.server.guard import RefusedError
+from cnnkit.server.models import Models
+
+_COLOR = re.compile("#[0-9a-fA-F]{6}")
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a task answers.
+
+    Attributes:
+        record: for programs.
+        picture: to look at; None of a task that draws nothing.
+        png: the same, encoded already.
+    """
+
+    record: Record
+    picture: Picture | None = None
+    png: bytes | None = None
+
+    def encode(self, suffix: str = ".png") -> bytes:
+        """The picture as a file."""
+        if self.png is not None:
+            return self.png
+        if self.picture is None:
+            raise ValueError("expected an answer with a picture. Received: one without")
+        return encode_image(self.picture, suffix)
+
+
+def decode(content: bytes, name: str, max_megapixels: float, keep_alpha: bool = False) -> Picture:
+    """A picture of a request.
+
+    Args:
+        content: of the file.
+        name: what to call it in messages.
+        max_megapixels: larger ones are refused, by their header, before they are decoded.
+        keep_alpha: as in `images.read_image`.
+
+    Raises:
+        RefusedError: it is too large.
+        ImageError: it cannot be read.
+    """
+    try:
+        with Image.open(io.BytesIO(content)) as image:
+            pixels = image.width * image.height
+    except Exception:
+        # Pillow raises whatever a damaged file leads to; `read_image` says what is wrong.
+        pixels = 0
+    if pixels > 1e6 * max_megapixels:
+        raise RefusedError(
+            HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+            f"{name} has {pixels / 1e6:.0f} megapixels, and {max_megapixels:g} are taken",
+        )
+    return read_image(content, name, keep_alpha=keep_alpha)
+
+
+def detect(
+    models: Models,
+    picture: Picture,
+    conf: float = 0.25,
+    max_det: int = 300,
+    classes: Sequence[str] | None = None,
+) -> Answer:
+    """The objects, and the picture with their boxes."""
+    from cnnkit.plots import draw_detections
+
+    detector = models.detector()
+    unknown = [name for name in classes or () if name not in detector.detector.names]
+    if unknown:
+        raise UsageError(f"{detector.detector.name} does not know the class {unknown[0]}")
+    [(_, found)] = detector.detect([picture])
+    found = _result(found, Detection)
+    # Boxes of lower scores take none away from those of higher ones.
+    kept = [
+        one
+        for one in found.objects
+        if one.score >= conf and (classes is None or one.label in classes)
+    ][:max_det]
+    items = tuple(
+        {
+            "label": one.label,
+            "class_id": one.class_id,
+            "score": round(one.score, 4),
+            "box": dict(
+                zip(
+                    ("x1", "y1", "x2", "y2"),
+                    (round(edge, 1) for edge in one.box_xyxy),
+                    strict=True,
+                )
+            ),
+        }
+        for one in kept
+    )
+    drawn = draw_detections(
+        to_uint8(picture.pixels),
+        np.array([one.box_xyxy for one in kept]).reshape(-1, 4),
+        [one.label for one in kept],
+        np.array([one.score for one in kept]),
+        np.array([one.class_id for one in kept], int),
+    )
+    record = _record(picture, items, found.model, found.ms, threshold=conf)
+    return Answer(record, _picture(drawn))
+
+
+def segment(models: Models, picture: Picture) -> Answer:
+    """The classes of pixels, and the picture with them laid over it."""
+    from cnnkit.plots import add_legend, overlay_segments
+
+    found: Segmentation = models.segmenter().segment(picture)
+    drawn = overlay_segments(to_uint8(picture.pixels), found.classes)
+    drawn = add_legend(drawn, [(one.class_id, one.label) for one in found.segments])
+    items = tuple(one.to_dict() for one in found.segments)
+    return Answer(_record(picture, items, found.model, found.ms), _picture(drawn))
+
+
+def cut_out(
+    models: Models, picture: Picture, subject: str | None = None, background: str | None = None
+) -> Answer:
+    """A subject alone, or before another background.
+
+    Args:
+        models: the networks.
+        picture: that shows it; alpha is kept.
+        subject: a class; by default people, or else the largest thing.
+        background: None for none, "white", "blur", or a colour such as "#ffcc00".
+
+    Raises:
+        RefusedError: there is no such thing in the picture.
+        UsageError: no such class or background.
+    """
+    from cnnkit.pipelines.segment import cut_out, replace_background
+
+    segmenter = models.segmenter()
+    if subject is not None and subject not in segmenter.names[1:]:
+        raise UsageError(f"{subject} is none of {', '.join(segmenter.names[1:])}")
+    behind: str | Picture | None = background
+    if background is not None and _COLOR.fullmatch(background):
+        channels = [int(background[first : first + 2], 16) / 255.0 for first in (1, 3, 5)]
+        behind = Picture(np.full((1, 1, 3), channels, np.float32))
+    elif background not in (None, "white", "blur"):
+        raise UsageError(f"background must be white, blur or #rrggbb, not {background}")
+    opaque = picture.opaque()
+    found: Segmentation = segmenter.segment(opaque)
+    labels = [one.label for one in found.segments]
+    wanted = subject or ("person" if "person" in labels else next(iter(labels), None))
+    chosen = [one for one in found.segments if one.label == wanted]
+    if not chosen:
+        shown = ", ".join(labels) or "nothing but background"
+        raise RefusedError(
+            HTTPStatus.UNPROCESSABLE_ENTITY, f"no {subject or 'subject'} was found, only {shown}"
+        )
+    keep = tuple(one.class_id for one in chosen)
+    if behind is None:
+        drawn = cut_out(picture, found, keep)
+    else:
+        drawn = replace_background(opaque, found, keep, behind)
+    items = tuple(one.to_dict() for one in chosen)
+    return Answer(_record(picture, items, found.model, found.ms), drawn)
+
+
+def mask_of(models: Models, picture: Picture, is_background: bool = False) -> Picture:
+    """White where people are, or where none are: what `stylize` takes as a mask."""
+    from cnnkit.pipelines.segment import soft_mask
+
+    segmenter = models.segmenter()
+    found = segmenter.segment(picture.opaque())
+    inside = soft_mask(found, (segmenter.names.index("person"),))
+    mask = 1.0 - inside if is_background else inside
+    return Picture(np.repeat(mask[..., None], 3, axis=-1).astype(np.float32), None, "the mask")
+
+
+def classify(models: Models, picture: Picture, top: int = 5, group: bool = False) -> Answer:
+    """What the picture shows, the most probable classes."""
+    from cnnkit.pipelines.classify import classify_each
+
+    [(_, found)] = classify_each(models.classifier(), [picture], top=top, group=group)
+    found = _result(found, Classification)
+    items = tuple(one.to_dict() for one in found.best)
+    record = _record(picture, items, found.model, found.ms)
+    return Answer(replace(record, details=found.details()))
+
+
+def caption(models: Models, picture: Picture, candidates: int = 1) -> Answer:
+    """Sentences about the picture."""
+    options = CaptionOptions(beams=max(4, candidates), candidates=candidates)
+    [(_, found)] = models.captioner().caption([picture], options)
+    found = _result(found, Caption)
+    items = tuple(one.to_dict() for one in found.candidates)
+    return Answer(_record(picture, items, found.model, found.ms))
+
+
+def embed(models: Models, picture: Picture) -> Answer:
+    """The faces, each as a vector."""
+    recognizer = models.verifier().recognizer
+    begin = time.monotonic()
+    [faces] = recognizer.faces([read_face_picture(picture)])
+    items = tuple(
+        {**face.to_dict(), "embedding": [float(value) for value in face.embedding]}
+        for face in faces
+    )
+    return Answer(_record(picture, items, recognizer.model, _since(begin)))
+
+
+def verify(models: Models, first: Picture, second: Picture) -> Answer:
+    """Whether two pictures show one person, and why."""
+    from cnnkit.plots import encode_figure
+
+    verifier = models.verifier()
+    begin = time.monotonic()
+    pictures = [read_face_picture(first), read_face_picture(second)]
+    result = verifier.run(*pictures)
+    record = _record(
+        first,
+        tuple(
+            {**face.to_dict(), "source": one.source}
+            for one, face in zip((first, second), (result.first, result.second), strict=True)
+        ),
+        result.model,
+        _since(begin),
+        threshold=result.threshold,
+    )
+    details = {
+        "other": second.source,
+        "same": result.same,
+        "distance": round(result.distance, 6),
+        "confidence": round(result.confidence, 6),
+        "false_accept_rate": result.false_accept_rate,
+    }
+    explanation = encode_figure(verifier.explain(*pictures, result))
+    return Answer(replace(record, details=details), png=explanation)
+
+
+def identify(models: Models, gallery: Any, picture: Picture, matches: int = 2) -> Answer:
+    """Who the people of a gallery are in the picture; the picture with their names."""
+    from cnnkit.pipelines.faces import FaceBook
+    from cnnkit.plots import draw_labels
+
+    book = FaceBook(gallery, recognizer=models.verifier().recognizer)
+    begin = time.monotonic()
+    [faces] = book.identify([read_face_picture(picture)], matches=matches)
+    drawn = draw_labels(
+        to_uint8(picture.pixels),
+        [one.face.box_xyxy for one in faces],
+        [one.name or "unknown" for one in faces],
+        [one.name is not None for one in faces],
+    )
+    items = tuple(one.to_dict() for one in faces)
+    recognizer = book.recognizer
+    record = _record(
+        picture, items, recognizer.model, _since(begin), threshold=recognizer.threshold
+    )
+    return Answer(record, _picture(drawn))
+
+
+def enroll(models: Models, gallery: Any, name: str, picture: Picture) -> Answer:
+    """Puts the picture's main face into the gallery, under a name."""
+    from cnnkit.pipelines.faces import FaceBook
+
+    book = FaceBook(gallery, recognizer=models.verifier().recognizer)
+    begin = time.monotonic()
+    _, [face] = book.enroll(name, [picture])
+    items = ({**face.to_dict(), "name": name},)
+    return Answer(_record(picture, items, book.recognizer.model, _since(begin)))
+
+
+def draft(
+    content: Picture, style: Picture, options: StylizeOptions, mask: Picture | None = None
+) -> Answer:
+    """A picture in a style, without an optimizer."""
+    from cnnkit.pipelines.stylize import Stylizer
+
+    begin = time.monotonic()
+    result = Stylizer(style, options).run(content, mask=mask)
+    items = ({"style": style.source},)
+    return Answer(_record(content, items, result.backbone, _since(begin)), result.image)
+
+
+def find_style(name: str) -> Picture:
+    """A painted style by name.
+
+    Raises:
+        UsageError: there is none of that name.
+    """
+    if name not in style_names():
+        raise UsageError(f"style must be one of {', '.join(style_names())}, not {name}")
+    return load_sample(find_sample(name))
+
+
+def _result(found: Any, kind: type) -> Any:
+    if isinstance(found, CnnkitError):
+        raise found
+    assert isinstance(found, kind)
+    return found
+
+
+def _record(
+    picture: Picture,
+    items: tuple[dict[str, Any], ...],
+    model: str,
+    ms: Milliseconds,
+    threshold: float | None = None,
+) -> Record:
+    return Record(
+        picture.source,
+        picture.width,
+        picture.height,
+        items,
+        model,
+        threshold,
+        replace(ms, load=0.0),
+    )
+
+
+def _picture(pixels: np.ndarray) -> Picture:
+    return Picture(pixels.astype(np.float32) / np.float32(255.0))
+
+
+def _since(begin: float) -> Milliseconds:
+    return Milliseconds(net=round(1e3 * (time.monotonic() - begin), 1))

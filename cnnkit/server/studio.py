@@ -1,0 +1,670 @@
+"""The studio: a page to play on, made of Gradio's blocks, beside the HTTP API.
+
+Nothing on it comes from elsewhere, and nothing leaves this machine: it works with the network off.
+"""
+
+import asyncio
+import contextlib
+import functools
+import io
+import os
+import re
+import subprocess
+import sys
+import tempfile
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+# Before Gradio is imported, which asks the web for its newest version otherwise.
+os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+
+import gradio as gr
+import numpy as np
+from fastapi import FastAPI
+
+from cnnkit.data.samples import PHOTOGRAPH, SAMPLES, find_sample, load_sample, style_names
+from cnnkit.errors import CnnkitError, UsageError
+from cnnkit.images import Picture, fit_size, resize, to_pil, to_uint8, write_image
+from cnnkit.ops.convolution import KERNELS
+from cnnkit.options import COLORS, QUALITIES, StylizeOptions
+from cnnkit.server import answers
+from cnnkit.server.answers import find_style
+from cnnkit.server.http import Server
+from cnnkit.server.settings import LEAST_CONFIDENCE
+
+_Result = TypeVar("_Result")
+# Long side of the pictures of the strips, and of samples, in pixels.
+_THUMBNAIL, _SAMPLE = 200, 640
+_LOOK_SECONDS = 0.2
+# Numbers of a kernel: never the name of a file.
+_NUMBERS = re.compile(r"[-+\d.eE\s;,]+")
+# Uploads and results that Gradio keeps, in seconds: how often it looks, and how old they get.
+_KEPT = (600, 3600)
+_NO_PICTURE = "Drop a photograph first, or click a sample below."
+# Of pictures: not "share", which would send them away.
+_BUTTONS = ["download", "fullscreen"]
+_FONT = ("system-ui", "-apple-system", "Segoe UI", "Roboto", "sans-serif")
+_MONO = ("ui-monospace", "Consolas", "Liberation Mono", "monospace")
+# Gradio's own footer links elsewhere.
+_CSS = """
+footer { display: none !important; }
+.gradio-container { max-width: 1200px !important; }
+@media (max-width: 640px) { .gradio-container { padding: 8px !important; } }
+"""
+
+
+@dataclass(frozen=True)
+class _Found:
+    """Objects of a picture, from which the slider chooses without looking again."""
+
+    picture: Picture
+    objects: tuple[dict[str, Any], ...]
+
+
+class Studio:
+    """The page, and what its buttons do.
+
+    Args:
+        server: the networks, and the limits.
+    """
+
+    def __init__(self, server: Server):
+        self._server = server
+        self._folder = Path(tempfile.mkdtemp(prefix="cnnkit-studio-"))
+        os.environ["GRADIO_TEMP_DIR"] = str(self._folder / "gradio")
+
+    @property
+    def folder(self) -> Path:
+        """Where samples, uploads and results lie."""
+        return self._folder
+
+    def build(self) -> gr.Blocks:
+        """The page."""
+        with gr.Blocks(title="cnnkit studio", analytics_enabled=False, delete_cache=_KEPT) as page:
+            gr.Markdown("# cnnkit studio\nYour pictures stay on this machine.")
+            with gr.Tabs():
+                self._add_stylize()
+                self._add_find()
+                self._add_cut_out()
+                self._add_who()
+                self._add_say()
+                self._add_inside()
+        return page
+
+    # What all tabs share ------------------------------------------------------------------------
+
+    def _read(self, path: str | None, name: str = "the picture", alpha: bool = False) -> Picture:
+        if not path:
+            raise UsageError(_NO_PICTURE)
+        return self._server.decode(Path(path).read_bytes(), name, alpha)
+
+    async def _run(self, job: Callable[[], _Result]) -> _Result:
+        return await self._server.queue.run(job)
+
+    @functools.cached_property
+    def _samples(self) -> list[str]:
+        """Files of the sample photographs."""
+        paths = []
+        for sample in SAMPLES:
+            if sample.kind == PHOTOGRAPH:
+                picture = load_sample(sample)
+                size = fit_size(picture.height, picture.width, _SAMPLE)
+                pixels = np.clip(resize(picture.pixels, *size), 0.0, 1.0)
+                paths.append(str(self._folder / f"{sample.name}.png"))
+                write_image(paths[-1], Picture(pixels))
+        return paths
+
+    @functools.cached_property
+    def _styles(self) -> list[tuple[Any, str]]:
+        """The painted styles, small, with their names."""
+        strip = []
+        for name in style_names():
+            picture = load_sample(find_sample(name))
+            size = fit_size(picture.height, picture.width, _THUMBNAIL)
+            strip.append((to_uint8(np.clip(resize(picture.pixels, *size), 0.0, 1.0)), name))
+        return strip
+
+    def _photograph(self, label: str = "Photograph", name: str = "") -> gr.Image:
+        return gr.Image(
+            label=label,
+            type="filepath",
+            sources=["upload", "webcam", "clipboard"],
+            height=320,
+            elem_id=name or None,
+        )
+
+    def _add_samples(self, *images: gr.Image, rows: Sequence[Sequence[str]] = ()) -> None:
+        examples = [list(row) for row in rows] or [[path] for path in self._samples]
+        gr.Examples(examples, list(images), label="Samples", examples_per_page=12)
+
+    # Stylize ------------------------------------------------------------------------------------
+
+    def _add_stylize(self) -> None:
+        with gr.Tab("Stylize"):
+            job = gr.State(None)
+            style = gr.State(style_names()[-1])
+            with gr.Row():
+                with gr.Column():
+                    content = self._photograph(name="content")
+                    strip = gr.Gallery(
+                        self._styles,
+                        label="Style",
+                        columns=3,
+                        rows=2,
+                        height=310,
+                        object_fit="cover",
+                        allow_preview=False,
+                        interactive=False,
+                        selected_index=len(self._styles) - 1,
+                        elem_id="styles",
+                    )
+                    with gr.Row():
+                        paint = gr.Button("Paint", variant="primary", elem_id="paint")
+                        stop = gr.Button("Stop", variant="stop", elem_id="stop")
+                    with gr.Accordion("A painting of yours", open=False):
+                        own = gr.Image(
+                            label="Painting", type="filepath", height=180, elem_id="own-style"
+                        )
+                    with gr.Accordion("Settings", open=False):
+                        quality = gr.Radio(QUALITIES, value="standard", label="Quality")
+                        size = gr.Slider(128, 1024, 512, step=64, label="Long side in pixels")
+                        strength = gr.Slider(0, 1, 1, step=0.05, label="Strength")
+                        color = gr.Dropdown(list(COLORS), value="none", label="Keep colours")
+                        where = gr.Dropdown(
+                            ["everywhere", "people", "background"],
+                            value="everywhere",
+                            label="Where",
+                        )
+                with gr.Column():
+                    shown = gr.ImageSlider(label="Before and after", height=480, elem_id="painted")
+                    status = gr.Markdown(elem_id="status")
+                    saved = gr.DownloadButton("Download", interactive=False, elem_id="download")
+            self._add_samples(content)
+
+            def choose(event: gr.SelectData) -> tuple[str, None]:
+                return style_names()[event.index], None
+
+            strip.select(choose, None, [style, own], api_visibility="private")
+            settings = [content, style, own, quality, size, strength, color, where]
+            shows = [shown, status, saved, job]
+            gr.on(
+                [content.change, style.change, own.change],
+                self._draft,
+                settings,
+                shows,
+                trigger_mode="always_last",
+                show_progress="minimal",
+                api_visibility="private",
+            )
+            paint.click(
+                self._paint, settings, shows, show_progress="minimal", api_visibility="private"
+            )
+            stop.click(self._stop, job, status, queue=False, api_visibility="private")
+
+    def _stylize_inputs(
+        self,
+        content: str | None,
+        style: str,
+        own: str | None,
+        quality: str,
+        size: float,
+        strength: float,
+        color: str,
+        where: str,
+    ) -> tuple[Picture, Picture, StylizeOptions, Picture | None]:
+        picture = self._read(content, alpha=True)
+        painted = self._read(own, "the painting") if own else find_style(style)
+        options = StylizeOptions(
+            quality=quality, size=int(size), strength=strength, preserve_color=color
+        )
+        mask = None
+        if where != "everywhere":
+            mask = answers.mask_of(self._server.models, picture, where == "background")
+        return picture, painted, options, mask
+
+    async def _draft(self, content: str | None, *rest: Any) -> Any:
+        """The picture at once, as soon as there are a photograph and a style."""
+        if not content:
+            return None, "", gr.update(interactive=False), None
+        settings = [*rest]
+        settings[2] = "draft"
+        with _told():
+            before, after = await self._run(lambda: self._paint_draft(content, *settings))
+            return (before, after), "A draft. **Paint** goes on.", gr.update(), None
+
+    def _paint_draft(self, *settings: Any) -> tuple[Any, Any]:
+        picture, style, options, mask = self._stylize_inputs(*settings)
+        answer = answers.draft(picture, style, options, mask)
+        assert answer.picture is not None
+        return _beside(picture, answer.picture)
+
+    async def _paint(self, *settings: Any) -> AsyncIterator[Any]:
+        """The picture step by step."""
+        quality = settings[3]
+        with _told():
+            picture, style, options, mask = await self._run(lambda: self._stylize_inputs(*settings))
+            if quality == "draft":
+                answer = await self._run(lambda: answers.draft(picture, style, options, mask))
+                assert answer.picture is not None
+                path = self._save(answer.encode())
+                pair = _beside(picture, answer.picture)
+                yield pair, "done", gr.update(value=path, interactive=True), None
+                return
+            painter = self._server.painter
+            job = await asyncio.to_thread(painter.begin, picture, style, options, mask)
+            name, version = job.name, -1
+            while not job.is_over:
+                if job.version != version:
+                    version = job.version
+                    so_far = job.preview()
+                    left = "" if job.seconds_left is None else f" · {job.seconds_left:.0f} s left"
+                    words = (
+                        f"step {job.step} of {job.steps}{left}"
+                        if job.steps
+                        else f"{job.status} ..."
+                    )
+                    shown = _beside(picture, _from_bytes(so_far)) if so_far else gr.skip()
+                    yield shown, words, gr.update(interactive=False), name
+                await asyncio.sleep(_LOOK_SECONDS)
+            done = job.result()
+            if done is not None:
+                path = self._save(done)
+                pair = _beside(picture, _from_bytes(done))
+                yield pair, "done", gr.update(value=path, interactive=True), None
+            elif job.status == "cancelled":
+                so_far = job.preview()
+                path = self._save(so_far, ".jpg") if so_far else None
+                saved = gr.update(value=path, interactive=path is not None)
+                yield gr.skip(), "stopped; this is the picture so far", saved, None
+            else:
+                raise UsageError(job.error or "the picture could not be painted")
+
+    def _stop(self, name: str | None) -> str:
+        job = self._server.painter.find(name) if name else None
+        if job is None:
+            return "nothing is being painted"
+        self._server.painter.cancel(job)
+        return "stopping ..."
+
+    def _save(self, content: bytes, suffix: str = ".png") -> str:
+        folder = Path(tempfile.mkdtemp(dir=self._folder))
+        path = folder / f"stylized{suffix}"
+        path.write_bytes(content)
+        return str(path)
+
+    # Find ---------------------------------------------------------------------------------------
+
+    def _add_find(self) -> None:
+        with gr.Tab("Find"):
+            found = gr.State(None)
+            with gr.Row():
+                with gr.Column():
+                    picture = self._photograph(name="find-picture")
+                    conf = gr.Slider(
+                        LEAST_CONFIDENCE, 1, 0.25, step=0.01, label="Least score", elem_id="conf"
+                    )
+                with gr.Column():
+                    drawn = gr.Image(
+                        label="Found", interactive=False, buttons=_BUTTONS, elem_id="found"
+                    )
+                    table = gr.Dataframe(
+                        headers=["what", "score", "box"], interactive=False, elem_id="objects"
+                    )
+            self._add_samples(picture)
+            picture.change(
+                self._find, [picture, conf], [found, drawn, table], api_visibility="private"
+            )
+            conf.change(
+                self._show_found,
+                [found, conf],
+                [drawn, table],
+                show_progress="hidden",
+                trigger_mode="always_last",
+                api_visibility="private",
+            )
+
+    async def _find(self, path: str | None, conf: float) -> Any:
+        if not path:
+            return None, None, []
+        with _told():
+            picture = self._read(path)
+            answer = await self._run(
+                lambda: answers.detect(self._server.models, picture, LEAST_CONFIDENCE)
+            )
+            found = _Found(picture, tuple(dict(one) for one in answer.record.items))
+            return found, *self._show_found(found, conf)
+
+    def _show_found(self, found: _Found | None, conf: float) -> Any:
+        from cnnkit.plots import draw_detections
+
+        if found is None:
+            return None, []
+        kept = [one for one in found.objects if one["score"] >= conf]
+        boxes = np.array([list(one["box"].values()) for one in kept]).reshape(-1, 4)
+        drawn = draw_detections(
+            to_uint8(found.picture.pixels),
+            boxes,
+            [one["label"] for one in kept],
+            np.array([one["score"] for one in kept]),
+            np.array([one["class_id"] for one in kept], int),
+        )
+        rows = [
+            [
+                one["label"],
+                f"{one['score']:.0%}",
+                "{x1:.0f},{y1:.0f} to {x2:.0f},{y2:.0f}".format(**one["box"]),
+            ]
+            for one in kept
+        ]
+        return drawn, rows
+
+    # Cut out ------------------------------------------------------------------------------------
+
+    def _add_cut_out(self) -> None:
+        from cnnkit.data._class_names import VOC_CLASSES
+
+        with gr.Tab("Cut out"):
+            with gr.Row():
+                with gr.Column():
+                    picture = self._photograph(name="cut-picture")
+                    subject = gr.Dropdown(
+                        ["main subject", *VOC_CLASSES[1:]], value="main subject", label="Subject"
+                    )
+                    behind = gr.Radio(
+                        ["transparent", "white", "blur"], value="transparent", label="Background"
+                    )
+                with gr.Column():
+                    cut = gr.Image(
+                        label="Cut out",
+                        format="png",
+                        interactive=False,
+                        buttons=_BUTTONS,
+                        elem_id="cut",
+                    )
+                    saved = gr.DownloadButton("Download", interactive=False)
+            self._add_samples(picture)
+            gr.on(
+                [picture.change, subject.change, behind.change],
+                self._cut_out,
+                [picture, subject, behind],
+                [cut, saved],
+                trigger_mode="always_last",
+                api_visibility="private",
+            )
+
+    async def _cut_out(self, path: str | None, subject: str, behind: str) -> Any:
+        if not path:
+            return None, gr.update(interactive=False)
+        with _told():
+            picture = self._read(path, alpha=True)
+            answer = await self._run(
+                lambda: answers.cut_out(
+                    self._server.models,
+                    picture,
+                    None if subject == "main subject" else subject,
+                    None if behind == "transparent" else behind,
+                )
+            )
+            assert answer.picture is not None
+            saved = gr.update(value=self._save(answer.encode()), interactive=True)
+            return to_pil(answer.picture), saved
+
+    # Who is it ----------------------------------------------------------------------------------
+
+    def _add_who(self) -> None:
+        with gr.Tab("Who is it"):
+            with gr.Row():
+                first = self._photograph("One picture", "first")
+                second = self._photograph("Another picture", "second")
+            compare = gr.Button("Same person?", variant="primary", elem_id="compare")
+            verdict = gr.Markdown(elem_id="verdict")
+            why = gr.Image(label="Why", interactive=False, buttons=_BUTTONS)
+            compare.click(self._verify, [first, second], [verdict, why], api_visibility="private")
+            astronaut = next(path for path in self._samples if "astronaut" in path)
+            self._add_samples(first, second, rows=[[astronaut, astronaut]])
+            if self._server.settings.gallery is not None:
+                self._add_gallery()
+
+    async def _verify(self, first: str | None, second: str | None) -> Any:
+        with _told():
+            pictures = self._read(first, "the first"), self._read(second, "the second")
+            answer = await self._run(lambda: answers.verify(self._server.models, *pictures))
+            details = answer.record.details
+            words = "Same person" if details["same"] else "Different people"
+            assert answer.png is not None
+            return (
+                f"## {words}\ndistance {details['distance']:.3f}, the threshold is "
+                f"{answer.record.threshold:.3f}",
+                _pil(answer.png),
+            )
+
+    def _add_gallery(self) -> None:
+        gr.Markdown("## People you know")
+        with gr.Row():
+            with gr.Column():
+                picture = self._photograph("A picture", "known")
+                name = gr.Textbox(label="Name", elem_id="name")
+                with gr.Row():
+                    enroll = gr.Button("Remember", elem_id="enroll")
+                    identify = gr.Button("Who is it?", variant="primary", elem_id="identify")
+                    remove = gr.Button("Forget", variant="stop", elem_id="remove")
+            with gr.Column():
+                drawn = gr.Image(label="Known", interactive=False, buttons=_BUTTONS)
+                words = gr.Markdown(elem_id="people")
+        enroll.click(self._enroll, [picture, name], words, api_visibility="private")
+        identify.click(self._identify, picture, [drawn, words], api_visibility="private")
+        remove.click(self._remove, name, words, api_visibility="private")
+
+    async def _enroll(self, path: str | None, name: str) -> str:
+        def job() -> str:
+            with self._server.gallery(reads_only=False) as gallery:
+                answers.enroll(self._server.models, gallery, name, self._read(path))
+                return _people(gallery)
+
+        with _told():
+            return await self._run(job)
+
+    async def _identify(self, path: str | None) -> Any:
+        def job() -> tuple[Any, str]:
+            with self._server.gallery() as gallery:
+                picture = self._read(path)
+                answer = answers.identify(self._server.models, gallery, picture)
+            assert answer.picture is not None
+            names = [one["name"] or "unknown" for one in answer.record.items]
+            return to_pil(answer.picture), ", ".join(names) or "no face"
+
+        with _told():
+            return await self._run(job)
+
+    async def _remove(self, name: str) -> str:
+        def job() -> str:
+            with self._server.gallery(reads_only=False) as gallery:
+                gallery.remove(name)
+                return _people(gallery)
+
+        with _told():
+            return await self._run(job)
+
+    # Say ----------------------------------------------------------------------------------------
+
+    def _add_say(self) -> None:
+        with gr.Tab("Say"):
+            with gr.Row():
+                picture = self._photograph(name="say-picture")
+                with gr.Column():
+                    sentence = gr.Markdown(elem_id="sentence")
+                    classes = gr.Label(label="Looks like", num_top_classes=5, elem_id="classes")
+            self._add_samples(picture)
+            picture.change(self._say, picture, [sentence, classes], api_visibility="private")
+
+    async def _say(self, path: str | None) -> Any:
+        if not path:
+            return "", None
+        with _told():
+            picture, models = self._read(path), self._server.models
+            said, named = await self._run(
+                lambda: (answers.caption(models, picture), answers.classify(models, picture))
+            )
+            best = said.record.items[0]
+            text = best["sentence"] if best.get("sure", True) else f"not sure: {best['sentence']}?"
+            return f"## {text}", {one["label"]: one["score"] for one in named.record.items}
+
+    # See inside ---------------------------------------------------------------------------------
+
+    def _add_inside(self) -> None:
+        with gr.Tab("See inside"):
+            with gr.Row():
+                with gr.Column():
+                    picture = self._photograph(name="inside-picture")
+                    kernel = gr.Dropdown(
+                        list(KERNELS), value="sobel", label="Kernel", elem_id="kernel"
+                    )
+                    numbers = gr.Textbox(label="... or numbers", placeholder="0 1 0; 1 -4 1; 0 1 0")
+                    with gr.Row():
+                        edges = gr.Button("Edges", variant="primary", elem_id="edges")
+                        gradcam = gr.Button("Where is it seen?", elem_id="gradcam")
+                        units = gr.Button("What excites layer 3?", elem_id="units")
+                with gr.Column():
+                    shown = gr.Image(
+                        label="Inside", interactive=False, buttons=_BUTTONS, elem_id="inside"
+                    )
+                    shapes = gr.Textbox(
+                        "3x64x64 conv3-16p pool2/2 conv3-32p pool2/2 fc10",
+                        label="A network in words",
+                        elem_id="shapes",
+                    )
+                    follow = gr.Button("Follow its shapes")
+                    table = gr.Code(label="Shapes", language=None, elem_id="shape-table")
+            self._add_samples(picture)
+            edges.click(self._edges, [picture, kernel, numbers], shown, api_visibility="private")
+            gradcam.click(
+                functools.partial(self._visualize, "gradcam"),
+                picture,
+                shown,
+                api_visibility="private",
+            )
+            units.click(self._units, None, shown, api_visibility="private")
+            follow.click(self._follow, shapes, table, api_visibility="private")
+
+    async def _edges(self, path: str | None, kernel: str, numbers: str) -> Any:
+        from cnnkit.pipelines.visualize_edges import visualize_edges
+        from cnnkit.plots import encode_figure, plot_filtering
+
+        def job() -> Any:
+            picture = self._read(path)
+            if numbers.strip() and not _NUMBERS.fullmatch(numbers):
+                raise UsageError("a kernel is rows of numbers: 0 1 0; 1 -4 1; 0 1 0")
+            found = visualize_edges(picture, numbers.strip() or kernel, padding="same")
+            figure = plot_filtering(
+                found.image,
+                found.output,
+                kernel=found.kernel,
+                window=found.window,
+                title=found.name,
+                lines=found.arithmetic,
+            )
+            return _pil(encode_figure(figure))
+
+        with _told():
+            return await self._run(job)
+
+    async def _visualize(self, what: str, path: str | None) -> Any:
+        with _told():
+            picture = self._read(path)
+            return await self._run(lambda: self._command(what, picture))
+
+    async def _units(self) -> Any:
+        with _told():
+            return await self._run(
+                lambda: self._command("units", None, "layer3", "--images", str(self._folder))
+            )
+
+    def _command(self, what: str, picture: Picture | None, *arguments: str) -> Any:
+        """A picture that a command makes: what needs gradients goes with its process."""
+        folder = Path(tempfile.mkdtemp(dir=self._folder))
+        if picture is not None:
+            write_image(folder / "picture.png", picture)
+            arguments = (str(folder / "picture.png"), *arguments)
+        made = folder / "made.png"
+        code = f"import sys; sys.path[:] = {sys.path!r}; from cnnkit.__main__ import main; main()"
+        command = [sys.executable, "-I", "-c", code, "visualize", what, *arguments]
+        done = subprocess.run(
+            [*command, "-o", str(made), "-q"], capture_output=True, text=True, check=False
+        )
+        if done.returncode or not made.exists():
+            lines = done.stderr.strip().splitlines() or ["nothing was made"]
+            raise UsageError(lines[-1].removeprefix("error: "))
+        return _pil(made.read_bytes())
+
+    async def _follow(self, text: str) -> str:
+        from cnnkit.pipelines.visualize_shapes import visualize_shapes
+
+        with _told():
+            found = visualize_shapes(text)
+            return "\n".join(
+                f"{row.name:<16} {' x '.join(map(str, row.output_shape))}" for row in found.layers
+            )
+
+
+@contextlib.contextmanager
+def _told() -> Any:
+    """Shows what a user can mend as a message on the page."""
+    try:
+        yield
+    except CnnkitError as error:
+        raise gr.Error(str(error), print_exception=False) from None
+
+
+def _beside(before: Picture, after: Picture) -> tuple[Any, Any]:
+    """Two pictures of one size, for the slider."""
+    if (before.height, before.width) != (after.height, after.width):
+        pixels = np.clip(resize(before.opaque().pixels, after.height, after.width), 0.0, 1.0)
+        before = Picture(pixels)
+    return to_pil(before.opaque()), to_pil(after.opaque())
+
+
+def _from_bytes(content: bytes) -> Picture:
+    from cnnkit.images import read_image
+
+    return read_image(content, "the picture so far")
+
+
+def _pil(content: bytes) -> Any:
+    from PIL import Image
+
+    return Image.open(io.BytesIO(content)).convert("RGB")
+
+
+def _people(gallery: Any) -> str:
+    people = ", ".join(f"{one.name} ({one.faces})" for one in gallery.people())
+    return f"In the gallery: {people or 'nobody'}"
+
+
+def add_studio(app: FastAPI) -> FastAPI:
+    """Puts the page at `/` of the API's application.
+
+    Args:
+        app: of `http.build_app`.
+
+    Returns:
+        The application with the page.
+    """
+    server: Server = app.state.server
+    studio = Studio(server)
+    theme = gr.themes.Soft(font=list(_FONT), font_mono=list(_MONO))
+    page = studio.build().queue(max_size=server.settings.queue, api_open=False)
+    return gr.mount_gradio_app(
+        app,
+        page,
+        path="/",
+        theme=theme,
+        css=_CSS,
+        show_error=True,
+        allowed_paths=[str(studio.folder)],
+        max_file_size=int(server.settings.max_megabytes * 1e6),
+        ssr_mode=False,
+        footer_links=[],
+    )
