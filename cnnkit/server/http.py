@@ -108,6 +108,7 @@ class Server:
         queue: of what a network computes.
         models: the networks.
         painter: of optimised pictures.
+        at_close: called when the server ends.
 
     Args:
         settings: of the server.
@@ -117,6 +118,7 @@ class Server:
         self.settings = settings
         self.queue, self.models = ModelQueue(settings.queue), Models(settings)
         self.painter = Painter(settings.paintings)
+        self.at_close: list[Callable[[], None]] = []
         self.registry = CollectorRegistry()
         self.requests = Counter(
             "cnnkit_requests",
@@ -155,6 +157,8 @@ class Server:
         """Stops what is going on."""
         self.queue.close()
         self.painter.close()
+        for clean in self.at_close:
+            clean()
 
 
 def build_app(settings: ServerSettings | None = None) -> FastAPI:

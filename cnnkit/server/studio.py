@@ -9,6 +9,7 @@ import functools
 import io
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -75,6 +76,7 @@ class Studio:
         self._server = server
         self._folder = Path(tempfile.mkdtemp(prefix="cnnkit-studio-"))
         os.environ["GRADIO_TEMP_DIR"] = str(self._folder / "gradio")
+        server.at_close.append(functools.partial(shutil.rmtree, self._folder, ignore_errors=True))
 
     @property
     def folder(self) -> Path:
@@ -128,9 +130,8 @@ class Studio:
         return strip
 
     def _photograph(self, label: str = "Photograph", name: str = "") -> gr.Image:
-        return gr.Image(
+        return _file_input(
             label=label,
-            type="filepath",
             sources=["upload", "webcam", "clipboard"],
             height=320,
             elem_id=name or None,
@@ -165,9 +166,7 @@ class Studio:
                         paint = gr.Button("Paint", variant="primary", elem_id="paint")
                         stop = gr.Button("Stop", variant="stop", elem_id="stop")
                     with gr.Accordion("A painting of yours", open=False):
-                        own = gr.Image(
-                            label="Painting", type="filepath", height=180, elem_id="own-style"
-                        )
+                        own = _file_input(label="Painting", height=180, elem_id="own-style")
                     with gr.Accordion("Settings", open=False):
                         quality = gr.Radio(QUALITIES, value="standard", label="Quality")
                         size = gr.Slider(128, 1024, 512, step=64, label="Long side in pixels")
@@ -532,7 +531,7 @@ class Studio:
                         label="Inside", interactive=False, buttons=_BUTTONS, elem_id="inside"
                     )
                     shapes = gr.Textbox(
-                        "3x64x64 conv3-16p pool2/2 conv3-32p pool2/2 fc10",
+                        "64x64x3 conv3-16p pool2 conv3-32p pool2 fc10",
                         label="A network in words",
                         elem_id="shapes",
                     )
@@ -607,6 +606,14 @@ class Studio:
             return "\n".join(
                 f"{row.name:<16} {' x '.join(map(str, row.output_shape))}" for row in found.layers
             )
+
+
+def _file_input(**settings: Any) -> gr.Image:
+    """A picture as the file that was dropped: what is wrong with it is said by cnnkit."""
+    image = gr.Image(type="filepath", **settings)
+    # Gradio would decode it. It writes files beside classes that inherit from its own.
+    image.preprocess = lambda payload: None if payload is None else payload.path
+    return image
 
 
 @contextlib.contextmanager
