@@ -1,6 +1,7 @@
 """``cnnkit serve`` and ``cnnkit studio``: the HTTP API, and the page that uses it."""
 
 import importlib.util
+import logging
 import os
 import socket
 import threading
@@ -187,6 +188,8 @@ def _run(
         query = f"?token={settings.token}" if settings.token else ""
         # As soon as the server answers; a browser without a window blocks for a while.
         threading.Timer(0.5, webbrowser.open, [told + query]).start()
+    # It complains of each broken form, which the client is told of.
+    logging.getLogger("python_multipart").setLevel(logging.ERROR)
     config = uvicorn.Config(
         app,
         log_level="info" if verbose else "warning",

@@ -144,14 +144,21 @@ class Server:
         Raises:
             RefusedError: there is none.
         """
-        if self.settings.gallery is None:
+        path = self.settings.gallery
+        if path is None:
             raise RefusedError(
                 HTTPStatus.FORBIDDEN, "nobody is recognised here: start the server with --gallery"
             )
         from cnnkit.data.gallery import Gallery
 
-        with Gallery(self.settings.gallery, create=not reads_only, read_only=reads_only) as opened:
-            yield opened
+        try:
+            if not path.exists():
+                Gallery(path).close()
+            with Gallery(path, create=False, read_only=reads_only) as opened:
+                yield opened
+        except GalleryError as error:
+            # Where it lies is nothing that clients need to know.
+            raise GalleryError(str(error).replace(str(path), "the gallery")) from None
 
     def close(self) -> None:
         """Stops what is going on."""

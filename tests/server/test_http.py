@@ -121,6 +121,9 @@ def test_two_pictures_of_one_person_are_told(client):
 
 
 def test_people_are_remembered_recognised_and_forgotten(client):
+    assert client.get("/v1/people").json() == {"items": []}
+    [face] = client.post("/v1/identify", content=ASTRONAUT).json()["items"]
+    assert face["name"] is None
     assert client.post("/v1/people/Eileen Collins", content=ASTRONAUT).status_code == 200
     assert client.get("/v1/people").json() == {"items": [{"name": "Eileen Collins", "faces": 1}]}
     [face] = client.post("/v1/identify", content=ASTRONAUT).json()["items"]
