@@ -6,86 +6,30 @@ import os
 import socket
 import threading
 import webbrowser
-from pathlib import Path
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
-
-import typer
 
 from cnnkit.cli._classifier import check_classifier
 from cnnkit.cli._options import Quiet, Verbose
 from cnnkit.console import Console
+from cnnkit.engine.command import command
+from cnnkit.engine.settings import Option
 from cnnkit.errors import UsageError
-from cnnkit.server.settings import ServerSettings, is_loopback
+from cnnkit.server.settings import ListenSettings, ServerSettings, is_loopback
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
 
-_DEFAULTS = ServerSettings()
-_LIMIT_PANEL, _MODEL_PANEL = "Limits", "Models"
-_TOKEN_VARIABLE = "CNNKIT_TOKEN"
 # Seconds that requests in progress may go on after Ctrl-C.
 _GRACE = 3
-
-Host = Annotated[
-    str, typer.Option(help="Address to listen on; others than this machine's own need --token.")
-]
-Port = Annotated[int, typer.Option(help="Port to listen on; 0 takes a free one.")]
-Token = Annotated[
-    str | None,
-    typer.Option(
-        help="What requests must carry as 'Authorization: Bearer ...', or '?token=...'.",
-        envvar=_TOKEN_VARIABLE,
-        show_default="none",
-    ),
-]
-GalleryFile = Annotated[
-    Path | None,
-    typer.Option(
-        metavar="FILE",
-        help="Recognise the people of this gallery, and let requests change it.",
-        show_default="none",
-    ),
-]
+_NEEDED = ("fastapi", "fastapi_offline", "prometheus_client", "python_multipart", "uvicorn")
 
 
+@command
 def serve(
-    host: Host = _DEFAULTS.host,
-    port: Port = _DEFAULTS.port,
-    token: Token = None,
-    gallery: GalleryFile = None,
-    page: Annotated[
-        bool, typer.Option("--page/--no-page", help="The studio's page too, where it is installed.")
-    ] = True,
-    detector: Annotated[
-        str, typer.Option(help="As detect --model.", rich_help_panel=_MODEL_PANEL)
-    ] = _DEFAULTS.detector,
-    segmenter: Annotated[
-        str, typer.Option(help="As segment --model.", rich_help_panel=_MODEL_PANEL)
-    ] = _DEFAULTS.segmenter,
-    classifier: Annotated[
-        str, typer.Option(help="As classify --model.", rich_help_panel=_MODEL_PANEL)
-    ] = _DEFAULTS.classifier,
-    captioner: Annotated[
-        str, typer.Option(help="As caption --model.", rich_help_panel=_MODEL_PANEL)
-    ] = _DEFAULTS.captioner,
-    queue: Annotated[
-        int,
-        typer.Option(help="Requests that may wait for a network.", rich_help_panel=_LIMIT_PANEL),
-    ] = _DEFAULTS.queue,
-    paintings: Annotated[
-        int,
-        typer.Option(help="Pictures that may wait to be painted.", rich_help_panel=_LIMIT_PANEL),
-    ] = _DEFAULTS.paintings,
-    max_megabytes: Annotated[
-        float, typer.Option(help="Of a request.", rich_help_panel=_LIMIT_PANEL)
-    ] = _DEFAULTS.max_megabytes,
-    max_megapixels: Annotated[
-        float, typer.Option(help="Of a picture.", rich_help_panel=_LIMIT_PANEL)
-    ] = _DEFAULTS.max_megapixels,
-    upload_seconds: Annotated[
-        float,
-        typer.Option(help="In which a request must have come.", rich_help_panel=_LIMIT_PANEL),
-    ] = _DEFAULTS.upload_seconds,
+    *,
+    settings: ServerSettings,
+    page: Annotated[bool, Option("The studio's page too, where it is installed.")] = True,
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> int:
@@ -101,33 +45,15 @@ def serve(
 
       CNNKIT_TOKEN=... cnnkit serve --host 0.0.0.0
     """
-    settings = ServerSettings(
-        host=host,
-        port=port,
-        token=token,
-        gallery=gallery,
-        queue=queue,
-        paintings=paintings,
-        max_megabytes=max_megabytes,
-        max_megapixels=max_megapixels,
-        upload_seconds=upload_seconds,
-        detector=detector,
-        segmenter=segmenter,
-        classifier=classifier,
-        captioner=captioner,
-    )
     has_page = page and importlib.util.find_spec("gradio") is not None
     return _run(settings, has_page, False, quiet, verbose)
 
 
+@command
 def studio(
-    host: Host = _DEFAULTS.host,
-    port: Port = _DEFAULTS.port,
-    token: Token = None,
-    gallery: GalleryFile = None,
-    open_page: Annotated[
-        bool, typer.Option("--open/--no-open", help="Open the page in the browser.")
-    ] = True,
+    *,
+    settings: ListenSettings,
+    open_page: Annotated[bool, Option("Open the page in the browser.", names=("--open",))] = True,
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> int:
@@ -143,24 +69,13 @@ def studio(
     """
     if importlib.util.find_spec("gradio") is None:
         raise UsageError('the page needs more: pip install ".[studio]"')
-    settings = ServerSettings(host=host, port=port, token=token, gallery=gallery)
-    return _run(settings, True, open_page, quiet, verbose)
+    return _run(ServerSettings(**asdict(settings)), True, open_page, quiet, verbose)
 
 
 def _run(
     settings: ServerSettings, has_page: bool, opens_page: bool, quiet: bool, verbose: bool
 ) -> int:
-    missing = [
-        name
-        for name in (
-            "fastapi",
-            "uvicorn",
-            "python_multipart",
-            "prometheus_client",
-            "fastapi_offline",
-        )
-        if importlib.util.find_spec(name) is None
-    ]
+    missing = [name for name in _NEEDED if importlib.util.find_spec(name) is None]
     if missing:
         raise UsageError(f'{missing[0]} is missing: pip install ".[serve]"')
     _check_models(settings)
@@ -205,8 +120,8 @@ def _run(
 def _check_models(settings: ServerSettings) -> None:
     """Says before anything is loaded that a model is not there."""
     from cnnkit.pipelines._captioner_files import find_captioner_file
-    from cnnkit.pipelines._detector_files import find_detector_file
     from cnnkit.pipelines._segmenter_files import find_segmenter_file
+    from cnnkit.tasks.detect.files import find_detector_file
 
     find_detector_file(settings.detector)
     find_segmenter_file(settings.segmenter)

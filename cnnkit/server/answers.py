@@ -19,7 +19,7 @@ from cnnkit.data.samples import find_sample, load_sample, style_names
 from cnnkit.errors import CnnkitError, UsageError
 from cnnkit.images import Picture, encode_image, read_image, to_uint8
 from cnnkit.options import CaptionOptions, StylizeOptions
-from cnnkit.results import Caption, Classification, Detection, Milliseconds, Record, Segmentation
+from cnnkit.results import Caption, Classification, Milliseconds, Record, Segmentation
 from cnnkit.server.guard import RefusedError
 from cnnkit.server.models import Models
 
@@ -84,44 +84,20 @@ def detect(
     classes: Sequence[str] | None = None,
 ) -> Answer:
     """The objects, and the picture with their boxes."""
-    from cnnkit.plots import draw_detections
+    from cnnkit.tasks.detect.files import check_classes
 
     detector = models.detector()
-    unknown = [name for name in classes or () if name not in detector.detector.names]
-    if unknown:
-        raise UsageError(f"{detector.detector.name} does not know the class {unknown[0]}")
-    [(_, found)] = detector.detect([picture])
-    found = _result(found, Detection)
+    check_classes(classes, detector.facts.names, detector.facts.name)
+    [found] = detector.detect(picture)
     # Boxes of lower scores take none away from those of higher ones.
     kept = [
         one
         for one in found.objects
         if one.score >= conf and (classes is None or one.label in classes)
-    ][:max_det]
-    items = tuple(
-        {
-            "label": one.label,
-            "class_id": one.class_id,
-            "score": round(one.score, 4),
-            "box": dict(
-                zip(
-                    ("x1", "y1", "x2", "y2"),
-                    (round(edge, 1) for edge in one.box_xyxy),
-                    strict=True,
-                )
-            ),
-        }
-        for one in kept
-    )
-    drawn = draw_detections(
-        to_uint8(picture.pixels),
-        np.array([one.box_xyxy for one in kept]).reshape(-1, 4),
-        [one.label for one in kept],
-        np.array([one.score for one in kept]),
-        np.array([one.class_id for one in kept], int),
-    )
-    record = _record(picture, items, found.model, found.ms, threshold=conf)
-    return Answer(record, _picture(drawn))
+    ]
+    found = replace(found, objects=tuple(kept[:max_det]), threshold=conf)
+    record = replace(found.to_record(), source=picture.source)
+    return Answer(record, _picture(np.asarray(found.plot())))
 
 
 def segment(models: Models, picture: Picture) -> Answer:

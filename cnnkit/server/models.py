@@ -9,7 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
 from cnnkit.errors import CnnkitError
-from cnnkit.server.settings import ServerSettings
+from cnnkit.server.settings import LEAST_CONFIDENCE, ServerSettings
+from cnnkit.tasks.detect.settings import DetectSettings
 
 _Result = TypeVar("_Result")
 # How much the last job counts in the mean of how long jobs take.
@@ -100,12 +101,10 @@ class Models:
 
     def detector(self) -> Any:
         """The `Detector`, which keeps even improbable objects."""
-        from cnnkit.options import DetectOptions
-        from cnnkit.pipelines._detector import Detector
-        from cnnkit.server.settings import LEAST_CONFIDENCE
+        from cnnkit.tasks.detect.predict import Detector
 
-        options = DetectOptions(conf=LEAST_CONFIDENCE)
-        return self._keep("detect", lambda: Detector(self._settings.detector, options))
+        settings = DetectSettings(conf=LEAST_CONFIDENCE)
+        return self._keep("detect", lambda: Detector(self._settings.detector, settings))
 
     def segmenter(self) -> Any:
         """The `Segmenter`."""

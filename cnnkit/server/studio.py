@@ -337,7 +337,7 @@ class Studio:
             return found, *self._show_found(found, conf)
 
     def _show_found(self, found: _Found | None, conf: float) -> Any:
-        from cnnkit.plots import draw_detections
+        from cnnkit.tasks.detect.plots import draw_detections
 
         if found is None:
             return None, []

@@ -26,7 +26,7 @@ def fail_when_loaded(monkeypatch):
     [
         (["--host", "0.0.0.0"], 2, "0.0.0.0 can be reached by other machines: give --token"),
         (["--token", "abc"], 2, "a token has 16 letters at least"),
-        (["--queue", "0"], 2, "queue must be more than 0"),
+        (["--queue", "0"], 2, "queue must be a whole number from 1"),
         (["--detector", "runs/nothing"], 5, "runs/nothing does not exist"),
         (["--classifier", "nothing"], 2, "there is no classifier named 'nothing'"),
     ],

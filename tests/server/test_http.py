@@ -180,7 +180,7 @@ shutil.copy(folder / "content.png", folder / "result.png")
         ("/v1/detect", b"no picture", 422, "is not a picture"),
         ("/v1/detect", COFFEE[:5000], 422, "the picture"),
         ("/v1/detect?conf=2", COFFEE, 400, "conf: Input should be less than or equal to 1"),
-        ("/v1/detect?classes=unicorn", COFFEE, 400, "does not know the class unicorn"),
+        ("/v1/detect?classes=unicorn", COFFEE, 400, "knows no 'unicorn'"),
         ("/v1/caption?candidates=99", COFFEE, 400, "candidates"),
         ("/v1/stylize?style=nothing", COFFEE, 400, "style must be one of"),
         ("/v1/stylize?quality=best", COFFEE, 400, "quality"),

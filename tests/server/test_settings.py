@@ -21,12 +21,18 @@ def test_addresses_that_others_reach_need_a_token(host):
     ("setting", "value", "message"),
     [
         ("token", "short", "16 letters at least"),
-        ("port", 70_000, "from 0 to 65535"),
-        ("queue", 0, "queue must be more than 0"),
-        ("max_megabytes", -1.0, "max_megabytes must be more than 0"),
-        ("upload_seconds", float("nan"), "upload_seconds must be more than 0"),
+        ("port", 70_000, "port must be between 0 and 65535"),
+        ("queue", 0, "queue must be a whole number from 1"),
+        ("max_megabytes", -1.0, "max-megabytes must be more than 0"),
+        ("upload_seconds", float("nan"), "upload-seconds must be more than 0"),
     ],
 )
 def test_settings_that_make_no_sense_are_refused(setting, value, message):
     with pytest.raises(UsageError, match=message):
         ServerSettings(**{setting: value})
+
+
+def test_a_token_comes_from_the_environment_too(monkeypatch):
+    monkeypatch.setenv("CNNKIT_TOKEN", "y" * 20)
+    assert ServerSettings(host="0.0.0.0").token == "y" * 20
+    assert ServerSettings(token="x" * 20).token == "x" * 20
