@@ -46,7 +46,7 @@ _NUMBERS = re.compile(r"[-+\d.eE\s;,]+")
 _KEPT = (600, 3600)
 _NO_PICTURE = "Drop a photograph first, or click a sample below."
 # Of pictures: not "share", which would send them away.
-_BUTTONS = ["download", "fullscreen"]
+_BUTTONS: Any = ["download", "fullscreen"]
 _FONT = ("system-ui", "-apple-system", "Segoe UI", "Roboto", "sans-serif")
 _MONO = ("ui-monospace", "Consolas", "Liberation Mono", "monospace")
 # Gradio's own footer links elsewhere.
@@ -275,8 +275,8 @@ class Studio:
                 yield pair, "done", gr.update(value=path, interactive=True), None
             elif job.status == "cancelled":
                 so_far = job.preview()
-                path = self._save(so_far, ".jpg") if so_far else None
-                saved = gr.update(value=path, interactive=path is not None)
+                left = self._save(so_far, ".jpg") if so_far else None
+                saved = gr.update(value=left, interactive=left is not None)
                 yield gr.skip(), "stopped; this is the picture so far", saved, None
             else:
                 raise UsageError(job.error or "the picture could not be painted")
@@ -612,7 +612,7 @@ def _file_input(**settings: Any) -> gr.Image:
     """A picture as the file that was dropped: what is wrong with it is said by cnnkit."""
     image = gr.Image(type="filepath", **settings)
     # Gradio would decode it. It writes files beside classes that inherit from its own.
-    image.preprocess = lambda payload: None if payload is None else payload.path
+    image.__dict__["preprocess"] = lambda payload: None if payload is None else payload.path
     return image
 
 
