@@ -275,8 +275,8 @@ class Studio:
                 yield pair, "done", gr.update(value=path, interactive=True), None
             elif job.status == "cancelled":
                 so_far = job.preview()
-                left = self._save(so_far, ".jpg") if so_far else None
-                saved = gr.update(value=left, interactive=left is not None)
+                partial = self._save(so_far, ".jpg") if so_far else None
+                saved = gr.update(value=partial, interactive=partial is not None)
                 yield gr.skip(), "stopped; this is the picture so far", saved, None
             else:
                 raise UsageError(job.error or "the picture could not be painted")
