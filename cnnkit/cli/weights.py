@@ -74,7 +74,7 @@ def list_weights(json: Json = False) -> None:
     if kept.titles:
         console.result("")
         console.result(
-            f"compiled: {', '.join(kept.titles)} ({kept.total_bytes / 1e6:.0f} MB in "
+            f"compiled: {', '.join(dict.fromkeys(kept.titles))} ({kept.total_bytes / 1e6:.0f} MB in "
             f"{network_cache_dir()}, may be removed at any time)"
         )
 
