@@ -24,6 +24,7 @@ from PIL import ExifTags, Image, ImageCms, ImageOps, UnidentifiedImageError
 from PIL.PngImagePlugin import PngInfo
 
 from cnnkit.errors import ImageError, ResourceError
+from cnnkit.written_files import record_write
 
 # A 175-megapixel picture is 2.1 GB as float32; more is a decompression bomb or a mistake. Pillow's
 # own limit lies just above.
@@ -718,6 +719,7 @@ def write_bytes(path: str | os.PathLike, data: bytes, *, overwrite: bool = True)
         ImageError: the folder or the disk does not take it, or there is a file that must not be
             replaced; an existing file is untouched.
     """
+    named = Path(path)
     # A symbolic link stays one: what it points to is replaced.
     path = Path(os.path.realpath(path))
     temporary = None
@@ -735,6 +737,7 @@ def write_bytes(path: str | os.PathLike, data: bytes, *, overwrite: bool = True)
         if overwrite or not _is_placed(Path(temporary), path):
             Path(temporary).replace(path)
             temporary = None
+        record_write(named)
     except OSError as error:
         if isinstance(error, FileExistsError) and os.path.lexists(path):
             raise ImageError(

@@ -18,6 +18,13 @@ import typer.core
 import typer.main
 
 import cnnkit
+from cnnkit.cli._manners import (
+    HELP_ALL,
+    START_PAGE,
+    drop_flag_types,
+    mind_manners,
+    view_results,
+)
 from cnnkit.console import (
     Console,
     leave_broken_streams,
@@ -25,6 +32,7 @@ from cnnkit.console import (
     reporting_stdout,
 )
 from cnnkit.errors import CnnkitError, ExitCode, UsageError
+from cnnkit.written_files import recording_writes
 
 # Of help and usage errors, at least: the longest names of options fit in.
 _HELP_COLUMNS = 80
@@ -171,6 +179,18 @@ _COMMANDS = {
 }
 
 
+# Headings of the help, in their order, and what stands under each.
+_PANELS = {
+    "Paint": ("stylize", "samples"),
+    "People": ("verify", "faces", "embed"),
+    "Find": ("detect", "segment", "cutout"),
+    "Say": ("caption", "classify", "classify-text"),
+    "See inside": ("visualize",),
+    "Train": ("train", "evaluate", "export"),
+    "Play and serve": ("studio", "serve"),
+    "Set up": ("weights", "doctor"),
+}
+
 # Their -o takes "-".
 _WRITES_TO_STDOUT = ("stylize", "segment")
 # Options that name what is written.
@@ -205,6 +225,10 @@ class _Interrupted(Exception):
     """Ctrl-C, under a name that Typer leaves alone: its versions differ in what they make of it."""
 
 
+# Whether help was asked for with `HELP_ALL`.
+_shows_all = [False]
+
+
 class _Commands(typer.core.TyperGroup):
     def resolve_command(self, context, arguments):
         name, command, rest = super().resolve_command(context, arguments)
@@ -212,7 +236,12 @@ class _Commands(typer.core.TyperGroup):
             command = _COMMANDS[name].build(name)
             if name not in _WRITES_TO_STDOUT:
                 _refuse_stdout(command)
+            mind_manners(command, name, lambda: _shows_all[0])
         return name, command, rest
+
+    def format_help(self, context, formatter):
+        drop_flag_types(self, context)
+        super().format_help(context, formatter)
 
     def invoke(self, context):
         try:
@@ -225,7 +254,7 @@ app = typer.Typer(
     name="cnnkit",
     cls=_Commands,
     help="Convolutional networks on your own pictures. Everything works offline.",
-    no_args_is_help=True,
+    invoke_without_command=True,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -234,8 +263,13 @@ app = typer.Typer(
         "4 nothing found · 5 weights missing · 70 a bug of ours · 130 Ctrl-C"
     ),
 )
+for _panel, _names in _PANELS.items():
+    for _name in _names:
+        if _name in _COMMANDS:
+            app.command(_name, help=_COMMANDS[_name].summary, rich_help_panel=_panel)(_do_nothing)
 for _name, _one in _COMMANDS.items():
-    app.command(_name, help=_one.summary, hidden=_one.hidden)(_do_nothing)
+    if _one.hidden:
+        app.command(_name, help=_one.summary, hidden=True)(_do_nothing)
 
 
 def _print_version(wanted: bool) -> None:
@@ -246,11 +280,14 @@ def _print_version(wanted: bool) -> None:
 
 @app.callback()
 def main(
+    context: typer.Context,
     version: bool = typer.Option(
         False, "--version", callback=_print_version, is_eager=True, help="Print the version."
     ),
 ) -> None:
     """Convolutional networks on your own pictures. Everything works offline."""
+    if context.invoked_subcommand is None:
+        sys.stdout.write(START_PAGE)
 
 
 def run(arguments: list[str] | None = None) -> int:
@@ -273,9 +310,14 @@ def run(arguments: list[str] | None = None) -> int:
 
 
 def _run(arguments: list[str] | None) -> int:
+    given = sys.argv[1:] if arguments is None else arguments
+    _shows_all[0] = HELP_ALL in given
+    arguments = ["--help" if one == HELP_ALL else one for one in given]
     try:
         # Help and usage go to the streams past our console.
-        code = app(arguments, prog_name="cnnkit", standalone_mode=False)
+        with recording_writes() as written:
+            code = app(arguments, prog_name="cnnkit", standalone_mode=False)
+        view_results(written)
         with reporting_stdout():
             sys.stdout.flush()
     except CnnkitError as error:

@@ -73,9 +73,10 @@ def list_weights(json: Json = False) -> None:
     console.table(table)
     if kept.titles:
         console.result("")
+        names, megabytes = ", ".join(dict.fromkeys(kept.titles)), kept.total_bytes / 1e6
         console.result(
-            f"compiled: {', '.join(dict.fromkeys(kept.titles))} ({kept.total_bytes / 1e6:.0f} MB in "
-            f"{network_cache_dir()}, may be removed at any time)"
+            f"compiled: {names} ({megabytes:.0f} MB in {network_cache_dir()}, may be removed at "
+            "any time)"
         )
 
 

@@ -1,0 +1,287 @@
+"""What all commands do alike at a terminal: short help, completion, showing what was written."""
+
+import functools
+import importlib.util
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+import typer.main
+
+from cnnkit.engine.settings import OUTPUT_PANEL
+from cnnkit.errors import UsageError
+
+# Typed instead of --help, for what --help leaves out.
+HELP_ALL = "--help-all"
+# Of commands with many options, what a user does not need every day: headings in the help, and
+# options under these that are shown all the same.
+_RARE_PANELS = (
+    *("Losses and network", "Optimizer", "Run", "Fit", "Network", "Faces", "Limits", "Polishing"),
+    *("Augmentation (0 switches off)", "Scenes (0 switches off)", "Crops", "Several devices"),
+)
+_EVERYDAY = ("epochs", "resume", "recursive", "device")
+_MANY = 18
+_SHOWN_FILES = 4
+# What --open is for beside pictures.
+_PAGE_SUFFIXES = (".svg", ".pdf", ".html")
+
+START_PAGE = """\
+cnnkit paints, recognises, finds, cuts out, describes and explains your pictures, offline.
+
+  cnnkit samples samples                        photographs and styles to try it with
+  cnnkit stylize photo.jpg waves                paint a photograph in a style
+  cnnkit detect photo.jpg                       find things;   segment: cut them out
+  cnnkit caption photo.jpg                      describe it;   classify: name it
+  cnnkit verify a.jpg b.jpg                     the same person?
+  cnnkit visualize gradcam photo.jpg            see what networks see
+  cnnkit train classify flowers/ -o runs/mine   teach a network your own pictures
+  cnnkit studio                                 a page for all of that
+
+cnnkit --help lists every command, cnnkit COMMAND --help what it takes.
+"""
+
+
+def mind_manners(command: Any, name: str, shows_all: Callable[[], bool]) -> None:
+    """Gives a command, and those in it, what this module is about.
+
+    Args:
+        command: that Typer built.
+        name: as it is typed, such as "train classify".
+        shows_all: whether help was asked for with `HELP_ALL`.
+    """
+    format_help = functools.partial(_format_help, command, command.format_help, name, shows_all)
+    command.format_help = format_help
+    inner = getattr(command, "commands", None)
+    if inner is not None:
+        for part, one in inner.items():
+            mind_manners(one, f"{name} {part}", shows_all)
+        return
+    names = {option for parameter in command.params for option in parameter.opts}
+    if "-o" in names and "--open" not in names:
+        command.params += _viewing_options()
+    for parameter in command.params:
+        _complete(parameter, name)
+
+
+def drop_flag_types(command: Any, context: Any) -> None:
+    """Has the help say of flags no type: they take none."""
+    for one in command.get_params(context):
+        if getattr(one, "is_flag", False):
+            one.metavar = ""
+
+
+def _format_help(
+    command: Any,
+    format_whole: Callable[..., Any],
+    name: str,
+    shows_all: Callable[[], bool],
+    context: Any,
+    formatter: Any,
+) -> None:
+    drop_flag_types(command, context)
+    shown = [one for one in command.params if not getattr(one, "hidden", False)]
+    rare = []
+    if len(shown) > _MANY and not shows_all():
+        rare = [
+            one
+            for one in shown
+            if getattr(one, "rich_help_panel", None) in _RARE_PANELS and one.name not in _EVERYDAY
+        ]
+    for one in rare:
+        one.hidden = True
+    try:
+        format_whole(context, formatter)
+    finally:
+        for one in rare:
+            one.hidden = False
+    if rare:
+        typer.echo(f" {len(rare)} more options: cnnkit {name} {HELP_ALL}\n")
+
+
+# What was written ----------------------------------------------------------------------------
+
+
+class _Viewing:
+    """What is to be done with the files that a command writes."""
+
+    def __init__(self) -> None:
+        self.opens = self.shows = False
+
+    def take_open(self, value: bool) -> None:
+        self.opens = value
+
+    def take_show(self, value: bool) -> None:
+        if value and importlib.util.find_spec("textual_image") is None:
+            raise UsageError('--show needs more: pip install ".[show]"')
+        self.shows = value
+
+
+_viewing = _Viewing()
+
+
+def _view(
+    open_results: Annotated[
+        bool,
+        typer.Option(
+            "--open",
+            help="Open what was written.",
+            rich_help_panel=OUTPUT_PANEL,
+            callback=_viewing.take_open,
+        ),
+    ] = False,
+    show_results: Annotated[
+        bool,
+        typer.Option(
+            "--show",
+            help="Draw what was written into the terminal.",
+            rich_help_panel=OUTPUT_PANEL,
+            callback=_viewing.take_show,
+        ),
+    ] = False,
+) -> None:
+    """Only to have its options."""
+
+
+def _viewing_options() -> list[Any]:
+    parent = typer.Typer(add_completion=False)
+    parent.command()(_view)
+    options = [one for one in typer.main.get_command(parent).params if one.name != "help"]
+    for option in options:
+        option.expose_value = False
+    return options
+
+
+def view_results(written: Iterable[Path]) -> None:
+    """Opens or draws the pictures and pages among the files that were written, if that is wanted.
+
+    Args:
+        written: files, in order.
+    """
+    opens, shows = _viewing.opens, _viewing.shows
+    _viewing.opens = _viewing.shows = False
+    if not opens and not shows:
+        return
+    from cnnkit.images import READABLE_SUFFIXES
+
+    suffixes = (*READABLE_SUFFIXES, *_PAGE_SUFFIXES)
+    files = [path for path in written if path.suffix.lower() in suffixes]
+    if shows:
+        from rich import print as show
+        from textual_image.renderable import Image
+
+        for path in files[:_SHOWN_FILES]:
+            if path.suffix.lower() in READABLE_SUFFIXES:
+                show(Image(path, width="80%", height="auto"))
+    if opens and files:
+        # Of many files the folder is opened.
+        typer.launch(str(files[0] if len(files) <= _SHOWN_FILES else files[0].parent))
+
+
+# Completion ------------------------------------------------------------------------------------
+
+
+def _complete(parameter: Any, command: str) -> None:
+    """Has the shell complete a parameter's values, where they are known."""
+    values = _VALUES.get((command, parameter.name)) or _VALUES.get(("", parameter.name))
+    if values is None:
+        return
+
+    def complete(context: Any, parameter: Any, incomplete: str) -> list[str]:
+        found = [one for one in values(context) if one.startswith(incomplete)]
+        return found + _files(incomplete)
+
+    parameter._custom_shell_complete = complete
+
+
+def _files(beginning: str) -> list[str]:
+    """Files and folders that a name may go on to."""
+    path = Path(beginning)
+    folder = path if beginning.endswith("/") else path.parent
+    prefix = "" if str(folder) == "." and not beginning.startswith("./") else f"{folder}/"
+    try:
+        found = sorted(folder.iterdir())
+    except OSError:
+        return []
+    names = [f"{prefix}{one.name}{'/' if one.is_dir() else ''}" for one in found]
+    return [
+        one for one in names if one.startswith(beginning) and not Path(one).name.startswith(".")
+    ]
+
+
+def _runs() -> list[str]:
+    """Folders of finished trainings."""
+    return sorted(str(path.parent) for path in Path("runs").glob("*/model.keras"))
+
+
+def _models(*names: str) -> Callable[[Any], list[str]]:
+    return lambda context: [*names, *_runs()]
+
+
+def _styles(context: Any) -> list[str]:
+    from cnnkit.data.samples import style_names
+
+    return list(style_names())
+
+
+def _detected_classes(context: Any) -> list[str]:
+    from cnnkit.errors import CnnkitError
+    from cnnkit.tasks.detect.files import class_names
+
+    try:
+        return list(class_names(context.params.get("model") or "coco80"))
+    except CnnkitError:
+        return []
+
+
+def _segmented_classes(context: Any) -> list[str]:
+    from cnnkit.data._class_names import VOC_CLASSES
+
+    return list(VOC_CLASSES[1:])
+
+
+def _people(context: Any) -> list[str]:
+    from cnnkit.data.gallery import Gallery
+    from cnnkit.errors import CnnkitError
+
+    try:
+        with Gallery(context.params.get("gallery"), create=False, read_only=True) as opened:
+            return [one.name for one in opened.people()]
+    except CnnkitError:
+        return []
+
+
+def _layers(context: Any) -> list[str]:
+    blocks = ((1, 2), (2, 2), (3, 4), (4, 4), (5, 4))
+    convolutions = [f"block{block}_conv{n}" for block, count in blocks for n in range(1, count + 1)]
+    return [*(f"layer{block}" for block, _ in blocks), *convolutions]
+
+
+def _weights(context: Any) -> list[str]:
+    from cnnkit.weights import entries
+
+    return [one.name for one in entries()]
+
+
+_VALUES: dict[tuple[str, str], Callable[[Any], list[str]]] = {
+    ("stylize", "pictures"): _styles,
+    ("stylize", "style"): _styles,
+    ("detect", "model"): _models("coco80", "yolo-fastest-xl"),
+    ("detect", "classes"): _detected_classes,
+    ("segment", "model"): _models("voc21", "deeplab"),
+    ("segment", "cutout"): _segmented_classes,
+    ("classify", "model"): _models("imagenet", "caltech101"),
+    ("caption", "model"): _models("captions"),
+    ("visualize units", "layer"): _layers,
+    ("visualize-units", "layer"): _layers,
+    ("visualize activations", "layer"): _layers,
+    ("visualize maximize", "layer"): _layers,
+    ("faces enroll", "name"): _people,
+    ("faces rename", "name"): _people,
+    ("faces remove", "names"): _people,
+    ("weights fetch", "name"): _weights,
+    ("weights card", "name"): _weights,
+    ("weights path", "name"): _weights,
+    ("weights check", "name"): _weights,
+    ("", "model"): _models(),
+}
