@@ -2,6 +2,7 @@
 
 import functools
 import importlib.util
+import warnings
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Annotated, Any
@@ -170,9 +171,12 @@ def view_results(written: Iterable[Path]) -> None:
         from rich import print as show
         from textual_image.renderable import Image
 
-        for path in files[:_SHOWN_FILES]:
-            if path.suffix.lower() in READABLE_SUFFIXES:
-                show(Image(path, width="80%", height="auto"))
+        with warnings.catch_warnings():
+            # It uses names that Pillow is about to give up.
+            warnings.simplefilter("ignore", DeprecationWarning)
+            for path in files[:_SHOWN_FILES]:
+                if path.suffix.lower() in READABLE_SUFFIXES:
+                    show(Image(path, width="80%", height="auto"))
     if opens and files:
         # Of many files the folder is opened.
         typer.launch(str(files[0] if len(files) <= _SHOWN_FILES else files[0].parent))

@@ -1,6 +1,7 @@
 """What the commands that train into a run folder share."""
 
 from dataclasses import asdict, fields
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -9,6 +10,7 @@ from cnnkit.cli._options import setting_option
 from cnnkit.console import Console
 from cnnkit.engine import settings
 from cnnkit.engine.command import option_type, typed_names
+from cnnkit.engine.observer import suggest_model
 from cnnkit.engine.settings import FIT_PANEL, FitSettings
 from cnnkit.results import SCHEMA
 
@@ -62,8 +64,10 @@ def classifier_epoch(epoch: int, row: dict[str, Any], epochs: int) -> str:
     )
 
 
-def show_classifier(console: Console, result: "ClassifierTraining", json: bool) -> None:
-    """Prints what the training of a classifier gave."""
+def show_classifier(
+    console: Console, result: "ClassifierTraining", json: bool, command: str, folder: Path
+) -> None:
+    """Prints what the training of a classifier gave, and what may be done next."""
     if json:
         console.json({"schema": SCHEMA, **asdict(result)})
         return
@@ -77,3 +81,4 @@ def show_classifier(console: Console, result: "ClassifierTraining", json: bool) 
         f"{result.model}: {len(result.classes)} classes, epoch {result.best} of {result.epochs} "
         f"was best, {result.seconds:.0f} s"
     )
+    suggest_model(console, command, folder)

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import sys
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -98,7 +99,10 @@ def embed(
         if Path(output).exists() and not overwrite:
             raise UsageError(f"{output} exists; use --overwrite or another -o")
     sources = find_sources(pictures, recursive, note=console.note)
-    outcome = Outcome(console, json, jsonl or (output is None and not json), len(sources) == 1)
+    # A program reads them; a person is told how many there are.
+    is_read = not sys.stdout.isatty()
+    jsonl = jsonl or (output is None and not json and is_read)
+    outcome = Outcome(console, json, jsonl, len(sources) == 1)
     rows: list[tuple[str, Face]] = []
     records: list[Record] = []
     recognizer: Any = None
@@ -145,6 +149,9 @@ def embed(
             output, _encode(Path(output).suffix.lower(), rows, records), overwrite=overwrite
         )
         console.note(f"{output}: {len(rows)} faces of {len(records)} pictures")
+    elif not json and not jsonl and rows:
+        numbers = len(rows[0][1].embedding)
+        console.note(f"{numbers} numbers for each face; write them with -o faces.npz or --jsonl")
     return outcome.finish(fail_if_empty)
 
 

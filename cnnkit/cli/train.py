@@ -18,6 +18,7 @@ from cnnkit.cli._options import (
 )
 from cnnkit.cli._training import TimeBudget, Workers
 from cnnkit.console import Console
+from cnnkit.engine.observer import suggest_model
 from cnnkit.errors import UsageError
 from cnnkit.options import (
     FACE_ENCODERS,
@@ -436,4 +437,5 @@ def faces(
             f"{result.model}: {result.accuracy:.1%} of the pairs for validation right at "
             f"{threshold:.3f}, AUC {result.auc:.4f}"
         )
+        suggest_model(console, "verify a.jpg b.jpg", output)
     return 0

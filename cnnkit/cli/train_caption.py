@@ -30,7 +30,7 @@ from cnnkit.cli._training import (
     typed_settings,
 )
 from cnnkit.console import Console
-from cnnkit.engine.observer import showing_tasks
+from cnnkit.engine.observer import showing_tasks, suggest_model
 from cnnkit.errors import UsageError
 from cnnkit.options import (
     CAPTION_BACKBONES,
@@ -240,6 +240,7 @@ def caption(
         f"{result.model}: {result.words} words and signs, epoch {result.best} of {result.epochs} "
         f"was best, {result.seconds:.0f} s"
     )
+    suggest_model(console, "caption photo.jpg", output)
     return 0
 
 

@@ -339,7 +339,7 @@ def classify(
         result = _train(context, data, output, options, resume, skip_bad, devices, console)
     if not is_first:
         return 0
-    show_classifier(console, result, json)
+    show_classifier(console, result, json, "classify photo.jpg", output)
     return 0
 
 

@@ -33,7 +33,7 @@ from cnnkit.cli._training import (
     typed_settings,
 )
 from cnnkit.console import Console
-from cnnkit.engine.observer import showing_tasks
+from cnnkit.engine.observer import showing_tasks, suggest_model
 from cnnkit.errors import UsageError
 from cnnkit.options import (
     FCN_BACKBONES,
@@ -327,6 +327,7 @@ def segment(
         f"{result.model}: {len(result.classes)} classes, epoch {result.best} of {result.epochs} "
         f"was best, {result.seconds:.0f} s"
     )
+    suggest_model(console, "segment photo.jpg", output)
     return 0
 
 

@@ -221,7 +221,7 @@ def text(
         console.note(classifier_epoch(epoch, row, options.epochs))
 
     result = train_text(data, output, options, resume=resume, on_note=console.note, on_epoch=show)
-    show_classifier(console, result, json)
+    show_classifier(console, result, json, 'classify-text "a sentence"', output)
     return 0
 
 

@@ -1,8 +1,10 @@
 """What a long job tells while it goes on, and how the command line shows it."""
 
 import contextlib
+import shlex
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol
 
 from cnnkit.console import Console
@@ -78,11 +80,36 @@ class Trained(Protocol):
     def lines(self) -> list[str]: ...
 
 
-def show_training(console: Console, result: Trained, *, is_json: bool) -> int:
-    """Prints what a training gave; the exit code."""
+def show_training(
+    console: Console, result: Trained, *, is_json: bool, command: str, folder: Path
+) -> int:
+    """Prints what a training gave.
+
+    Args:
+        console: where to.
+        result: what it gave.
+        is_json: as one document.
+        command: that takes the model, to be tried next.
+        folder: of the run.
+
+    Returns:
+        The exit code.
+    """
     if is_json:
         console.json({"schema": SCHEMA, **result.to_dict()})
     else:
         for line in result.lines():
             console.result(line)
+        suggest_model(console, command, folder)
     return int(ExitCode.DONE)
+
+
+def suggest_model(console: Console, command: str, folder: Path) -> None:
+    """Says what may be done next with the model of a run, on a line that can be copied.
+
+    Args:
+        console: where to.
+        command: that takes the model.
+        folder: of the run.
+    """
+    console.note(f"try: cnnkit {command} --model {shlex.quote(str(folder))}")

@@ -79,7 +79,7 @@ def test_help_imports_no_command():
         "print([name for name in sys.modules if name.startswith('cnnkit.cli.')])"
     )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert found.stdout.splitlines()[-1] == "['cnnkit.cli.app']"
+    assert found.stdout.splitlines()[-1] == "['cnnkit.cli._manners', 'cnnkit.cli.app']"
 
 
 @pytest.mark.parametrize(
@@ -335,7 +335,7 @@ def test_every_help_is_whole_in_old_code_pages(monkeypatch):
         taken = io.BytesIO()
         stream = io.TextIOWrapper(taken, encoding="cp1252")
         monkeypatch.setattr(sys, "stdout", stream)
-        assert run([*called.split(), "--help"]) == 0, called
+        assert run([*called.split(), "--help-all"]) == 0, called
         stream.flush()
         shown = taken.getvalue().decode("cp1252")
         assert "\x1b" not in shown, called
@@ -347,7 +347,7 @@ def test_every_help_is_whole_in_old_code_pages(monkeypatch):
 @pytest.mark.parametrize("encoding", ["cp1252", "ascii"])
 def test_help_is_whole_in_narrow_terminals(encoding):
     environment = {**os.environ, "COLUMNS": "40", "NO_COLOR": "1", "PYTHONIOENCODING": encoding}
-    command = [sys.executable, "-m", "cnnkit", "stylize", "--help"]
+    command = [sys.executable, "-m", "cnnkit", "stylize", "--help-all"]
     done = subprocess.run(command, capture_output=True, env=environment, check=True)
     shown = done.stdout.decode(encoding)
     assert {"--preserve-color", "--content-weight", "--parameterization"} <= set(shown.split())

@@ -1,8 +1,10 @@
+import dataclasses
 import importlib.util
 import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -25,8 +27,8 @@ DIAGNOSIS = doctor.Diagnosis(
     memory_bytes=16_000_000_000,
     memory_available_bytes=7_940_000_000,
     cache="/cache",
-    disk_free_bytes=1_500_000_000,
-    networks=("captioner captions", "detector coco80"),
+    disk_free_bytes=2_500_000_000,
+    networks=tuple(f"network {number}" for number in range(6)),
     networks_bytes=52_400_000,
     weights={"compact": "here", "vgg19": "missing"},
 )
@@ -46,11 +48,50 @@ def test_doctor_prints_one_line_a_fact(monkeypatch, capsys):
         "devices  cpu:0, gpu:0\n"
         "threads  4\n"
         "memory   7.9 GB available of 16.0 GB\n"
-        "cache    /cache (1.5 GB free)\n"
-        "compiled 2 networks, 52 MB in the cache\n"
+        "cache    /cache (2.5 GB free)\n"
+        "compiled 6 networks, 52 MB in the cache\n"
         "weights  compact here, vgg19 missing\n",
         "",
     )
+
+
+@pytest.mark.parametrize(
+    ("state", "line"),
+    [
+        ({"networks": ()}, "quicker after: cnnkit weights warm"),
+        ({"engine": "tensorflow"}, "a fifth of the time with: pip install openvino"),
+        (
+            {"devices": ("cpu:0",), "has_nvidia": True, "backend": "tensorflow"},
+            "the NVIDIA GPU is not used: pip install 'tensorflow[and-cuda]'",
+        ),
+        ({"memory_available_bytes": 2e9}, "--backbone compact"),
+        ({"disk_free_bytes": 1e9}, "move it with CNNKIT_HOME=FOLDER"),
+        ({"weights": {"vgg19": "damaged"}}, "vgg19 is damaged: cnnkit weights check vgg19"),
+        ({"extras": {"heif": "HEIC pictures"}}, 'HEIC pictures: pip install ".[heif]"'),
+    ],
+)
+def test_doctor_says_what_could_be_better_and_how(monkeypatch, capsys, state, line):
+    monkeypatch.delenv("KERAS_BACKEND", raising=False)
+    found = dataclasses.replace(DIAGNOSIS, **state)
+    monkeypatch.setattr(doctor, "diagnose", lambda: found)
+    assert run(["doctor"]) == 0
+    printed = capsys.readouterr().out
+    assert "could be better:\n" in printed
+    assert line in printed.splitlines()[-1]
+    assert run(["doctor", "--json"]) == 0
+    [advice] = json.loads(capsys.readouterr().out)["advice"]
+    assert line in advice
+
+
+def test_a_report_has_no_name_of_the_home_folder(monkeypatch, capsys, tmp_path):
+    cache = Path.home() / "a folder" / "weights"
+    monkeypatch.setattr(doctor, "diagnose", lambda: dataclasses.replace(DIAGNOSIS, cache=cache))
+    report = tmp_path / "report.txt"
+    assert run(["doctor", "--report", str(report)]) == 0
+    assert "cache    ~/a folder/weights" in report.read_text()
+    assert str(Path.home()) not in report.read_text()
+    assert run(["doctor", "--report", str(report)]) == 2
+    assert "report.txt exists" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("backend", ["tensorflow", "jax", "torch"])

@@ -259,7 +259,9 @@ def train(
             skip_bad=skip_bad,
             observer=observer,
         )
-    return show_training(console, result, is_json=printing.json)
+    return show_training(
+        console, result, is_json=printing.json, command="detect photo.jpg", folder=output
+    )
 
 
 def _outputs(
