@@ -3,13 +3,14 @@
 import functools
 import importlib.util
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 import typer.main
 
+from cnnkit.cli._examples import EXAMPLES
 from cnnkit.engine.settings import OUTPUT_PANEL
 from cnnkit.errors import UsageError
 
@@ -58,11 +59,24 @@ def mind_manners(command: Any, name: str, shows_all: Callable[[], bool]) -> None
         for part, one in inner.items():
             mind_manners(one, f"{name} {part}", shows_all)
         return
+    _add_examples(command, EXAMPLES.get(name, ()))
     names = {option for parameter in command.params for option in parameter.opts}
     if "-o" in names and "--open" not in names:
         command.params += _viewing_options()
     for parameter in command.params:
         _complete(parameter, name)
+
+
+def _add_examples(command: Any, more: Sequence[str]) -> None:
+    """Puts examples below those that a command's own text has."""
+    if not more:
+        return
+    text, mark = command.help or "", "Example: "
+    if command.epilog is not None:
+        text, command.epilog = f"{text}\n\n{command.epilog}", None
+    text = text.replace(mark, "Examples:\n\n  ")
+    lines = (one if "cnnkit " in one else f"cnnkit {one}" for one in more)
+    command.help = "\n\n  ".join([text.rstrip(), *lines])
 
 
 def drop_flag_types(command: Any, context: Any) -> None:

@@ -79,7 +79,10 @@ def test_help_imports_no_command():
         "print([name for name in sys.modules if name.startswith('cnnkit.cli.')])"
     )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert found.stdout.splitlines()[-1] == "['cnnkit.cli._manners', 'cnnkit.cli.app']"
+    assert (
+        found.stdout.splitlines()[-1]
+        == "['cnnkit.cli._examples', 'cnnkit.cli._manners', 'cnnkit.cli.app']"
+    )
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,5 @@
 import os
+import re
 import subprocess
 import sys
 
@@ -7,7 +8,7 @@ import pytest
 import typer
 from PIL import Image
 
-from cnnkit.cli import _manners
+from cnnkit.cli import _examples, _manners
 from cnnkit.cli.app import run
 from cnnkit.errors import ExitCode
 
@@ -141,3 +142,37 @@ def test_what_was_written_is_drawn_into_the_terminal(room, capsys):
     assert run([*filter_picture(room), "--show"]) == 0
     drawn = capsys.readouterr().out
     assert len(drawn.splitlines()) > 5
+
+
+def every_command():
+    from cnnkit.cli.app import _COMMANDS
+
+    def leaves(command, name):
+        inner = getattr(command, "commands", None)
+        if inner is None:
+            yield name, command
+        for part, one in (inner or {}).items():
+            yield from leaves(one, f"{name} {part}")
+
+    for name, one in _COMMANDS.items():
+        built = one.build(name)
+        _manners.mind_manners(built, name, lambda: False)
+        yield from leaves(built, name)
+
+
+def test_every_help_has_three_examples_whose_options_there_are():
+    commands = dict(every_command())
+    for name, command in commands.items():
+        lines = re.findall(
+            r"^ *(?:\S.* \| |\S+=\S+ |srun |cp \$\()*(cnnkit .*|curl .*)$", command.help, re.M
+        )
+        assert len(lines) >= 3, f"{name}: {command.help}"
+        for line in lines:
+            if line.startswith("curl") or f"cnnkit {name} " not in f"{line} ":
+                continue
+            options = {option for one in command.params for option in one.opts}
+            options |= {option for one in command.params for option in one.secondary_opts}
+            typed = {word for word in line.split() if re.fullmatch(r"--?[a-z][a-z-]*", word)}
+            assert typed <= options | {"--help"}, f"{name}: {line}"
+    # The table has no command of another name.
+    assert set(_examples.EXAMPLES) <= set(commands)
