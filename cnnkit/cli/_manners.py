@@ -29,18 +29,18 @@ _SHOWN_FILES = 4
 _PAGE_SUFFIXES = (".svg", ".pdf", ".html")
 
 START_PAGE = """\
-cnnkit paints, recognises, finds, cuts out, describes and explains your pictures, offline.
+cnnkit paints, recognises, finds and explains your pictures.
 
-  cnnkit samples samples                        photographs and styles to try it with
-  cnnkit stylize photo.jpg waves                paint a photograph in a style
-  cnnkit detect photo.jpg                       find things;   segment: cut them out
-  cnnkit caption photo.jpg                      describe it;   classify: name it
-  cnnkit verify a.jpg b.jpg                     the same person?
-  cnnkit visualize gradcam photo.jpg            see what networks see
-  cnnkit train classify flowers/ -o runs/mine   teach a network your own pictures
-  cnnkit studio                                 a page for all of that
+  cnnkit samples samples           pictures to try it with
+  cnnkit stylize photo.jpg waves   paint one in a style
+  cnnkit detect photo.jpg          what is where
+  cnnkit caption photo.jpg         what it shows, in words
+  cnnkit verify a.jpg b.jpg        the same person?
+  cnnkit visualize gradcam a.jpg   what networks look at
+  cnnkit train classify pets/      teach one your pictures
+  cnnkit studio                    a page for all of that
 
-cnnkit --help lists every command, cnnkit COMMAND --help what it takes.
+More: cnnkit --help, cnnkit COMMAND --help
 """
 
 

@@ -50,7 +50,10 @@ def doctor(
 
 def _lines(found: "Diagnosis") -> list[str]:
     """A line for each fact."""
-    weights = ", ".join(f"{name} {state}" for name, state in found.weights.items())
+    by_state: dict[str, list[str]] = {}
+    for name, state in found.weights.items():
+        by_state.setdefault(state, []).append(name)
+    weights = "; ".join(f"{state}: {', '.join(names)}" for state, names in by_state.items())
     facts = (
         ("cnnkit", found.cnnkit),
         ("python", f"{found.python} on {found.system}"),

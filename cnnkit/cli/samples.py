@@ -1,5 +1,6 @@
 """``cnnkit samples``."""
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -50,6 +51,9 @@ def samples(
     )
     if json:
         console.json({"schema": SCHEMA, "folder": written.folder, "items": written.items})
+    elif not only and not written.failed:
+        photograph = shlex.quote(str(folder / "astronaut.png"))
+        console.note(f"try: cnnkit stylize {photograph} waves")
     return int(ExitCode.INPUT_FAILED if written.failed else ExitCode.DONE)
 
 

@@ -50,7 +50,7 @@ def test_doctor_prints_one_line_a_fact(monkeypatch, capsys):
         "memory   7.9 GB available of 16.0 GB\n"
         "cache    /cache (2.5 GB free)\n"
         "compiled 6 networks, 52 MB in the cache\n"
-        "weights  compact here, vgg19 missing\n",
+        "weights  here: compact; missing: vgg19\n",
         "",
     )
 

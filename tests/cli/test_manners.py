@@ -45,7 +45,7 @@ def test_without_a_command_there_is_a_page_to_start_from(capsys):
     page = capsys.readouterr().out
     assert "cnnkit stylize photo.jpg waves" in page
     assert len(page.splitlines()) <= 12
-    assert max(map(len, page.splitlines())) <= 100
+    assert max(map(len, page.splitlines())) <= 60
 
 
 def test_commands_stand_in_groups(room, capsys):
