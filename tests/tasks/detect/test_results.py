@@ -1,6 +1,7 @@
 """What a detection shows of itself."""
 
 import io
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ from PIL import Image
 
 from cnnkit.errors import ImageError
 from cnnkit.results import Milliseconds
-from cnnkit.tasks.detect.results import DetectedObject, Detection
+from cnnkit.tasks.detect.results import DetectedObject, Detection, TrainedDetector
 
 
 def detection(*objects, source="picture 1", pixels=None):
@@ -93,3 +94,16 @@ def test_yolo_has_the_middle_and_the_sides_as_parts_of_the_picture():
     box = DetectedObject("cup", 41, 0.5, (20.0, 15.0, 60.0, 45.0))
     assert detection(box).to_yolo() == "41 0.500000 0.500000 0.500000 0.500000 0.5000\n"
     assert detection().to_yolo() == ""
+
+
+def test_a_training_is_summed_up_in_a_few_lines():
+    scores = {"ap": 0.5, "ap50": 0.75, "ap75": 0.25}
+    trained = TrainedDetector(
+        *(Path("run/model.keras"), ("cup",), (8, 2, 0), 3, 2, 4.2, (10, 20)),
+        {"val": scores},
+        "epochs",
+    )
+    first, last = trained.lines()
+    assert first == "validation  AP50 75.0%, AP75 25.0%, AP 50.0%"
+    assert last == f"{trained.model}: 1 class, epoch 2 of 3 was best, 4 s"
+    assert trained.to_dict()["scores"] == {"val": scores}
