@@ -90,7 +90,7 @@ def class_loss(options: ClassifyTrainOptions | TextTrainOptions) -> keras.losses
 def class_figures(
     validate: Callable[[], np.ndarray | None], labels: np.ndarray
 ) -> Callable[[Mapping[str, float]], dict[str, float]]:
-    """What `training._fit.Record` measures of a classifier.
+    """What `engine.callbacks.Record` measures of a classifier.
 
     Args:
         validate: probabilities `(N, classes)` of the validation data, or None.
