@@ -101,6 +101,17 @@ def build_optimizer(
             factor = factors[self._get_variable_index(variable)]
             return super().update_step(gradient, variable, learning_rate * factor)
 
+        @property
+        def ema_momentum(self):
+            # The average of as many steps as there were, at first: a training shorter than the
+            # momentum is long would keep the weights that it began with.
+            steps = keras.ops.cast(self.iterations, "float32")
+            return keras.ops.minimum(self._most_momentum, (1.0 + steps) / (10.0 + steps))
+
+        @ema_momentum.setter
+        def ema_momentum(self, momentum):
+            self._most_momentum = momentum
+
     settings: dict[str, Any] = {
         "weight_decay": options.weight_decay or None,
         "global_clipnorm" if clip_whole else "clipnorm": options.clip_norm or None,

@@ -12,7 +12,7 @@ import pytest
 from cnnkit.engine import callbacks
 from cnnkit.engine.callbacks import Clock
 from cnnkit.engine.dataset import CountedEpochs
-from cnnkit.engine.trainer import build_schedule, fit_epochs
+from cnnkit.engine.trainer import build_optimizer, build_schedule, fit_epochs
 from cnnkit.options import ClassifyTrainOptions
 
 
@@ -52,6 +52,21 @@ def test_tensorboard_gets_its_logs_where_tensorflow_is(tmp_path, monkeypatch, is
     assert fit(tmp_path) == "epochs"
     assert (tmp_path / "results.csv").exists()
     assert (tmp_path / "tensorboard").exists() == is_here
+
+
+@pytest.mark.parametrize("momentum", [0.3, 0.999])
+def test_averaged_weights_are_of_all_steps_of_a_short_training(momentum):
+    weight = keras.Variable([0.0])
+    optimizer = build_optimizer(ClassifyTrainOptions(optimizer="sgd", averaging=momentum), 1.0, [weight])
+    average = np.array([0.0])
+    for step in range(40):
+        optimizer.apply([keras.ops.array([-1.0])], [weight])
+        kept = min(momentum, (1 + step) / (10 + step)) if step else 0.0
+        average = kept * average + (1.0 - kept) * np.array(weight)
+    last = np.array(weight).item()
+    optimizer.finalize_variable_values([weight])
+    np.testing.assert_allclose(np.array(weight), average, rtol=1e-4)
+    assert average.item() > 0.5 * last
 
 
 def test_the_time_to_compile_is_no_part_of_the_schedule(monkeypatch):
