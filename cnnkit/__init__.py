@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from cnnkit.pipelines.caption import caption
     from cnnkit.pipelines.classify import classify
     from cnnkit.pipelines.classify_text import classify_text
+    from cnnkit.pipelines.cutout import cutout
     from cnnkit.pipelines.faces import FaceBook
     from cnnkit.pipelines.segment import segment
     from cnnkit.pipelines.stylize import Stylizer, stylize
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from cnnkit.results import (
         Caption,
         Classification,
+        Cutout,
         IdentifiedFace,
         Segmentation,
         StylizeProgress,
@@ -35,6 +37,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "Caption": "cnnkit.results",
     "Classification": "cnnkit.results",
+    "Cutout": "cnnkit.results",
     "DetectOptions": "cnnkit.tasks.detect.settings",
     "DetectSettings": "cnnkit.tasks.detect.settings",
     "Detection": "cnnkit.tasks.detect.results",
@@ -53,6 +56,7 @@ _HOMES = {
     "caption": "cnnkit.pipelines.caption",
     "classify": "cnnkit.pipelines.classify",
     "classify_text": "cnnkit.pipelines.classify_text",
+    "cutout": "cnnkit.pipelines.cutout",
     "detect": "cnnkit.tasks.detect.predict",
     "segment": "cnnkit.pipelines.segment",
     "stylize": "cnnkit.pipelines.stylize",
@@ -62,6 +66,7 @@ _HOMES = {
 __all__ = [
     "Caption",
     "Classification",
+    "Cutout",
     "DetectOptions",
     "DetectSettings",
     "Detection",
@@ -80,6 +85,7 @@ __all__ = [
     "caption",
     "classify",
     "classify_text",
+    "cutout",
     "detect",
     "segment",
     "stylize",

@@ -724,6 +724,24 @@ class Segmentation:
 
 
 @dataclass(frozen=True, eq=False)
+class Cutout:
+    """The subject of a picture, without its background.
+
+    Attributes:
+        source: path, "-", or what a picture in memory is called.
+        picture: `images.Picture` with alpha, or before another background; None where the subject
+            is not in the picture.
+        labels: of the subject's classes.
+        segmentation: of the whole picture.
+    """
+
+    source: str
+    picture: Any
+    labels: tuple[str, ...]
+    segmentation: Segmentation
+
+
+@dataclass(frozen=True, eq=False)
 class SegmentEvaluation:
     """How well pixels are labelled.
 

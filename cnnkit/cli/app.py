@@ -111,6 +111,9 @@ _COMMANDS = {
         "segment",
         "segment",
     ),
+    "cutout": _Command(
+        "Cut people, animals or things out of pictures, with soft edges.", "cutout", "cutout"
+    ),
     "visualize-units": _Command(
         "Show the nine patches of many pictures that drive each unit of a layer most.",
         "visualize_units",
@@ -192,7 +195,7 @@ _PANELS = {
 }
 
 # Their -o takes "-".
-_WRITES_TO_STDOUT = ("stylize", "segment")
+_WRITES_TO_STDOUT = ("stylize", "segment", "cutout")
 # Options that name what is written.
 _OUTPUT_OPTIONS = {
     "-o", "--txt", "--coco", "--crops", "--explain", "--plot", "--html", "--map",

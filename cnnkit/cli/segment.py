@@ -23,7 +23,17 @@ from cnnkit.cli._options import (
     Threads,
     Verbose,
 )
-from cnnkit.cli._segmenter import Model, Size
+from cnnkit.cli._segmenter import (
+    PICTURE_PANEL,
+    STD,
+    Background,
+    Model,
+    Size,
+    check_transparency,
+    encode_for,
+    plan_pictures,
+    write_to,
+)
 from cnnkit.cli._views import Flip, Scales, read_scales
 from cnnkit.console import Console
 from cnnkit.engine.batch import Outcome, check_json
@@ -35,10 +45,8 @@ if TYPE_CHECKING:
     from cnnkit.images import Picture
     from cnnkit.results import Segment, Segmentation
 
-_PICTURE_PANEL = "Picture"
 _SHOWS = ("overlay", "colors", "contours")
 _RLES = ("none", "compressed", "counts")
-_STD = "-"
 
 
 def segment(
@@ -61,19 +69,19 @@ def segment(
         typer.Option(
             metavar="|".join(_SHOWS),
             help="Colours over the picture, colours alone, or outlines.",
-            rich_help_panel=_PICTURE_PANEL,
+            rich_help_panel=PICTURE_PANEL,
         ),
     ] = "overlay",
     legend: Annotated[
         bool,
-        typer.Option(help="Name the colours below the picture.", rich_help_panel=_PICTURE_PANEL),
+        typer.Option(help="Name the colours below the picture.", rich_help_panel=PICTURE_PANEL),
     ] = True,
     mask: Annotated[
         bool,
         typer.Option(
             "--mask",
             help="Write a PNG of class numbers instead, of the picture's own size.",
-            rich_help_panel=_PICTURE_PANEL,
+            rich_help_panel=PICTURE_PANEL,
         ),
     ] = False,
     cutout: Annotated[
@@ -81,17 +89,10 @@ def segment(
         typer.Option(
             metavar="LABEL,...",
             help="Write these classes alone, the rest transparent.",
-            rich_help_panel=_PICTURE_PANEL,
+            rich_help_panel=PICTURE_PANEL,
         ),
     ] = None,
-    background: Annotated[
-        str | None,
-        typer.Option(
-            metavar="blur|white|IMAGE",
-            help="Put what is found, or --cutout, before this.",
-            rich_help_panel=_PICTURE_PANEL,
-        ),
-    ] = None,
+    background: Background = None,
     rle: Annotated[
         str,
         typer.Option(
@@ -148,15 +149,26 @@ def segment(
     if cutout is not None:
         keep = find_classes(cutout, file.classes, "--cutout")
     sources = find_sources(pictures, recursive, note=console.note)
-    if [source.path for source in sources].count(_STD) and background == _STD:
+    if [source.path for source in sources].count(STD) and background == STD:
         raise UsageError("only one picture can come from stdin (-)")
     writes = output is not None or not (json or jsonl)
-    jobs = _plan(sources, output, wanted, writes, overwrite, skip_existing, console)
-    behind: Any = background
-    if background is not None and background not in ("blur", "white"):
-        from cnnkit.images import read_image
+    jobs: list[tuple[Any, Path | None]] = [(source, None) for source in sources]
+    if writes:
+        jobs = wanted.check_files(
+            plan_pictures(
+                sources,
+                output,
+                wanted.task,
+                overwrite=overwrite,
+                skip_existing=skip_existing,
+                console=console,
+            )
+        )
+    behind: Any = None
+    if background is not None:
+        from cnnkit.pipelines.cutout import read_background
 
-        behind = read_image(background)
+        behind = read_background(background)
     outcome = Outcome(console, json, jsonl, len(sources) == 1)
     if outcome.none_is_there(sources):
         return outcome.finish()
@@ -171,7 +183,7 @@ def segment(
             begin = time.monotonic()
             try:
                 picture = read_image(
-                    sys.stdin.buffer if source.path == _STD else source.path, keep_alpha=True
+                    sys.stdin.buffer if source.path == STD else source.path, keep_alpha=True
                 )
                 load = round(1e3 * (time.monotonic() - begin), 1)
                 found = segmenter.segment(picture)
@@ -179,7 +191,8 @@ def segment(
                     outcome.find_nothing(source.path, _what_instead(source.path, wanted, found))
                     path = None
                 if path is not None:
-                    _write(path, wanted, picture, found, keep, behind, overwrite)
+                    content = _encode(path, wanted, picture, found, keep, behind)
+                    write_to(path, content, overwrite)
             except CnnkitError as error:
                 outcome.fail(source.path, error)
             else:
@@ -192,7 +205,7 @@ def segment(
                     ms=replace(found.ms, load=load),
                     details={"output": None if path is None else str(path)},
                 )
-                lines = [] if path is not None and str(path) == _STD else _lines(record)
+                lines = [] if path is not None and str(path) == STD else _lines(record)
                 outcome.add(record, lines)
             bar.update(task, advance=1)
     return outcome.finish(fail_if_empty)
@@ -200,8 +213,7 @@ def segment(
 
 def _is_empty(wanted: "_Wanted", found: "Segmentation", keep: tuple[int, ...]) -> bool:
     """Whether a picture shows nothing of what is to be cut out, or put before a background."""
-    cuts = wanted.cutout is not None or wanted.background is not None
-    return cuts and not any(one.class_id in keep for one in found.segments)
+    return wanted.cuts and not any(one.class_id in keep for one in found.segments)
 
 
 def _what_instead(name: str, wanted: "_Wanted", found: "Segmentation") -> str:
@@ -223,6 +235,10 @@ class _Wanted:
     rle: str
 
     @property
+    def cuts(self) -> bool:
+        return self.cutout is not None or self.background is not None
+
+    @property
     def task(self) -> str:
         if self.mask:
             return "mask"
@@ -237,76 +253,37 @@ class _Wanted:
             raise UsageError(f"--rle must be one of {', '.join(_RLES)}, not {self.rle}")
         if self.rle != "none" and not is_json:
             raise UsageError("--rle is for --json and --jsonl; give one of them")
-        if self.mask and (self.cutout is not None or self.background is not None):
+        if self.mask and self.cuts:
             raise UsageError("--mask goes without --cutout and --background")
         if self.task != "segment" and self.show != "overlay":
             raise UsageError(f"--show {self.show} goes without --{self.task}")
-        if output == _STD and is_json:
+        if output == STD and is_json:
             raise UsageError("-o - and --json both want stdout; give one of them")
         if self.task != "segment" and is_json and output is None:
             raise UsageError(f"--{self.task} writes a picture: name it with -o beside --json")
 
-
-def _plan(
-    sources: list[Any],
-    output: str | None,
-    wanted: _Wanted,
-    writes: bool,
-    overwrite: bool,
-    skip_existing: bool,
-    console: Console,
-) -> list[tuple[Any, Path | None]]:
-    """Each source, and where its picture goes."""
-    from cnnkit.data.sources import plan_outputs
-    from cnnkit.images import check_writable_format
-
-    if not writes:
-        return [(source, None) for source in sources]
-    if output == _STD:
-        if len(sources) > 1:
-            raise UsageError(f"-o - takes one picture, not {len(sources)}")
-        if sys.stdout.isatty():
-            raise UsageError("-o - would write a picture to the terminal; redirect it: > a.png")
-        return [(sources[0], Path(_STD))]
-    jobs: list[tuple[Any, Path | None]] = []
-    planned = plan_outputs(
-        sources, output, wanted.task, ".png", keeps_names=overwrite or skip_existing
-    )
-    for source, path in zip(sources, planned, strict=True):
-        check_writable_format(path)
-        if wanted.mask and path.suffix.lower() != ".png":
-            raise UsageError(f"{path}: --mask writes .png files, which keep class numbers")
-        if path.is_dir():
-            raise UsageError(f"{path} is a folder; give -o a file name")
-        if path.exists() and skip_existing:
-            console.note(f"{path} exists, skipped")
-            continue
-        if path.exists() and not overwrite:
-            raise UsageError(f"{path} exists; use --overwrite, --skip-existing or -o")
-        jobs.append((source, path))
-    return jobs
+    def check_files(self, jobs: list[tuple[Any, Path]]) -> list[tuple[Any, Path]]:
+        """The same jobs, whose files can hold what is wanted."""
+        for _, path in jobs:
+            if self.mask and str(path) != STD and path.suffix.lower() != ".png":
+                raise UsageError(f"{path}: --mask writes .png files, which keep class numbers")
+            if self.task == "cutout":
+                check_transparency(path)
+        return jobs
 
 
-def _write(
+def _encode(
     path: Path,
     wanted: _Wanted,
     picture: "Picture",
     found: "Segmentation",
     keep: tuple[int, ...],
     behind: Any,
-    overwrite: bool,
-) -> None:
-    from cnnkit.images import encode_image, write_bytes
-
+) -> bytes:
+    """What is written to a file."""
     if wanted.mask:
-        content = _encode_mask(found)
-    else:
-        suffix = ".png" if str(path) == _STD else path.suffix
-        content = encode_image(_picture(wanted, picture, found, keep, behind), suffix)
-    if str(path) == _STD:
-        Console().binary(content)
-    else:
-        write_bytes(path, content, overwrite=overwrite)
+        return _encode_mask(found)
+    return encode_for(path, _picture(wanted, picture, found, keep, behind))
 
 
 def _encode_mask(found: "Segmentation") -> bytes:
@@ -335,13 +312,12 @@ def _picture(
     import numpy as np
 
     from cnnkit.images import Picture, to_uint8
-    from cnnkit.pipelines.segment import cut_out, replace_background
     from cnnkit.plots import add_legend, color_segments, outline_segments, overlay_segments
 
-    if behind is not None:
-        return replace_background(picture, found, keep, behind)
-    if wanted.cutout is not None:
-        return cut_out(picture, found, keep)
+    if wanted.cuts:
+        from cnnkit.pipelines.cutout import cut_out
+
+        return cut_out(picture, found, keep, behind)
     if wanted.show == "colors":
         drawn = color_segments(found.classes)
     else:

@@ -5,10 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scipy import ndimage
 
 from cnnkit.engine.predictor import each_source, keep_last, loaded
-from cnnkit.images import Picture, read_image, resize
+from cnnkit.images import read_image
 from cnnkit.options import DEFAULT_SEGMENTER, SEGMENT_SIZE
 from cnnkit.pipelines._segmenter import Segmenter, resize_maps
 from cnnkit.results import Segmentation
@@ -76,72 +75,3 @@ def soft_mask(segmentation: Segmentation, class_ids: Sequence[int]) -> np.ndarra
     plane = resize_maps(inside, height, width)
     ramp = np.clip((plane - 0.5) / _FADE + 0.5, 0.0, 1.0)
     return ramp * ramp * (3.0 - 2.0 * ramp)
-
-
-def cut_out(picture: Picture, segmentation: Segmentation, class_ids: Sequence[int]) -> Picture:
-    """Some classes of a picture alone, the rest transparent.
-
-    Args:
-        picture: that was segmented.
-        segmentation: of it.
-        class_ids: what stays.
-
-    Returns:
-        A `Picture` with alpha; a picture that had some keeps it.
-    """
-    alpha = soft_mask(segmentation, class_ids)
-    if picture.alpha is not None:
-        alpha = alpha * picture.alpha
-    return Picture(picture.pixels, alpha, picture.source)
-
-
-def replace_background(
-    picture: Picture,
-    segmentation: Segmentation,
-    class_ids: Sequence[int],
-    background: "str | Picture",
-) -> Picture:
-    """Some classes of a picture before another background.
-
-    Args:
-        picture: that was segmented.
-        segmentation: of it.
-        class_ids: what stays.
-        background: "blur", "white", or a picture, which is enlarged until it covers all.
-
-    Returns:
-        The `Picture`; alpha is kept.
-    """
-    alpha = soft_mask(segmentation, class_ids)[..., None]
-    pixels = picture.pixels
-    if isinstance(background, Picture):
-        behind = _covering(background.pixels, *pixels.shape[:2])
-    elif background == "white":
-        behind = np.ones_like(pixels)
-    else:
-        behind = _blurred(pixels, 1.0 - alpha)
-    mixed = alpha * pixels + (1.0 - alpha) * behind
-    return Picture(mixed.astype(np.float32), picture.alpha, picture.source)
-
-
-def _blurred(pixels: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """The background blurred without what stands before it, which would shine around itself."""
-    height, width = pixels.shape[:2]
-    scale = min(1.0, 400 / max(height, width))
-    small = max(1, round(height * scale)), max(1, round(width * scale))
-    deviation = 0.025 * max(small)
-    weight = np.maximum(resize_maps(weights[..., 0], *small), 1e-3)[..., None]
-    colors = resize_maps(pixels, *small) * weight
-    sums = ndimage.gaussian_filter(
-        np.concatenate([colors, weight], axis=-1), (deviation,) * 2 + (0,)
-    )
-    return resize_maps(sums[..., :3] / sums[..., 3:], height, width)
-
-
-def _covering(pixels: np.ndarray, height: int, width: int) -> np.ndarray:
-    scale = max(height / pixels.shape[0], width / pixels.shape[1])
-    tall = max(height, round(pixels.shape[0] * scale))
-    wide = max(width, round(pixels.shape[1] * scale))
-    top, left = (tall - height) // 2, (wide - width) // 2
-    resized = np.clip(resize(pixels, tall, wide), 0.0, 1.0)
-    return resized[top : top + height, left : left + width]

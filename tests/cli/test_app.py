@@ -233,8 +233,8 @@ def test_a_bug_shows_its_traceback_and_is_no_answer(monkeypatch, capsys):
 
 
 _COMMANDS_ON_PICTURES = (
-    ("detect",), ("segment",), ("classify",), ("caption",), ("embed",), ("faces", "cluster"),
-    ("faces", "crop", "-o", "cut"), ("visualize", "gradcam"),
+    ("detect",), ("segment",), ("cutout",), ("classify",), ("caption",), ("embed",),
+    ("faces", "cluster"), ("faces", "crop", "-o", "cut"), ("visualize", "gradcam"),
 )  # fmt: skip
 _COMMANDS_ON_DATA = tuple(
     ("train", kind, "-o", "run") for kind in ("detect", "segment", "classify", "caption", "text")

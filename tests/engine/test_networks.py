@@ -86,6 +86,7 @@ HEAVY = {"keras", "tensorflow", "scipy", "skimage", "matplotlib", "h5py", "panda
         (["embed", "IMAGE"], set()),
         # Connected components, and the grain under a draft.
         (["segment", "IMAGE", "-o", "out.png", "--overwrite"], {"scipy"}),
+        (["cutout", "IMAGE", "-o", "out.png", "--overwrite"], {"scipy"}),
         (
             ["stylize", "IMAGE", "waves", "--quality", "draft", "-o", "out.png", "--overwrite"],
             {"scipy"},

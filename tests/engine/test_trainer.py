@@ -57,7 +57,7 @@ def test_tensorboard_gets_its_logs_where_tensorflow_is(tmp_path, monkeypatch, is
 @pytest.mark.parametrize("momentum", [0.3, 0.999])
 def test_averaged_weights_are_of_all_steps_of_a_short_training(momentum):
     weight = keras.Variable([0.0])
-    optimizer = build_optimizer(ClassifyTrainOptions(optimizer="sgd", averaging=momentum), 1.0, [weight])
+    optimizer = build_optimizer(ClassifyTrainOptions(optimizer="sgd", ema=momentum), 1.0, [weight])
     average = np.array([0.0])
     for step in range(40):
         optimizer.apply([keras.ops.array([-1.0])], [weight])

@@ -1,4 +1,4 @@
-"""The class of every pixel: sizes, regions, cutouts and backgrounds."""
+"""The class of every pixel: sizes and regions."""
 
 import numpy as np
 import pytest
@@ -10,7 +10,7 @@ from cnnkit.images import Picture, read_image
 from cnnkit.models.deeplab import build_deeplab
 from cnnkit.pipelines import _segmenter_files
 from cnnkit.pipelines._segmenter import Segmenter, find_segments, label_pixels, resize_maps
-from cnnkit.pipelines.segment import cut_out, replace_background, segment, soft_mask
+from cnnkit.pipelines.segment import segment, soft_mask
 from tests.models.test_deeplab import write_network
 
 
@@ -98,18 +98,7 @@ def test_nothing_but_background_has_no_segments():
     assert find_segments(np.zeros((4, 4), np.uint8), np.ones((4, 4)), ("background",)) == ()
 
 
-def test_a_cutout_is_opaque_inside_and_clear_outside(found, painted):
-    picture = read_image(painted)
-    cut = cut_out(picture, found, (1,))
-    assert cut.alpha[20, 20] == 1.0
-    assert cut.alpha[30, 60] == 0.0
-    assert cut.alpha[0, 0] == 0.0
-    np.testing.assert_array_equal(cut.pixels, picture.pixels)
-    half = Picture(picture.pixels, np.full((60, 80), 0.5, np.float32))
-    assert cut_out(half, found, (1,)).alpha[20, 20] == 0.5
-
-
-def test_the_edge_of_a_cutout_is_soft(segmenter):
+def test_the_edge_of_a_soft_mask_is_soft(segmenter):
     # Red grows from left to right: the probability of red passes 1/2 at 0.5.
     ramp = np.zeros((32, 101, 3), np.float32)
     ramp[..., 0] = np.linspace(0.4, 0.6, 101)
@@ -117,25 +106,6 @@ def test_the_edge_of_a_cutout_is_soft(segmenter):
     assert alpha[50] == pytest.approx(0.5, abs=0.02)
     assert (np.diff(alpha) >= -1e-6).all()
     assert ((alpha > 0.01) & (alpha < 0.99)).sum() > 3
-
-
-def test_another_background_leaves_what_stays(found, painted):
-    picture = read_image(painted)
-    white = replace_background(picture, found, (1, 2), "white")
-    np.testing.assert_allclose(white.pixels[20, 20], picture.pixels[20, 20])
-    np.testing.assert_allclose(white.pixels[55, 5], 1.0)
-    green = Picture(np.tile(np.float32([0, 1, 0]), (7, 9, 1)))
-    behind = replace_background(picture, found, (1,), green)
-    np.testing.assert_allclose(behind.pixels[30, 60], [0, 1, 0], atol=1e-5)
-    assert behind.pixels.shape == picture.pixels.shape
-
-
-def test_a_blurred_background_has_nothing_of_what_stands_before_it(found, painted):
-    picture = read_image(painted)
-    blurred = replace_background(picture, found, (1, 2), "blur")
-    # All that is not red or blue is dark, also beside them.
-    assert blurred.pixels[25, 45].max() < 0.15
-    np.testing.assert_allclose(blurred.pixels[20, 20], picture.pixels[20, 20], atol=1e-5)
 
 
 def test_the_library_function_takes_one_picture_or_several(color_segmenter, painted):
