@@ -2,12 +2,12 @@
 
     python benchmarks/cutout_edges.py --data DIR [--model voc21] [--output FOLDER]
 
-DIR is the data pack. The pictures were not trained on: those of `coco/masks21/test` that show people
-on a fiftieth of their pixels or more, and every sixth one of PennPed, whose masks people drew. They
-drew polygons: an edge is right that is at most 4 pixels away, of pictures of 480. The F-score is of
-precision and recall of the edge's pixels (Martin, Fowlkes & Malik 2004), the mean over pictures. How
-much of the true edge is at most 12 pixels from the segmenter's is said too: what is further away no
-cutout can find. Nobody drew hairs, so look at the pictures too.
+DIR is the data pack. The pictures were not trained on: those of `coco/masks21/test` that show
+people on a fiftieth of their pixels or more, and every sixth one of PennPed, whose masks people
+drew. They drew polygons: an edge is right that is at most 4 pixels away, of pictures of 480. The
+F-score is of precision and recall of the edge's pixels (Martin, Fowlkes & Malik 2004), the mean
+over pictures. How much of the true edge is at most 12 pixels from the segmenter's is said too: what
+is further away no cutout can find. Nobody drew hairs, so look at the pictures too.
 """
 
 import argparse
