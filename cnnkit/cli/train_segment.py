@@ -85,8 +85,8 @@ def segment(
         str,
         _model(
             metavar="|".join(SEGMENTER_VARIANTS),
-            help="Pixels between the scores of an FCN: fewer are finer; or a feature pyramid, of "
-            f"{' or '.join(PYRAMID_BACKBONES)}.",
+            help="Pixels between the scores of an FCN: fewer are finer; or a feature pyramid, with "
+            f"4 or 8 between them, of {' or '.join(PYRAMID_BACKBONES)}.",
         ),
     ] = _DEFAULTS.variant,
     staged: Annotated[

@@ -21,7 +21,7 @@ from cnnkit.models.detector import (
 )
 from cnnkit.models.fcn import CropToPicture, EnlargeBilinearly
 
-# Strides of the maps that the segmenter takes; its scores are at the first.
+# Strides of the maps that the segmenter takes; its scores are at the first that it is given.
 SEGMENTER_STRIDES = (4, *STRIDES)
 
 
@@ -96,7 +96,7 @@ def build_pyramid_segmenter(
     dropout: float = 0.1,
     name: str = "fpn",
 ) -> keras.Model:
-    """Builds a segmenter whose scores come from a pyramid that ends four pixels a place.
+    """Builds a segmenter whose scores come from a pyramid that ends at the finest map.
 
     The semantic branch of Kirillov et al., "Panoptic Feature Pyramid Networks" (2019). Departures:
     the way down itself carries the features that are scored, narrower where the maps are large;
@@ -105,7 +105,7 @@ def build_pyramid_segmenter(
 
     Args:
         inputs: `keras.Input((None, None, 3))`, RGB in [0, 1].
-        maps: 4, 8, 16 and 32 -> what the stages give of `fcn.PadToStride()(inputs)`.
+        maps: 8, 16 and 32, and perhaps 4 -> what the stages give of `fcn.PadToStride()(inputs)`.
         classes: number of classes, the background among them.
         widths: stride -> channels of the pyramid; 192, 128, 96 and 64 by default.
         dropout: share of the coarsest maps left out in training.
@@ -140,7 +140,8 @@ def build_pyramid_segmenter(
     x = separable(x, widths[32], "down32_0")
     x = separable(x, widths[32], "down32_1")
     x = layers.SpatialDropout2D(dropout, name="down32_dropout")(x)
-    for stride in reversed(SEGMENTER_STRIDES[:-1]):
+    strides = [stride for stride in SEGMENTER_STRIDES if stride in maps]
+    for stride in reversed(strides[:-1]):
         # Narrowed first: the same sum, on a quarter of the places.
         above = convolve(x, widths[stride], f"down{stride}_narrow")
         above = layers.UpSampling2D(2, name=f"down{stride}_up")(above)
@@ -148,6 +149,8 @@ def build_pyramid_segmenter(
         x = layers.Add(name=f"down{stride}_add")([x, above])
         x = separable(x, widths[stride], f"down{stride}")
     # In 32 bits also where the rest has 16.
-    scores = layers.Conv2D(classes, 1, dtype="float32", name="score_4")(x)
-    scores = EnlargeBilinearly(4, dtype="float32", name="upscore_4_pixels")(scores)
+    finest = strides[0]
+    scores = layers.Conv2D(classes, 1, dtype="float32", name=f"score_{finest}")(x)
+    enlarge = EnlargeBilinearly(finest, dtype="float32", name=f"upscore_{finest}_pixels")
+    scores = enlarge(scores)
     return keras.Model(inputs, CropToPicture(name="crop_to_picture")([scores, inputs]), name=name)

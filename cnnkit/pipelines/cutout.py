@@ -32,6 +32,8 @@ _LONGEST, _MOST_UNKNOWN = 1024, 60_000
 # How far from the segmenter's edge the true one is looked for, in pixels of what the segmenter saw:
 # always, and where it is in doubt, which is between these two probabilities.
 _BAND, _WIDE_BAND, _DOUBT = 5.0, 12.0, (0.1, 0.9)
+# Of a thin part's half thickness, what is edge.
+_EDGE = 0.6
 # How much the segmenter is believed where colours do not tell, for each of its pixels: little at
 # its edge, most where it is sure.
 _LEAST_TRUST, _MOST_TRUST = 2e-4, 0.01
@@ -280,11 +282,14 @@ def _solve(pixels: np.ndarray, inside: np.ndarray, mask: np.ndarray) -> np.ndarr
     """
     # Filled holes count as the subject, dropped crumbs as the background.
     guess = np.where(mask, np.maximum(inside, 0.5), np.minimum(inside, 0.5))
-    depth = np.where(
-        mask, ndimage.distance_transform_edt(mask), ndimage.distance_transform_edt(~mask)
-    )
+    within, beyond = (ndimage.distance_transform_edt(one) for one in (mask, ~mask))
+    depth = np.maximum(within, beyond)
     is_doubtful = (inside > _DOUBT[0]) & (inside < _DOUBT[1]) & (depth <= _WIDE_BAND)
-    unknown = ((depth <= _BAND) | is_doubtful).astype(np.float32)
+    # The middle of thin parts is of the subject: with nothing that is, all would be background.
+    thickness = ndimage.maximum_filter(within, 2 * round(_BAND) + 1)
+    is_middle = mask & (within > np.minimum(_BAND, _EDGE * thickness))
+    is_middle &= ~is_doubtful | (thickness <= _BAND)
+    unknown = (((depth <= _BAND) | is_doubtful) & ~is_middle).astype(np.float32)
     height, width = pixels.shape[:2]
     size = fit_size(height, width, min(_LONGEST, max(height, width)))
     expected = unknown.mean() * size[0] * size[1]

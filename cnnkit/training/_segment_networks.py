@@ -30,7 +30,7 @@ from cnnkit.models.vgg import (
     build_vgg_classifier,
     load_imagenet_weights,
 )
-from cnnkit.options import PYRAMID, SegmentTrainOptions
+from cnnkit.options import PYRAMIDS, SegmentTrainOptions
 from cnnkit.tasks.detect.trainable import build_shipped
 from cnnkit.training._segment_batches import COARSE, HINT_STEP
 from cnnkit.training._teacher_maps import TeacherMaps
@@ -88,14 +88,15 @@ def build_segmenter(
             )
         if options.backbone == "efficientnet-lite0":
             names = feature_layers()
-            strides = SEGMENTER_STRIDES if variant == PYRAMID else STRIDES
+            finest = PYRAMIDS.get(variant, STRIDES[0])
+            strides = [stride for stride in SEGMENTER_STRIDES if stride >= finest]
             network, _ = build_features([names[stride] for stride in strides])
             unroll_model(network, [padded], found)
             maps = {
                 stride: keras.layers.Identity(name=f"{MAP}{stride}")(found[names[stride]])
                 for stride in strides
             }
-            if variant == PYRAMID:
+            if variant in PYRAMIDS:
                 return build_pyramid_segmenter(inputs, maps, classes, dropout=options.head_dropout)
             return build_fcn_stages(
                 inputs,
@@ -172,7 +173,7 @@ def build_coarse(model: keras.Model, variant: str, inputs: Any) -> keras.Model:
     Returns:
         A `keras.Model`: these -> scores `(B, H / 4, W / 4, classes)`.
     """
-    last = COARSE if variant == PYRAMID else int(variant[:-1])
+    last = PYRAMIDS[variant] if variant in PYRAMIDS else int(variant[:-1])
     scores = model.get_layer(f"upscore_{last}_pixels").input
     if last > COARSE:
         enlarge = EnlargeBilinearly(last // COARSE, dtype="float32", name="upscore_coarse")

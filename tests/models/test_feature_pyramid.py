@@ -26,9 +26,9 @@ def detector():
     return build_pyramid_detector(inputs, maps, 3, ANCHORS, FEATURES, width=8)
 
 
-def segmenter():
+def segmenter(strides=SEGMENTER_STRIDES):
     inputs = keras.Input((None, None, 3))
-    maps = pooled(PadToStride()(inputs), SEGMENTER_STRIDES)
+    maps = pooled(PadToStride()(inputs), strides)
     return build_pyramid_segmenter(inputs, maps, 5, widths=dict.fromkeys(maps, 8))
 
 
@@ -55,8 +55,9 @@ def test_each_stage_reaches_the_boxes_of_both_strides(stage):
 
 @pytest.mark.parametrize("size", [(64, 64), (33, 70), (1, 5)])
 def test_a_picture_of_any_size_comes_back_labelled(size):
-    scores = segmenter()(np.zeros((2, *size, 3), np.float32))
-    assert tuple(scores.shape) == (2, *size, 5)
+    for strides in (SEGMENTER_STRIDES, (8, 16, 32)):
+        scores = segmenter(strides)(np.zeros((2, *size, 3), np.float32))
+        assert tuple(scores.shape) == (2, *size, 5)
 
 
 def test_the_skip_at_stride_4_tells_neighbouring_places_apart():

@@ -342,14 +342,17 @@ def test_of_a_pyramid_the_last_layers_train_and_statistics_stay(pyramid):
         freeze_backbone(pyramid, "last:49")
 
 
-@pytest.mark.parametrize("variant", ["pyramid", "16s"])
-def test_the_rest_of_a_network_makes_the_same_of_maps_as_of_pictures(variant, pyramid):
+@pytest.mark.parametrize(
+    ("variant", "strides"),
+    [("pyramid", [32, 16, 8, 4]), ("pyramid-8s", [32, 16, 8]), ("16s", [32, 16])],
+)
+def test_the_rest_of_a_network_makes_the_same_of_maps_as_of_pictures(variant, strides, pyramid):
     model = pyramid
     if variant != "pyramid":
         model = build_segmenter(replace(OPTIONS, backbone="efficientnet-lite0"), variant, 3)
     x = np.random.default_rng(0).random((1, 64, 96, 3)).astype(np.float32)
     layers = map_layers(model)
-    assert list(layers) == ([32, 16, 8, 4] if variant == "pyramid" else [32, 16])
+    assert list(layers) == strides
     maps = keras.Model(model.inputs[0], [layer.output for layer in layers.values()])(x)
     expected = build_coarse(model, variant, model.inputs[0])(x)
     np.testing.assert_allclose(build_head(model, variant)(maps), expected, atol=1e-5)
