@@ -67,6 +67,8 @@ SEGMENTER_VARIANTS = (*FCN_VARIANTS, *PYRAMIDS)
 PYRAMID_BACKBONES = ("efficientnet-lite0",)
 # What crops look like to these may be kept in files.
 VIEWED_BACKBONES = ("compact", "efficientnet-lite0")
+# Of the latter its last convolutions may be trained on what is kept of those before.
+MOST_AFTER_VIEWS = 15
 TEACHER_VIEWS = ("crops", "pictures")
 # Longest side in pixels at which a segmenter looks at a picture.
 SEGMENT_SIZE = 512
@@ -757,7 +759,8 @@ class SegmentTrainOptions(FitSettings):
             its scores are kept then, and cut as the picture is.
         hints: with "pictures": weight of imitating what the teacher's scores are made of, too.
         views: of "head" on a backbone of `VIEWED_BACKBONES`: crops of each picture that the
-            backbone sees once, and is not asked about again; 0 for fresh crops in every epoch.
+            backbone sees once, and is not asked about again; 0 for fresh crops in every epoch. Of
+            efficientnet-lite0 also with "last:N" up to 15, those after the map at stride 16.
         crop: side of the squares that are cut out of pictures, in pixels; a multiple of 32.
         least_scale: smallest size of a picture in a crop, of its own.
         most_scale: largest.
@@ -826,10 +829,11 @@ class SegmentTrainOptions(FitSettings):
                 "another variant"
             )
         _check_counts(self, crop=32, epochs=1, val_size=32, views=0)
-        if self.views and (self.transfer != "head" or self.backbone not in VIEWED_BACKBONES):
+        if self.views and not self._keeps_views:
             raise UsageError(
-                "views are kept of a compact backbone or efficientnet-lite0 that does not change; "
-                "leave them out, or use --backbone compact --transfer head"
+                "views are kept of a compact backbone or efficientnet-lite0 that does not change, "
+                f"or of the latter up to its last {MOST_AFTER_VIEWS} layers; leave them out, or "
+                "use --backbone efficientnet-lite0 --transfer head"
             )
         if self.teacher is None and self.imitation != SegmentTrainOptions.imitation:
             raise UsageError("imitation is the weight of what a teacher sees; give a teacher")
@@ -865,6 +869,17 @@ class SegmentTrainOptions(FitSettings):
             raise UsageError(f"scale must be LOW,HIGH from 0.05 to 20, not {low:g},{high:g}")
         _check_ranges(self, mirror=1.0, color=1.0, dropout=0.95, dice=100.0, pretrained_rate=1.0)
         _check_ranges(self, balance=1.0, mosaic=1.0, imitation=100.0, hints=100.0)
+
+    @property
+    def _keeps_views(self) -> bool:
+        if self.transfer == "head":
+            return self.backbone in VIEWED_BACKBONES
+        count = self.transfer.removeprefix("last:")
+        return (
+            self.backbone == VIEWED_BACKBONES[1]
+            and count.isdigit()
+            and int(count) <= MOST_AFTER_VIEWS
+        )
 
     @property
     def stages(self) -> tuple[str, ...]:

@@ -186,8 +186,8 @@ def segment(
         int,
         _crop(
             min=0,
-            help="Of --transfer head: crops of each picture that the backbone sees once, for "
-            "many quick epochs; 0 for fresh crops in each epoch.",
+            help="Of --transfer head, or up to last:15 of efficientnet-lite0: crops of each "
+            "picture that the backbone sees once, for many quick epochs; 0 for fresh crops.",
         ),
     ] = _DEFAULTS.views,
     crop: Annotated[

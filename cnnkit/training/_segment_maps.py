@@ -15,7 +15,7 @@ from cnnkit.ops.inference import compile_inference
 from cnnkit.options import SegmentTrainOptions
 from cnnkit.training._array_files import create_array_file
 from cnnkit.training._segment_batches import MaskBatches
-from cnnkit.training._segment_networks import MAP, build_coarse
+from cnnkit.training._segment_networks import MAP, backbone_layers, build_coarse
 
 
 def cache_maps(
@@ -80,11 +80,16 @@ def cache_maps(
 def map_layers(model: keras.Model) -> dict[int, keras.layers.Layer]:
     """The layers whose maps the rest of a segmenter is made of, by stride, largest first.
 
+    Where the backbone's last layers are trained, what they make of the map before them is no map
+    to be kept.
+
     Args:
-        model: of `build_segmenter`, on one of `options.VIEWED_BACKBONES`.
+        model: of `build_segmenter`, on one of `options.VIEWED_BACKBONES`, with the layers frozen
+            that are not trained.
     """
+    is_trained = any(layer.trainable_variables for layer in backbone_layers(model))
     found = {}
-    for stride in reversed(SEGMENTER_STRIDES):
+    for stride in reversed(SEGMENTER_STRIDES[:-1] if is_trained else SEGMENTER_STRIDES):
         for layer in model.layers:
             if layer.name in (f"scale_{stride}", f"{MAP}{stride}"):
                 found[stride] = layer
@@ -101,7 +106,11 @@ def build_head(model: keras.Model, variant: str) -> keras.Model:
     Returns:
         Maps of the strides that the variant has, largest stride first -> scores.
     """
-    inputs = [layer.output for layer in map_layers(model).values()]
+    # What is trained behind a map takes it before the layer that only names it.
+    inputs = [
+        layer.input if layer.name.startswith(MAP) else layer.output
+        for layer in map_layers(model).values()
+    ]
     return build_coarse(model, variant, inputs)
 
 

@@ -348,6 +348,7 @@ def test_of_a_pyramid_the_last_layers_train_and_statistics_stay(pyramid):
 )
 def test_the_rest_of_a_network_makes_the_same_of_maps_as_of_pictures(variant, strides, pyramid):
     model = pyramid
+    freeze_backbone(model, "head")
     if variant != "pyramid":
         model = build_segmenter(replace(OPTIONS, backbone="efficientnet-lite0"), variant, 3)
     x = np.random.default_rng(0).random((1, 64, 96, 3)).astype(np.float32)
@@ -356,6 +357,24 @@ def test_the_rest_of_a_network_makes_the_same_of_maps_as_of_pictures(variant, st
     maps = keras.Model(model.inputs[0], [layer.output for layer in layers.values()])(x)
     expected = build_coarse(model, variant, model.inputs[0])(x)
     np.testing.assert_allclose(build_head(model, variant)(maps), expected, atol=1e-5)
+
+
+def test_the_backbone_s_last_layers_may_be_trained_on_the_map_before_them():
+    options = replace(
+        OPTIONS, backbone="efficientnet-lite0", variant="pyramid-8s", transfer="last:15", views=1
+    )
+    model = build_segmenter(options, "pyramid-8s", 3)
+    freeze_backbone(model, "last:15")
+    layers = map_layers(model)
+    assert list(layers) == [16, 8]
+    x = np.random.default_rng(0).random((1, 64, 96, 3)).astype(np.float32)
+    maps = keras.Model(model.inputs[0], [layer.output for layer in layers.values()])(x)
+    head = build_head(model, "pyramid-8s")
+    expected = build_coarse(model, "pyramid-8s", model.inputs[0])(x)
+    np.testing.assert_allclose(head(maps), expected, atol=1e-5)
+    trained = {variable.path for variable in head.trainable_variables}
+    assert any("block6a_expand_conv" in path for path in trained)
+    assert not any("block5" in path for path in trained)
 
 
 @pytest.mark.slow
@@ -753,6 +772,10 @@ def test_a_loss_that_is_no_number_stops_the_training(squares, tmp_path):
         ({"transfer": "some"}, "transfer must be head"),
         ({"views": 2, "transfer": "all"}, "views are kept of a compact backbone or"),
         ({"views": 2, "backbone": "coco80"}, "views are kept of a compact backbone or"),
+        (
+            {"views": 2, "backbone": "efficientnet-lite0", "transfer": "last:16"},
+            "or of the latter up to its last 15 layers",
+        ),
         ({"balance": 1.5}, "balance must be between 0 and 1"),
         ({"dice": -1.0}, "dice must be between"),
         ({"mosaic": 1.5}, "mosaic must be between 0 and 1"),
