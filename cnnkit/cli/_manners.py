@@ -62,7 +62,8 @@ def mind_manners(command: Any, name: str, shows_all: Callable[[], bool]) -> None
     _add_examples(command, EXAMPLES.get(name, ()))
     names = {option for parameter in command.params for option in parameter.opts}
     if "-o" in names and "--open" not in names:
-        command.params += _viewing_options()
+        # `segment --show` says how to draw.
+        command.params += [one for one in _viewing_options() if not names & set(one.opts)]
     for parameter in command.params:
         _complete(parameter, name)
 
@@ -288,6 +289,8 @@ _VALUES: dict[tuple[str, str], Callable[[Any], list[str]]] = {
     ("detect", "classes"): _detected_classes,
     ("segment", "model"): _models("voc21", "deeplab"),
     ("segment", "cutout"): _segmented_classes,
+    ("cutout", "model"): _models("voc21", "deeplab"),
+    ("cutout", "subject"): _segmented_classes,
     ("classify", "model"): _models("imagenet", "caltech101"),
     ("caption", "model"): _models("captions"),
     ("visualize units", "layer"): _layers,

@@ -119,39 +119,34 @@ def cut_out(
     Args:
         models: the networks.
         picture: that shows it; alpha is kept.
-        subject: a class; by default people, or else the largest thing.
+        subject: a class; by default people, or else what is largest.
         background: None for none, "white", "blur", or a colour such as "#ffcc00".
 
     Raises:
         RefusedError: there is no such thing in the picture.
         UsageError: no such class or background.
     """
-    from cnnkit.pipelines.segment import cut_out, replace_background
+    from cnnkit.pipelines.cutout import cut_out, read_background, subject_classes
 
     segmenter = models.segmenter()
     if subject is not None and subject not in segmenter.names[1:]:
         raise UsageError(f"{subject} is none of {', '.join(segmenter.names[1:])}")
-    behind: str | Picture | None = background
-    if background is not None and _COLOR.fullmatch(background):
-        channels = [int(background[first : first + 2], 16) / 255.0 for first in (1, 3, 5)]
-        behind = Picture(np.full((1, 1, 3), channels, np.float32))
-    elif background not in (None, "white", "blur"):
-        raise UsageError(f"background must be white, blur or #rrggbb, not {background}")
+    behind: str | Picture | None = None
+    if background is not None:
+        # No other name: it would be that of a file.
+        if background not in ("white", "blur") and not _COLOR.fullmatch(background):
+            raise UsageError(f"background must be white, blur or #rrggbb, not {background}")
+        behind = read_background(background)
     opaque = picture.opaque()
     found: Segmentation = segmenter.segment(opaque)
-    labels = [one.label for one in found.segments]
-    wanted = subject or ("person" if "person" in labels else next(iter(labels), None))
-    chosen = [one for one in found.segments if one.label == wanted]
+    keep = subject_classes(found, subject)
+    chosen = [one for one in found.segments if one.class_id in keep]
     if not chosen:
-        shown = ", ".join(labels) or "nothing but background"
+        shown = ", ".join(one.label for one in found.segments) or "nothing but background"
         raise RefusedError(
             HTTPStatus.UNPROCESSABLE_ENTITY, f"no {subject or 'subject'} was found, only {shown}"
         )
-    keep = tuple(one.class_id for one in chosen)
-    if behind is None:
-        drawn = cut_out(picture, found, keep)
-    else:
-        drawn = replace_background(opaque, found, keep, behind)
+    drawn = cut_out(picture if behind is None else opaque, found, keep, behind)
     items = tuple(one.to_dict() for one in chosen)
     return Answer(_record(picture, items, found.model, found.ms), drawn)
 
