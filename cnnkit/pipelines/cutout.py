@@ -26,7 +26,9 @@ _PERSON, _MUCH_LARGER = "person", 5.0
 # A subject has this share of the picture at least.
 _LEAST_SUBJECT = 0.002
 # Parts of the subject and holes in it are specks below this share of its largest part.
-_CRUMB, _SPECK = 0.05, 0.002
+_CRUMB, _SPECK = 0.05, 0.01
+# Alpha from which on a pixel belongs to a part.
+_FAINT = 0.05
 # The longest side at which edges are solved for, in pixels, and most pixels to solve for at once.
 _LONGEST, _MOST_UNKNOWN = 1024, 60_000
 # How far from the segmenter's edge the true one is looked for, in pixels of what the segmenter saw:
@@ -223,7 +225,7 @@ def subject_alpha(
     )
     part = picture.opaque().pixels[spans]
     seen = slice(top, bottom), slice(left, right)
-    alpha[spans] = _solve(part, inside[seen], mask[seen])
+    alpha[spans] = _without_crumbs(_solve(part, inside[seen], mask[seen]))
     return alpha
 
 
@@ -310,6 +312,16 @@ def _solve(pixels: np.ndarray, inside: np.ndarray, mask: np.ndarray) -> np.ndarr
     fine = _clear(enlarge_alpha(alpha, small, pixels))
     edges = np.clip(resize_maps(is_unknown.astype(np.float32), height, width) * 2.0, 0.0, 1.0)
     return edges * fine + (1.0 - edges) * resize_maps(known, height, width)
+
+
+def _without_crumbs(alpha: np.ndarray) -> np.ndarray:
+    """Alpha without small parts, which are left where colours decided against what was around."""
+    marks, count = ndimage.label(alpha > _FAINT)
+    if count < 2:
+        return alpha
+    weights = ndimage.sum_labels(alpha, marks, np.arange(count + 1))
+    weights[0] = 0.0
+    return np.where((weights >= _CRUMB * weights.max())[marks], alpha, 0.0).astype(np.float32)
 
 
 def _clear(alpha: np.ndarray) -> np.ndarray:

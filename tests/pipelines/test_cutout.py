@@ -10,6 +10,7 @@ from cnnkit.errors import ImageError, UsageError
 from cnnkit.images import Picture, read_image
 from cnnkit.pipelines._segmenter import Segmenter, find_segments
 from cnnkit.pipelines.cutout import (
+    _without_crumbs,
     clean_mask,
     cut_out,
     read_background,
@@ -173,3 +174,15 @@ def test_the_library_function_cuts_out_and_says_what(color_segmenter, painted):
     [none] = cutout(pixels, subject="blue", model=color_segmenter)
     assert none.picture is None
     assert none.labels == ()
+
+
+def test_small_parts_that_only_the_colors_made_are_dropped():
+    alpha = np.zeros((20, 30), np.float32)
+    alpha[2:18, 2:18] = 1.0
+    alpha[5:7, 24:26] = 0.8
+    cleaned = _without_crumbs(alpha)
+    assert (cleaned[:, :20] == alpha[:, :20]).all()
+    assert (cleaned[:, 20:] == 0.0).all()
+    # A second large part stays.
+    alpha[2:18, 22:30] = 1.0
+    assert (_without_crumbs(alpha) == alpha).all()
