@@ -7,6 +7,7 @@ import numpy as np
 from PIL import Image
 
 from cnnkit.engine.networks import Networks, NetworkSource
+from cnnkit.engine.predictor import keep_last
 from cnnkit.engine.settings import check_scales
 from cnnkit.errors import UsageError
 from cnnkit.images import Picture, fit_size, resize
@@ -126,6 +127,10 @@ class Segmenter:
                 found = 0.5 * (found + self._run(scaled[None, :, ::-1])[0][:, ::-1])
             total += found if found.shape == total.shape else resize_maps(found, height, width)
         return total / len(self._scales)
+
+
+# Stays loaded for the next call with the same settings.
+kept_segmenter = keep_last(Segmenter)
 
 
 def resize_maps(maps: np.ndarray, height: int, width: int) -> np.ndarray:

@@ -15,9 +15,8 @@ from cnnkit.errors import UsageError
 from cnnkit.images import Picture, fit_size, read_image, resize
 from cnnkit.ops.matting import closed_form_alpha, enlarge_alpha, estimate_foreground
 from cnnkit.options import DEFAULT_SEGMENTER, SEGMENT_SIZE
-from cnnkit.pipelines._segmenter import resize_maps
+from cnnkit.pipelines._segmenter import kept_segmenter, resize_maps
 from cnnkit.pipelines._segmenter_files import find_classes
-from cnnkit.pipelines.segment import segment
 from cnnkit.results import Cutout, Segmentation
 
 BLUR = "blur"
@@ -82,10 +81,11 @@ def cutout(
         ValueError: an array is no picture.
     """
     behind = None if background is None else read_background(background)
+    segmenter = kept_segmenter(str(model), size=size, flip=flip, scales=tuple(scales))
     found = []
     for source in each_source(sources):
         picture = loaded(source) or read_image(source, keep_alpha=True)
-        [segmentation] = segment(picture, model=model, size=size, flip=flip, scales=scales)
+        segmentation = segmenter.segment(picture)
         class_ids = subject_classes(segmentation, subject)
         cut = cut_out(picture, segmentation, class_ids, behind) if class_ids else None
         found.append(

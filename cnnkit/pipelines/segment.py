@@ -6,17 +6,15 @@ from typing import Any
 
 import numpy as np
 
-from cnnkit.engine.predictor import each_source, keep_last, loaded
+from cnnkit.engine.predictor import each_source, loaded
 from cnnkit.images import read_image
 from cnnkit.options import DEFAULT_SEGMENTER, SEGMENT_SIZE
-from cnnkit.pipelines._segmenter import Segmenter, resize_maps
+from cnnkit.pipelines._segmenter import kept_segmenter, resize_maps
 from cnnkit.results import Segmentation
 
 # How fast a cutout fades: from nothing to all while a class goes from this much less probable
 # than all others together to this much more.
 _FADE = 0.4
-
-_segmenter = keep_last(Segmenter)
 
 
 def segment(
@@ -52,7 +50,7 @@ def segment(
         ImageError: a picture cannot be read.
         ValueError: an array is no picture.
     """
-    segmenter = _segmenter(str(model), size=size, flip=flip, scales=tuple(scales))
+    segmenter = kept_segmenter(str(model), size=size, flip=flip, scales=tuple(scales))
     return [
         segmenter.segment(loaded(source) or read_image(source)) for source in each_source(sources)
     ]
