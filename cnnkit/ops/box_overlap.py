@@ -32,6 +32,7 @@ def box_overlaps(first_xyxy: Any, second_xyxy: Any, kind: str = "iou") -> Any:
 
     Example:
 
+    >>> import numpy as np
     >>> one, other = np.array([[0.0, 0, 2, 2]]), np.array([[1.0, 0, 3, 2]])
     >>> [round(float(box_overlaps(one, other, kind)[0]), 3) for kind in OVERLAPS]
     [0.333, 0.333, 0.256]

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import asdict, dataclass
+from pathlib import Path
 
 import pytest
 
@@ -45,9 +46,13 @@ def test_a_console_shows_lines_and_keeps_bars_for_terminals(capsys):
 
 @pytest.mark.parametrize("is_json", [False, True])
 def test_a_training_is_shown_as_lines_or_as_json(is_json, capsys):
-    assert show_training(Console(), Trained(), is_json=is_json) == 0
-    out = capsys.readouterr().out
+    folder = Path("my runs/cups")
+    where = {"command": "detect photo.jpg", "folder": folder}
+    assert show_training(Console(), Trained(), is_json=is_json, **where) == 0
+    out, error = capsys.readouterr()
     if is_json:
         assert json.loads(out) == {"schema": "cnnkit/1", "seconds": 1.5}
+        assert error == ""
     else:
         assert out == "trained for 1.5 s\n"
+        assert error == "try: cnnkit detect photo.jpg --model 'my runs/cups'\n"

@@ -6,6 +6,7 @@ import pytest
 from starlette.testclient import TestClient
 
 import cnnkit
+from cnnkit.data._class_names import VOC_CLASSES
 from cnnkit.data.samples import find_sample, load_sample
 from cnnkit.errors import GalleryError, WeightsError
 from cnnkit.images import Picture, encode_image, read_image
@@ -87,9 +88,12 @@ def test_a_cutout_is_put_before_a_color(client):
 
 
 def test_a_cutout_of_what_is_not_there_says_what_is(client):
-    answer = client.post("/v1/cutout", content=ASTRONAUT, params={"subject": "sheep"})
+    segments = client.post("/v1/segment", content=ASTRONAUT).json()["items"]
+    labels = [one["label"] for one in segments]
+    missing = next(name for name in VOC_CLASSES[1:] if name not in labels)
+    answer = client.post("/v1/cutout", content=ASTRONAUT, params={"subject": missing})
     assert answer.status_code == 422
-    assert "no sheep was found, only person" in answer.json()["error"]["message"]
+    assert f"no {missing} was found, only person" in answer.json()["error"]["message"]
     answer = client.post("/v1/cutout", content=ASTRONAUT, params={"subject": "unicorn"})
     assert answer.status_code == 400
 
