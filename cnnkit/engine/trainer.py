@@ -102,14 +102,14 @@ def build_optimizer(
             return super().update_step(gradient, variable, learning_rate * factor)
 
         @property
-        def ema_momentum(self):
+        def ema_momentum(self) -> Any:
             # The average of as many steps as there were, at first: a training shorter than the
             # momentum is long would keep the weights that it began with.
             steps = keras.ops.cast(self.iterations, "float32")
             return keras.ops.minimum(self._most_momentum, (1.0 + steps) / (10.0 + steps))
 
         @ema_momentum.setter
-        def ema_momentum(self, momentum):
+        def ema_momentum(self, momentum: Any) -> None:
             self._most_momentum = momentum
 
     settings: dict[str, Any] = {
