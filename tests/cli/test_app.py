@@ -258,7 +258,7 @@ def test_what_is_not_there_is_noticed_before_an_engine_is_loaded(
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("kind", ["classify", "segment", "caption", "text"])
+@pytest.mark.parametrize("kind", ["classify", "detect", "segment", "caption", "text"])
 def test_a_folder_that_is_no_data_set_is_noticed_before_an_engine_is_loaded(
     capsys, monkeypatch, tmp_path, kind
 ):

@@ -168,6 +168,7 @@ def evaluate(
     check_report(output, overwrite, (_CURVES,))
     find_detector_file(model)
     require_there([data])
+    _check_layout(data)
     console = printing.console()
     engine.start(console, printing.verbose)
     from cnnkit.tasks.detect.evaluate import evaluate_detect
@@ -188,6 +189,14 @@ def evaluate(
         draw=lambda: {_CURVES: _curves(found)},
         overwrite=overwrite,
     )
+
+
+def _check_layout(data: Path | None) -> None:
+    """Says before the engine is loaded that a folder or file holds no boxes."""
+    if data is not None:
+        from cnnkit.tasks.detect.formats.layouts import recognise_boxes
+
+        recognise_boxes(data)
 
 
 def _curves(found: "DetectEvaluation") -> bytes:
@@ -233,6 +242,7 @@ def train(
     from cnnkit.tasks.detect.files import find_training_files
 
     settings = find_training_files(settings)
+    _check_layout(data)
     device.start_keras(printing.verbose)
     from cnnkit.engine.run import read_run_settings
     from cnnkit.tasks.detect.train import train_detector
