@@ -151,14 +151,19 @@ class Server:
             )
         from cnnkit.data.gallery import Gallery
 
+        # Where it lies is nothing that clients need to know.
         try:
             if not path.exists():
                 Gallery(path).close()
-            with Gallery(path, create=False, read_only=reads_only) as opened:
-                yield opened
+            opened = Gallery(path, create=False, read_only=reads_only)
         except GalleryError as error:
-            # Where it lies is nothing that clients need to know.
-            raise GalleryError(str(error).replace(str(path), "the gallery")) from None
+            reason = str(error).replace(str(path), "the gallery")
+            raise RefusedError(HTTPStatus.SERVICE_UNAVAILABLE, reason) from None
+        with opened:
+            try:
+                yield opened
+            except GalleryError as error:
+                raise GalleryError(str(error).replace(str(path), "the gallery")) from None
 
     def close(self) -> None:
         """Stops what is going on."""
@@ -224,7 +229,7 @@ def _answer_error(error: Exception) -> Response:
         headers = {"Retry-After": str(error.seconds)}
     elif isinstance(error, UsageError):
         status = HTTPStatus.BAD_REQUEST
-    elif isinstance(error, (GalleryError, ResourceError, WeightsError)):
+    elif isinstance(error, (ResourceError, WeightsError)):
         status = HTTPStatus.SERVICE_UNAVAILABLE
     elif isinstance(error, CnnkitError):
         status = HTTPStatus.UNPROCESSABLE_ENTITY

@@ -8,7 +8,7 @@ from starlette.testclient import TestClient
 import cnnkit
 from cnnkit.data._class_names import VOC_CLASSES
 from cnnkit.data.samples import find_sample, load_sample
-from cnnkit.errors import GalleryError, WeightsError
+from cnnkit.errors import ResourceError, WeightsError
 from cnnkit.images import Picture, encode_image, read_image
 from cnnkit.server import answers
 from cnnkit.server.http import build_app
@@ -134,8 +134,20 @@ def test_people_are_remembered_recognised_and_forgotten(client):
     assert face["name"] == "Eileen Collins"
     assert client.delete("/v1/people/Eileen Collins").json()["faces"] == 1
     assert client.delete("/v1/people/Eileen Collins").status_code == 404
+    answer = client.post("/v1/people/unknown", content=ASTRONAUT)
+    assert (answer.status_code, "called" in answer.json()["error"]["message"]) == (422, True)
     answer = client.post("/v1/people/nobody", content=COFFEE)
     assert (answer.status_code, answer.json()["error"]["code"]) == (422, "NoFaceError")
+
+
+def test_a_gallery_that_is_none_is_the_servers_fault_and_its_place_no_answer(tmp_path):
+    path = tmp_path / "people.db"
+    path.write_bytes(b"no database" * 500)
+    app = build_app(ServerSettings(gallery=path))
+    with TestClient(app, base_url="http://localhost") as one:
+        answer = one.get("/v1/people")
+    assert answer.status_code == 503
+    assert str(tmp_path) not in answer.text
 
 
 def test_nobody_is_recognised_unless_it_was_turned_on():
@@ -238,7 +250,7 @@ def test_more_requests_than_may_wait_are_sent_away_for_a_while(monkeypatch):
     assert 'cnnkit_requests_total{path="/v1/segment",status="200"} 2.0' in counted
 
 
-@pytest.mark.parametrize("error", [WeightsError("gone"), GalleryError("locked")])
+@pytest.mark.parametrize("error", [WeightsError("gone"), ResourceError("no room")])
 def test_what_the_server_lacks_is_its_own_fault(client, monkeypatch, error):
     def fail(*_):
         raise error
