@@ -79,7 +79,7 @@ def test_the_library_loads_a_segmenter_once(monkeypatch):
         def segment(self, picture):
             return picture.source
 
-    monkeypatch.setattr(pipeline, "_segmenter", keep_last(Segmenter))
+    monkeypatch.setattr(pipeline, "kept_segmenter", keep_last(Segmenter))
     gray = np.full((4, 4, 3), 0.5)
     for scales in ([1.0], (1.0,)):
         assert cnnkit.segment(gray, scales=scales) == ["picture 1"]
