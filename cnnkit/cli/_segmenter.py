@@ -34,7 +34,7 @@ Size = Annotated[
     int,
     typer.Option(
         min=32,
-        help="Larger pictures are seen at this long side, in pixels; by deeplab all.",
+        help="Long side that pictures are seen at; your own models see smaller ones as they are.",
         rich_help_panel=NETWORK_PANEL,
     ),
 ]

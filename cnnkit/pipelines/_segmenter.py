@@ -53,13 +53,14 @@ class Segmenter:
             raise UsageError(f"size must be at least {_SMALLEST_SIDE} pixels, not {size}")
         check_scales(scales)
         file = find_segmenter_file(model)
-        # It learned pictures of about the usual size; of smaller ones it knows much less.
-        self._enlarges = file.path.suffix == _DEEPLAB_SUFFIX
+        is_deeplab = file.path.suffix == _DEEPLAB_SUFFIX
+        # They learned pictures of about the usual size; of smaller ones they know much less.
+        self._enlarges = is_deeplab or file.name == DEFAULT_SEGMENTER
         networks = Networks(
             NetworkSource(
                 f"segmenter {file.name}",
                 "cnnkit.pipelines._segmenter_network:"
-                + ("build_deeplab_network" if self._enlarges else "build"),
+                + ("build_deeplab_network" if is_deeplab else "build"),
                 (file.path,),
             )
         )

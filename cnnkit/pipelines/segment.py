@@ -36,8 +36,8 @@ def segment(
         model: "voc21" (shipped: the 20 classes of Pascal VOC and the background), "deeplab" (the
             same classes, once its weights were fetched), the folder of a run of `cnnkit train
             segment`, or its `.keras` file.
-        size: larger pictures are seen at this long side, in pixels; with "deeplab" smaller ones
-            too.
+        size: pictures are seen at this long side, in pixels; with a model of your own smaller ones
+            as they are.
         flip: average with what is seen of the mirror image.
         scales: average over pictures of these sizes, of that long side.
 
