@@ -18,11 +18,11 @@ import typer.core
 import typer.main
 
 import cnnkit
-from cnnkit.cli._manners import (
+from cnnkit.cli._terminal import (
     HELP_ALL,
     START_PAGE,
     drop_flag_types,
-    mind_manners,
+    prepare_command,
     view_results,
 )
 from cnnkit.console import (
@@ -43,6 +43,7 @@ class _Command:
     """A command, or a group of them, in a module of its own.
 
     Attributes:
+        panel: heading of the help that it stands under, one of `_PANELS`.
         summary: the first paragraph of its help.
         module: of this package, or "tasks.<task>.cli"; it has the function, or the group's `app`.
         function: of a command; "" for a group.
@@ -51,6 +52,7 @@ class _Command:
         epilog: of its help.
     """
 
+    panel: str
     summary: str
     module: str
     function: str = ""
@@ -84,67 +86,89 @@ def _do_nothing() -> None:
     pass
 
 
+# Headings of the help, in their order.
+_PANELS = ("Paint", "People", "Find", "Say", "See inside", "Train", "Play and serve", "Set up")
 _COMMANDS = {
-    "stylize": _Command("Paint pictures in the style of another.", "stylize", "stylize"),
+    "stylize": _Command("Paint", "Paint pictures in the style of another.", "stylize", "stylize"),
     "verify": _Command(
+        "People",
         "Say whether two pictures show the same person. Exits with 0 for yes, 1 for no.",
         "verify",
         "verify",
     ),
     "embed": _Command(
+        "People",
         "Turn each face of the pictures into a vector: near for one person, far for two.",
         "embed",
         "embed",
     ),
-    "caption": _Command("Say in a sentence what pictures show.", "caption", "caption"),
+    "caption": _Command("Say", "Say in a sentence what pictures show.", "caption", "caption"),
     "classify": _Command(
-        "Tell what pictures show: the most probable classes of each.", "classify", "classify"
+        "Say", "Tell what pictures show: the most probable classes of each.", "classify", "classify"
     ),
     "classify-text": _Command(
-        "Tell the classes of texts, the most probable ones first.", "classify_text", "classify_text"
+        "Say",
+        "Tell the classes of texts, the most probable ones first.",
+        "classify_text",
+        "classify_text",
     ),
     "detect": _Command(
-        "Find the objects in pictures: what they are and where.", "tasks.detect.cli", "detect"
+        "Find",
+        "Find the objects in pictures: what they are and where.",
+        "tasks.detect.cli",
+        "detect",
     ),
     "segment": _Command(
+        "Find",
         "Tell what every pixel of a picture shows: people, animals, vehicles, furniture.",
         "segment",
         "segment",
     ),
     "cutout": _Command(
-        "Cut people, animals or things out of pictures, with soft edges.", "cutout", "cutout"
+        "Find",
+        "Cut people, animals or things out of pictures, with soft edges.",
+        "cutout",
+        "cutout",
     ),
     "visualize-units": _Command(
+        "See inside",
         "Show the nine patches of many pictures that drive each unit of a layer most.",
         "visualize_units",
         "units",
         hidden=True,
     ),
     "samples": _Command(
-        "Write sample photographs and style pictures into a folder.", "samples", "samples"
+        "Paint", "Write sample photographs and style pictures into a folder.", "samples", "samples"
     ),
     "export": _Command(
-        "Write a classifier in another format, and run both to compare them.", "export", "export"
+        "Train",
+        "Write a classifier in another format, and run both to compare them.",
+        "export",
+        "export",
     ),
     "doctor": _Command(
+        "Set up",
         "Tell what this installation is and can do: versions, devices, memory, weights.",
         "doctor",
         "doctor",
         epilog="Example: cnnkit doctor --json",
     ),
     "studio": _Command(
+        "Play and serve",
         "Open a page to play on: paint, find, cut out, compare faces, caption, see inside.",
         "serve",
         "studio",
     ),
     "serve": _Command(
+        "Play and serve",
         "Answer HTTP requests: detect, segment, cutout, classify, caption, verify, stylize and "
         "more.",
         "serve",
         "serve",
     ),
-    "faces": _Command("Recognise people: a gallery of faces.", "faces"),
+    "faces": _Command("People", "Recognise people: a gallery of faces.", "faces"),
     "visualize": _Command(
+        "See inside",
         "See what networks are made of, and what convolutions do.",
         "visualize",
         more=(
@@ -157,8 +181,11 @@ _COMMANDS = {
             ("words", "visualize_words", "words"),
         ),
     ),
-    "weights": _Command("See, fetch, import and check the weights of networks.", "weights"),
+    "weights": _Command(
+        "Set up", "See, fetch, import and check the weights of networks.", "weights"
+    ),
     "train": _Command(
+        "Train",
         "Train networks.",
         "train",
         more=(
@@ -170,6 +197,7 @@ _COMMANDS = {
         ),
     ),
     "evaluate": _Command(
+        "Train",
         "Measure how good a model is.",
         "evaluate",
         more=(
@@ -181,18 +209,6 @@ _COMMANDS = {
     ),
 }
 
-
-# Headings of the help, in their order, and what stands under each.
-_PANELS = {
-    "Paint": ("stylize", "samples"),
-    "People": ("verify", "faces", "embed"),
-    "Find": ("detect", "segment", "cutout"),
-    "Say": ("caption", "classify", "classify-text"),
-    "See inside": ("visualize",),
-    "Train": ("train", "evaluate", "export"),
-    "Play and serve": ("studio", "serve"),
-    "Set up": ("weights", "doctor"),
-}
 
 # Their -o takes "-".
 _WRITES_TO_STDOUT = ("stylize", "segment", "cutout")
@@ -239,7 +255,7 @@ class _Commands(typer.core.TyperGroup):
             command = _COMMANDS[name].build(name)
             if name not in _WRITES_TO_STDOUT:
                 _refuse_stdout(command)
-            mind_manners(command, name, lambda: _shows_all[0])
+            prepare_command(command, name, lambda: _shows_all[0])
         return name, command, rest
 
     def format_help(self, context, formatter):
@@ -266,13 +282,9 @@ app = typer.Typer(
         "4 nothing found · 5 weights missing · 70 a bug of ours · 130 Ctrl-C"
     ),
 )
-for _panel, _names in _PANELS.items():
-    for _name in _names:
-        if _name in _COMMANDS:
-            app.command(_name, help=_COMMANDS[_name].summary, rich_help_panel=_panel)(_do_nothing)
-for _name, _one in _COMMANDS.items():
-    if _one.hidden:
-        app.command(_name, help=_one.summary, hidden=True)(_do_nothing)
+for _name, _one in sorted(_COMMANDS.items(), key=lambda item: _PANELS.index(item[1].panel)):
+    _settings = {"help": _one.summary, "hidden": _one.hidden, "rich_help_panel": _one.panel}
+    app.command(_name, **_settings)(_do_nothing)
 
 
 def _print_version(wanted: bool) -> None:

@@ -6,22 +6,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
-
-from cnnkit.cli._inference import start_inference
-from cnnkit.cli._options import (
-    OUTPUT_PANEL,
-    Device,
-    Engine,
-    Json,
-    JsonLines,
-    Overwrite,
-    Quiet,
-    Recursive,
-    SkipExisting,
-    Threads,
-    Verbose,
-)
 from cnnkit.cli._segmenter import (
     PICTURE_PANEL,
     STD,
@@ -33,9 +17,9 @@ from cnnkit.cli._segmenter import (
     plan_pictures,
     write_to,
 )
-from cnnkit.cli._views import Flip, Scales, read_scales
-from cnnkit.console import Console
-from cnnkit.engine.batch import Outcome, check_json
+from cnnkit.engine.batch import BatchSettings, Outcome, check_json
+from cnnkit.engine.command import EngineSettings, PrintSettings, command
+from cnnkit.engine.settings import OUTPUT_PANEL, Argument, Flip, Option, Scales, check_scales
 from cnnkit.errors import CnnkitError, UsageError
 from cnnkit.options import DEFAULT_SEGMENTER, SEGMENT_SIZE
 from cnnkit.results import Record
@@ -44,49 +28,43 @@ if TYPE_CHECKING:
     from cnnkit.results import Segmentation
 
 
+@command
 def cutout(
     pictures: Annotated[
         list[str],
-        typer.Argument(
+        Argument(
+            "Files, folders, globs, @list.txt or - (stdin). Of two names without -o the second is "
+            "the output.",
             metavar="IMG... [OUT]",
-            help="Files, folders, globs, @list.txt or - (stdin). Of two names without -o the "
-            "second is the output.",
         ),
     ],
     output: Annotated[
         str | None,
-        typer.Option(
-            "-o",
-            "--output",
-            help="File, folder for several pictures, or - (stdout).",
+        Option(
+            "File, folder for several pictures, or - (stdout).",
+            OUTPUT_PANEL,
+            ("-o", "--output"),
             show_default="<name>-cutout.png",
-            rich_help_panel=OUTPUT_PANEL,
         ),
     ] = None,
     subject: Annotated[
         str | None,
-        typer.Option(
+        Option(
+            "What to cut out, such as dog or person,bicycle.",
+            PICTURE_PANEL,
             metavar="LABEL,...",
-            help="What to cut out, such as dog or person,bicycle.",
             show_default="people, else what is largest",
-            rich_help_panel=PICTURE_PANEL,
         ),
     ] = None,
     background: Background = None,
     model: Model = DEFAULT_SEGMENTER,
     size: Size = SEGMENT_SIZE,
     flip: Flip = False,
-    scales: Scales = "1",
-    recursive: Recursive = False,
-    overwrite: Overwrite = False,
-    skip_existing: SkipExisting = False,
-    threads: Threads = None,
-    device: Device = "auto",
-    engine: Engine = "auto",
-    json: Json = False,
-    jsonl: JsonLines = False,
-    quiet: Quiet = False,
-    verbose: Verbose = False,
+    scales: Scales = (1.0,),
+    *,
+    batch: BatchSettings,
+    engine: EngineSettings,
+    printing: PrintSettings,
 ) -> int:
     """Cut people, animals or things out of pictures, with soft edges.
 
@@ -106,22 +84,23 @@ def cutout(
     from cnnkit.pipelines._segmenter_files import find_classes, find_segmenter_file
     from cnnkit.pipelines.cutout import read_background
 
-    console = Console(quiet=quiet, verbose=verbose)
-    check_json(json, jsonl)
-    sizes = read_scales(scales)
+    console = printing.console()
+    is_json = printing.json or batch.jsonl
+    check_json(printing.json, batch.jsonl)
+    check_scales(scales)
     file = find_segmenter_file(model)
     if subject is not None:
         find_classes(subject, file.classes, "--subject")
-    pictures, output = _split(pictures, output, skip_existing)
-    if output == STD and (json or jsonl):
+    pictures, output = _split(pictures, output, batch.skip_existing)
+    if output == STD and is_json:
         raise UsageError("-o - and --json both want stdout; give one of them")
-    sources = find_sources(pictures, recursive, note=console.note)
+    sources = find_sources(pictures, batch.recursive, note=console.note)
     jobs = plan_pictures(
         sources,
         output,
         "cutout",
-        overwrite=overwrite,
-        skip_existing=skip_existing,
+        overwrite=batch.overwrite,
+        skip_existing=batch.skip_existing,
         console=console,
     )
     behind: Any = None
@@ -130,15 +109,15 @@ def cutout(
     else:
         for _, path in jobs:
             check_transparency(path)
-    outcome = Outcome(console, json, jsonl, len(sources) == 1)
+    outcome = Outcome(console, printing.json, batch.jsonl, len(sources) == 1)
     if outcome.none_is_there(sources):
         return outcome.finish()
-    start_inference(console, engine, threads=threads, device=device, verbose=verbose)
+    engine.start(console, printing.verbose)
     from cnnkit.images import read_image
     from cnnkit.pipelines._segmenter import Segmenter
     from cnnkit.pipelines.cutout import cut_out, subject_classes
 
-    segmenter = Segmenter(model, size=size, flip=flip, scales=sizes)
+    segmenter = Segmenter(model, size=size, flip=flip, scales=scales)
     with console.progress() as bar:
         task = bar.add_task("cut out", total=len(jobs), status="")
         for source, path in jobs:
@@ -153,7 +132,7 @@ def cutout(
                 begin = time.monotonic()
                 if class_ids:
                     cut = cut_out(picture, found, class_ids, behind)
-                    write_to(path, encode_for(path, cut), overwrite)
+                    write_to(path, encode_for(path, cut), batch.overwrite)
                 else:
                     outcome.find_nothing(source.path, _what_instead(source.path, subject, found))
                 post = found.ms.post + round(1e3 * (time.monotonic() - begin), 1)

@@ -81,7 +81,7 @@ def test_help_imports_no_command():
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert (
         found.stdout.splitlines()[-1]
-        == "['cnnkit.cli._examples', 'cnnkit.cli._manners', 'cnnkit.cli.app']"
+        == "['cnnkit.cli._examples', 'cnnkit.cli._terminal', 'cnnkit.cli.app']"
     )
 
 

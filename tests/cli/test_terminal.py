@@ -1,3 +1,4 @@
+import json
 import os
 import re
 import subprocess
@@ -8,7 +9,7 @@ import pytest
 import typer
 from PIL import Image
 
-from cnnkit.cli import _examples, _manners
+from cnnkit.cli import _examples, _terminal
 from cnnkit.cli.app import run
 from cnnkit.errors import ExitCode
 
@@ -83,7 +84,8 @@ def test_values_are_completed(room):
     (room / "wall.jpg").touch()
     assert complete("cnnkit stylize photo.jpg w", room)[:-1] == ["woodcut", "waves", "wall.jpg"]
     assert "runs/pets" in complete("cnnkit classify x.png --model ", room)
-    assert complete("cnnkit detect --classes sheep", room)[0] == "sheep"
+    (room / "sheepdog.jpg").touch()
+    assert complete("cnnkit detect --classes sheep", room)[:-1] == ["sheep"]
     assert complete("cnnkit visualize units layer", room)[:2] == ["layer1", "layer2"]
     assert "vgg19" in complete("cnnkit weights fetch vgg", room)
 
@@ -120,15 +122,15 @@ def test_of_many_files_the_folder_is_opened(room, monkeypatch):
     opened = []
     monkeypatch.setattr(typer, "launch", opened.append)
     assert run(["samples", "styles"]) == 0
-    _manners._viewing.opens = True
-    _manners.view_results([room / "styles" / f"{n}.png" for n in range(9)])
+    _terminal._viewing.opens = True
+    _terminal.view_results([room / "styles" / f"{n}.png" for n in range(9)])
     assert opened == [str(room / "styles")]
 
 
 def test_what_draws_pictures_into_terminals_is_named_where_it_is_missing(room, monkeypatch, capsys):
-    find = _manners.importlib.util.find_spec
+    find = _terminal.importlib.util.find_spec
     monkeypatch.setattr(
-        _manners.importlib.util,
+        _terminal.importlib.util,
         "find_spec",
         lambda name: None if name == "textual_image" else find(name),
     )
@@ -140,8 +142,10 @@ def test_what_draws_pictures_into_terminals_is_named_where_it_is_missing(room, m
 def test_what_was_written_is_drawn_into_the_terminal(room, capsys):
     pytest.importorskip("textual_image", reason="the extra [show] is not installed")
     assert run([*filter_picture(room), "--show"]) == 0
-    drawn = capsys.readouterr().out
-    assert len(drawn.splitlines()) > 5
+    assert len(capsys.readouterr().err.splitlines()) > 5
+    # Programs read what is on stdout.
+    assert run([*filter_picture(room), "--overwrite", "--json", "--show"]) == 0
+    assert json.loads(capsys.readouterr().out)["error"] is None
 
 
 def every_command():
@@ -156,7 +160,7 @@ def every_command():
 
     for name, one in _COMMANDS.items():
         built = one.build(name)
-        _manners.mind_manners(built, name, lambda: False)
+        _terminal.prepare_command(built, name, lambda: False)
         yield from leaves(built, name)
 
 

@@ -44,8 +44,8 @@ More: cnnkit --help, cnnkit COMMAND --help
 """
 
 
-def mind_manners(command: Any, name: str, shows_all: Callable[[], bool]) -> None:
-    """Gives a command, and those in it, what this module is about.
+def prepare_command(command: Any, name: str, shows_all: Callable[[], bool]) -> None:
+    """Gives a command, and those in it, short help, examples, completion, `--open` and `--show`.
 
     Args:
         command: that Typer built.
@@ -57,7 +57,7 @@ def mind_manners(command: Any, name: str, shows_all: Callable[[], bool]) -> None
     inner = getattr(command, "commands", None)
     if inner is not None:
         for part, one in inner.items():
-            mind_manners(one, f"{name} {part}", shows_all)
+            prepare_command(one, f"{name} {part}", shows_all)
         return
     _add_examples(command, EXAMPLES.get(name, ()))
     names = {option for parameter in command.params for option in parameter.opts}
@@ -115,9 +115,6 @@ def _format_help(
         typer.echo(f" {len(rare)} more options: cnnkit {name} {HELP_ALL}\n")
 
 
-# What was written ----------------------------------------------------------------------------
-
-
 class _Viewing:
     """What is to be done with the files that a command writes."""
 
@@ -159,7 +156,9 @@ def _view(
     """Only to have its options."""
 
 
+@functools.cache
 def _viewing_options() -> list[Any]:
+    """`--open` and `--show` as Typer builds them, shared by all commands."""
     parent = typer.Typer(add_completion=False)
     parent.command()(_view)
     options = [one for one in typer.main.get_command(parent).params if one.name != "help"]
@@ -183,21 +182,20 @@ def view_results(written: Iterable[Path]) -> None:
     suffixes = (*READABLE_SUFFIXES, *_PAGE_SUFFIXES)
     files = [path for path in written if path.suffix.lower() in suffixes]
     if shows:
-        from rich import print as show
+        from rich.console import Console
         from textual_image.renderable import Image
 
+        # Stdout is for the results, which may be JSON or a picture.
+        console = Console(stderr=True)
         with warnings.catch_warnings():
             # It uses names that Pillow is about to give up.
             warnings.simplefilter("ignore", DeprecationWarning)
             for path in files[:_SHOWN_FILES]:
                 if path.suffix.lower() in READABLE_SUFFIXES:
-                    show(Image(path, width="80%", height="auto"))
+                    console.print(Image(path, width="80%", height="auto"))
     if opens and files:
         # Of many files the folder is opened.
         typer.launch(str(files[0] if len(files) <= _SHOWN_FILES else files[0].parent))
-
-
-# Completion ------------------------------------------------------------------------------------
 
 
 def _complete(parameter: Any, command: str) -> None:
@@ -208,8 +206,9 @@ def _complete(parameter: Any, command: str) -> None:
 
     def complete(context: Any, parameter: Any, incomplete: str) -> list[str]:
         found = [one for one in values(context) if one.startswith(incomplete)]
-        return found + _files(incomplete)
+        return found + (_files(incomplete) if parameter.name in _ALSO_FILES else [])
 
+    # Typer takes it where an option is declared; these are built already. A test would notice.
     parameter._custom_shell_complete = complete
 
 
@@ -282,6 +281,8 @@ def _weights(context: Any) -> list[str]:
     return [one.name for one in entries()]
 
 
+# Parameters that take files beside names.
+_ALSO_FILES = ("pictures", "style", "model")
 _VALUES: dict[tuple[str, str], Callable[[Any], list[str]]] = {
     ("stylize", "pictures"): _styles,
     ("stylize", "style"): _styles,
