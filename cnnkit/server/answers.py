@@ -1,12 +1,15 @@
 """What each task answers: a record as the commands print it with --json, and a picture.
 
-Functions here compute; a `ModelQueue` runs them one at a time.
+Functions here compute; a `ModelQueue` runs them one at a time. Pictures are sRGB `Picture`s, opaque
+unless said otherwise; boxes are in pixels of the upright picture. Besides what is said, all raise
+`WeightsError` where a model's weights are not here.
 """
 
 import io
+import json
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from http import HTTPStatus
 from typing import Any
@@ -17,7 +20,7 @@ from PIL import Image
 from cnnkit.data.face_pictures import read_face_picture
 from cnnkit.data.samples import find_sample, load_sample, style_names
 from cnnkit.errors import CnnkitError, UsageError
-from cnnkit.images import Picture, encode_image, read_image, to_uint8
+from cnnkit.images import DAMAGED, Picture, encode_image, read_image, to_uint8
 from cnnkit.options import CaptionOptions, StylizeOptions
 from cnnkit.results import Caption, Classification, Milliseconds, Record, Segmentation
 from cnnkit.server.guard import RefusedError
@@ -32,21 +35,24 @@ class Answer:
 
     Attributes:
         record: for programs.
-        picture: to look at; None of a task that draws nothing.
-        png: the same, encoded already.
+        draw: makes what there is to look at; None of a task that draws nothing.
+        settings: what to make it again with, as JSON, which its file carries.
     """
 
     record: Record
-    picture: Picture | None = None
-    png: bytes | None = None
+    draw: Callable[[], Picture] | None = None
+    settings: str | None = None
 
-    def encode(self, suffix: str = ".png") -> bytes:
-        """The picture as a file."""
-        if self.png is not None:
-            return self.png
-        if self.picture is None:
-            raise ValueError("expected an answer with a picture. Received: one without")
-        return encode_image(self.picture, suffix)
+    def encode(self, suffix: str) -> bytes | None:
+        """The picture as a file.
+
+        Args:
+            suffix: of its format, such as ".png".
+
+        Returns:
+            None of a task that draws nothing.
+        """
+        return None if self.draw is None else encode_image(self.draw(), suffix, self.settings)
 
 
 def decode(content: bytes, name: str, max_megapixels: float, keep_alpha: bool = False) -> Picture:
@@ -65,8 +71,8 @@ def decode(content: bytes, name: str, max_megapixels: float, keep_alpha: bool = 
     try:
         with Image.open(io.BytesIO(content)) as image:
             pixels = image.width * image.height
-    except Exception:
-        # Pillow raises whatever a damaged file leads to; `read_image` says what is wrong.
+    except (*DAMAGED, Image.DecompressionBombError):
+        # `read_image` says what is wrong.
         pixels = 0
     if pixels > 1e6 * max_megapixels:
         raise RefusedError(
@@ -83,7 +89,18 @@ def detect(
     max_det: int = 300,
     classes: Sequence[str] | None = None,
 ) -> Answer:
-    """The objects, and the picture with their boxes."""
+    """The objects, and the picture with their boxes.
+
+    Args:
+        models: the networks.
+        picture: to look at.
+        conf: least score, from `LEAST_CONFIDENCE` to 1.
+        max_det: objects, at most.
+        classes: names of those to look for; all by default.
+
+    Raises:
+        UsageError: a class that the detector does not know.
+    """
     from cnnkit.tasks.detect.files import check_classes
 
     detector = models.detector()
@@ -97,7 +114,7 @@ def detect(
     ]
     found = replace(found, objects=tuple(kept[:max_det]), threshold=conf)
     record = replace(found.to_record(), source=picture.source)
-    return Answer(record, _picture(np.asarray(found.plot())))
+    return Answer(record, lambda: _picture(np.asarray(found.plot())))
 
 
 def segment(models: Models, picture: Picture) -> Answer:
@@ -105,10 +122,13 @@ def segment(models: Models, picture: Picture) -> Answer:
     from cnnkit.plots import add_legend, overlay_segments
 
     found: Segmentation = models.segmenter().segment(picture)
-    drawn = overlay_segments(to_uint8(picture.pixels), found.classes)
-    drawn = add_legend(drawn, [(one.class_id, one.label) for one in found.segments])
+
+    def draw() -> Picture:
+        drawn = overlay_segments(to_uint8(picture.pixels), found.classes)
+        return _picture(add_legend(drawn, [(one.class_id, one.label) for one in found.segments]))
+
     items = tuple(one.to_dict() for one in found.segments)
-    return Answer(_record(picture, items, found.model, found.ms), _picture(drawn))
+    return Answer(_record(picture, items, found.model, found.ms), draw)
 
 
 def cut_out(
@@ -146,9 +166,11 @@ def cut_out(
         raise RefusedError(
             HTTPStatus.UNPROCESSABLE_ENTITY, f"no {subject or 'subject'} was found, only {shown}"
         )
-    drawn = cut_out(picture if behind is None else opaque, found, keep, behind)
     items = tuple(one.to_dict() for one in chosen)
-    return Answer(_record(picture, items, found.model, found.ms), drawn)
+    return Answer(
+        _record(picture, items, found.model, found.ms),
+        lambda: cut_out(picture if behind is None else opaque, found, keep, behind),
+    )
 
 
 def mask_of(models: Models, picture: Picture, is_background: bool = False) -> Picture:
@@ -219,8 +241,12 @@ def verify(models: Models, first: Picture, second: Picture) -> Answer:
         "confidence": round(result.confidence, 6),
         "false_accept_rate": result.false_accept_rate,
     }
-    explanation = encode_figure(verifier.explain(*pictures, result))
-    return Answer(replace(record, details=details), png=explanation)
+
+    def draw() -> Picture:
+        figure = verifier.explain(*pictures, result)
+        return read_image(encode_figure(figure), "the explanation")
+
+    return Answer(replace(record, details=details), draw)
 
 
 def identify(models: Models, gallery: Any, picture: Picture, matches: int = 2) -> Answer:
@@ -231,18 +257,19 @@ def identify(models: Models, gallery: Any, picture: Picture, matches: int = 2) -
     book = FaceBook(gallery, recognizer=models.verifier().recognizer)
     begin = time.monotonic()
     [faces] = book.identify([read_face_picture(picture)], matches=matches)
-    drawn = draw_labels(
-        to_uint8(picture.pixels),
-        [one.face.box_xyxy for one in faces],
-        [one.name or "unknown" for one in faces],
-        [one.name is not None for one in faces],
-    )
+
+    def draw() -> Picture:
+        boxes_xyxy = [one.face.box_xyxy for one in faces]
+        names = [one.name or "unknown" for one in faces]
+        is_known = [one.name is not None for one in faces]
+        return _picture(draw_labels(to_uint8(picture.pixels), boxes_xyxy, names, is_known))
+
     items = tuple(one.to_dict() for one in faces)
     recognizer = book.recognizer
     record = _record(
         picture, items, recognizer.model, _since(begin), threshold=recognizer.threshold
     )
-    return Answer(record, _picture(drawn))
+    return Answer(record, draw)
 
 
 def enroll(models: Models, gallery: Any, name: str, picture: Picture) -> Answer:
@@ -265,7 +292,8 @@ def draft(
     begin = time.monotonic()
     result = Stylizer(style, options).run(content, mask=mask)
     items = ({"style": style.source},)
-    return Answer(_record(content, items, result.backbone, _since(begin)), result.image)
+    record = _record(content, items, result.backbone, _since(begin))
+    return Answer(record, lambda: result.image, json.dumps(dict(result.settings)))
 
 
 def find_style(name: str) -> Picture:
@@ -300,7 +328,7 @@ def _record(
         items,
         model,
         threshold,
-        replace(ms, load=0.0),
+        ms,
     )
 
 

@@ -282,13 +282,27 @@ def _wants_picture(request: Request, default: str) -> str | None:
     return None if best == _JSON else best
 
 
-def _answer(request: Request, answer: Answer, default: str = _JSON) -> Response:
+async def _answer(
+    request: Request, queue: ModelQueue, job: Callable[[], Answer], default: str = _JSON
+) -> Response:
+    """Runs a job, and answers with its record or, drawn and encoded in the queue too, its picture.
+
+    Args:
+        request: says what it accepts.
+        queue: runs the job.
+        job: computes the answer.
+        default: what is answered where all is accepted.
+    """
     kind = _wants_picture(request, default)
-    if kind is None or (answer.picture is None and answer.png is None):
+
+    def whole() -> tuple[Answer, bytes | None]:
+        answer = job()
+        return answer, None if kind is None else answer.encode(_SUFFIXES[kind])
+
+    answer, content = await queue.run(whole)
+    if content is None:
         return JSONResponse(answer.record.to_json())
-    if answer.png is not None:
-        return Response(answer.png, media_type=_PNG)
-    return Response(answer.encode(_SUFFIXES[kind]), media_type=kind)
+    return Response(content, media_type=kind)
 
 
 def _add_finding(app: FastAPI, server: Server) -> None:
@@ -296,12 +310,18 @@ def _add_finding(app: FastAPI, server: Server) -> None:
     queue, models = server.queue, server.models
 
     async def run(
-        request: Request, task: Callable[..., Answer], *rest: Any, keep_alpha: bool = False
-    ) -> Answer:
+        request: Request,
+        task: Callable[..., Answer],
+        *rest: Any,
+        default: str = _JSON,
+        keep_alpha: bool = False,
+    ) -> Response:
         content = (await _read_files(request, "file"))["file"]
-        return await queue.run(
-            lambda: task(models, server.decode(content, "the picture", keep_alpha), *rest)
-        )
+
+        def job() -> Answer:
+            return task(models, server.decode(content, "the picture", keep_alpha), *rest)
+
+        return await _answer(request, queue, job, default)
 
     @app.post("/v1/detect", responses=_described(picture=True), openapi_extra=_ONE_PICTURE)
     async def detect(
@@ -314,12 +334,12 @@ def _add_finding(app: FastAPI, server: Server) -> None:
     ) -> Response:
         """The objects in a picture, or the picture with their boxes."""
         names = None if classes is None else [name.strip() for name in classes.split(",")]
-        return _answer(request, await run(request, answers.detect, conf, max_det, names))
+        return await run(request, answers.detect, conf, max_det, names)
 
     @app.post("/v1/segment", responses=_described(picture=True), openapi_extra=_ONE_PICTURE)
     async def segment(request: Request) -> Response:
         """What every pixel shows, or the picture with that laid over it."""
-        return _answer(request, await run(request, answers.segment))
+        return await run(request, answers.segment)
 
     @app.post("/v1/cutout", responses=_described(picture=True), openapi_extra=_ONE_PICTURE)
     async def cutout(
@@ -332,8 +352,9 @@ def _add_finding(app: FastAPI, server: Server) -> None:
         ] = None,
     ) -> Response:
         """The picture's subject alone, the rest transparent."""
-        answer = await run(request, answers.cut_out, subject, background, keep_alpha=True)
-        return _answer(request, answer, _PNG)
+        return await run(
+            request, answers.cut_out, subject, background, default=_PNG, keep_alpha=True
+        )
 
     @app.post("/v1/classify", responses=_described(), openapi_extra=_ONE_PICTURE)
     async def classify(
@@ -342,7 +363,7 @@ def _add_finding(app: FastAPI, server: Server) -> None:
         group: Annotated[bool, Query(description="everyday groups of classes too")] = False,
     ) -> Response:
         """What a picture shows."""
-        return _answer(request, await run(request, answers.classify, top, group))
+        return await run(request, answers.classify, top, group)
 
     @app.post("/v1/caption", responses=_described(), openapi_extra=_ONE_PICTURE)
     async def caption(
@@ -350,7 +371,7 @@ def _add_finding(app: FastAPI, server: Server) -> None:
         candidates: Annotated[int, Query(ge=1, le=16, description="sentences")] = 1,
     ) -> Response:
         """A sentence about a picture."""
-        return _answer(request, await run(request, answers.caption, candidates))
+        return await run(request, answers.caption, candidates)
 
 
 def _add_faces(app: FastAPI, server: Server) -> None:
@@ -362,21 +383,22 @@ def _add_faces(app: FastAPI, server: Server) -> None:
     async def embed(request: Request) -> Response:
         """Each face of a picture as a vector: near for one person, far for two."""
         content = (await _read_files(request, "file"))["file"]
-        answer = await queue.run(
-            lambda: answers.embed(models, server.decode(content, "the picture"))
-        )
-        return _answer(request, answer)
+
+        def job() -> Answer:
+            return answers.embed(models, server.decode(content, "the picture"))
+
+        return await _answer(request, queue, job)
 
     @app.post("/v1/verify", responses=_described(picture=True), openapi_extra=pair)
     async def verify(request: Request) -> Response:
         """Whether two pictures show one person."""
         files = await _read_files(request, "first", "second")
-        answer = await queue.run(
-            lambda: answers.verify(
-                models, *(server.decode(files[name], name) for name in ("first", "second"))
-            )
-        )
-        return _answer(request, answer)
+
+        def job() -> Answer:
+            first, second = (server.decode(files[name], name) for name in ("first", "second"))
+            return answers.verify(models, first, second)
+
+        return await _answer(request, queue, job)
 
     @app.post("/v1/identify", responses=_described(picture=True), openapi_extra=_ONE_PICTURE)
     async def identify(
@@ -391,7 +413,7 @@ def _add_faces(app: FastAPI, server: Server) -> None:
                 picture = server.decode(content, "the picture")
                 return answers.identify(models, gallery, picture, matches)
 
-        return _answer(request, await queue.run(job))
+        return await _answer(request, queue, job)
 
     @app.get("/v1/people", responses=_described())
     async def people() -> Response:
@@ -414,7 +436,7 @@ def _add_faces(app: FastAPI, server: Server) -> None:
             with server.gallery(reads_only=False) as gallery:
                 return answers.enroll(models, gallery, name, server.decode(content, "the picture"))
 
-        return _answer(request, await queue.run(job))
+        return await _answer(request, queue, job)
 
     @app.delete("/v1/people/{name}", responses=_described())
     async def remove(name: name_of_person) -> Response:
@@ -476,8 +498,7 @@ def _add_painting(app: FastAPI, server: Server) -> None:
             seed=seed,
         )
         if quality == "draft":
-            answer = await queue.run(lambda: answers.draft(*read(), options))
-            return _answer(request, answer, _PNG)
+            return await _answer(request, queue, lambda: answers.draft(*read(), options), _PNG)
         content, painted = await asyncio.to_thread(read)
         job = await asyncio.to_thread(painter.begin, content, painted, options)
         place = {"Location": f"/v1/jobs/{job.name}"}

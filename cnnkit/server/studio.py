@@ -28,11 +28,12 @@ from fastapi import FastAPI
 
 from cnnkit.data.samples import PHOTOGRAPH, SAMPLES, find_sample, load_sample, style_names
 from cnnkit.errors import CnnkitError, UsageError
-from cnnkit.images import Picture, fit_size, resize, to_pil, to_uint8, write_image
+from cnnkit.images import Picture, encode_image, fit_size, resize, to_pil, to_uint8, write_image
 from cnnkit.ops.convolution import KERNELS
 from cnnkit.options import COLORS, QUALITIES, StylizeOptions
+from cnnkit.results import Record
 from cnnkit.server import answers
-from cnnkit.server.answers import find_style
+from cnnkit.server.answers import Answer, find_style
 from cnnkit.server.http import Server
 from cnnkit.server.settings import LEAST_CONFIDENCE
 
@@ -230,26 +231,25 @@ class Studio:
             return None, "", gr.update(interactive=False), None
         settings = [*rest]
         settings[2] = "draft"
-        with _told():
+        with _showing_errors():
             before, after = await self._run(lambda: self._paint_draft(content, *settings))
             return (before, after), "A draft. **Paint** goes on.", gr.update(), None
 
     def _paint_draft(self, *settings: Any) -> tuple[Any, Any]:
         picture, style, options, mask = self._stylize_inputs(*settings)
-        answer = answers.draft(picture, style, options, mask)
-        assert answer.picture is not None
-        return _beside(picture, answer.picture)
+        return _beside(picture, _drawn(answers.draft(picture, style, options, mask)))
 
     async def _paint(self, *settings: Any) -> AsyncIterator[Any]:
         """The picture step by step."""
         quality = settings[3]
-        with _told():
+        with _showing_errors():
             picture, style, options, mask = await self._run(lambda: self._stylize_inputs(*settings))
             if quality == "draft":
-                answer = await self._run(lambda: answers.draft(picture, style, options, mask))
-                assert answer.picture is not None
-                path = self._save(answer.encode())
-                pair = _beside(picture, answer.picture)
+                content = await self._run(
+                    lambda: answers.draft(picture, style, options, mask).encode(".png")
+                )
+                assert content is not None
+                path, pair = self._save(content), _beside(picture, _from_bytes(content))
                 yield pair, "done", gr.update(value=path, interactive=True), None
                 return
             painter = self._server.painter
@@ -328,7 +328,7 @@ class Studio:
     async def _find(self, path: str | None, conf: float) -> Any:
         if not path:
             return None, None, []
-        with _told():
+        with _showing_errors():
             picture = self._read(path)
             answer = await self._run(
                 lambda: answers.detect(self._server.models, picture, LEAST_CONFIDENCE)
@@ -397,19 +397,20 @@ class Studio:
     async def _cut_out(self, path: str | None, subject: str, behind: str) -> Any:
         if not path:
             return None, gr.update(interactive=False)
-        with _told():
+        with _showing_errors():
             picture = self._read(path, alpha=True)
-            answer = await self._run(
-                lambda: answers.cut_out(
-                    self._server.models,
-                    picture,
-                    None if subject == "main subject" else subject,
-                    None if behind == "transparent" else behind,
+            drawn = await self._run(
+                lambda: _drawn(
+                    answers.cut_out(
+                        self._server.models,
+                        picture,
+                        None if subject == "main subject" else subject,
+                        None if behind == "transparent" else behind,
+                    )
                 )
             )
-            assert answer.picture is not None
-            saved = gr.update(value=self._save(answer.encode()), interactive=True)
-            return to_pil(answer.picture), saved
+            saved = gr.update(value=self._save(encode_image(drawn, ".png")), interactive=True)
+            return to_pil(drawn), saved
 
     # Who is it ----------------------------------------------------------------------------------
 
@@ -428,16 +429,20 @@ class Studio:
                 self._add_gallery()
 
     async def _verify(self, first: str | None, second: str | None) -> Any:
-        with _told():
+        with _showing_errors():
             pictures = self._read(first, "the first"), self._read(second, "the second")
-            answer = await self._run(lambda: answers.verify(self._server.models, *pictures))
-            details = answer.record.details
+
+            def job() -> tuple[Record, Picture]:
+                answer = answers.verify(self._server.models, *pictures)
+                return answer.record, _drawn(answer)
+
+            record, drawn = await self._run(job)
+            details = record.details
             words = "Same person" if details["same"] else "Different people"
-            assert answer.png is not None
             return (
                 f"## {words}\ndistance {details['distance']:.3f}, the threshold is "
-                f"{answer.record.threshold:.3f}",
-                _pil(answer.png),
+                f"{record.threshold:.3f}",
+                to_pil(drawn),
             )
 
     def _add_gallery(self) -> None:
@@ -463,7 +468,7 @@ class Studio:
                 answers.enroll(self._server.models, gallery, name, self._read(path))
                 return _people(gallery)
 
-        with _told():
+        with _showing_errors():
             return await self._run(job)
 
     async def _identify(self, path: str | None) -> Any:
@@ -471,11 +476,10 @@ class Studio:
             with self._server.gallery() as gallery:
                 picture = self._read(path)
                 answer = answers.identify(self._server.models, gallery, picture)
-            assert answer.picture is not None
             names = [one["name"] or "unknown" for one in answer.record.items]
-            return to_pil(answer.picture), ", ".join(names) or "no face"
+            return to_pil(_drawn(answer)), ", ".join(names) or "no face"
 
-        with _told():
+        with _showing_errors():
             return await self._run(job)
 
     async def _remove(self, name: str) -> str:
@@ -484,7 +488,7 @@ class Studio:
                 gallery.remove(name)
                 return _people(gallery)
 
-        with _told():
+        with _showing_errors():
             return await self._run(job)
 
     # Say ----------------------------------------------------------------------------------------
@@ -502,7 +506,7 @@ class Studio:
     async def _say(self, path: str | None) -> Any:
         if not path:
             return "", None
-        with _told():
+        with _showing_errors():
             picture, models = self._read(path), self._server.models
             said, named = await self._run(
                 lambda: (answers.caption(models, picture), answers.classify(models, picture))
@@ -567,16 +571,16 @@ class Studio:
             )
             return _pil(encode_figure(figure))
 
-        with _told():
+        with _showing_errors():
             return await self._run(job)
 
     async def _visualize(self, what: str, path: str | None) -> Any:
-        with _told():
+        with _showing_errors():
             picture = self._read(path)
             return await self._run(lambda: self._command(what, picture))
 
     async def _units(self) -> Any:
-        with _told():
+        with _showing_errors():
             return await self._run(
                 lambda: self._command("units", None, "layer3", "--images", str(self._folder))
             )
@@ -601,7 +605,7 @@ class Studio:
     async def _follow(self, text: str) -> str:
         from cnnkit.pipelines.visualize_shapes import visualize_shapes
 
-        with _told():
+        with _showing_errors():
             found = visualize_shapes(text)
             return "\n".join(
                 f"{row.name:<16} {' x '.join(map(str, row.output_shape))}" for row in found.layers
@@ -616,8 +620,14 @@ def _file_input(**settings: Any) -> gr.Image:
     return image
 
 
+def _drawn(answer: Answer) -> Picture:
+    """The picture of an answer that has one."""
+    assert answer.draw is not None
+    return answer.draw()
+
+
 @contextlib.contextmanager
-def _told() -> Any:
+def _showing_errors() -> Any:
     """Shows what a user can mend as a message on the page."""
     try:
         yield

@@ -9,7 +9,7 @@ import cnnkit
 from cnnkit.data._class_names import VOC_CLASSES
 from cnnkit.data.samples import find_sample, load_sample
 from cnnkit.errors import ResourceError, WeightsError
-from cnnkit.images import Picture, encode_image, read_image
+from cnnkit.images import Picture, encode_image, read_image, read_record
 from cnnkit.server import answers
 from cnnkit.server.http import build_app
 from cnnkit.server.settings import ServerSettings
@@ -36,6 +36,18 @@ def test_objects_are_those_of_the_library(client):
     assert [(one["label"], one["score"]) for one in record["items"]] == [
         (one.label, round(one.score, 4)) for one in found.objects if one.score >= 0.3
     ]
+
+
+def test_nothing_is_drawn_for_who_wants_no_picture(client, monkeypatch):
+    def refuse(*_):
+        raise AssertionError("it is drawn")
+
+    monkeypatch.setattr("cnnkit.tasks.detect.results.Detection.plot", refuse)
+    monkeypatch.setattr("cnnkit.pipelines.cutout.cut_out", refuse)
+    assert client.post("/v1/detect", content=COFFEE).status_code == 200
+    headers = {"accept": "application/json"}
+    answer = client.post("/v1/cutout", content=ASTRONAUT, headers=headers)
+    assert answer.json()["items"][0]["label"] == "person"
 
 
 def test_fewer_objects_are_found_where_fewer_are_wanted(client):
@@ -117,9 +129,10 @@ def test_two_pictures_of_one_person_are_told(client):
     picture = client.post(
         "/v1/verify",
         files={"first": ASTRONAUT, "second": ASTRONAUT},
-        headers={"accept": "image/png"},
+        headers={"accept": "image/jpeg"},
     )
-    assert picture.content.startswith(b"\x89PNG")
+    assert picture.headers["content-type"] == "image/jpeg"
+    assert picture.content.startswith(b"\xff\xd8")
     [face] = client.post("/v1/embed", content=ASTRONAUT).json()["items"]
     assert len(face["embedding"]) == 128
 
@@ -157,10 +170,12 @@ def test_nobody_is_recognised_unless_it_was_turned_on():
             assert "start the server with --gallery" in answer.json()["error"]["message"]
 
 
-def test_a_draft_is_the_answer(client):
+def test_a_draft_is_the_answer_and_carries_its_settings(client, tmp_path):
     answer = client.post("/v1/stylize", content=COFFEE, params={"size": 64, "style": "mosaic"})
     assert answer.headers["content-type"] == "image/png"
     assert read_image(answer.content).pixels.shape == (43, 64, 3)
+    (tmp_path / "draft.png").write_bytes(answer.content)
+    assert json.loads(read_record(tmp_path / "draft.png"))["quality"] == "draft"
     files = {"content": COFFEE, "style": ASTRONAUT}
     own = client.post("/v1/stylize", files=files, params={"size": 64})
     assert own.content != answer.content

@@ -141,6 +141,13 @@ def test_one_sees_inside(page, samples):
     page.wait_for_selector("#inside-picture img")
     page.locator("#edges").click()
     page.wait_for_selector("#inside img")
+    # What takes a process of its own.
+    for button in ("#gradcam", "#units"):
+        before = page.locator("#inside img").get_attribute("src")
+        page.locator(button).click()
+        page.wait_for_function(
+            "before => document.querySelector('#inside img')?.src !== before", arg=before
+        )
     page.get_by_role("button", name="Follow its shapes").click()
     text_of(page, "#shape-table", "10")
 
