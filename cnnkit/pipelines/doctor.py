@@ -25,8 +25,10 @@ _EXTRAS = {
 _CUDA = {
     "tensorflow": "pip install 'tensorflow[and-cuda]'",
     "jax": "pip install 'jax[cuda12]'",
-    "torch": "pip install torch, a build with CUDA",
+    "torch": "install a build of torch with CUDA",
 }
+# Systems that there are wheels of OpenVINO for, as `Diagnosis.system` names them.
+_WITH_OPENVINO = ("Linux x86_64", "Darwin arm64", "Windows AMD64")
 # Bytes from which on nothing is said, and networks that `cnnkit weights warm` leaves.
 _LITTLE_MEMORY, _LITTLE_DISK, _USUAL_NETWORKS = 3e9, 2e9, 6
 
@@ -89,9 +91,9 @@ class Diagnosis:
                 f"trained networks run on {self.engine}, as KERAS_BACKEND says: unset it, and they "
                 "start in a fifth of the time"
             )
-        elif self.engine != OPENVINO:
+        elif self.engine != OPENVINO and self.system in _WITH_OPENVINO:
             lines.append("trained networks start in a fifth of the time with: pip install openvino")
-        if self.engine == OPENVINO and len(self.networks) < _USUAL_NETWORKS:
+        if self.engine == OPENVINO and len(set(self.networks)) < _USUAL_NETWORKS:
             lines.append("the first picture of each command is quicker after: cnnkit weights warm")
         if self.has_nvidia and not any("gpu" in one for one in self.devices):
             remedy = _CUDA.get(self.backend, f"{self.backend} with CUDA")

@@ -83,6 +83,15 @@ def test_doctor_says_what_could_be_better_and_how(monkeypatch, capsys, state, li
     assert line in advice
 
 
+def test_no_openvino_is_advised_where_there_is_none(monkeypatch):
+    monkeypatch.delenv("KERAS_BACKEND", raising=False)
+    found = dataclasses.replace(DIAGNOSIS, engine="tensorflow", system="Linux aarch64")
+    assert found.advice() == ()
+    # A network that is there in several versions counts once.
+    found = dataclasses.replace(DIAGNOSIS, networks=("detector coco80",) * 9)
+    assert "cnnkit weights warm" in found.advice()[0]
+
+
 def test_a_report_has_no_name_of_the_home_folder(monkeypatch, capsys, tmp_path):
     cache = Path.home() / "a folder" / "weights"
     monkeypatch.setattr(doctor, "diagnose", lambda: dataclasses.replace(DIAGNOSIS, cache=cache))
