@@ -7,7 +7,7 @@ import traceback
 from collections.abc import Iterator
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -49,6 +49,9 @@ from cnnkit.options import (
     ClassifyTrainOptions,
 )
 from cnnkit.weights import locate
+
+if TYPE_CHECKING:
+    from cnnkit.data.labelled import LabelledData
 
 _DEFAULTS = ClassifyTrainOptions()
 _AUGMENT = AugmentOptions()
@@ -327,16 +330,19 @@ def classify(
     if options.model in PRETRAINED and options.regime != "scratch":
         # Before there is a run folder, which only --resume would go on with.
         locate(PRETRAINED[options.model])
-    if data is not None and cluster is None:
-        # What is no data set is said before the engine is loaded. Folders are listed quickly.
+    labelled = None
+    if data is not None and cluster is None and not resume:
+        # What is no data set is said before the engine is loaded.
         from cnnkit.data.labelled import read_labelled
 
-        read_labelled(data, val_share=val_share, per_class=per_class, seed=seed)
+        labelled = read_labelled(data, val_share=val_share, per_class=per_class, seed=seed)
     if cluster is not None:
         console.note(f"waiting at {cluster.coordinator} for all {cluster.processes} processes")
     with contextlib.nullcontext() if cluster is None else _leaving_at_once(console):
         configure(threads=threads, verbose=verbose, device=device, cluster=cluster)
-        result = _train(context, data, output, options, resume, skip_bad, devices, console)
+        result = _train(
+            context, data, labelled, output, options, resume, skip_bad, devices, console
+        )
     if not is_first:
         return 0
     show_classifier(console, result, json, "classify photo.jpg", output)
@@ -368,6 +374,7 @@ def _leaving_at_once(console: Console) -> Iterator[None]:
 def _train(
     context: typer.Context,
     data: Path | None,
+    labelled: "LabelledData | None",
     output: Path,
     options: ClassifyTrainOptions,
     resume: bool,
@@ -389,6 +396,7 @@ def _train(
             data,
             output,
             options,
+            labelled=labelled,
             resume=resume,
             skip_bad=skip_bad,
             devices=devices,

@@ -81,6 +81,7 @@ def train_classifier(
     output: str | Path,
     options: ClassifyTrainOptions | None = None,
     *,
+    labelled: LabelledData | None = None,
     resume: bool = False,
     skip_bad: bool = False,
     devices: int | None = None,
@@ -97,6 +98,8 @@ def train_classifier(
             the best and the last epoch, TensorBoard's logs, and the state to go on from.
         options: see `ClassifyTrainOptions`. What is said there of epochs, patience and time budget
             may change when a run is taken up again.
+        labelled: what `data.read_labelled` gave of `data` with these options, where it was read
+            already.
         resume: go on with the run in `output`.
         skip_bad: leave out training data that is in another split, and go on where most files
             cannot be read.
@@ -131,13 +134,13 @@ def train_classifier(
     progress = on_progress or (lambda what, done, total: None)
     folder = Path(output)
     with team.watched():
-        labelled = team.together(
+        read = labelled or team.together(
             lambda: read_labelled(
                 data, val_share=options.val_share, per_class=options.per_class, seed=options.seed
             )
         )
-        team.first(lambda: open_run(folder, data, options, _data_hash(labelled), resume))
-        labelled = _checked(data, labelled, folder, skip_bad, note, progress, team)
+        team.first(lambda: open_run(folder, data, options, _data_hash(read), resume))
+        labelled = _checked(data, read, folder, skip_bad, note, progress, team)
         keras.utils.set_random_seed(options.seed)
         run = _Run(labelled, folder, options, note, progress, team)
         stopped: BaseException | None = None
