@@ -15,7 +15,7 @@ from cnnkit.console import Console
 from cnnkit.engine.command import command
 from cnnkit.engine.settings import Option
 from cnnkit.errors import UsageError
-from cnnkit.server.settings import ListenSettings, ServerSettings, is_loopback
+from cnnkit.server.settings import ListenSettings, ServerSettings
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -46,6 +46,8 @@ def serve(
       CNNKIT_TOKEN=... cnnkit serve --host 0.0.0.0
     """
     has_page = page and importlib.util.find_spec("gradio") is not None
+    if page and not has_page and not quiet:
+        Console().note('without the page, which needs more: pip install ".[studio]"')
     return _run(settings, has_page, False, quiet, verbose)
 
 
@@ -93,9 +95,7 @@ def _run(
         from cnnkit.server.studio import add_studio
 
         app = add_studio(app)
-    port = listening.getsockname()[1]
-    name = "localhost" if is_loopback(settings.host) else settings.host
-    address = f"http://{name}:{port}"
+    address = _address(settings.host, listening.getsockname()[1])
     told = f"{address}/" if has_page else f"{address}/docs"
     console.result(told)
     console.note("Ctrl-C ends it")
@@ -115,6 +115,17 @@ def _run(
     )
     uvicorn.Server(config).run(sockets=[listening])
     return 0
+
+
+def _address(host: str, port: int) -> str:
+    """What a browser on this machine opens.
+
+    >>> _address("127.0.0.1", 8765), _address("::1", 80)
+    ('http://localhost:8765', 'http://[::1]:80')
+    """
+    if host == ServerSettings.host:
+        host = "localhost"
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 def _check_models(settings: ServerSettings) -> None:

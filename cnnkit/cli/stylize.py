@@ -565,7 +565,7 @@ class _Batch:
 
             self._console.working("loading TensorFlow and the networks")
             remember_choice(engine, note=self._console.note, **settings)
-            if self._options.budget is not None and self._is_too_short():
+            if self._falls_back_to_draft():
                 start_inference(self._console, engine, **settings)
                 return
             # What paints drafts needs no TensorFlow: it is made ready beside its import.
@@ -614,11 +614,14 @@ class _Batch:
             if self.interrupted:
                 return
 
-    def _is_too_short(self) -> bool:
-        """Whether the budget is too short for the optimizer; the options are a draft's then.
+    def _falls_back_to_draft(self) -> bool:
+        """Makes the options a draft's where the budget is too short for the optimizer.
 
         A draft needs no TensorFlow, whose import and compiling alone may take the whole budget. How
         long they will take is told from how long it took to come so far, with the draft's networks.
+
+        Returns:
+            Whether they were made so.
         """
         budget = self._options.budget
         if not self.is_single or self._resume or budget is None:
