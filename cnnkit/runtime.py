@@ -184,10 +184,11 @@ def configure(
         warnings.simplefilter("ignore")
     if cluster is not None:
         _give_last_words(verbose)
-        _last_words.append(_not_found(cluster, f"in {_START // 60} minutes"))
+        text = _not_found(cluster, f"in {_START // 60} minutes")
+        _last_words.append((text, ExitCode.INPUT_FAILED))
     import_keras(verbose, cluster, lean=True)
     if cluster is not None:
-        _last_words.append(LOST_PROCESS)
+        _last_words.append((LOST_PROCESS, ExitCode.INPUT_FAILED))
     if device == "gpu" and all(name.startswith("cpu") for name in devices()):
         raise UsageError("--device gpu: the backend sees no GPU here; use --device cpu")
 
@@ -467,8 +468,8 @@ def _not_found(cluster: Cluster, how: str) -> str:
     )
 
 
-# What is said when JAX aborts this process, the last of it.
-_last_words: list[str] = []
+# What is said when JAX aborts this process, and the code that it ends with: the last of these.
+_last_words: list[tuple[str, ExitCode]] = []
 # C holds no reference to what it calls.
 _kept_handlers: list[object] = []
 
@@ -484,13 +485,20 @@ def _give_last_words(verbose: bool) -> None:
     own = sys.stderr.fileno()
 
     def end(number: int) -> None:
-        os.write(own, f"error: {_last_words[-1]}\n".encode())
-        os._exit(int(ExitCode.INPUT_FAILED))
+        text, code = _last_words[-1]
+        if text:
+            os.write(own, f"error: {text}\n".encode())
+        os._exit(int(code))
 
     # Python's own handlers run between two of its instructions, which never come after an abort.
     handler = ctypes.CFUNCTYPE(None, ctypes.c_int)(end)
     _kept_handlers.append(handler)
     ctypes.CDLL(None).signal(int(signal.SIGABRT), handler)
+
+
+def expect_interruption() -> None:
+    """From now on the end of another process is taken as that of an interruption of all."""
+    _last_words.append(("", ExitCode.INTERRUPTED))
 
 
 def _without_chatter(stream: TextIO, descriptor: int) -> TextIO:

@@ -15,7 +15,7 @@ import numpy as np
 
 from cnnkit.engine.mirrored import mirrored_strategy
 from cnnkit.errors import CnnkitError, UsageError
-from cnnkit.runtime import LOST_PROCESS
+from cnnkit.runtime import LOST_PROCESS, expect_interruption
 
 _Result = TypeVar("_Result")
 
@@ -55,6 +55,7 @@ class Team:
         self.rank, self.processes = 0, 1
         self._data_parallel = self._strategy = None
         self._meetings = 0
+        self._is_stopping = False
         if backend == "jax":
             import jax
 
@@ -190,6 +191,7 @@ class Team:
 
         def ask(number: int, frame: Any) -> None:
             signal.signal(signal.SIGINT, before)
+            self._expect_stop()
             # JAX takes it as the notice that a machine will be taken away, and tells all processes.
             os.kill(os.getpid(), signal.SIGTERM)
 
@@ -209,7 +211,13 @@ class Team:
             CommonStop: this is the step.
         """
         if self.processes > 1 and _multihost().reached_preemption_sync_point(step):
+            self._expect_stop()
             raise CommonStop
+
+    def _expect_stop(self) -> None:
+        """Others may be gone before this process is, when all of them stop."""
+        self._is_stopping = True
+        expect_interruption()
 
     def part(self) -> None:
         """Lets process 0 finish after a stop: it would be ended if the others left before it."""
@@ -253,6 +261,7 @@ class Team:
 
         Raises:
             LostProcessError: another process ended.
+            CommonStop: the same after Ctrl-C.
         """
         try:
             yield
@@ -260,6 +269,8 @@ class Team:
             text = str(error).lower()
             if self.processes == 1 or not any(word in text for word in _LOST):
                 raise
+            if self._is_stopping:
+                raise CommonStop from None
             raise LostProcessError(LOST_PROCESS) from None
 
 

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cnnkit.engine.distribution import LostProcessError, Team
+from cnnkit.engine.distribution import CommonStop, LostProcessError, Team
 from cnnkit.errors import UsageError
 
 # What differs between the two is only the order of sums.
@@ -209,6 +209,18 @@ def test_what_other_processes_did_is_told_from_other_errors():
         raise ValueError("Gloo all-reduce failed: Connection closed by peer")
     with pytest.raises(ValueError, match="shape"), team.watched():
         raise ValueError("a shape is wrong")
+
+
+def test_who_is_gone_after_a_common_stop_was_interrupted_too(monkeypatch):
+    multihost = pytest.importorskip("jax.experimental.multihost_utils")
+    monkeypatch.setattr(multihost, "reached_preemption_sync_point", lambda step: step == 2)
+    team = Team(devices=1)
+    team.processes = 2
+    team.check_stop(1)
+    with pytest.raises(CommonStop):
+        team.check_stop(2)
+    with pytest.raises(CommonStop), team.watched():
+        raise ValueError("Gloo all-reduce failed: Connection closed by peer")
 
 
 @pytest.mark.slow
