@@ -249,9 +249,11 @@ def content_loss_scale(activations: np.ndarray) -> float:
 
     A flat picture has none; a hundredth of the activations' energy stands in for it.
     """
-    activations = activations.astype(np.float64)
-    spread = 0.5 * np.sum((activations - activations.mean(axis=(0, 1))) ** 2)
-    return float(max(spread, 0.005 * np.sum(activations**2), 1e-6))
+    mean = activations.mean(axis=(0, 1), dtype=np.float64)
+    # Row by row: in float64 those of a large picture would take gigabytes.
+    spread = sum(float(np.square(row - mean).sum()) for row in activations)
+    energy = sum(float(np.square(row, dtype=np.float64).sum()) for row in activations)
+    return max(0.5 * spread, 0.005 * energy, 1e-6)
 
 
 def _layer_targets(statistics: LayerStatistics, kind: str, share: float) -> dict[str, np.ndarray]:

@@ -15,7 +15,7 @@ decoder makes a picture of them. Departures:
 """
 
 import functools
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -105,6 +105,7 @@ class FastStylizer:
         mask: np.ndarray | None = None,
         content: np.ndarray | None = None,
         seed: int = 0,
+        tile: int | None = None,
         on_level: Callable[[np.ndarray], None] | None = None,
     ) -> np.ndarray:
         """Gives a picture the statistics of a style.
@@ -117,6 +118,7 @@ class FastStylizer:
             mask: `(height, width)` in [0, 1]: where, and where the picture is measured.
             content: canvas whose statistics a smaller strength starts from; `canvas` by default.
             seed: of the grain.
+            tile: side of smaller tiles, for less memory.
             on_level: called with the canvas after each level.
 
         Returns:
@@ -135,15 +137,20 @@ class FastStylizer:
         for level in sorted(style, reverse=True):
             share = strength * SHARES[level]
             change = _Change(style[level], own.get(level), share, transform)
-            picture = self._paint_level(picture, level, change, mask)
+            tiles = list(self._tiles(picture, level, tile))
+            picture = self._paint_level(picture, tiles, level, change, mask)
             if on_level is not None:
                 on_level(picture)
         return picture
 
     def _paint_level(
-        self, canvas: np.ndarray, level: int, change: "_Change", mask: np.ndarray | None
+        self,
+        canvas: np.ndarray,
+        tiles: Sequence[Tile],
+        level: int,
+        change: "_Change",
+        mask: np.ndarray | None,
     ) -> np.ndarray:
-        tiles = list(self._tiles(canvas, level))
         moments = _Moments()
         maps = None
         for tile in tiles:
@@ -165,8 +172,9 @@ class FastStylizer:
             result[tile.core] = np.clip(pixels[tile.inner()], 0.0, 1.0)
         return result
 
-    def _tiles(self, canvas: np.ndarray, level: int) -> Iterator[Tile]:
-        return cover(*canvas.shape[:2], self._tile, OVERLAPS[level])
+    def _tiles(self, canvas: np.ndarray, level: int, side: int | None = None) -> Iterator[Tile]:
+        side = self._tile if side is None else min(side, self._tile)
+        return cover(*canvas.shape[:2], side, OVERLAPS[level])
 
 
 @dataclass(frozen=True)

@@ -1065,6 +1065,9 @@ class _Job:
 
     def _refined(self, image: np.ndarray, content: np.ndarray) -> np.ndarray:
         """An enlarged picture with the fine texture that a coarser scale could not hold."""
+        if self._tiling is not None:
+            # What the coarser scale took.
+            give_back_memory()
         height, width = image.shape[:2]
         style = self._stylizer.fast_statistics(max(height, width), self._pixels)
         mask = None
@@ -1078,6 +1081,7 @@ class _Job:
             mask=mask,
             content=_on_canvas(content),
             seed=self._options.seed,
+            tile=self.tile,
         )
         return painted[:height, :width]
 

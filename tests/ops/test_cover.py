@@ -13,14 +13,20 @@ def test_cores_fill_a_canvas_once_and_see_their_surroundings(side, overlap):
         whole = np.zeros((height, width), int)
         whole[tile.whole] = 1
         # Everything within the overlap of the core, as far as there is canvas.
-        grown = np.zeros((height, width), int)
         rows, columns = tile.core
-        grown[
-            max(0, rows.start - overlap) : rows.stop + overlap,
-            max(0, columns.start - overlap) : columns.stop + overlap,
-        ] = 1
-        np.testing.assert_array_equal(whole, grown)
+        around = (
+            slice(max(0, rows.start - overlap), min(height, rows.stop + overlap)),
+            slice(max(0, columns.start - overlap), min(width, columns.stop + overlap)),
+        )
+        assert whole[around].all()
+        assert max(part.stop - part.start for part in tile.whole) <= side + 2 * overlap
     assert (count == 1).all()
+
+
+@pytest.mark.parametrize("size", [(80, 112), (97, 203), (64, 900)])
+def test_all_tiles_are_of_one_shape(size):
+    shapes = {tuple(part.stop - part.start for part in tile.whole) for tile in cover(*size, 32, 16)}
+    assert len(shapes) == 1
 
 
 def test_the_core_is_found_within_the_whole_at_any_step():

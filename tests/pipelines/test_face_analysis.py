@@ -312,6 +312,7 @@ def test_canvases_and_batches_come_in_few_sizes_where_each_is_compiled(monkeypat
     assert {shape for shape in sizes if shape[1] == 150} == {(4, 150, 150, 3)}
 
 
+@pytest.mark.slow
 def test_the_same_face_on_jax():
     pytest.importorskip("jax")
     code = (

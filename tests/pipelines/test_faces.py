@@ -100,6 +100,7 @@ def test_distances_are_symmetric(portraits):
     assert one.distance == pytest.approx(other.distance, abs=1e-6)
 
 
+@pytest.mark.slow
 def test_two_hundred_faces_are_all_found(portraits):
     # A tile of a hundred pixels shows the face 90 wide.
     with Image.open(portraits / "ada.png") as image:

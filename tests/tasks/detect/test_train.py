@@ -120,6 +120,7 @@ def test_weights_of_classes_of_the_same_name_are_taken_over(tmp_path):
             np.testing.assert_array_equal(one, other)
 
 
+@pytest.mark.slow
 def test_a_teacher_is_imitated_and_is_no_part_of_the_detector(tmp_path):
     options = TrainSettings(model="compact", size=64)
     build_trainable(options, ("disc", "square")).scored.save(tmp_path / "teacher.keras")
@@ -178,6 +179,7 @@ def test_pictures_may_be_seen_larger_than_scenes(tmp_path):
         replace(TINY, model="yolov1", val_size=96)
 
 
+@pytest.mark.slow
 def test_processes_compose_the_same_scenes_as_threads(tmp_path):
     pictures = read_boxed(shapes(tmp_path / "data", 4)).train
     batches = [
@@ -210,6 +212,7 @@ def test_the_device_composes_the_same_scenes(tmp_path):
         assert (difference > 0.1).mean() < 0.05
 
 
+@pytest.mark.slow
 def test_on_pictures_of_the_device_and_in_16_bits_it_learns_as_usual(tmp_path):
     data = shapes(tmp_path / "data", 8)
     results, losses = {}, {}
@@ -349,6 +352,7 @@ def test_a_trained_pyramid_is_gone_on_with(tmp_path):
     np.testing.assert_allclose(second.scored(x), first.scored(x), rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_anchors_begin_with_the_stages_of_another_detector_and_what_reads_the_teacher(tmp_path):
     compact = TrainSettings(model="compact", size=64)
     first = build_trainable(compact, COCO_CLASSES)
