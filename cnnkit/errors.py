@@ -59,6 +59,12 @@ class ImageError(CnnkitError):
     """A picture cannot be read or written."""
 
 
+class NothingFoundError(CnnkitError):
+    """A picture does not show what was to be written of it."""
+
+    exit_code = ExitCode.NOTHING_FOUND
+
+
 class WeightsError(CnnkitError):
     """Weights are missing, damaged or not the ones they claim to be."""
 

@@ -134,7 +134,7 @@ def cutout(
                     cut = cut_out(picture, found, class_ids, behind)
                     write_to(path, encode_for(path, cut), batch.overwrite)
                 else:
-                    outcome.find_nothing(source.path, _what_instead(source.path, subject, found))
+                    outcome.find_nothing(_what_instead(source.path, subject, found))
                 post = found.ms.post + round(1e3 * (time.monotonic() - begin), 1)
             except CnnkitError as error:
                 outcome.fail(source.path, error)

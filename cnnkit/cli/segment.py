@@ -188,7 +188,7 @@ def segment(
                 load = round(1e3 * (time.monotonic() - begin), 1)
                 found = segmenter.segment(picture)
                 if _is_empty(wanted, found, keep):
-                    outcome.find_nothing(source.path, _what_instead(source.path, wanted, found))
+                    outcome.find_nothing(_what_instead(source.path, wanted, found))
                     path = None
                 if path is not None:
                     content = _encode(path, wanted, picture, found, keep, behind)

@@ -1,19 +1,23 @@
 """Sources of a command to results and files: one that fails is one line, and the others go on."""
 
 import os
+import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Generic, Protocol, TypeVar
 
 from cnnkit.console import Console
 from cnnkit.engine.command import PrintSettings
 from cnnkit.engine.settings import OUTPUT_PANEL, RUN_PANEL, Argument, Option, Settings
-from cnnkit.errors import CnnkitError, ExitCode, ImageError, UsageError
+from cnnkit.errors import CnnkitError, ExitCode, ImageError, NothingFoundError, UsageError
 from cnnkit.results import Failure, Record
 
 if TYPE_CHECKING:
     from cnnkit.data.sources import Source
+
+# What `-o -` names.
+STDOUT = Path("-")
 
 
 class Outcome:
@@ -62,7 +66,7 @@ class Outcome:
             self.fail(one.path, ImageError(explain_missing(one.path)))
         return bool(sources)
 
-    def find_nothing(self, source: str, reason: str) -> None:
+    def find_nothing(self, reason: str) -> None:
         """A picture that shows nothing of what was to be written; the others go on."""
         self._console.error(reason)
         self._is_empty = True
@@ -169,12 +173,13 @@ class Output(Protocol[_Contra]):
 
 
 class FileOutput(Generic[_Result]):
-    """A file for each source.
+    """A file for each source, or the one result on stdout.
 
     Args:
-        paths: source -> its file.
+        paths: source -> its file, or `STDOUT`.
         encode: result and suffix of the file -> its content.
         settings: what becomes of files that are there.
+        suffix: of what goes to stdout.
         is_named: whether the lines for people name the files.
     """
 
@@ -183,19 +188,21 @@ class FileOutput(Generic[_Result]):
         paths: Mapping["Source", Path],
         encode: Callable[[_Result, str], bytes],
         settings: BatchSettings,
+        suffix: str,
         is_named: bool = False,
     ):
         self._paths, self._encode, self._settings = paths, encode, settings
-        self._is_named = is_named
+        self._suffix, self._is_named = suffix, is_named
 
     @property
     def planned(self) -> Iterable[Path]:
         """See `Output`."""
-        return self._paths.values()
+        return [path for path in self._paths.values() if path != STDOUT]
 
     def is_done(self, source: "Source") -> bool | None:
         """See `Output`."""
-        return self._paths[source].exists()
+        path = self._paths[source]
+        return path != STDOUT and path.exists()
 
     def begin(self, sources: Sequence["Source"]) -> None:
         """See `Output`."""
@@ -203,7 +210,11 @@ class FileOutput(Generic[_Result]):
     def write(self, source: "Source", result: _Result) -> Path | None:
         """See `Output`."""
         path = self._paths[source]
-        self._settings.save(path, self._encode(result, path.suffix))
+        content = self._encode(result, path.suffix or self._suffix)
+        if path == STDOUT:
+            Console().binary(content)
+        else:
+            self._settings.save(path, content)
         return path if self._is_named else None
 
     def finish(self) -> str | None:
@@ -220,6 +231,7 @@ class Batch:
         settings: how to go through them.
         printing: what is printed.
         console: where to.
+        names_output: whether the JSON says of each source which file was written, or that none was.
 
     Attributes:
         sources: each file once, in order.
@@ -237,25 +249,83 @@ class Batch:
         settings: BatchSettings,
         printing: PrintSettings,
         console: Console,
+        names_output: bool = False,
     ):
         from cnnkit.data.sources import find_sources
 
         check_json(printing.json, settings.jsonl)
         self._task, self._settings, self._console = task, settings, console
+        self._names_output, self._is_on_stdout = names_output, False
         self.is_json = printing.json or settings.jsonl
         self.sources = find_sources(arguments, settings.recursive, note=console.note)
         self._outcome = Outcome(
             console, printing.json, settings.jsonl, is_single=len(self.sources) == 1
         )
 
-    def plan(self, output: str | None, suffix: str) -> dict["Source", Path]:
-        """A file for each source; see `plan_outputs`."""
+    def files(
+        self,
+        output: str | None,
+        suffix: str,
+        encode: Callable[[_Result, str], bytes],
+        *,
+        is_named: bool = False,
+    ) -> FileOutput[_Result]:
+        """A file for each source.
+
+        Args:
+            output: a file, a folder, "-" for stdout, or None for names that are chosen; see
+                `plan_outputs`.
+            suffix: of files that the user does not name.
+            encode: result and suffix of a file -> its content.
+            is_named: whether the lines for people name the files.
+
+        Raises:
+            UsageError: names that clash, or more than one result, JSON or a terminal for stdout.
+        """
         from cnnkit.data.sources import plan_outputs
 
-        # Names that an earlier run chose are found again.
-        keeps_names = self._settings.overwrite or self._settings.skip_existing
-        paths = plan_outputs(self.sources, output, self._task, suffix, keeps_names=keeps_names)
-        return dict(zip(self.sources, paths, strict=True))
+        if output == str(STDOUT):
+            self._take_stdout()
+            paths = [STDOUT]
+        else:
+            # Names that an earlier run chose are found again.
+            keeps_names = self._settings.overwrite or self._settings.skip_existing
+            paths = plan_outputs(self.sources, output, self._task, suffix, keeps_names=keeps_names)
+        planned = dict(zip(self.sources, paths, strict=True))
+        return FileOutput(planned, encode, self._settings, suffix, is_named)
+
+    def pictures(
+        self, output: str | None, suffix: str, draw: Callable[[_Result], Any]
+    ) -> FileOutput[_Result]:
+        """A picture for each source, see `files`.
+
+        Args:
+            output: see `files`.
+            suffix: see `files`.
+            draw: result -> its picture, as `as_picture` takes it.
+
+        Raises:
+            UsageError: see `files`.
+            ImageError: a file of a format that cannot be written.
+        """
+        from cnnkit.images import as_picture, check_writable_format, encode_image
+
+        def encode(result: _Result, suffix: str) -> bytes:
+            return encode_image(as_picture(draw(result), "", keep_alpha=True), suffix)
+
+        files = self.files(output, suffix, encode, is_named=True)
+        for path in files.planned:
+            check_writable_format(path)
+        return files
+
+    def _take_stdout(self) -> None:
+        if len(self.sources) > 1:
+            raise UsageError(f"-o - takes one picture, not {len(self.sources)}")
+        if self.is_json:
+            raise UsageError("-o - and --json both want stdout; give one of them")
+        if sys.stdout.isatty():
+            raise UsageError("-o - would write a picture to the terminal; redirect it: > a.png")
+        self._is_on_stdout = True
 
     def run(
         self,
@@ -299,14 +369,21 @@ class Batch:
         if isinstance(result, CnnkitError):
             self._outcome.fail(source.path, result)
             return
+        written: list[Path | None] = []
         try:
-            written = [output.write(source, result) for output in outputs]
+            written += [output.write(source, result) for output in outputs]
+        except NothingFoundError as error:
+            self._outcome.find_nothing(str(error))
         except CnnkitError as error:
             self._outcome.fail(source.path, error)
             return
-        first, *others = result.lines()
         named = ", ".join(str(path) for path in written if path is not None)
-        self._outcome.add(result.to_record(), [f"{first} -> {named}" if named else first, *others])
+        record, lines = result.to_record(), [] if self._is_on_stdout else result.lines()
+        if self._names_output:
+            record = replace(record, details={**record.details, "output": named or None})
+        if lines and named:
+            lines = [f"{lines[0]} -> {named}", *lines[1:]]
+        self._outcome.add(record, lines)
 
     def _left(self, outputs: Sequence[Output[_Result]]) -> list["Source"]:
         """The sources of which something is left to be written."""

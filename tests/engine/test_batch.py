@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from cnnkit.engine.batch import Batch, BatchSettings, FileOutput
+from cnnkit.engine.batch import Batch, BatchSettings
 from cnnkit.engine.command import PrintSettings
-from cnnkit.errors import ImageError, UsageError
+from cnnkit.errors import ImageError, NothingFoundError, UsageError
 from cnnkit.results import Record
 
 
@@ -56,9 +56,10 @@ def pictures(tmp_path, monkeypatch):
     return ["a.png", "bb.png", "ccc.png"]
 
 
-def make(arguments, settings=None, **printing):
+def make(arguments, settings=None, names_output=False, **printing):
     printing = PrintSettings(**printing)
-    return Batch("measure", arguments, settings or BatchSettings(), printing, printing.console())
+    settings = settings or BatchSettings()
+    return Batch("measure", arguments, settings, printing, printing.console(), names_output)
 
 
 def measure(sources):
@@ -69,19 +70,15 @@ def measure(sources):
         )
 
 
-def texts(job, settings, output=None):
-    return FileOutput(
-        job.plan(output, ".txt"),
-        lambda result, suffix: f"{result.length}{suffix}".encode(),
-        settings,
-        is_named=True,
+def texts(job, output=None):
+    return job.files(
+        output, ".txt", lambda result, suffix: f"{result.length}{suffix}".encode(), is_named=True
     )
 
 
 def test_what_fails_is_one_line_and_the_others_go_on(pictures, capsys):
-    settings = BatchSettings()
     job, rows = make(pictures), Rows()
-    assert job.run(measure, [texts(job, settings), rows]) == 3
+    assert job.run(measure, [texts(job), rows]) == 3
     captured = capsys.readouterr()
     assert captured.out.splitlines() == [
         "a.png: 1 -> a-measure.txt",
@@ -113,7 +110,7 @@ def test_nothing_is_predicted_where_a_file_is_there(pictures):
     Path("a-measure.txt").write_text("mine")
     settings = BatchSettings(overwrite=True)
     job = make(pictures, settings)
-    output = texts(job, settings)
+    output = texts(job)
     with pytest.raises(UsageError, match=r"a-measure\.txt exists; use --overwrite"):
         make(pictures).run(pytest.fail, [output])
     assert job.run(measure, [output]) == 3
@@ -124,7 +121,7 @@ def test_only_what_is_left_is_predicted(pictures, capsys):
     Path("a-measure.txt").write_text("mine")
     settings = BatchSettings(skip_existing=True)
     job, rows = make(pictures, settings), Rows()
-    assert job.run(measure, [texts(job, settings), rows]) == 3
+    assert job.run(measure, [texts(job), rows]) == 3
     assert rows.begun == ["bb.png", "ccc.png"]
     assert "1 pictures are done already\n" in capsys.readouterr().err
     assert Path("a-measure.txt").read_text() == "mine"
@@ -134,7 +131,7 @@ def test_nothing_is_loaded_where_nothing_is_left_to_be_done(pictures):
     Path("a-measure.txt").write_text("mine")
     settings = BatchSettings(skip_existing=True)
     job = make(pictures[:1], settings)
-    assert job.run(pytest.fail, [texts(job, settings)]) == 0
+    assert job.run(pytest.fail, [texts(job)]) == 0
     assert make(["missing.png"]).run(pytest.fail) == 3
 
 
@@ -154,6 +151,36 @@ def test_empty_results_can_be_a_failure(pictures):
 
     assert make(pictures).run(find_nothing) == 0
     assert make(pictures).run(find_nothing, fail_if_empty=True) == 4
+
+
+def test_one_result_goes_to_stdout_and_nothing_else(pictures, capfdbinary):
+    job = make(pictures[:1])
+    assert job.run(measure, [texts(job, "-")]) == 0
+    assert capfdbinary.readouterr().out == b"1.txt"
+    with pytest.raises(UsageError, match="-o - takes one picture, not 3"):
+        texts(make(pictures), "-")
+    with pytest.raises(UsageError, match="both want stdout"):
+        texts(make(pictures[:1], json=True), "-")
+
+
+def test_a_picture_that_does_not_show_what_was_wanted_is_exit_code_4(pictures, capsys):
+    def encode(result, suffix):
+        if result.length < 3:
+            raise NothingFoundError(f"{result.source} is short; nothing is written")
+        return b""
+
+    job = make(["a.png", "ccc.png"], json=True, names_output=True)
+    assert job.run(measure, [job.files(None, ".txt", encode, is_named=True)]) == 4
+    printed = capsys.readouterr()
+    assert printed.err == "error: a.png is short; nothing is written\n"
+    records = json.loads(printed.out)
+    assert [one["output"] for one in records] == [None, "ccc-measure.txt"]
+    assert [one["error"] for one in records] == [None, None]
+
+
+def test_files_of_formats_that_cannot_be_written_are_refused_at_once(pictures):
+    with pytest.raises(ImageError, match=r"cannot write pictures as '\.txt'"):
+        make(pictures[:1]).pictures("a.txt", ".png", pytest.fail)
 
 
 def test_settings_that_exclude_each_other_are_refused(pictures):

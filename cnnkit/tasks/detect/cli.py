@@ -13,7 +13,6 @@ from cnnkit.engine.batch import (
     Batch,
     BatchSettings,
     BatchSize,
-    FileOutput,
     Output,
     Overwrite,
     Pictures,
@@ -279,9 +278,9 @@ def _outputs(
 ) -> "list[Output[Detection]]":
     outputs: list[Output[Any]] = []
     if files.output is not None or not (job.is_json or files.txt or files.coco or files.crops):
-        outputs.append(FileOutput(job.plan(files.output, ".jpg"), _drawn, settings, is_named=True))
+        outputs.append(job.pictures(files.output, ".jpg", lambda found: found.plot()))
     if files.txt is not None:
-        outputs.append(FileOutput(job.plan(f"{files.txt}/", ".txt"), _yolo, settings))
+        outputs.append(job.files(f"{files.txt}/", ".txt", _yolo))
     if files.coco is not None:
         from cnnkit.tasks.detect.coco_results import CocoResults
 
@@ -289,12 +288,6 @@ def _outputs(
     if files.crops is not None:
         outputs.append(_Crops(files.crops, settings))
     return outputs
-
-
-def _drawn(found: "Detection", suffix: str) -> bytes:
-    from cnnkit.images import as_picture, encode_image
-
-    return encode_image(as_picture(found.plot(), found.source), suffix)
 
 
 def _yolo(found: "Detection", suffix: str) -> bytes:
