@@ -27,8 +27,8 @@ PIPELINES = ("cnnkit", "keras")
 def ours(data: str, size: int, augmented: bool, workers: int) -> Iterator[tuple[Any, Any]]:
     """The batches of one epoch after the other."""
     from cnnkit.data.labelled import read_labelled
+    from cnnkit.engine.labelled_batches import LabelledBatches
     from cnnkit.options import AugmentOptions
-    from cnnkit.training._batches import LabelledBatches
 
     labelled = read_labelled(data, val_share=0.0)
     batches = LabelledBatches(

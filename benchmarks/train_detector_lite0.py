@@ -34,6 +34,7 @@ from PIL import Image
 from train_segmenter import pack
 
 from cnnkit.data._class_names import COCO_CLASSES
+from cnnkit.engine.array_files import create_array_file
 from cnnkit.models.darknet import build_darknet
 from cnnkit.models.detector import PREDICTIONS, STAGES, STRIDES
 from cnnkit.models.imitation import AnswerImitation, answers_of
@@ -45,7 +46,6 @@ from cnnkit.tasks.detect.data import read_boxed
 from cnnkit.tasks.detect.predict import detect
 from cnnkit.tasks.detect.settings import DetectSettings, TrainSettings
 from cnnkit.tasks.detect.trainable import build_trainable
-from cnnkit.training._array_files import create_array_file
 from cnnkit.weights import locate
 from cnnkit.weights.darknet_format import DarknetWeights
 from cnnkit.weights.keras_file import (

@@ -54,9 +54,6 @@ PRETRAINED = {
 
 MASK_SPLITS = ("train", "val", "all")
 
-# Label of pixels that do not count, as Pascal VOC has it.
-IGNORE = 255
-
 # Networks that label every pixel, and how coarsely they look: `cnnkit train segment` builds them.
 FCN_BACKBONES = ("compact", "vgg16", "coco80", "mobilenet-v2", "efficientnet-lite0")
 FCN_VARIANTS = ("32s", "16s", "8s")

@@ -135,6 +135,9 @@ DECLARED = {
     # Pyramids end as the other detectors and segmenters do.
     "models/feature_pyramid.py imports cnnkit.models.detector",
     "models/feature_pyramid.py imports cnnkit.models.fcn",
+    # Names of layers that come trained.
+    "models/transfer.py imports cnnkit.models.detector",
+    "models/transfer.py imports cnnkit.models.efficientnet_lite",
 }
 
 

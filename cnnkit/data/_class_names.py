@@ -1,5 +1,8 @@
 """Names of the classes of two data sets that trained networks know."""
 
+# Label of pixels that do not count, as Pascal VOC has it.
+IGNORE = 255
+
 # In the order of their numbers, 0 to 79.
 COCO_CLASSES = (
     *("person", "bicycle", "car", "motorcycle", "airplane", "bus", "train", "truck"),

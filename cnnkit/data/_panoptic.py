@@ -4,10 +4,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from cnnkit.data._class_names import IGNORE
 from cnnkit.data._places import below, is_file
 from cnnkit.data._values import read_json
 from cnnkit.errors import DataError
-from cnnkit.options import IGNORE
 
 
 @dataclass(frozen=True)

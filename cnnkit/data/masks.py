@@ -13,7 +13,7 @@ from types import MappingProxyType
 import numpy as np
 from PIL import Image
 
-from cnnkit.data._class_names import VOC_CLASSES
+from cnnkit.data._class_names import IGNORE, VOC_CLASSES
 from cnnkit.data._mask_classes import class_lines, find_class_list
 from cnnkit.data._mask_layouts import MaskLayout, recognise_masks
 from cnnkit.data._panoptic import Panoptic, panoptic_files, read_panoptic
@@ -21,7 +21,6 @@ from cnnkit.data._splits import draw_key
 from cnnkit.data._values import joined
 from cnnkit.errors import DataError, ImageError, UsageError
 from cnnkit.images import DAMAGED, MAX_PIXELS, measure_image
-from cnnkit.options import IGNORE
 from cnnkit.runtime import reader_count
 
 CLASSES_FILE = "classes.txt"

@@ -7,6 +7,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from cnnkit.data._class_names import IGNORE
 from cnnkit.data.augmentation import ColorChange
 from cnnkit.errors import DataError
 from cnnkit.ops.color import LUMA
@@ -17,7 +18,6 @@ from cnnkit.ops.sampling import (
     sample_nearest,
     sample_placements,
 )
-from cnnkit.options import IGNORE
 from cnnkit.runtime import reader_count
 
 # Halvings are kept to an eighth of a picture's size.

@@ -5,7 +5,7 @@ from typing import Any
 
 import keras
 
-from cnnkit.options import IGNORE
+from cnnkit.data._class_names import IGNORE
 
 
 @keras.saving.register_keras_serializable(package="cnnkit")

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cnnkit.options import IGNORE
+from cnnkit.data._class_names import IGNORE
 
 
 @dataclass(frozen=True, eq=False)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from cnnkit.options import IGNORE
+from cnnkit.data._class_names import IGNORE
 from cnnkit.plots._style import INK, font_of
 
 _GAP, _PAD = 8, 10

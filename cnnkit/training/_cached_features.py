@@ -10,12 +10,12 @@ import keras
 import numpy as np
 
 from cnnkit.data.labelled import LabelledFiles
+from cnnkit.engine.array_files import create_array_file
 from cnnkit.engine.dataset import CountedEpochs
 from cnnkit.engine.distribution import Team
+from cnnkit.engine.labelled_batches import LabelledBatches
 from cnnkit.images import write_bytes
 from cnnkit.ops.inference import compile_inference
-from cnnkit.training._array_files import create_array_file
-from cnnkit.training._batches import LabelledBatches
 
 _BATCH = 32
 # Beyond this, float16 has no numbers.

@@ -12,8 +12,8 @@ from cnnkit.data.captions import CaptionedPictures, mirrored_words, split_captio
 from cnnkit.data.labelled import LabelledFiles, read_example
 from cnnkit.data.text import END, START, Vocabulary
 from cnnkit.engine.dataset import CountedEpochs
+from cnnkit.engine.labelled_batches import LabelledBatches
 from cnnkit.errors import DataError, ImageError
-from cnnkit.training._batches import LabelledBatches
 
 
 @dataclass(frozen=True, eq=False)

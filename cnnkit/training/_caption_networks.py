@@ -15,10 +15,10 @@ from cnnkit.models.caption_encoder import (
     seen_tensors,
 )
 from cnnkit.models.captioner import build_captioner, encoder_of
+from cnnkit.models.transfer import backbone_layers, freeze_backbone
 from cnnkit.models.vgg import build_feature_network
 from cnnkit.options import CaptionTrainOptions
 from cnnkit.training._classifiers import WHOLE_LAYERS, check_compact_shape, compact_features
-from cnnkit.training._segment_networks import backbone_layers, freeze_backbone
 from cnnkit.weights import fingerprint, locate
 
 # Places along each side that attention looks at on the compact network.

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from cnnkit.data._class_names import IGNORE
 from cnnkit.data.augmentation import augment, draw_color_change
 from cnnkit.data.labelled import LabelledFiles
 from cnnkit.data.masks import MaskCoding, MaskPairs, read_mask
@@ -20,11 +21,11 @@ from cnnkit.engine.device_pictures import (
     empty_changes,
     empty_placements,
 )
+from cnnkit.engine.labelled_batches import LabelledBatches
 from cnnkit.errors import DataError, ImageError
 from cnnkit.images import fit_size, read_pixels
-from cnnkit.options import IGNORE, AugmentOptions, SegmentTrainOptions
+from cnnkit.options import AugmentOptions, SegmentTrainOptions
 from cnnkit.runtime import reader_count
-from cnnkit.training._batches import LabelledBatches
 from cnnkit.training._teacher_maps import TeacherMaps
 
 # Every fourth pixel of a mask is learned: scores are 8 apart or more, and on all pixels the loss

@@ -8,14 +8,15 @@ from typing import Any
 import keras
 import numpy as np
 
+from cnnkit.engine.array_files import create_array_file
 from cnnkit.engine.dataset import CountedEpochs
 from cnnkit.images import write_bytes
 from cnnkit.models.feature_pyramid import SEGMENTER_STRIDES
+from cnnkit.models.transfer import backbone_layers
 from cnnkit.ops.inference import compile_inference
 from cnnkit.options import SegmentTrainOptions
-from cnnkit.training._array_files import create_array_file
 from cnnkit.training._segment_batches import MaskBatches
-from cnnkit.training._segment_networks import MAP, backbone_layers, build_coarse
+from cnnkit.training._segment_networks import MAP, build_coarse
 
 
 def cache_maps(

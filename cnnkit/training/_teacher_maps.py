@@ -14,12 +14,12 @@ import keras
 import numpy as np
 
 from cnnkit.data.letterbox import fill_canvas
+from cnnkit.engine.array_files import create_array_file
 from cnnkit.errors import DataError, ImageError, UsageError
 from cnnkit.images import read_pixels, write_bytes
 from cnnkit.ops.boxes import Letterbox
 from cnnkit.ops.inference import compile_inference
 from cnnkit.runtime import reader_count
-from cnnkit.training._array_files import create_array_file
 
 # Places along a side of the maps that are kept, at most: finer ones are averaged.
 _MOST_PLACES = 40

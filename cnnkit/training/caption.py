@@ -29,6 +29,7 @@ from cnnkit.data.captions import (
 from cnnkit.data.labelled import LabelledFiles
 from cnnkit.engine.callbacks import best_row, seconds_of
 from cnnkit.engine.dataset import CountedEpochs, reading
+from cnnkit.engine.labelled_batches import LabelledBatches
 from cnnkit.engine.run import (
     BEST_WEIGHTS,
     STATE,
@@ -49,7 +50,6 @@ from cnnkit.models.sentence_writer import SentenceWriter, total_word_loss
 from cnnkit.ops.inference import compile_inference
 from cnnkit.options import CaptionOptions, CaptionTrainOptions
 from cnnkit.plots import draw_captions, encode_figure, plot_training
-from cnnkit.training._batches import LabelledBatches
 from cnnkit.training._cached_features import cache_features, feature_statistics
 from cnnkit.training._caption_batches import (
     PictureBatches,

@@ -27,6 +27,7 @@ from cnnkit.data.labelled import (
 )
 from cnnkit.engine.dataset import CountedEpochs, reading
 from cnnkit.engine.distribution import CommonStop, Team
+from cnnkit.engine.labelled_batches import LabelledBatches
 from cnnkit.engine.run import (
     BEST_WEIGHTS,
     STATE,
@@ -49,7 +50,6 @@ from cnnkit.metrics.classification import worst_mistakes
 from cnnkit.ops.inference import compiles_training
 from cnnkit.options import PRETRAINED, AugmentOptions, ClassifyTrainOptions
 from cnnkit.plots import draw_mistakes
-from cnnkit.training._batches import LabelledBatches
 from cnnkit.training._cached_features import FeatureBatches, cache_features, feature_statistics
 from cnnkit.training._classifier_runs import (
     ClassifierTraining,

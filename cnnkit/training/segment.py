@@ -46,6 +46,7 @@ from cnnkit.metrics.segmentation import (
     segmentation_scores,
 )
 from cnnkit.models.fcn import set_feature_statistics, start_from
+from cnnkit.models.transfer import backbone_layers, freeze_backbone
 from cnnkit.ops.inference import compiles_each_size
 from cnnkit.options import SegmentTrainOptions
 from cnnkit.plots import draw_segments, encode_figure, plot_confusion, plot_training
@@ -58,11 +59,9 @@ from cnnkit.training._segment_batches import (
 )
 from cnnkit.training._segment_maps import MapBatches, build_head, cache_maps, map_layers
 from cnnkit.training._segment_networks import (
-    backbone_layers,
     build_coarse,
     build_segmenter,
     feature_statistics,
-    freeze_backbone,
     imitating,
     imitating_maps,
     load_teacher,

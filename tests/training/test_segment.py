@@ -15,6 +15,7 @@ from cnnkit.engine.run import read_results
 from cnnkit.errors import DataError, DivergenceError, UsageError
 from cnnkit.metrics.segmentation import pixel_confusion, segmentation_scores
 from cnnkit.models.mobilenet_v2 import MAPS, build_mobilenet_v2
+from cnnkit.models.transfer import backbone_layers, freeze_backbone
 from cnnkit.options import SegmentTrainOptions
 from cnnkit.pipelines.evaluate_segment import evaluate_segment
 from cnnkit.training import _segment_networks as segment_networks
@@ -30,11 +31,9 @@ from cnnkit.training._segment_batches import (
 )
 from cnnkit.training._segment_maps import build_head, map_layers
 from cnnkit.training._segment_networks import (
-    backbone_layers,
     build_coarse,
     build_segmenter,
     feature_statistics,
-    freeze_backbone,
     imitating_maps,
 )
 from cnnkit.training._teacher_maps import keep_teacher_maps

@@ -6,8 +6,8 @@ import os
 import numpy as np
 import pytest
 
+from cnnkit.engine.array_files import create_array_file
 from cnnkit.errors import ResourceError
-from cnnkit.training._array_files import create_array_file
 
 
 def test_what_is_written_is_there_again(tmp_path):

@@ -2,6 +2,7 @@
 
 import math
 from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
 
@@ -21,7 +22,7 @@ from cnnkit.runtime import reader_count
 # Batches that are made before they are asked for: one is ready while the next is in the making.
 _AHEAD = 2
 
-_Batch = tuple[np.ndarray, ...]
+_Batch = tuple[Any, ...]
 
 
 class LabelledBatches(CountedEpochs):
@@ -86,7 +87,7 @@ class LabelledBatches(CountedEpochs):
         self._class_weights = class_weights
         self._workers_here = workers or reader_count()
         self._pool: ThreadPoolExecutor | None = None
-        self._pending: dict[tuple[int, int], tuple[_Batch, list[Future]]] = {}
+        self._pending: dict[tuple[int, int], tuple[_Batch, list[Future[Any]]]] = {}
         self._orders: dict[int, np.ndarray] = {}
 
     def __len__(self) -> int:
@@ -141,7 +142,7 @@ class LabelledBatches(CountedEpochs):
         rank, count = self._shard
         return np.array_split(np.arange(begin, end), count)[rank]
 
-    def _begin(self, epoch: int, index: int) -> tuple[_Batch, list[Future]]:
+    def _begin(self, epoch: int, index: int) -> tuple[_Batch, list[Future[Any]]]:
         """Has the threads fill a batch, each a part of it."""
         if self._pool is None:
             self._pool = ThreadPoolExecutor(self._workers_here, "cnnkit-batches")

@@ -11,9 +11,9 @@ from PIL import Image
 
 from cnnkit.data.labelled import LabelledFiles, read_example
 from cnnkit.engine.dataset import reading
+from cnnkit.engine.labelled_batches import LabelledBatches
 from cnnkit.errors import DataError
 from cnnkit.options import AugmentOptions
-from cnnkit.training._batches import LabelledBatches
 
 SHAPE = (12, 10, 3)
 AUGMENT = AugmentOptions(mixup=0.3, cutout=0.2)
