@@ -22,8 +22,8 @@ from scipy import ndimage
 from segment_quality import PERSON, coco_pairs
 
 from cnnkit.images import Picture, read_image, to_uint8, write_image
-from cnnkit.pipelines._segmenter import Segmenter, resize_maps
-from cnnkit.pipelines.cutout import cut_out, share_of
+from cnnkit.tasks.segment.cutout import cut_out, share_of
+from cnnkit.tasks.segment.predict import Segmenter, resize_maps
 
 TOLERANCE, REACH = 4.0, 12.0
 _LEAST_SHARE = 0.02

@@ -19,8 +19,8 @@ from segment_quality import quality_pairs
 from cnnkit import weights
 from cnnkit.data._class_names import VOC_CLASSES
 from cnnkit.images import fit_size, read_pixels
-from cnnkit.metrics.segmentation import SegmentationScores, pixel_confusion, segmentation_scores
 from cnnkit.models.deeplab import GREY, SIDE, build_deeplab
+from cnnkit.tasks.segment.metrics import SegmentationScores, pixel_confusion, segmentation_scores
 
 
 def letterbox(pixels: np.ndarray) -> np.ndarray:

@@ -21,9 +21,9 @@ from train_segmenter import LEAST_SURE, held_out, sure_pairs
 
 from cnnkit.data._class_names import VOC_CLASSES
 from cnnkit.images import Picture, fit_size, read_image, resize, to_uint8, write_image
-from cnnkit.metrics.segmentation import SegmentationScores, pixel_confusion, segmentation_scores
-from cnnkit.pipelines._segmenter import Segmenter
-from cnnkit.plots import draw_segments
+from cnnkit.tasks.segment.metrics import SegmentationScores, pixel_confusion, segmentation_scores
+from cnnkit.tasks.segment.plots import draw_segments
+from cnnkit.tasks.segment.predict import Segmenter
 
 PERSON = VOC_CLASSES.index("person")
 

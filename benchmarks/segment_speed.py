@@ -10,7 +10,7 @@ from _measure import machine, print_cold, print_memory, print_warm, sample_folde
 from cnnkit.engine.choice import configure_inference
 from cnnkit.images import read_image
 from cnnkit.options import DEFAULT_SEGMENTER, SEGMENT_SIZE
-from cnnkit.pipelines._segmenter import Segmenter
+from cnnkit.tasks.segment.predict import Segmenter
 
 
 def main() -> None:

@@ -13,9 +13,7 @@ if TYPE_CHECKING:
     from cnnkit.pipelines.caption import caption
     from cnnkit.pipelines.classify import classify
     from cnnkit.pipelines.classify_text import classify_text
-    from cnnkit.pipelines.cutout import cutout
     from cnnkit.pipelines.faces import FaceBook
-    from cnnkit.pipelines.segment import segment
     from cnnkit.pipelines.stylize import Stylizer, stylize
     from cnnkit.pipelines.verify import Verifier, verify
     from cnnkit.results import (
@@ -31,6 +29,8 @@ if TYPE_CHECKING:
     from cnnkit.tasks.detect.predict import Detector, detect
     from cnnkit.tasks.detect.results import Detection
     from cnnkit.tasks.detect.settings import DetectOptions, DetectSettings
+    from cnnkit.tasks.segment.cutout import cutout
+    from cnnkit.tasks.segment.predict import segment
 
 __version__ = "0.1.0"
 
@@ -56,9 +56,9 @@ _HOMES = {
     "caption": "cnnkit.pipelines.caption",
     "classify": "cnnkit.pipelines.classify",
     "classify_text": "cnnkit.pipelines.classify_text",
-    "cutout": "cnnkit.pipelines.cutout",
+    "cutout": "cnnkit.tasks.segment.cutout",
     "detect": "cnnkit.tasks.detect.predict",
-    "segment": "cnnkit.pipelines.segment",
+    "segment": "cnnkit.tasks.segment.predict",
     "stylize": "cnnkit.pipelines.stylize",
     "verify": "cnnkit.pipelines.verify",
 }

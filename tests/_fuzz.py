@@ -388,7 +388,7 @@ def _read_captions(folder: Path) -> object:
 
 
 def _panoptic() -> Parser:
-    from cnnkit.data.masks import check_masks, read_masks
+    from cnnkit.tasks.segment.data import check_masks, read_masks
 
     values = {
         "images": [{"id": 5, "file_name": "0.png"}],
@@ -414,7 +414,7 @@ def _panoptic() -> Parser:
 
 
 def _masks() -> Parser:
-    from cnnkit.data.masks import check_masks, read_masks
+    from cnnkit.tasks.segment.data import check_masks, read_masks
 
     files = {
         "classes.txt": b"0 background\n1 box\n255 ignore\n",
@@ -446,13 +446,13 @@ def _csv() -> Parser:
 
 def _read_tables(folder: Path) -> object:
     from cnnkit.data._csv_table import read_csv_table
-    from cnnkit.data._mask_classes import class_lines
     from cnnkit.data.captions import read_captions
     from cnnkit.data.labelled import check_labelled, read_labelled
     from cnnkit.data.labelled_texts import read_labelled_texts
-    from cnnkit.data.masks import parse_classes
     from cnnkit.data.pairs import read_pairs
     from cnnkit.errors import CnnkitError
+    from cnnkit.tasks.segment.data import parse_classes
+    from cnnkit.tasks.segment.formats.class_lists import class_lines
 
     # One of them is damaged; the others must not hide it.
     errors = []

@@ -33,13 +33,25 @@ OLD_OF_TASKS = {
     "tasks/detect/predict.py imports cnnkit.results",
     "tasks/detect/results.py imports cnnkit.results",
     "tasks/detect/train.py imports cnnkit.plots",
+    *(
+        f"tasks/segment/{name}.py imports cnnkit.options"
+        for name in ("backbone_maps", "batches", "cutout", "evaluate", "files", "predict", "train")
+    ),
+    *(
+        f"tasks/segment/{name}.py imports cnnkit.results"
+        for name in ("cutout", "evaluate", "predict")
+    ),
+    "tasks/segment/plots.py imports cnnkit.plots._style",
+    "tasks/segment/train.py imports cnnkit.plots",
+    "tasks/segment/trainable.py imports cnnkit.options",
+    "tasks/segment/trainable.py imports cnnkit.tasks.detect.trainable",
 }
 # What the old folders import of tasks, until these are no more.
 OLD_TO_TASKS = {
     "pipelines/warm.py imports cnnkit.tasks.detect.predict",
     "pipelines/weights_import.py imports cnnkit.tasks.detect.files",
     "pipelines/weights_import.py imports cnnkit.tasks.detect.network",
-    "training/_segment_networks.py imports cnnkit.tasks.detect.trainable",
+    "pipelines/warm.py imports cnnkit.tasks.segment.predict",
 }
 SHARED_BY_TASKS = {
     *("console", "data", "engine", "errors", "images", "imports", "models", "ops", "runtime"),

@@ -81,8 +81,8 @@ def cutout(
       cnnkit cutout photos/ -r -o cutouts/ --background blur
     """
     from cnnkit.data.sources import find_sources
-    from cnnkit.pipelines._segmenter_files import find_classes, find_segmenter_file
-    from cnnkit.pipelines.cutout import read_background
+    from cnnkit.tasks.segment.cutout import read_background
+    from cnnkit.tasks.segment.files import find_classes, find_segmenter_file
 
     console = printing.console()
     is_json = printing.json or batch.jsonl
@@ -114,8 +114,8 @@ def cutout(
         return outcome.finish()
     engine.start(console, printing.verbose)
     from cnnkit.images import read_image
-    from cnnkit.pipelines._segmenter import Segmenter
-    from cnnkit.pipelines.cutout import cut_out, subject_classes
+    from cnnkit.tasks.segment.cutout import cut_out, subject_classes
+    from cnnkit.tasks.segment.predict import Segmenter
 
     segmenter = Segmenter(model, size=size, flip=flip, scales=scales)
     with console.progress() as bar:

@@ -73,7 +73,7 @@ def segment(
 
     Example: cnnkit evaluate segment camvid/ --model runs/roads -o report/
     """
-    from cnnkit.pipelines._segmenter_files import find_segmenter_file
+    from cnnkit.tasks.segment.files import find_segmenter_file
 
     console = Console(quiet=quiet, verbose=verbose)
     sizes = read_scales(scales)
@@ -82,8 +82,8 @@ def segment(
     find_segmenter_file(model)
     require_there([data])
     start_inference(console, engine, threads=threads, device=device, verbose=verbose)
-    from cnnkit.pipelines._segmenter import Segmenter
-    from cnnkit.pipelines.evaluate_segment import SegmentJudge, coding_for, read_pairs
+    from cnnkit.tasks.segment.evaluate import SegmentJudge, coding_for, read_pairs
+    from cnnkit.tasks.segment.predict import Segmenter
 
     masks, pairs, part = read_pairs(data, split)
     for line in masks.lines():
@@ -176,9 +176,9 @@ def _files(
     import json
 
     from cnnkit.images import Picture, encode_image
-    from cnnkit.metrics.segmentation import confusion_percent
     from cnnkit.plots import encode_figure, plot_confusion
     from cnnkit.results import to_plain
+    from cnnkit.tasks.segment.metrics import confusion_percent
 
     text = io.StringIO()
     writer = csv.writer(text)

@@ -137,7 +137,7 @@ def segment(
       cnnkit segment photos/ -r --jsonl --rle compressed
     """
     from cnnkit.data.sources import find_sources
-    from cnnkit.pipelines._segmenter_files import find_classes, find_segmenter_file
+    from cnnkit.tasks.segment.files import find_classes, find_segmenter_file
 
     console = Console(quiet=quiet, verbose=verbose)
     check_json(json, jsonl)
@@ -166,7 +166,7 @@ def segment(
         )
     behind: Any = None
     if background is not None:
-        from cnnkit.pipelines.cutout import read_background
+        from cnnkit.tasks.segment.cutout import read_background
 
         behind = read_background(background)
     outcome = Outcome(console, json, jsonl, len(sources) == 1)
@@ -174,7 +174,7 @@ def segment(
         return outcome.finish()
     start_inference(console, engine, threads=threads, device=device, verbose=verbose)
     from cnnkit.images import read_image
-    from cnnkit.pipelines._segmenter import Segmenter
+    from cnnkit.tasks.segment.predict import Segmenter
 
     segmenter = Segmenter(model, size=size, flip=flip, scales=sizes)
     with console.progress() as bar:
@@ -292,7 +292,7 @@ def _encode_mask(found: "Segmentation") -> bytes:
 
     from PIL import Image
 
-    from cnnkit.plots import class_palette
+    from cnnkit.tasks.segment.plots import class_palette
 
     image = Image.fromarray(found.classes)
     image.putpalette(class_palette().ravel().tolist())
@@ -312,10 +312,15 @@ def _picture(
     import numpy as np
 
     from cnnkit.images import Picture, to_uint8
-    from cnnkit.plots import add_legend, color_segments, outline_segments, overlay_segments
+    from cnnkit.tasks.segment.plots import (
+        add_legend,
+        color_segments,
+        outline_segments,
+        overlay_segments,
+    )
 
     if wanted.cuts:
-        from cnnkit.pipelines.cutout import cut_out
+        from cnnkit.tasks.segment.cutout import cut_out
 
         return cut_out(picture, found, keep, behind)
     if wanted.show == "colors":

@@ -433,8 +433,7 @@ class _Mask:
         return replace(self._picture, pixels=1.0 - self._picture.pixels)
 
     def _found(self, content: Any) -> Any:
-        from cnnkit.pipelines._segmenter import Segmenter
-        from cnnkit.pipelines.segment import soft_mask
+        from cnnkit.tasks.segment.predict import Segmenter, soft_mask
 
         if self._segmenter is None:
             self._segmenter = Segmenter(self._name)
@@ -454,7 +453,7 @@ def _parse_mask(mask: str | None, is_inverted: bool, segmenter: str) -> _Mask:
         if segmenter != DEFAULT_SEGMENTER:
             raise UsageError("--segmenter is for --mask segment:LABEL; give both")
         return _Mask(mask, is_inverted=is_inverted)
-    from cnnkit.pipelines._segmenter_files import find_classes, find_segmenter_file
+    from cnnkit.tasks.segment.files import find_classes, find_segmenter_file
 
     file = find_segmenter_file(segmenter, "--segmenter")
     labels = mask.removeprefix(_SEGMENT)

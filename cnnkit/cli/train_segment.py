@@ -303,7 +303,7 @@ def segment(
     if data is None and not resume:
         raise UsageError("no data is given; name a folder with images/ and labels/")
     if data is not None:
-        from cnnkit.data.masks import read_masks
+        from cnnkit.tasks.segment.data import read_masks
 
         read_masks(data, val_share=val_share, seed=seed)
     if options.backbone in ("vgg16", "mobilenet-v2", "efficientnet-lite0"):
@@ -333,7 +333,7 @@ def segment(
 
 def _start_file(start: str) -> str:
     """The `.keras` file that is meant."""
-    from cnnkit.pipelines._segmenter_files import find_segmenter_file
+    from cnnkit.tasks.segment.files import find_segmenter_file
 
     path = str(find_segmenter_file(start, "--start").path)
     if not path.endswith(".keras"):
@@ -344,7 +344,7 @@ def _start_file(start: str) -> str:
 def _teacher_file(teacher: str) -> str:
     """The `.keras` file that is meant, which may be of another program."""
     from cnnkit.engine.model_file import find_model_file
-    from cnnkit.pipelines._segmenter_files import find_segmenter_file
+    from cnnkit.tasks.segment.files import find_segmenter_file
 
     named = teacher in SEGMENTERS
     file = find_segmenter_file(teacher) if named else find_model_file(teacher)
@@ -371,7 +371,7 @@ def _train(
     console: Console,
 ) -> Any:
     """Trains, and shows how it goes."""
-    from cnnkit.training.segment import read_run_options, train_segmenter
+    from cnnkit.tasks.segment.train import read_run_options, train_segmenter
 
     if resume:
         data, options = _resumed(context, data, options, *read_run_options(output))

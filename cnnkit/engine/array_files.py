@@ -10,7 +10,7 @@ from cnnkit.errors import ResourceError
 from cnnkit.images import require_room
 
 
-def create_array_file(path: Path, kind: Any, shape: tuple[int, ...]) -> np.ndarray:
+def create_array_file(path: Path, kind: Any, shape: tuple[int, ...]) -> np.memmap:
     """A new `.npy` file that is written through memory, whose room on the disk is taken at once.
 
     A disk that is full would otherwise be found while the array is written, and there it is no

@@ -9,9 +9,9 @@ from cnnkit.options import WARMED
 from cnnkit.pipelines._captioner import Captioner
 from cnnkit.pipelines._face_recognition import FaceRecognizer
 from cnnkit.pipelines._predictor import Predictor
-from cnnkit.pipelines._segmenter import Segmenter
 from cnnkit.pipelines._stylize_fast import fast_stylizer
 from cnnkit.tasks.detect.predict import Detector
+from cnnkit.tasks.segment.predict import Segmenter
 
 
 def warm_networks(command: str) -> None:

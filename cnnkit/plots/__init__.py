@@ -16,14 +16,6 @@ if TYPE_CHECKING:
     from cnnkit.plots.classification import draw_mistakes, plot_calibration, plot_confusion
     from cnnkit.plots.filtering import plot_filtering
     from cnnkit.plots.pictures import draw_labels, draw_sheet
-    from cnnkit.plots.segmentation import (
-        add_legend,
-        class_palette,
-        color_segments,
-        draw_segments,
-        outline_segments,
-        overlay_segments,
-    )
     from cnnkit.plots.training import plot_training
     from cnnkit.plots.units import draw_units
     from cnnkit.plots.units_page import units_page
@@ -33,23 +25,17 @@ if TYPE_CHECKING:
 
 # Imported when they are first used: a command needs but one of them.
 _HOMES = {
-    "add_legend": "segmentation",
-    "class_palette": "segmentation",
     "color_map": "views",
-    "color_segments": "segmentation",
     "draw_augmented": "augmentation",
     "draw_captions": "captions",
     "draw_labels": "pictures",
     "draw_mistakes": "classification",
-    "draw_segments": "segmentation",
     "draw_sheet": "pictures",
     "draw_tiles": "_tiles",
     "draw_units": "units",
     "encode_figure": "_style",
     "FacePanel": "verification",
     "kernel_picture": "views",
-    "outline_segments": "segmentation",
-    "overlay_segments": "segmentation",
     "plot_architecture": "architecture",
     "plot_calibration": "classification",
     "plot_class_map": "views",
@@ -66,22 +52,16 @@ _HOMES = {
 
 __all__ = [
     "FacePanel",
-    "add_legend",
-    "class_palette",
     "color_map",
-    "color_segments",
     "draw_augmented",
     "draw_captions",
     "draw_labels",
     "draw_mistakes",
-    "draw_segments",
     "draw_sheet",
     "draw_tiles",
     "draw_units",
     "encode_figure",
     "kernel_picture",
-    "outline_segments",
-    "overlay_segments",
     "plot_architecture",
     "plot_calibration",
     "plot_class_map",

@@ -119,7 +119,7 @@ def detect(
 
 def segment(models: Models, picture: Picture) -> Answer:
     """The classes of pixels, and the picture with them laid over it."""
-    from cnnkit.plots import add_legend, overlay_segments
+    from cnnkit.tasks.segment.plots import add_legend, overlay_segments
 
     found: Segmentation = models.segmenter().segment(picture)
 
@@ -146,7 +146,7 @@ def cut_out(
         RefusedError: there is no such thing in the picture.
         UsageError: no such class or background.
     """
-    from cnnkit.pipelines.cutout import cut_out, read_background, subject_classes
+    from cnnkit.tasks.segment.cutout import cut_out, read_background, subject_classes
 
     segmenter = models.segmenter()
     if subject is not None and subject not in segmenter.names[1:]:
@@ -175,7 +175,7 @@ def cut_out(
 
 def mask_of(models: Models, picture: Picture, is_background: bool = False) -> Picture:
     """White where people are, or where none are: what `stylize` takes as a mask."""
-    from cnnkit.pipelines.segment import soft_mask
+    from cnnkit.tasks.segment.predict import soft_mask
 
     segmenter = models.segmenter()
     found = segmenter.segment(picture.opaque())

@@ -108,7 +108,7 @@ class Models:
 
     def segmenter(self) -> Any:
         """The `Segmenter`."""
-        from cnnkit.pipelines._segmenter import Segmenter
+        from cnnkit.tasks.segment.predict import Segmenter
 
         return self._keep("segment", lambda: Segmenter(self._settings.segmenter))
 

@@ -8,7 +8,7 @@ import pytest
 import cnnkit
 from cnnkit.engine.predictor import keep_last
 from cnnkit.errors import UsageError
-from cnnkit.pipelines import segment as pipeline
+from cnnkit.tasks.segment import predict as pipeline
 
 
 class Loads(list):

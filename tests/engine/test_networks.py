@@ -20,8 +20,8 @@ from cnnkit.images import to_uint8
 from cnnkit.pipelines._captioner import Captioner
 from cnnkit.pipelines._face_analysis import FaceAnalyzer, _networks
 from cnnkit.pipelines._predictor import Predictor
-from cnnkit.pipelines._segmenter import Segmenter
 from cnnkit.tasks.detect.predict import Detector
+from cnnkit.tasks.segment.predict import Segmenter
 
 pytest.importorskip("openvino")
 

@@ -95,7 +95,7 @@ def test_other_networks_are_refused(tmp_path):
 
 
 def test_the_file_is_a_teacher(file):
-    from cnnkit.training._segment_networks import load_teacher
+    from cnnkit.tasks.segment.trainable import load_teacher
 
     options = SegmentTrainOptions(teacher=str(file))
     teacher = load_teacher(options, 21, "float32")

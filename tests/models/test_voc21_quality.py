@@ -8,7 +8,7 @@ from PIL import Image
 from skimage import data
 
 from cnnkit.images import Picture
-from cnnkit.pipelines._segmenter import Segmenter
+from cnnkit.tasks.segment.predict import Segmenter
 from cnnkit.weights import read_card
 
 PHOTOGRAPHS = Path(data.__file__).parent

@@ -43,7 +43,7 @@ def test_nothing_is_drawn_for_who_wants_no_picture(client, monkeypatch):
         raise AssertionError("it is drawn")
 
     monkeypatch.setattr("cnnkit.tasks.detect.results.Detection.plot", refuse)
-    monkeypatch.setattr("cnnkit.pipelines.cutout.cut_out", refuse)
+    monkeypatch.setattr("cnnkit.tasks.segment.cutout.cut_out", refuse)
     assert client.post("/v1/detect", content=COFFEE).status_code == 200
     headers = {"accept": "application/json"}
     answer = client.post("/v1/cutout", content=ASTRONAUT, headers=headers)

@@ -13,7 +13,6 @@ from PIL import Image
 from cnnkit.data._class_names import IGNORE
 from cnnkit.data.augmentation import augment, draw_color_change
 from cnnkit.data.labelled import LabelledFiles
-from cnnkit.data.masks import MaskCoding, MaskPairs, read_mask
 from cnnkit.data.scenes import MOST_PLACED, Drawn, Placed, paint, plan_scene
 from cnnkit.engine.device_pictures import (
     DevicePictures,
@@ -26,7 +25,8 @@ from cnnkit.errors import DataError, ImageError
 from cnnkit.images import fit_size, read_pixels
 from cnnkit.options import AugmentOptions, SegmentTrainOptions
 from cnnkit.runtime import reader_count
-from cnnkit.training._teacher_maps import TeacherMaps
+from cnnkit.tasks.segment.data import MaskCoding, MaskPairs, read_mask
+from cnnkit.tasks.segment.teacher_maps import TeacherMaps
 
 # Every fourth pixel of a mask is learned: scores are 8 apart or more, and on all pixels the loss
 # would take as long as the network.
@@ -98,16 +98,17 @@ class MaskBatches(LabelledBatches):
         random = np.random.default_rng([self._seed, epoch, _DRAW])
         return random.permutation(draw_repeated(rows, self._repeats[rows], random.random()))
 
-    def _begin(self, epoch: int, index: int) -> tuple[tuple[np.ndarray, np.ndarray], list[Future]]:
+    def _begin(self, epoch: int, index: int) -> tuple[tuple[Any, np.ndarray], list[Future[Any]]]:
         if self._pool is None:
             self._pool = ThreadPoolExecutor(self._workers_here, "cnnkit-batches")
         places = self._places(index)
         order = self._order(epoch)
         rows = order[places % len(order)]
         if self._device is not None:
-            fill = self._fill_plans
+            fill: Callable[..., None] = self._fill_plans
             most = MOST_PLACED if self._options.mosaic else 1
-            x, y = empty_placements(len(rows), most), empty_changes(len(rows))
+            x: Any = empty_placements(len(rows), most)
+            y = empty_changes(len(rows))
         else:
             fill = self._fill_pairs
             x = (np.empty((len(rows), *self._shape), np.float32), *self._empty_maps(len(rows)))
@@ -149,19 +150,23 @@ class MaskBatches(LabelledBatches):
                 crop = plan_crop(classes.shape, self._options, random)
                 pixels, y[i] = crop_pair(pixels, classes, crop)
                 places_of = [(int(rows[i]), crop.placement)]
-            x[0][i] = augment(pixels, self._shape[:2], self._colors, random)
+            side = self._options.crop
+            x[0][i] = augment(pixels, (side, side), self._colors, random)
             if self._teacher is not None:
-                self._cut_maps([one[i] for one in x[1:]], places_of)
+                self._cut_maps(self._teacher, [one[i] for one in x[1:]], places_of)
 
     def _cut_maps(
-        self, maps: Sequence[np.ndarray], places: Sequence[tuple[int, Sequence[float]]]
+        self,
+        teacher: TeacherMaps,
+        maps: Sequence[np.ndarray],
+        places: Sequence[tuple[int, Sequence[float]]],
     ) -> None:
-        """Fills a crop's maps with what the teacher says of the pictures in it."""
+        """Fills a crop's maps with what a teacher says of the pictures in it."""
         kinds = ("scores", COARSE), ("hints", HINT_STEP)
         for number, (kind, step) in enumerate(kinds[: len(maps) // 2]):
             canvas, seen = maps[2 * number : 2 * number + 2]
             for row, placement in places:
-                where = self._teacher.cut(kind, row, placement, step, canvas)
+                where = teacher.cut(kind, row, placement, step, canvas)
                 seen[where] = 1.0
 
     def _fill_plans(
@@ -216,7 +221,7 @@ class MaskBatches(LabelledBatches):
         side = self._options.crop
         x = np.full((side, side, 3), GREY, np.uint8)
         y = np.full((side, side), IGNORE, np.uint8)
-        places = []
+        places: list[tuple[int, Sequence[float]]] = []
 
         def look(row: int) -> tuple[Any, tuple[int, int]]:
             pixels, classes = self._read_row(row)
@@ -231,12 +236,14 @@ class MaskBatches(LabelledBatches):
 
     def _measure_row(self, row: int) -> tuple[int, tuple[int, int]]:
         """A picture on the device."""
-        return self._device.numbers[row], tuple(self._device.sizes[row])
+        assert self._device is not None
+        height, width = self._device.sizes[row].tolist()
+        return int(self._device.numbers[row]), (height, width)
 
     def _read_row(self, row: int) -> tuple[np.ndarray, np.ndarray]:
         return _read_whole(self._files.paths[row], self._masks[row], self._coding)
 
-    def _finish(self, batch, epoch, index):
+    def _finish(self, batch: Any, epoch: int, index: int) -> Any:
         if self._device is not None:
             return self._device.compose(*batch)
         x, y = batch
@@ -417,7 +424,8 @@ def plan_crop(
     side = options.crop
     low, high = options.least_scale, options.most_scale
     scale = low * (high / low) ** zoom
-    spans, whole = [], []
+    spans: list[tuple[float, float, int, int]] = []
+    whole: list[int] = []
     for length, draw in zip(size, (top, left), strict=True):
         # Pixels of the scaled picture, and where the square begins in it: before it, for a
         # picture that is smaller.
@@ -427,7 +435,8 @@ def plan_crop(
         place = 0 if scaled >= side else math.floor(draw * (side - scaled + 1))
         spans.append((begin * length / scaled, (begin + count) * length / scaled, place, count))
         whole.append(scaled)
-    return Crop(side, tuple(whole), tuple(spans), mirror < options.mirror)
+    (high, wide), (rows, columns) = whole, spans
+    return Crop(side, (high, wide), (rows, columns), mirror < options.mirror)
 
 
 def read_pair(
@@ -441,7 +450,7 @@ def read_pair(
     pixels, classes = read_pixels(picture), read_mask(mask, coding)
     if max(classes.shape) <= long_side:
         return pixels, classes
-    height, width = fit_size(*classes.shape, long_side)
+    height, width = fit_size(classes.shape[0], classes.shape[1], long_side)
     size = (width, height)
     return (
         np.asarray(Image.fromarray(pixels).resize(size, Image.Resampling.LANCZOS)),

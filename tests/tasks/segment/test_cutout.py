@@ -8,8 +8,8 @@ from cnnkit import cutout
 from cnnkit.data._class_names import VOC_CLASSES
 from cnnkit.errors import ImageError, UsageError
 from cnnkit.images import Picture, read_image
-from cnnkit.pipelines._segmenter import Segmenter, find_segments
-from cnnkit.pipelines.cutout import (
+from cnnkit.results import Milliseconds, Segmentation
+from cnnkit.tasks.segment.cutout import (
     _without_crumbs,
     clean_mask,
     cut_out,
@@ -18,7 +18,7 @@ from cnnkit.pipelines.cutout import (
     subject_alpha,
     subject_classes,
 )
-from cnnkit.results import Milliseconds, Segmentation
+from cnnkit.tasks.segment.predict import Segmenter, find_segments
 
 
 @pytest.fixture(scope="module")

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cnnkit.data.masks import check_masks, parse_classes, read_mask, read_masks
 from cnnkit.errors import DataError
+from cnnkit.tasks.segment.data import check_masks, parse_classes, read_mask, read_masks
 
 NAMES = "background\nbox\n"
 

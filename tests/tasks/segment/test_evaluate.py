@@ -4,15 +4,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cnnkit.data.masks import parse_classes, read_mask
 from cnnkit.errors import DataError, UsageError
-from cnnkit.pipelines._segmenter import Segmenter
-from cnnkit.pipelines.evaluate_segment import (
+from cnnkit.tasks.segment.data import parse_classes, read_mask
+from cnnkit.tasks.segment.evaluate import (
     SegmentJudge,
     coding_for,
     evaluate_segment,
     read_pairs,
 )
+from cnnkit.tasks.segment.predict import Segmenter
 
 
 @pytest.fixture

@@ -70,11 +70,10 @@ class TeacherMaps:
         maps = getattr(self, kind)[self.numbers[row]]
         top, left, high, wide = self.frames[self.numbers[row]]
         mirrored, x0, y0, x1, y1, x, y, width, height = placement
-        down = _sampling(canvas.shape[0], step, (y0, y1), (y, height), (top, high), len(maps))
-        across = _sampling(
+        rows, down = _sampling(canvas.shape[0], step, (y0, y1), (y, height), (top, high), len(maps))
+        columns, across = _sampling(
             canvas.shape[1], step, (x0, x1), (x, width), (left, wide), len(maps), bool(mirrored)
         )
-        (rows, down), (columns, across) = down, across
         strip = np.tensordot(down, maps.astype(np.float32), 1)
         canvas[rows, columns] = np.matmul(across, strip)
         return rows, columns
@@ -152,7 +151,7 @@ def keep_teacher_maps(
             sample = np.random.default_rng(0).permutation(len(unique))[:_SAMPLE]
             seen = _look(see, [unique[number] for number in sorted(sample)], side)
             project = principal_hints([found["hints"] for _, found in seen])
-        files: dict[str, np.ndarray] = {}
+        files: dict[str, np.memmap] = {}
         done = 0
         for frames, found in _look(see, unique, side):
             values = {_FRAMES: frames, _SCORES: found["scores"]}
@@ -263,7 +262,8 @@ def _look(
             pixels = read_pixels(path)
         except ImageError as error:
             raise DataError(f"{error}, or leave it out with --skip-bad") from None
-        box = Letterbox.fit(*pixels.shape[:2], side)
+        height, width = pixels.shape[:2]
+        box = Letterbox.fit(height, width, side)
         frame = box.top, box.left, box.scaled_height, box.scaled_width
         return fill_canvas(pixels, box), tuple(one / side for one in frame)
 

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from cnnkit.losses.segmentation import SegmentationLoss
+from cnnkit.tasks.segment.loss import SegmentationLoss
 
 to_numpy = keras.ops.convert_to_numpy
 

@@ -14,15 +14,6 @@ import keras
 import numpy as np
 
 from cnnkit import __version__
-from cnnkit.data.masks import (
-    MaskData,
-    MaskPairs,
-    MaskReport,
-    check_masks,
-    data_hash,
-    read_masks,
-    without_bad_pairs,
-)
 from cnnkit.engine.callbacks import best_row, seconds_of
 from cnnkit.engine.dataset import CountedEpochs
 from cnnkit.engine.device_pictures import DevicePictures
@@ -39,26 +30,37 @@ from cnnkit.engine.run import (
 from cnnkit.engine.trainer import conclude, fit_epochs, reason_of, training_policy
 from cnnkit.errors import DataError, DivergenceError
 from cnnkit.images import Picture, write_bytes, write_image
-from cnnkit.losses.segmentation import SegmentationLoss
-from cnnkit.metrics.segmentation import (
-    confusion_percent,
-    pixel_confusion,
-    segmentation_scores,
-)
 from cnnkit.models.fcn import set_feature_statistics, start_from
 from cnnkit.models.transfer import backbone_layers, freeze_backbone
 from cnnkit.ops.inference import compiles_each_size
 from cnnkit.options import SegmentTrainOptions
-from cnnkit.plots import draw_segments, encode_figure, plot_confusion, plot_training
-from cnnkit.training._segment_batches import (
+from cnnkit.plots import encode_figure, plot_confusion, plot_training
+from cnnkit.tasks.segment.backbone_maps import MapBatches, build_head, cache_maps, map_layers
+from cnnkit.tasks.segment.batches import (
     GREY,
     MaskBatches,
     put_on_device,
     read_pair,
     repeat_factors,
 )
-from cnnkit.training._segment_maps import MapBatches, build_head, cache_maps, map_layers
-from cnnkit.training._segment_networks import (
+from cnnkit.tasks.segment.data import (
+    MaskData,
+    MaskPairs,
+    MaskReport,
+    check_masks,
+    data_hash,
+    read_masks,
+    without_bad_pairs,
+)
+from cnnkit.tasks.segment.loss import SegmentationLoss
+from cnnkit.tasks.segment.metrics import (
+    confusion_percent,
+    pixel_confusion,
+    segmentation_scores,
+)
+from cnnkit.tasks.segment.plots import draw_segments
+from cnnkit.tasks.segment.teacher_maps import TeacherMaps, keep_teacher_maps
+from cnnkit.tasks.segment.trainable import (
     build_coarse,
     build_segmenter,
     feature_statistics,
@@ -66,7 +68,6 @@ from cnnkit.training._segment_networks import (
     imitating_maps,
     load_teacher,
 )
-from cnnkit.training._teacher_maps import TeacherMaps, keep_teacher_maps
 from cnnkit.weights.keras_file import (
     CLASSES_FILE,
     MODEL_FILE,
@@ -124,7 +125,7 @@ def train_segmenter(
     skip_bad: bool = False,
     on_note: Callable[[str], None] | None = None,
     on_progress: Callable[[str, int, int], None] | None = None,
-    on_epoch: Callable[[int, dict], None] | None = None,
+    on_epoch: Callable[[int, dict[str, Any]], None] | None = None,
 ) -> SegmenterTraining:
     """Trains an FCN, or goes on with a training that was stopped.
 
@@ -217,7 +218,7 @@ class _Run:
         self._repeats: np.ndarray | None = None
         self._on_device: DevicePictures | None = None
 
-    def fit(self, on_epoch: Callable[[int, dict], None] | None) -> str:
+    def fit(self, on_epoch: Callable[[int, dict[str, Any]], None] | None) -> str:
         """Trains all stages to the end, from where the run stands; the reason why it ended."""
         options = self._options
         reason, begin = "epochs", 0
@@ -242,7 +243,11 @@ class _Run:
         return model
 
     def _fit_stage(
-        self, index: int, begin: int, end: int, on_epoch: Callable[[int, dict], None] | None
+        self,
+        index: int,
+        begin: int,
+        end: int,
+        on_epoch: Callable[[int, dict[str, Any]], None] | None,
     ) -> str:
         options = self._options
         variant = options.stages[index]
@@ -359,7 +364,8 @@ class _Run:
             batches = self._batches()
             count = min(_SAMPLE, len(batches))
             found = feature_statistics(model, (batches[step][0] for step in range(count)))
-            np.savez(path, **{str(stride): np.stack(pair) for stride, pair in found.items()})
+            arrays: dict[str, Any] = {str(stride): np.stack(pair) for stride, pair in found.items()}
+            np.savez(path, **arrays)
         with np.load(path) as file:
             return {int(stride): tuple(file[stride]) for stride in file.files}
 

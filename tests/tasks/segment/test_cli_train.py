@@ -40,7 +40,7 @@ def test_bad_usage_answers_with_one_line(arguments, message, tmp_path, monkeypat
 
 
 def test_deeplab_is_a_teacher_and_nothing_to_start_from(tmp_path, monkeypatch, capsys):
-    from cnnkit.pipelines import _segmenter_files
+    from cnnkit.tasks.segment import files as _segmenter_files
 
     monkeypatch.setenv("CNNKIT_HOME", str(tmp_path))
     assert run(["train", "segment", "--teacher", "deeplab"]) == 5

@@ -14,14 +14,14 @@ import numpy as np
 from PIL import Image
 
 from cnnkit.data._class_names import IGNORE, VOC_CLASSES
-from cnnkit.data._mask_classes import class_lines, find_class_list
-from cnnkit.data._mask_layouts import MaskLayout, recognise_masks
-from cnnkit.data._panoptic import Panoptic, panoptic_files, read_panoptic
 from cnnkit.data._splits import draw_key
 from cnnkit.data._values import joined
 from cnnkit.errors import DataError, ImageError, UsageError
 from cnnkit.images import DAMAGED, MAX_PIXELS, measure_image
 from cnnkit.runtime import reader_count
+from cnnkit.tasks.segment.formats.class_lists import class_lines, find_class_list
+from cnnkit.tasks.segment.formats.layouts import MaskLayout, recognise_masks
+from cnnkit.tasks.segment.formats.panoptic import Panoptic, panoptic_files, read_panoptic
 
 CLASSES_FILE = "classes.txt"
 
@@ -261,9 +261,10 @@ def parse_classes(
         raise DataError(f"{source} has a name twice")
     table = _index_table()
     if kind == 3:
-        return tuple(names), MaskCoding(table, MappingProxyType(values))
-    for (value,), index in values.items():
-        table[value] = index
+        colors = {(red, green, blue): index for (red, green, blue), index in values.items()}
+        return tuple(names), MaskCoding(table, MappingProxyType(colors))
+    for (number,), index in values.items():
+        table[number] = index
     return tuple(names), MaskCoding(table, is_ignore_listed=(IGNORE,) in values)
 
 
@@ -510,13 +511,13 @@ def check_masks(
 def without_bad_pairs(data: MaskData, report: MaskReport) -> MaskData:
     """The data without the pairs that cannot be used."""
     bad = {picture for picture, _ in report.bad}
-    parts = {}
-    for name in ("train", "val"):
-        pairs = getattr(data, name)
-        parts[name] = _chosen(
+
+    def without(pairs: MaskPairs) -> MaskPairs:
+        return _chosen(
             pairs, [at for at, picture in enumerate(pairs.pictures) if picture not in bad]
         )
-    return replace(data, **parts)
+
+    return replace(data, train=without(data.train), val=without(data.val))
 
 
 def data_hash(data: MaskData) -> str:

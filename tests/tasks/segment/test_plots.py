@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from cnnkit.plots.segmentation import (
+from cnnkit.tasks.segment.plots import (
     add_legend,
     class_palette,
     color_segments,

@@ -15,8 +15,8 @@ from cnnkit.models.feature_pyramid import SEGMENTER_STRIDES
 from cnnkit.models.transfer import backbone_layers
 from cnnkit.ops.inference import compile_inference
 from cnnkit.options import SegmentTrainOptions
-from cnnkit.training._segment_batches import MaskBatches
-from cnnkit.training._segment_networks import MAP, build_coarse
+from cnnkit.tasks.segment.batches import MaskBatches
+from cnnkit.tasks.segment.trainable import MAP, build_coarse
 
 
 def cache_maps(
@@ -53,7 +53,7 @@ def cache_maps(
             str(stride): keras.ops.cast(layer.output, "float32") for stride, layer in layers.items()
         }
         see = compile_inference(keras.Model(model.inputs[0], taps), "float32")
-        files: dict[str, np.ndarray] = {}
+        files: dict[str, np.memmap] = {}
         done = 0
         for view in range(views):
             batches.epoch = view

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from cnnkit.metrics.segmentation import pixel_confusion, segmentation_scores
+from cnnkit.tasks.segment.metrics import pixel_confusion, segmentation_scores
 
 
 def counted_one_by_one(y_true, y_pred, classes, ignore=255):

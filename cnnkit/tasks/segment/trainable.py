@@ -32,8 +32,8 @@ from cnnkit.models.vgg import (
 )
 from cnnkit.options import PYRAMIDS, SegmentTrainOptions
 from cnnkit.tasks.detect.trainable import build_shipped
-from cnnkit.training._segment_batches import COARSE, HINT_STEP
-from cnnkit.training._teacher_maps import TeacherMaps
+from cnnkit.tasks.segment.batches import COARSE, HINT_STEP
+from cnnkit.tasks.segment.teacher_maps import TeacherMaps
 from cnnkit.weights.keras_file import load_keras_file
 
 # Layers that give the maps of EfficientNet-Lite0, with the stride behind it.

@@ -1,21 +1,26 @@
-"""A trained segmenter, compiled, and what it finds in a picture."""
+"""A trained segmenter on pictures."""
 
 import time
 from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
 
 from cnnkit.engine.networks import Networks, NetworkSource
-from cnnkit.engine.predictor import keep_last
+from cnnkit.engine.predictor import each_source, keep_last, loaded, name_of
 from cnnkit.engine.settings import check_scales
 from cnnkit.errors import UsageError
-from cnnkit.images import Picture, fit_size, resize
+from cnnkit.images import Picture, fit_size, read_image, resize
 from cnnkit.options import DEFAULT_SEGMENTER, SEGMENT_SIZE
-from cnnkit.pipelines._segmenter_files import find_segmenter_file
 from cnnkit.results import Milliseconds, Region, Segment, Segmentation
+from cnnkit.tasks.segment.files import find_segmenter_file
 
 _SMALLEST_SIDE = 32
+# How fast a cutout fades: from nothing to all while a class goes from this much less probable
+# than all others together to this much more.
+_FADE = 0.4
 # Regions with fewer of the picture's pixels are specks.
 _SPECK = 5e-4
 # Of DeepLab's file, in TensorFlow Lite's format.
@@ -59,7 +64,7 @@ class Segmenter:
         networks = Networks(
             NetworkSource(
                 f"segmenter {file.name}",
-                "cnnkit.pipelines._segmenter_network:"
+                "cnnkit.tasks.segment.network:"
                 + ("build_deeplab_network" if is_deeplab else "build"),
                 (file.path,),
             )
@@ -132,6 +137,65 @@ class Segmenter:
 
 # Stays loaded for the next call with the same settings.
 kept_segmenter = keep_last(Segmenter)
+
+
+def segment(
+    sources: Any,
+    *,
+    model: str | Path = DEFAULT_SEGMENTER,
+    size: int = SEGMENT_SIZE,
+    flip: bool = False,
+    scales: Sequence[float] = (1.0,),
+) -> list[Segmentation]:
+    """Tells the class of every pixel of pictures.
+
+    The segmenter stays loaded for the next call with the same settings.
+
+    Args:
+        sources: paths of pictures, or pictures in memory: arrays `(height, width)` or `(height,
+            width, 1, 3 or 4)` of uint8 or of floats in [0, 1], `PIL.Image`, `Picture`; one or an
+            iterable of them.
+        model: "voc21" (shipped: the 20 classes of Pascal VOC and the background), "deeplab" (the
+            same classes, once its weights were fetched), the folder of a run of `cnnkit train
+            segment`, or its `.keras` file.
+        size: pictures are seen at this long side, in pixels; with a model of your own smaller ones
+            as they are.
+        flip: average with what is seen of the mirror image.
+        scales: average over pictures of these sizes, of that long side.
+
+    Returns:
+        A `Segmentation` for each, in order.
+
+    Raises:
+        UsageError: no such segmenter.
+        WeightsError: its weights are not here.
+        ImageError: a picture cannot be read.
+        ValueError: an array is no picture.
+    """
+    segmenter = kept_segmenter(str(model), size=size, flip=flip, scales=tuple(scales))
+    return [
+        segmenter.segment(loaded(source) or read_image(name_of(source)))
+        for source in each_source(sources)
+    ]
+
+
+def soft_mask(segmentation: Segmentation, class_ids: Sequence[int]) -> np.ndarray:
+    """How much of each pixel belongs to some classes: 0 to 1, with soft edges.
+
+    Where the probability of these classes together is as large as that of all others, it is 1/2.
+
+    Args:
+        segmentation: of the picture.
+        class_ids: of the classes.
+
+    Returns:
+        float32 `(height, width)` of the picture's own size.
+    """
+    height, width = segmentation.classes.shape
+    inside = segmentation.probabilities[..., list(class_ids)].sum(axis=-1)
+    plane = resize_maps(inside, height, width)
+    ramp = np.clip((plane - 0.5) / _FADE + 0.5, 0.0, 1.0)
+    return ramp * ramp * (3.0 - 2.0 * ramp)
 
 
 def resize_maps(maps: np.ndarray, height: int, width: int) -> np.ndarray:

@@ -7,7 +7,8 @@ import pytest
 from PIL import Image
 
 from cnnkit.data._class_names import VOC_CLASSES
-from cnnkit.data.masks import (
+from cnnkit.errors import DataError, UsageError
+from cnnkit.tasks.segment.data import (
     check_masks,
     data_hash,
     parse_classes,
@@ -15,7 +16,6 @@ from cnnkit.data.masks import (
     read_masks,
     without_bad_pairs,
 )
-from cnnkit.errors import DataError, UsageError
 
 NAMES = "0 sky\n1 road\n2 void\n"
 

@@ -8,9 +8,15 @@ from cnnkit.data._class_names import VOC_CLASSES
 from cnnkit.errors import UsageError, WeightsError
 from cnnkit.images import Picture, read_image
 from cnnkit.models.deeplab import build_deeplab
-from cnnkit.pipelines import _segmenter_files
-from cnnkit.pipelines._segmenter import Segmenter, find_segments, label_pixels, resize_maps
-from cnnkit.pipelines.segment import segment, soft_mask
+from cnnkit.tasks.segment import files as _segmenter_files
+from cnnkit.tasks.segment.predict import (
+    Segmenter,
+    find_segments,
+    label_pixels,
+    resize_maps,
+    segment,
+    soft_mask,
+)
 from tests.models.test_deeplab import write_network
 
 

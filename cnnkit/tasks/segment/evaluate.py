@@ -6,15 +6,15 @@ from pathlib import Path
 import numpy as np
 
 from cnnkit.data._class_names import IGNORE
-from cnnkit.data.masks import MaskCoding, MaskData, MaskPairs, read_mask, read_masks
 from cnnkit.engine.settings import check_split
 from cnnkit.errors import CnnkitError, DataError, UsageError
 from cnnkit.images import Picture, read_image, to_uint8
-from cnnkit.metrics.segmentation import pixel_confusion, segmentation_scores
 from cnnkit.options import DEFAULT_SEGMENTER, MASK_SPLITS, SEGMENT_SIZE
-from cnnkit.pipelines._segmenter import Segmenter
-from cnnkit.plots import draw_segments
 from cnnkit.results import SegmentEvaluation
+from cnnkit.tasks.segment.data import MaskCoding, MaskData, MaskPairs, read_mask, read_masks
+from cnnkit.tasks.segment.metrics import pixel_confusion, segmentation_scores
+from cnnkit.tasks.segment.plots import draw_segments
+from cnnkit.tasks.segment.predict import Segmenter
 
 # Pictures on the sheet of the worst.
 _SHOWN = 8

@@ -75,13 +75,17 @@ class MaskLayout:
     left_out: tuple[str, ...] = ()
 
 
+# Split, further folders and name of a file.
+_Key = tuple[str, tuple[str, ...], str]
+
+
 @dataclass
 class _Found:
     """Files by split, further folders and name."""
 
-    pictures: dict[tuple, list[Path]] = field(default_factory=lambda: defaultdict(list))
-    masks: dict[tuple, list[Path]] = field(default_factory=lambda: defaultdict(list))
-    jpeg_masks: dict[tuple, Path] = field(default_factory=dict)
+    pictures: dict[_Key, list[Path]] = field(default_factory=lambda: defaultdict(list))
+    masks: dict[_Key, list[Path]] = field(default_factory=lambda: defaultdict(list))
+    jpeg_masks: dict[_Key, Path] = field(default_factory=dict)
     passed_over: list[Path] = field(default_factory=list)
 
 
@@ -150,7 +154,7 @@ def _listed_voc(root: Path, lists: Mapping[str, Path]) -> MaskLayout:
     if not masks.is_dir():
         masks = root / "SegmentationClassPNG"
     places = Places(root)
-    pairs = {}
+    pairs: dict[str, list[tuple[str, str]]] = {}
     for split, path in lists.items():
         names = [parts_of(line)[-1] for line in read_lines(path) if parts_of(line)]
         stems = [Path(name).stem if is_picture_name(name) else name for name in names]
@@ -172,7 +176,7 @@ def _listed_voc(root: Path, lists: Mapping[str, Path]) -> MaskLayout:
 def _sorted_files(root: Path, files: Sequence[Path]) -> _Found:
     """Files as pictures and masks, by the names of folders and files, else by what they are."""
     found = _Found()
-    pictures: list[tuple[tuple, Path]] = []
+    pictures: list[tuple[_Key, Path]] = []
     stems = {path.stem for path in files if is_picture_name(path.name)}
     for path in files:
         if not is_picture_name(path.name):
@@ -241,25 +245,25 @@ def _part_by_kind(root: Path, found: _Found) -> None:
             found.masks[key] = [first if is_first else second]
             found.pictures[key] = [second if is_first else first]
         return
-    folders: dict[tuple, dict[str, Path]] = defaultdict(dict)
+    folders: dict[tuple[str, ...], dict[str, Path]] = defaultdict(dict)
     for (_, deeper, stem), paths in found.pictures.items():
         folders[deeper][_ENDS.sub("", stem)] = paths[0]
     if len(folders) != 2:
         return
-    (first, one), (second, other) = folders.items()
+    (one_key, one), (other_key, other) = folders.items()
     common = set(one) & set(other)
     if len(common) < max(1, min(len(one), len(other)) / 2):
         return
     some = sorted(common)[:5]
     looks = [all(_looks_like_mask(part[stem]) for stem in some) for part in (one, other)]
     if looks[0] == looks[1]:
-        names = " and ".join("/".join(deeper) or "." for deeper in (first, second))
+        names = " and ".join("/".join(deeper) or "." for deeper in (one_key, other_key))
         raise DataError(
             f"{root}: it cannot be told which of {names} has the masks; call it masks, and the "
             "other images"
         )
-    masks, named = (first, one) if looks[0] else (second, other)
-    pictures = second if looks[0] else first
+    masks, named = (one_key, one) if looks[0] else (other_key, other)
+    pictures = other_key if looks[0] else one_key
     for key in [key for key in found.pictures if key[1] == masks]:
         del found.pictures[key]
     for key in [key for key in found.pictures if key[1] == pictures]:

@@ -10,18 +10,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cnnkit.data.masks import MaskCoding, MaskPairs, parse_classes
 from cnnkit.engine.run import read_results
 from cnnkit.errors import DataError, DivergenceError, UsageError
-from cnnkit.metrics.segmentation import pixel_confusion, segmentation_scores
 from cnnkit.models.mobilenet_v2 import MAPS, build_mobilenet_v2
 from cnnkit.models.transfer import backbone_layers, freeze_backbone
 from cnnkit.options import SegmentTrainOptions
-from cnnkit.pipelines.evaluate_segment import evaluate_segment
-from cnnkit.training import _segment_networks as segment_networks
-from cnnkit.training import _teacher_maps as teacher_maps_module
-from cnnkit.training import segment as training
-from cnnkit.training._segment_batches import (
+from cnnkit.tasks.segment import teacher_maps as teacher_maps_module
+from cnnkit.tasks.segment import train as training
+from cnnkit.tasks.segment import trainable as segment_networks
+from cnnkit.tasks.segment.backbone_maps import build_head, map_layers
+from cnnkit.tasks.segment.batches import (
     MaskBatches,
     crop_pair,
     draw_repeated,
@@ -29,15 +27,17 @@ from cnnkit.training._segment_batches import (
     put_on_device,
     repeat_factors,
 )
-from cnnkit.training._segment_maps import build_head, map_layers
-from cnnkit.training._segment_networks import (
+from cnnkit.tasks.segment.data import MaskCoding, MaskPairs, parse_classes
+from cnnkit.tasks.segment.evaluate import evaluate_segment
+from cnnkit.tasks.segment.metrics import pixel_confusion, segmentation_scores
+from cnnkit.tasks.segment.teacher_maps import keep_teacher_maps
+from cnnkit.tasks.segment.train import read_run_options, train_segmenter
+from cnnkit.tasks.segment.trainable import (
     build_coarse,
     build_segmenter,
     feature_statistics,
     imitating_maps,
 )
-from cnnkit.training._teacher_maps import keep_teacher_maps
-from cnnkit.training.segment import read_run_options, train_segmenter
 from cnnkit.weights import locate
 from cnnkit.weights.keras_file import load_keras_file
 

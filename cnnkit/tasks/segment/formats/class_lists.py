@@ -81,8 +81,8 @@ def _without_comments(lines: Sequence[str]) -> list[str]:
 
 def _cvat_lines(path: Path, lines: Sequence[str]) -> list[str]:
     """CVAT's `name:red,green,blue:parts:actions`."""
-    matches = [_CVAT.match(line) for line in lines]
-    if not matches or None in matches:
+    matches = [match for line in lines if (match := _CVAT.match(line))]
+    if not matches or len(matches) < len(lines):
         raise DataError(f"{path} must have lines as CVAT writes them: 'sky:128,128,128::'")
     return [" ".join((*one.group(2, 3, 4), one.group(1).strip())) for one in matches]
 

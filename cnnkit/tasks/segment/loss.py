@@ -50,7 +50,7 @@ class SegmentationLoss(keras.losses.Loss):
         self.class_weights = None if class_weights is None else [float(w) for w in class_weights]
         self.dice, self.ignore = dice, ignore
 
-    def call(self, y_true, y_pred):
+    def call(self, y_true: Any, y_pred: Any) -> Any:
         ops = keras.ops
         classes = y_pred.shape[-1]
         scores = ops.cast(y_pred, "float32")
@@ -76,7 +76,7 @@ class SegmentationLoss(keras.losses.Loss):
             loss += self.dice * (1.0 - mean)
         return loss
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         numbers = {
             "class_weights": self.class_weights,
             "dice": self.dice,

@@ -10,14 +10,14 @@ import numpy as np
 from PIL import ImageColor
 from scipy import ndimage
 
-from cnnkit.engine.predictor import each_source, loaded
+from cnnkit.engine.predictor import each_source, loaded, name_of
 from cnnkit.errors import UsageError
 from cnnkit.images import Picture, fit_size, read_image, resize
 from cnnkit.ops.matting import closed_form_alpha, enlarge_alpha, estimate_foreground
 from cnnkit.options import DEFAULT_SEGMENTER, SEGMENT_SIZE
-from cnnkit.pipelines._segmenter import kept_segmenter, resize_maps
-from cnnkit.pipelines._segmenter_files import find_classes
 from cnnkit.results import Cutout, Segmentation
+from cnnkit.tasks.segment.files import find_classes
+from cnnkit.tasks.segment.predict import kept_segmenter, resize_maps
 
 BLUR = "blur"
 # Who is in a picture is its subject, unless what else is in it is so many times as large.
@@ -84,7 +84,7 @@ def cutout(
     segmenter = kept_segmenter(str(model), size=size, flip=flip, scales=tuple(scales))
     found = []
     for source in each_source(sources):
-        picture = loaded(source) or read_image(source, keep_alpha=True)
+        picture = loaded(source) or read_image(name_of(source), keep_alpha=True)
         segmentation = segmenter.segment(picture)
         class_ids = subject_classes(segmentation, subject)
         cut = cut_out(picture, segmentation, class_ids, behind) if class_ids else None
@@ -297,7 +297,7 @@ def _solve(pixels: np.ndarray, inside: np.ndarray, mask: np.ndarray) -> np.ndarr
     expected = unknown.mean() * size[0] * size[1]
     if expected > _MOST_UNKNOWN:
         size = fit_size(height, width, round(max(size) * math.sqrt(_MOST_UNKNOWN / expected)))
-    size = tuple(max(3, side) for side in size)
+    size = max(3, size[0]), max(3, size[1])
     small = np.clip(resize(pixels, *size), 0.0, 1.0)
     is_unknown = resize_maps(unknown, *size) > 0.5
     guess = resize_maps(guess.astype(np.float32), *size)

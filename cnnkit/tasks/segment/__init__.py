@@ -1,0 +1,1 @@
+"""The class of every pixel of a picture, and what can be made of it."""

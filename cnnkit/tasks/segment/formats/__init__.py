@@ -1,0 +1,1 @@
+"""How pictures with a class for every pixel are stored."""
