@@ -23,7 +23,8 @@ from segment_quality import PERSON, coco_pairs
 
 from cnnkit.images import Picture, read_image, to_uint8, write_image
 from cnnkit.tasks.segment.cutout import cut_out, share_of
-from cnnkit.tasks.segment.predict import Segmenter, resize_maps
+from cnnkit.tasks.segment.predict import Segmenter
+from cnnkit.tasks.segment.regions import resize_maps
 
 TOLERANCE, REACH = 4.0, 12.0
 _LEAST_SHARE = 0.02
@@ -76,7 +77,7 @@ def main() -> None:
     rows: dict[str, list[tuple[float, ...]]] = {"segmenter": [], "cutout": []}
     seconds, reached, overlaps = [], [], {"segmenter": [], "cutout": []}
     for number, (picture, true, known) in enumerate(true_people(arguments.data)):
-        found = segmenter.segment(picture)
+        found = segmenter.label(picture)
         height, width = true.shape
         plain = resize_maps(share_of(found.probabilities, (PERSON,)), height, width) >= 0.5
         begin = time.monotonic()

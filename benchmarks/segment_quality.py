@@ -24,6 +24,7 @@ from cnnkit.images import Picture, fit_size, read_image, resize, to_uint8, write
 from cnnkit.tasks.segment.metrics import SegmentationScores, pixel_confusion, segmentation_scores
 from cnnkit.tasks.segment.plots import draw_segments
 from cnnkit.tasks.segment.predict import Segmenter
+from cnnkit.tasks.segment.settings import SegmentSettings
 
 PERSON = VOC_CLASSES.index("person")
 
@@ -39,7 +40,9 @@ def main() -> None:
     parser.add_argument("--output", type=Path, help="folder for sheets of pictures")
     arguments = parser.parse_args()
     print(machine())
-    segmenter = Segmenter(arguments.model, size=arguments.size, flip=arguments.flip)
+    segmenter = Segmenter(
+        arguments.model, SegmentSettings(size=arguments.size, flip=arguments.flip)
+    )
 
     def look(picture: Picture) -> np.ndarray:
         return classes_of(segmenter, picture, arguments.least)
@@ -94,9 +97,9 @@ def classes_of(segmenter: Segmenter, picture: Picture, least: int) -> np.ndarray
     """The class of each pixel of a picture that is enlarged to a long side at least."""
     height, width = picture.pixels.shape[:2]
     if max(height, width) >= least:
-        return segmenter.segment(picture).classes
+        return segmenter.label(picture).classes
     larger = np.clip(resize(picture.pixels, *fit_size(height, width, least)), 0.0, 1.0)
-    found = Image.fromarray(segmenter.segment(Picture(larger)).classes)
+    found = Image.fromarray(segmenter.label(Picture(larger)).classes)
     return np.asarray(found.resize((width, height), Image.Resampling.NEAREST))
 
 

@@ -19,9 +19,7 @@ if TYPE_CHECKING:
     from cnnkit.results import (
         Caption,
         Classification,
-        Cutout,
         IdentifiedFace,
-        Segmentation,
         StylizeProgress,
         StylizeResult,
         VerifyResult,
@@ -30,14 +28,17 @@ if TYPE_CHECKING:
     from cnnkit.tasks.detect.results import Detection
     from cnnkit.tasks.detect.settings import DetectOptions, DetectSettings
     from cnnkit.tasks.segment.cutout import cutout
-    from cnnkit.tasks.segment.predict import segment
+    from cnnkit.tasks.segment.predict import Segmenter, segment
+    from cnnkit.tasks.segment.results import Cutout, Segmentation
+    from cnnkit.tasks.segment.settings import CutoutSettings, SegmentSettings
 
 __version__ = "0.1.0"
 
 _HOMES = {
     "Caption": "cnnkit.results",
     "Classification": "cnnkit.results",
-    "Cutout": "cnnkit.results",
+    "Cutout": "cnnkit.tasks.segment.results",
+    "CutoutSettings": "cnnkit.tasks.segment.settings",
     "DetectOptions": "cnnkit.tasks.detect.settings",
     "DetectSettings": "cnnkit.tasks.detect.settings",
     "Detection": "cnnkit.tasks.detect.results",
@@ -46,7 +47,9 @@ _HOMES = {
     "FaceOptions": "cnnkit.options",
     "Gallery": "cnnkit.data.gallery",
     "IdentifiedFace": "cnnkit.results",
-    "Segmentation": "cnnkit.results",
+    "SegmentSettings": "cnnkit.tasks.segment.settings",
+    "Segmentation": "cnnkit.tasks.segment.results",
+    "Segmenter": "cnnkit.tasks.segment.predict",
     "StylizeOptions": "cnnkit.options",
     "StylizeProgress": "cnnkit.results",
     "StylizeResult": "cnnkit.results",
@@ -67,6 +70,7 @@ __all__ = [
     "Caption",
     "Classification",
     "Cutout",
+    "CutoutSettings",
     "DetectOptions",
     "DetectSettings",
     "Detection",
@@ -75,7 +79,9 @@ __all__ = [
     "FaceOptions",
     "Gallery",
     "IdentifiedFace",
+    "SegmentSettings",
     "Segmentation",
+    "Segmenter",
     "StylizeOptions",
     "StylizeProgress",
     "StylizeResult",

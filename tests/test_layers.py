@@ -33,17 +33,17 @@ OLD_OF_TASKS = {
     "tasks/detect/predict.py imports cnnkit.results",
     "tasks/detect/results.py imports cnnkit.results",
     "tasks/detect/train.py imports cnnkit.plots",
-    *(
-        f"tasks/segment/{name}.py imports cnnkit.options"
-        for name in ("backbone_maps", "batches", "cutout", "evaluate", "files", "predict", "train")
-    ),
-    *(
-        f"tasks/segment/{name}.py imports cnnkit.results"
-        for name in ("cutout", "evaluate", "predict")
-    ),
+    "tasks/segment/batches.py imports cnnkit.options",
+    "tasks/segment/cli.py imports cnnkit.plots",
+    "tasks/segment/plots.py imports cnnkit.plots",
     "tasks/segment/plots.py imports cnnkit.plots._style",
+    "tasks/segment/predict.py imports cnnkit.results",
+    "tasks/segment/results.py imports cnnkit.results",
     "tasks/segment/train.py imports cnnkit.plots",
-    "tasks/segment/trainable.py imports cnnkit.options",
+}
+# What one task imports of another on purpose.
+BETWEEN_TASKS = {
+    # Segmenters may be built on the shipped detector. `stylize` will take its masks of `segment`.
     "tasks/segment/trainable.py imports cnnkit.tasks.detect.trainable",
 }
 # What the old folders import of tasks, until these are no more.
@@ -120,7 +120,7 @@ def test_tasks_import_what_all_tasks_share_and_no_other_task():
         # `cnnkit.data` stands for the names that are imported from it.
         if name.split(".")[1] not in SHARED_BY_TASKS and not f"{name}.".startswith(f"{own}."):
             wrong.add(f"{path.relative_to(ROOT)} imports {name}")
-    assert wrong == OLD_OF_TASKS
+    assert wrong == OLD_OF_TASKS | BETWEEN_TASKS
 
 
 def test_the_engine_and_the_old_folders_import_tasks_only_where_that_is_declared():

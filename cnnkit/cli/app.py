@@ -121,13 +121,13 @@ _COMMANDS = {
     "segment": _Command(
         "Find",
         "Tell what every pixel of a picture shows: people, animals, vehicles, furniture.",
-        "segment",
+        "tasks.segment.cli",
         "segment",
     ),
     "cutout": _Command(
         "Find",
         "Cut people, animals or things out of pictures, with soft edges.",
-        "cutout",
+        "tasks.segment.cli",
         "cutout",
     ),
     "visualize-units": _Command(
@@ -192,7 +192,7 @@ _COMMANDS = {
             ("classify", "train_classify", "classify"),
             ("caption", "train_caption", "caption"),
             ("detect", "tasks.detect.cli", "train"),
-            ("segment", "train_segment", "segment"),
+            ("segment", "tasks.segment.cli", "train"),
             ("text", "train_text", "text"),
         ),
     ),
@@ -203,7 +203,7 @@ _COMMANDS = {
         more=(
             ("caption", "evaluate_caption", "caption"),
             ("detect", "tasks.detect.cli", "evaluate"),
-            ("segment", "evaluate_segment", "segment"),
+            ("segment", "tasks.segment.cli", "evaluate"),
             ("text", "evaluate_text", "text"),
         ),
     ),

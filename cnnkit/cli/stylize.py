@@ -36,7 +36,6 @@ from cnnkit.console import Console, duration
 from cnnkit.errors import CnnkitError, ExitCode, ImageError, UsageError
 from cnnkit.options import (
     COLORS,
-    DEFAULT_SEGMENTER,
     INITS,
     OPTIMIZERS,
     PARAMETERIZATIONS,
@@ -47,6 +46,7 @@ from cnnkit.options import (
     StylizeOptions,
 )
 from cnnkit.results import Failure, Milliseconds, Record, StylizeProgress, StylizeResult
+from cnnkit.tasks.segment.settings import DEFAULT_SEGMENTER
 
 if TYPE_CHECKING:
     from cnnkit.images import Picture
@@ -437,7 +437,7 @@ class _Mask:
 
         if self._segmenter is None:
             self._segmenter = Segmenter(self._name)
-        plane = soft_mask(self._segmenter.segment(content), self._class_ids)
+        plane = soft_mask(self._segmenter.label(content), self._class_ids)
         if plane.max() < _SURE:
             raise ImageError(
                 f"{content.source or 'the picture'} shows no {self._labels} that could be found; "

@@ -302,16 +302,20 @@ class Batch:
         Args:
             output: see `files`.
             suffix: see `files`.
-            draw: result -> its picture, as `as_picture` takes it.
+            draw: result -> its picture, a `Picture`, `PIL.Image` or array.
 
         Raises:
             UsageError: see `files`.
             ImageError: a file of a format that cannot be written.
         """
-        from cnnkit.images import as_picture, check_writable_format, encode_image
+        import numpy as np
+
+        from cnnkit.images import Picture, as_picture, check_writable_format, encode_image
 
         def encode(result: _Result, suffix: str) -> bytes:
-            return encode_image(as_picture(draw(result), "", keep_alpha=True), suffix)
+            drawn = draw(result)
+            picture = drawn if isinstance(drawn, Picture) else np.asarray(drawn)
+            return encode_image(as_picture(picture, "", keep_alpha=True), suffix)
 
         files = self.files(output, suffix, encode, is_named=True)
         for path in files.planned:
@@ -332,6 +336,7 @@ class Batch:
         predict: Callable[[Sequence["Source"]], Iterable[_Result | CnnkitError]],
         outputs: Sequence[Output[_Result]] = (),
         fail_if_empty: bool = False,
+        to_record: Callable[[_Result], Record] | None = None,
     ) -> int:
         """Predicts, writes and prints; the exit code.
 
@@ -341,6 +346,7 @@ class Batch:
                 checked without it was.
             outputs: what is written of each result.
             fail_if_empty: exit with 4 where no result has an item.
+            to_record: what the JSON says of a result; its own `to_record` by default.
 
         Raises:
             UsageError: a file is there already.
@@ -355,7 +361,7 @@ class Batch:
             with console.progress() as bar:
                 task = bar.add_task(self._task, total=len(sources), status="")
                 for source, result in zip(sources, results, strict=True):
-                    self._take(source, result, outputs)
+                    self._take(source, result, outputs, to_record)
                     bar.update(task, advance=1)
         finally:
             for output in outputs:
@@ -364,7 +370,11 @@ class Batch:
         return outcome.finish(fail_if_empty)
 
     def _take(
-        self, source: "Source", result: _Result | CnnkitError, outputs: Sequence[Output[_Result]]
+        self,
+        source: "Source",
+        result: _Result | CnnkitError,
+        outputs: Sequence[Output[_Result]],
+        to_record: Callable[[_Result], Record] | None,
     ) -> None:
         if isinstance(result, CnnkitError):
             self._outcome.fail(source.path, result)
@@ -378,7 +388,8 @@ class Batch:
             self._outcome.fail(source.path, error)
             return
         named = ", ".join(str(path) for path in written if path is not None)
-        record, lines = result.to_record(), [] if self._is_on_stdout else result.lines()
+        record = result.to_record() if to_record is None else to_record(result)
+        lines = [] if self._is_on_stdout else result.lines()
         if self._names_output:
             record = replace(record, details={**record.details, "output": named or None})
         if lines and named:

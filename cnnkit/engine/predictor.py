@@ -34,11 +34,12 @@ _Model = TypeVar("_Model")
 PictureSource = str | Picture
 
 
-def each_source(sources: Any) -> Iterator[PictureSource]:
+def each_source(sources: Any, *, keep_alpha: bool = False) -> Iterator[PictureSource]:
     """The pictures of one argument, one or several, as they are needed.
 
     Args:
         sources: a path, `Picture`, `PIL.Image` or array, see `as_picture`; or an iterable of them.
+        keep_alpha: of pictures in memory; else what they hide is white.
 
     Raises:
         ValueError: an array that is no picture.
@@ -58,7 +59,7 @@ def each_source(sources: Any) -> Iterator[PictureSource]:
             yield str(source)
         else:
             name = f"picture {number}"
-            picture = as_picture(source, name)
+            picture = as_picture(source, name, keep_alpha=keep_alpha)
             yield picture if picture.source else replace(picture, source=name)
 
 
@@ -77,6 +78,22 @@ def loaded(source: PictureSource, stdin: Callable[[], bytes] | None = None) -> P
     if isinstance(source, Picture):
         return source
     return read_image(stdin()) if source == "-" and stdin is not None else None
+
+
+def load_picture(source: PictureSource, stdin: Callable[[], bytes] | None = None) -> Picture:
+    """The picture of a source, with its alpha.
+
+    Args:
+        source: see `PictureSource`.
+        stdin: reads what "-" stands for; without it that is a file's name.
+
+    Raises:
+        ImageError: a file cannot be read.
+    """
+    if isinstance(source, Picture):
+        return source
+    content = stdin() if source == "-" and stdin is not None else source
+    return read_image(content, keep_alpha=True)
 
 
 def load_pixels(
@@ -171,6 +188,36 @@ def predict_each(
         results = iter(predict([one for one in some if isinstance(one, Loaded)]))
         for one in some:
             yield next(results) if isinstance(one, Loaded) else one
+
+
+def collect(
+    sources: Iterable[PictureSource],
+    predict: Callable[[Iterator[PictureSource]], Iterable[_Result | CnnkitError]],
+    forget: Callable[[_Result], _Result],
+) -> list[_Result]:
+    """Results of all sources; the first error is raised.
+
+    Args:
+        sources: paths or pictures.
+        predict: these -> for each its result, or why there is none.
+        forget: result -> the same without the picture, which is a file and can be read again.
+
+    Raises:
+        CnnkitError: see `predict`.
+
+    Example:
+
+    >>> collect(["a", "b"], lambda paths: [path * 2 for path in paths], str.upper)
+    ['AA', 'BB']
+    """
+    # No more of them waits than is read ahead.
+    named, given = itertools.tee(sources)
+    found = []
+    for source, result in zip(named, predict(given), strict=True):
+        if isinstance(result, CnnkitError):
+            raise result
+        found.append(forget(result) if isinstance(source, str) else result)
+    return found
 
 
 def milliseconds_since(begin: float) -> float:

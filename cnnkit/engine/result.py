@@ -26,7 +26,9 @@ class PlottedResult(abc.ABC):
         Raises:
             ImageError: the file cannot be written, or is there and must not be replaced.
         """
-        write_image(path, as_picture(self.plot(), os.fspath(path)), overwrite=overwrite)
+        write_image(
+            path, as_picture(self.plot(), os.fspath(path), keep_alpha=True), overwrite=overwrite
+        )
 
     def show(self) -> None:
         """Opens `plot()` in the system's viewer of pictures."""

@@ -15,7 +15,14 @@ import yaml
 from cnnkit import __version__
 from cnnkit.errors import CnnkitError, DataError, UsageError
 from cnnkit.images import write_bytes
-from cnnkit.weights.keras_file import size_of, writing_anew
+from cnnkit.weights.keras_file import (
+    CLASSES_FILE,
+    MODEL_FILE,
+    SETTINGS_FILE,
+    size_of,
+    write_keras_file,
+    writing_anew,
+)
 
 _Settings = TypeVar("_Settings")
 
@@ -127,6 +134,35 @@ def save_weights(model: keras.Model, path: Path) -> None:
     """All or nothing: a run that is killed here finds the file of before."""
     with writing_anew(path, size_of(model)) as temporary:
         model.save_weights(temporary)
+
+
+def class_file(classes: Sequence[str]) -> dict[str, bytes]:
+    """The names of classes as a file, by its name, for `write_model`."""
+    names = "".join(f"{name}\n" for name in classes)
+    return {CLASSES_FILE: names.encode("utf-8", "surrogateescape")}
+
+
+def write_model(
+    folder: Path, model: keras.Model, about: Mapping[str, Any], files: Mapping[str, bytes]
+) -> None:
+    """Writes the model of a run.
+
+    Args:
+        folder: of the run.
+        model: with the weights of the best epoch.
+        about: what it says of itself, as plain JSON types.
+        files: that lie in the model's file and beside it, by name.
+    """
+    described = json.dumps({**about, "cnnkit": __version__}).encode()
+    write_keras_file(model, folder / MODEL_FILE, {**files, SETTINGS_FILE: described})
+    for name, content in files.items():
+        write_bytes(folder / name, content)
+
+
+def write_run_report(folder: Path, result: Any, settings: Any) -> None:
+    """Writes what a training gave, a dataclass, and its settings into `report.json`."""
+    report = {**asdict(result), "model": MODEL_FILE, "options": asdict(settings)}
+    write_bytes(folder / "report.json", json.dumps(report, indent=1).encode())
 
 
 def read_results(folder: str | Path) -> list[dict[str, Any]]:

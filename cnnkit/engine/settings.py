@@ -209,15 +209,19 @@ def is_count(value: Any, least: float = 1) -> bool:
 def check_kinds(settings: Any) -> None:
     """Refuses values of another kind than a setting's, which would end in a traceback.
 
-    A whole number is told from another one by the setting's own check. A path stands for its text.
+    A whole number is told from another one by the setting's own check. A path stands for its text,
+    a list for a tuple.
     """
     for item in fields(settings):
         value = getattr(settings, item.name)
         kind, _ = split_option(item.type)
+        kinds = get_args(kind) if isinstance(kind, UnionType) else (kind,)
         if isinstance(value, os.PathLike) and str in (kind, *get_args(kind)):
             object.__setattr__(settings, item.name, os.fspath(value))
-        elif not _is_of_kind(value, kind):
-            kinds = get_args(kind) if isinstance(kind, UnionType) else (kind,)
+        elif isinstance(value, list) and any(get_origin(one) is tuple for one in kinds):
+            # Settings are compared, and keys of what stays loaded.
+            object.__setattr__(settings, item.name, tuple(value))
+        if not _is_of_kind(getattr(settings, item.name), kind):
             words = " or ".join(_KINDS.get(get_origin(one) or one, one.__name__) for one in kinds)
             raise UsageError(f"{spell(item.name)} must be {words}, not {value!r}")
 

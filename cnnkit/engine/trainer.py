@@ -11,7 +11,7 @@ import keras
 from cnnkit.engine.callbacks import Backup, Clock, Follow, Guard, InStep, Record
 from cnnkit.engine.dataset import CountedEpochs, reading
 from cnnkit.engine.distribution import Team
-from cnnkit.engine.run import BEST_WEIGHTS, finished_epochs, restore, state_file
+from cnnkit.engine.run import finished_epochs, read_results, restore, state_file
 from cnnkit.engine.settings import FitSettings
 from cnnkit.errors import DivergenceError
 from cnnkit.images import write_bytes
@@ -174,16 +174,18 @@ def run_training(
         reason = fit()
     except (KeyboardInterrupt, DivergenceError) as error:
         stopped, reason = error, reason_of(error)
-        if not (folder / BEST_WEIGHTS).exists():
+        if not read_results(folder):
             raise
     result = finish(reason)
     conclude(stopped, result.model, note)
     return result
 
 
-def write_curves(folder: Path, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Draws the figures of all epochs into the folder of a run."""
-    names = [name for name in rows[0] if name not in ("epoch", "seconds")]
+def write_curves(
+    folder: Path, rows: Sequence[Mapping[str, Any]], names: Sequence[str] = ()
+) -> None:
+    """Draws the figures of all epochs into the folder of a run; all of them by default."""
+    names = names or [name for name in rows[0] if name not in ("epoch", "seconds")]
     curves = {name: [row[name] for row in rows] for name in names}
     figure = plot_training([row["epoch"] + 1 for row in rows], curves)
     write_bytes(folder / "curves.png", encode_figure(figure))

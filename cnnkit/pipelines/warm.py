@@ -34,7 +34,7 @@ def _detect(picture: Picture) -> None:
 
 
 def _segment(picture: Picture) -> None:
-    Segmenter().segment(picture)
+    Segmenter().label(picture)
 
 
 def _classify(picture: Picture) -> None:

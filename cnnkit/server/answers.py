@@ -22,7 +22,7 @@ from cnnkit.data.samples import find_sample, load_sample, style_names
 from cnnkit.errors import CnnkitError, UsageError
 from cnnkit.images import DAMAGED, Picture, encode_image, read_image, to_uint8
 from cnnkit.options import CaptionOptions, StylizeOptions
-from cnnkit.results import Caption, Classification, Milliseconds, Record, Segmentation
+from cnnkit.results import Caption, Classification, Milliseconds, Record
 from cnnkit.server.guard import RefusedError
 from cnnkit.server.models import Models
 
@@ -119,16 +119,8 @@ def detect(
 
 def segment(models: Models, picture: Picture) -> Answer:
     """The classes of pixels, and the picture with them laid over it."""
-    from cnnkit.tasks.segment.plots import add_legend, overlay_segments
-
-    found: Segmentation = models.segmenter().segment(picture)
-
-    def draw() -> Picture:
-        drawn = overlay_segments(to_uint8(picture.pixels), found.classes)
-        return _picture(add_legend(drawn, [(one.class_id, one.label) for one in found.segments]))
-
-    items = tuple(one.to_dict() for one in found.segments)
-    return Answer(_record(picture, items, found.model, found.ms), draw)
+    found = models.segmenter().label(picture)
+    return Answer(found.to_record(), lambda: _picture(np.asarray(found.plot())))
 
 
 def cut_out(
@@ -158,13 +150,13 @@ def cut_out(
             raise UsageError(f"background must be white, blur or #rrggbb, not {background}")
         behind = read_background(background)
     opaque = picture.opaque()
-    found: Segmentation = segmenter.segment(opaque)
+    found = segmenter.label(opaque)
     keep = subject_classes(found, subject)
     chosen = [one for one in found.segments if one.class_id in keep]
     if not chosen:
-        shown = ", ".join(one.label for one in found.segments) or "nothing but background"
         raise RefusedError(
-            HTTPStatus.UNPROCESSABLE_ENTITY, f"no {subject or 'subject'} was found, only {shown}"
+            HTTPStatus.UNPROCESSABLE_ENTITY,
+            f"no {subject or 'subject'} was found, only {found.shown_labels()}",
         )
     items = tuple(one.to_dict() for one in chosen)
     return Answer(
@@ -175,10 +167,10 @@ def cut_out(
 
 def mask_of(models: Models, picture: Picture, is_background: bool = False) -> Picture:
     """White where people are, or where none are: what `stylize` takes as a mask."""
-    from cnnkit.tasks.segment.predict import soft_mask
+    from cnnkit.tasks.segment.regions import soft_mask
 
     segmenter = models.segmenter()
-    found = segmenter.segment(picture.opaque())
+    found = segmenter.label(picture.opaque())
     inside = soft_mask(found, (segmenter.names.index("person"),))
     mask = 1.0 - inside if is_background else inside
     return Picture(np.repeat(mask[..., None], 3, axis=-1).astype(np.float32), None, "the mask")

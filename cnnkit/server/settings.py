@@ -8,8 +8,9 @@ from typing import Annotated
 
 from cnnkit.engine.settings import Option, Settings
 from cnnkit.errors import UsageError
-from cnnkit.options import DEFAULT_CAPTIONER, DEFAULT_CLASSIFIER, DEFAULT_SEGMENTER
+from cnnkit.options import DEFAULT_CAPTIONER, DEFAULT_CLASSIFIER
 from cnnkit.tasks.detect.settings import DEFAULT_DETECTOR
+from cnnkit.tasks.segment.settings import DEFAULT_SEGMENTER
 
 # The detector keeps objects from this score on; requests ask for higher ones.
 LEAST_CONFIDENCE = 0.05

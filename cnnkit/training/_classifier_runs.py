@@ -1,18 +1,16 @@
 """What trainings of classifiers share: what is measured and what is written of them."""
 
-import json
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
 
-from cnnkit import __version__
 from cnnkit.engine.callbacks import best_row, seconds_of
-from cnnkit.engine.run import read_results
+from cnnkit.engine.run import class_file, read_results, write_model, write_run_report
 from cnnkit.engine.trainer import write_curves
 from cnnkit.images import write_bytes
 from cnnkit.metrics.classification import (
@@ -25,7 +23,7 @@ from cnnkit.metrics.classification import (
 )
 from cnnkit.options import ClassifyTrainOptions, TextTrainOptions
 from cnnkit.plots import encode_figure, plot_confusion
-from cnnkit.weights.keras_file import CLASSES_FILE, MODEL_FILE, SETTINGS_FILE, write_keras_file
+from cnnkit.weights.keras_file import MODEL_FILE
 
 # Examples for validation from which on probabilities are calibrated.
 _CALIBRATION_LEAST = 50
@@ -190,14 +188,9 @@ def write_classifier(
         "val" and "test", where there are some -> probabilities as the written model gives them.
     """
     folder = result.model.parent
-    names = "".join(f"{name}\n" for name in result.classes).encode("utf-8", "surrogateescape")
-    beside = {CLASSES_FILE: names, **(files or {})}
     last = model.layers[-1]
     last.set_weights([value / result.temperature for value in last.get_weights()])
-    described = json.dumps({**settings, "cnnkit": __version__}).encode()
-    write_keras_file(model, result.model, {**beside, SETTINGS_FILE: described})
-    for name, content in beside.items():
-        write_bytes(folder / name, content)
+    write_model(folder, model, settings, {**class_file(result.classes), **(files or {})})
     calibrated = {}
     for split, (labels, probabilities) in found.items():
         matrix = confusion_matrix(labels, probabilities.argmax(axis=1), len(result.classes))
@@ -205,8 +198,7 @@ def write_classifier(
         write_bytes(folder / f"confusion{end_of(split)}.png", encode_figure(figure))
         calibrated[split] = tempered(probabilities, result.temperature)
     write_curves(folder, read_results(folder))
-    report = {**asdict(result), "model": MODEL_FILE, "options": asdict(options)}
-    write_bytes(folder / "report.json", json.dumps(report, indent=1).encode())
+    write_run_report(folder, result, options)
     return calibrated
 
 

@@ -5,17 +5,15 @@ encoder does not change, each picture and its mirror image go through it once.
 """
 
 import hashlib
-import json
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
 
-from cnnkit import __version__
 from cnnkit.data.captions import (
     CaptionData,
     CaptionedPictures,
@@ -38,8 +36,10 @@ from cnnkit.engine.run import (
     read_results,
     read_run,
     require_mostly_good,
+    write_model,
+    write_run_report,
 )
-from cnnkit.engine.trainer import fit_epochs, run_training
+from cnnkit.engine.trainer import fit_epochs, run_training, write_curves
 from cnnkit.errors import DataError
 from cnnkit.images import Picture, read_pixels, write_bytes, write_image
 from cnnkit.losses.captions import WordCrossEntropy
@@ -49,7 +49,7 @@ from cnnkit.models.captioner import decoder_of, writing_models
 from cnnkit.models.sentence_writer import SentenceWriter, total_word_loss
 from cnnkit.ops.inference import compile_inference
 from cnnkit.options import CaptionOptions, CaptionTrainOptions
-from cnnkit.plots import draw_captions, encode_figure, plot_training
+from cnnkit.plots import draw_captions
 from cnnkit.training._cached_features import cache_features, feature_statistics
 from cnnkit.training._caption_batches import (
     PictureBatches,
@@ -61,9 +61,7 @@ from cnnkit.training._caption_networks import build_trainable_captioner
 from cnnkit.weights.keras_file import (
     CAPTIONER_KIND,
     MODEL_FILE,
-    SETTINGS_FILE,
     VOCABULARY_FILE,
-    write_keras_file,
 )
 
 # What may change when a run is taken up again: the pictures may have been moved.
@@ -360,27 +358,15 @@ class _Run:
         scores: Sequence[float],
     ) -> None:
         folder, val = self._folder, self._data.val
-        words = self._vocabulary.to_text().encode()
-        settings = {"kind": CAPTIONER_KIND, "cnnkit": __version__, **self._built.settings}
-        write_keras_file(
-            self._model,
-            result.model,
-            {VOCABULARY_FILE: words, SETTINGS_FILE: json.dumps(settings).encode()},
-        )
-        write_bytes(folder / VOCABULARY_FILE, words)
+        about = {"kind": CAPTIONER_KIND, **self._built.settings}
+        vocabulary = {VOCABULARY_FILE: self._vocabulary.to_text().encode()}
+        write_model(folder, self._model, about, vocabulary)
         table = encode_captions(val.paths, said, np.exp(scores), val.sentences)
         write_bytes(folder / "captions.csv", table)
         names = ("loss", "val_loss", "val_perplexity", "learning_rate")
-        curves = {name: [row[name] for row in rows] for name in names}
-        figure = plot_training([row["epoch"] + 1 for row in rows], curves)
-        write_bytes(folder / "curves.png", encode_figure(figure))
+        write_curves(folder, rows, names)
         self._write_samples(folder / "samples.png", val, said)
-        report: Mapping[str, Any] = {
-            **asdict(result),
-            "model": MODEL_FILE,
-            "options": asdict(self._options),
-        }
-        write_bytes(folder / "report.json", json.dumps(report, indent=1).encode())
+        write_run_report(folder, result, self._options)
 
     def _write_samples(self, path: Path, val: CaptionedPictures, said: Sequence[str]) -> None:
         """A sheet of validation pictures, evenly spread, with what is said of them."""

@@ -145,14 +145,16 @@ def own_rows(files, size, rank, count):
 @pytest.mark.parametrize("shuffle", [True, False])
 @pytest.mark.parametrize("count", [2, 4])
 def test_processes_share_a_batch_and_read_only_their_part(files, monkeypatch, shuffle, count):
-    from cnnkit.training import _batches
+    from cnnkit.engine import labelled_batches
 
     settings = {"size": 8, "shuffle": shuffle, "augment": replace(AUGMENT, mixup=0.3 * (count < 4))}
     whole = all_of(batches(files, **settings))
     parts = []
-    read_pixels, opened = _batches.read_pixels, []
+    read_pixels, opened = labelled_batches.read_pixels, []
     monkeypatch.setattr(
-        _batches, "read_pixels", lambda path, least: opened.append(path) or read_pixels(path, least)
+        labelled_batches,
+        "read_pixels",
+        lambda path, least: opened.append(path) or read_pixels(path, least),
     )
     for rank in range(count):
         opened.clear()

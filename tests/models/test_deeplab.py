@@ -4,7 +4,6 @@ import pytest
 
 from cnnkit.errors import WeightsError
 from cnnkit.models.deeplab import build_deeplab
-from cnnkit.options import SegmentTrainOptions
 from tests._tflite_files import Writer, run_tflite
 
 SIDE = 49
@@ -95,8 +94,8 @@ def test_other_networks_are_refused(tmp_path):
 
 
 def test_the_file_is_a_teacher(file):
+    from cnnkit.tasks.segment.settings import TrainSettings
     from cnnkit.tasks.segment.trainable import load_teacher
 
-    options = SegmentTrainOptions(teacher=str(file))
-    teacher = load_teacher(options, 21, "float32")
+    teacher = load_teacher(TrainSettings(teacher=str(file)), 21, "float32")
     assert teacher(np.zeros((1, 64, 64, 3), np.float32)).shape == (1, 16, 16, 21)

@@ -22,7 +22,7 @@ def segmenter():
 def look(segmenter, name):
     with Image.open(PHOTOGRAPHS / name) as image:
         pixels = np.asarray(image.convert("RGB"), np.float32) / 255.0
-    return segmenter.segment(Picture(pixels))
+    return segmenter.label(Picture(pixels))
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,5 @@
 """A trained detector on pictures."""
 
-import itertools
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -18,6 +17,7 @@ from cnnkit.engine.networks import Networks, NetworkSource
 from cnnkit.engine.predictor import (
     Loaded,
     PictureSource,
+    collect,
     each_source,
     keep_last,
     load_pixels,
@@ -131,14 +131,9 @@ class Detector:
 
     def detect(self, sources: Any) -> list[Detection]:
         """Finds the objects in pictures; for arguments and errors see `cnnkit.detect`."""
-        # No more of them waits than is read ahead.
-        named, given = itertools.tee(each_source(sources))
-        found = []
-        for source, result in zip(named, self.detect_each(given), strict=True):
-            if isinstance(result, CnnkitError):
-                raise result
-            found.append(replace(result, pixels=None) if isinstance(source, str) else result)
-        return found
+        return collect(
+            each_source(sources), self.detect_each, lambda found: replace(found, pixels=None)
+        )
 
     def detect_each(
         self,

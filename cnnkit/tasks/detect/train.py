@@ -5,16 +5,14 @@ blocks on top of it learn where things are and what they are.
 """
 
 import hashlib
-import json
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
 import keras
 import numpy as np
 
-from cnnkit import __version__
 from cnnkit.data.letterbox import GREY
 from cnnkit.engine.callbacks import best_row, seconds_of
 from cnnkit.engine.dataset import reading
@@ -23,10 +21,13 @@ from cnnkit.engine.observer import Observer
 from cnnkit.engine.run import (
     BEST_WEIGHTS,
     STATE,
+    class_file,
     finished_epochs,
     open_run,
     read_results,
     require_mostly_good,
+    write_model,
+    write_run_report,
 )
 from cnnkit.engine.trainer import fit_epochs, run_training, training_policy, write_curves
 from cnnkit.errors import DataError
@@ -41,14 +42,7 @@ from cnnkit.tasks.detect.results import TrainedDetector
 from cnnkit.tasks.detect.settings import TrainSettings
 from cnnkit.tasks.detect.trainable import build_trainable
 from cnnkit.tasks.detect.validate import Validation, quality_of
-from cnnkit.weights.keras_file import (
-    CLASSES_FILE,
-    DETECTOR_KIND,
-    MODEL_FILE,
-    SETTINGS_FILE,
-    own_names,
-    write_keras_file,
-)
+from cnnkit.weights.keras_file import DETECTOR_KIND, MODEL_FILE, own_names
 
 # Scenes that the statistics of the activations are taken from, and pictures on the sheet of
 # samples.
@@ -255,11 +249,8 @@ class _Training:
         rows = read_results(folder)
         self._detector.scored.load_weights(folder / BEST_WEIGHTS)
         self._make_plain()
-        names = "".join(f"{name}\n" for name in data.classes).encode("utf-8", "surrogateescape")
-        about = {"kind": DETECTOR_KIND, "size": self._settings.seen_side, "cnnkit": __version__}
-        inside = {CLASSES_FILE: names, SETTINGS_FILE: json.dumps(about).encode()}
-        write_keras_file(self._scored, folder / MODEL_FILE, inside)
-        write_bytes(folder / CLASSES_FILE, names)
+        about = {"kind": DETECTOR_KIND, "size": self._settings.seen_side}
+        write_model(folder, self._scored, about, class_file(data.classes))
         write_curves(folder, rows)
         result = TrainedDetector(
             model=folder / MODEL_FILE,
@@ -272,8 +263,7 @@ class _Training:
             scores={split: self._summarise(split) for split in self._validations},
             reason=reason,
         )
-        report = {**asdict(result), "model": MODEL_FILE, "options": asdict(self._settings)}
-        write_bytes(folder / "report.json", json.dumps(report, indent=1).encode())
+        write_run_report(folder, result, self._settings)
         return result
 
     def _summarise(self, split: str) -> dict[str, float]:

@@ -14,8 +14,8 @@ from cnnkit.images import write_bytes
 from cnnkit.models.feature_pyramid import SEGMENTER_STRIDES
 from cnnkit.models.transfer import backbone_layers
 from cnnkit.ops.inference import compile_inference
-from cnnkit.options import SegmentTrainOptions
 from cnnkit.tasks.segment.batches import MaskBatches
+from cnnkit.tasks.segment.settings import TrainSettings
 from cnnkit.tasks.segment.trainable import MAP, build_coarse
 
 
@@ -85,7 +85,7 @@ def map_layers(model: keras.Model) -> dict[int, keras.layers.Layer]:
     to be kept.
 
     Args:
-        model: of `build_segmenter`, on one of `options.VIEWED_BACKBONES`, with the layers frozen
+        model: of `build_segmenter`, on one of `settings.VIEWED_BACKBONES`, with the layers frozen
             that are not trained.
     """
     is_trained = any(layer.trainable_variables for layer in backbone_layers(model))
@@ -122,7 +122,7 @@ class MapBatches(CountedEpochs):
         maps: of `cache_maps`.
         labels: the same.
         strides: of the maps that a batch has, in their order.
-        options: of the training.
+        settings: of the training.
         epoch: to begin with.
     """
 
@@ -131,25 +131,25 @@ class MapBatches(CountedEpochs):
         maps: dict[int, np.ndarray],
         labels: np.ndarray,
         strides: Iterable[int],
-        options: SegmentTrainOptions,
+        settings: TrainSettings,
         epoch: int = 0,
     ):
         super().__init__(epoch)
         self._maps, self._labels = [maps[stride] for stride in strides], labels
-        self._options = options
+        self._settings = settings
         self._order: tuple[int, np.ndarray] | None = None
 
     def __len__(self) -> int:
-        views, size = self._options.views, self._options.batch_size
+        views, size = self._settings.views, self._settings.batch_size
         return max(1, len(self._labels) // views // size)
 
     def __getitem__(self, index: int) -> tuple[Any, np.ndarray]:
-        views, size = self._options.views, self._options.batch_size
+        views, size = self._settings.views, self._settings.batch_size
         with self._lock:
             # All crops are seen once in as many epochs as there are views.
             turn, part = divmod(self.epoch, views)
             if self._order is None or self._order[0] != turn:
-                random = np.random.default_rng([self._options.seed, turn])
+                random = np.random.default_rng([self._settings.seed, turn])
                 self._order = turn, random.permutation(len(self._labels))
             begin = part * (len(self._labels) // views) + index * size
             rows = np.sort(self._order[1][begin : begin + size])

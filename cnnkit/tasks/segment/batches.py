@@ -23,9 +23,10 @@ from cnnkit.engine.device_pictures import (
 from cnnkit.engine.labelled_batches import LabelledBatches
 from cnnkit.errors import DataError, ImageError
 from cnnkit.images import fit_size, read_pixels
-from cnnkit.options import AugmentOptions, SegmentTrainOptions
+from cnnkit.options import AugmentOptions
 from cnnkit.runtime import reader_count
 from cnnkit.tasks.segment.data import MaskCoding, MaskPairs, read_mask
+from cnnkit.tasks.segment.settings import TrainSettings
 from cnnkit.tasks.segment.teacher_maps import TeacherMaps
 
 # Every fourth pixel of a mask is learned: scores are 8 apart or more, and on all pixels the loss
@@ -57,7 +58,7 @@ class MaskBatches(LabelledBatches):
     Args:
         pairs: pictures and masks.
         coding: of the masks.
-        options: of the training.
+        settings: of the training.
         epoch: to begin with.
         repeats: `(N,)`, how often each pair is drawn, against each other; all alike by default. An
             epoch has as many crops as there are pairs nevertheless.
@@ -70,25 +71,25 @@ class MaskBatches(LabelledBatches):
         self,
         pairs: MaskPairs,
         coding: MaskCoding,
-        options: SegmentTrainOptions,
+        settings: TrainSettings,
         epoch: int = 0,
         repeats: np.ndarray | None = None,
         on_device: DevicePictures | None = None,
         teacher: TeacherMaps | None = None,
     ):
-        side = options.crop
+        side = settings.crop
         files = LabelledFiles(pairs.pictures, np.zeros(len(pairs), np.int64))
         super().__init__(
             files,
             1,
             (side, side, 3),
-            min(options.batch_size, len(pairs)),
+            min(settings.batch_size, len(pairs)),
             shuffle=True,
-            seed=options.seed,
+            seed=settings.seed,
             epoch=epoch,
         )
-        self._masks, self._coding, self._options = pairs.masks, coding, options
-        self._colors = colors_only(options)
+        self._masks, self._coding, self._settings = pairs.masks, coding, settings
+        self._colors = colors_only(settings)
         self._repeats, self._device, self._teacher = repeats, on_device, teacher
 
     def _order(self, epoch: int) -> np.ndarray:
@@ -106,7 +107,7 @@ class MaskBatches(LabelledBatches):
         rows = order[places % len(order)]
         if self._device is not None:
             fill: Callable[..., None] = self._fill_plans
-            most = MOST_PLACED if self._options.mosaic else 1
+            most = MOST_PLACED if self._settings.mosaic else 1
             x: Any = empty_placements(len(rows), most)
             y = empty_changes(len(rows))
         else:
@@ -126,7 +127,7 @@ class MaskBatches(LabelledBatches):
         found = []
         for maps, step in ((self._teacher.scores, COARSE), (self._teacher.hints, HINT_STEP)):
             if maps is not None:
-                shape = count, self._options.crop // step, self._options.crop // step
+                shape = count, self._settings.crop // step, self._settings.crop // step
                 found += [np.zeros((*shape, maps.shape[-1]), np.float32)]
                 found += [np.zeros(shape, np.float32)]
         return found
@@ -143,14 +144,14 @@ class MaskBatches(LabelledBatches):
     ) -> None:
         for i in part.tolist():
             random = np.random.default_rng([self._seed, epoch, int(places[i])])
-            if _is_mosaic(self._options, random):
+            if _is_mosaic(self._settings, random):
                 pixels, y[i], places_of = self._paint_mosaic(int(rows[i]), order, random)
             else:
                 pixels, classes = self._read_row(rows[i])
-                crop = plan_crop(classes.shape, self._options, random)
+                crop = plan_crop(classes.shape, self._settings, random)
                 pixels, y[i] = crop_pair(pixels, classes, crop)
                 places_of = [(int(rows[i]), crop.placement)]
-            side = self._options.crop
+            side = self._settings.crop
             x[0][i] = augment(pixels, (side, side), self._colors, random)
             if self._teacher is not None:
                 self._cut_maps(self._teacher, [one[i] for one in x[1:]], places_of)
@@ -181,13 +182,13 @@ class MaskBatches(LabelledBatches):
     ) -> None:
         for i in part.tolist():
             random = np.random.default_rng([self._seed, epoch, int(places[i])])
-            if _is_mosaic(self._options, random):
+            if _is_mosaic(self._settings, random):
                 placed = self._plan_mosaic(int(rows[i]), order, random, self._measure_row)
                 for number, one in enumerate(placed):
                     placements[i, number] = one.picture, *_placement(one)
             else:
                 number, size = self._measure_row(rows[i])
-                crop = plan_crop(size, self._options, random)
+                crop = plan_crop(size, self._settings, random)
                 placements[i, 0] = number, *crop.placement
             changes[i] = change_numbers(draw_color_change(self._colors, random))
 
@@ -210,7 +211,7 @@ class MaskBatches(LabelledBatches):
                 drawn = int(order[random.integers(len(order))])
             return *look(drawn), np.zeros((0, 4)), np.zeros((0, 0))
 
-        side, mirror = self._options.crop, self._options.mirror
+        side, mirror = self._settings.crop, self._settings.mirror
         placed, *_ = plan_scene(draw, side, random, mosaic=_SEVERAL, scale=_SCALE, mirror=mirror)
         return placed
 
@@ -218,7 +219,7 @@ class MaskBatches(LabelledBatches):
         self, row: int, order: np.ndarray, random: np.random.Generator
     ) -> tuple[np.ndarray, np.ndarray, list[tuple[int, Sequence[float]]]]:
         """The pixels and classes of a mosaic, and which rows' pictures lie where."""
-        side = self._options.crop
+        side = self._settings.crop
         x = np.full((side, side, 3), GREY, np.uint8)
         y = np.full((side, side), IGNORE, np.uint8)
         places: list[tuple[int, Sequence[float]]] = []
@@ -255,15 +256,15 @@ def _placement(placed: Placed) -> tuple[float, ...]:
     return placed.mirrored, *placed.seen, *placed.whole
 
 
-def _is_mosaic(options: SegmentTrainOptions, random: np.random.Generator) -> bool:
+def _is_mosaic(settings: TrainSettings, random: np.random.Generator) -> bool:
     """Whether the next crop is one; draws nothing where none is wanted."""
-    return options.mosaic > 0 and random.random() < options.mosaic
+    return settings.mosaic > 0 and random.random() < settings.mosaic
 
 
 def put_on_device(
     pairs: MaskPairs,
     coding: MaskCoding,
-    options: SegmentTrainOptions,
+    settings: TrainSettings,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> DevicePictures:
     """Pairs for `MaskBatches`.
@@ -281,7 +282,7 @@ def put_on_device(
         pixels, classes = _read_whole(*pair, coding)
         return np.concatenate([pixels, classes[..., None]], axis=-1)
 
-    return DevicePictures(files, read, options.crop, GREY, COARSE, on_progress)
+    return DevicePictures(files, read, settings.crop, GREY, COARSE, on_progress)
 
 
 def _read_whole(picture: str, mask: str, coding: MaskCoding) -> tuple[np.ndarray, np.ndarray]:
@@ -341,13 +342,13 @@ def draw_repeated(rows: np.ndarray, repeats: np.ndarray, offset: float) -> np.nd
     return rows[np.minimum(places, len(rows) - 1)]
 
 
-def colors_only(options: SegmentTrainOptions) -> AugmentOptions:
+def colors_only(settings: TrainSettings) -> AugmentOptions:
     """The changes that move nothing."""
     return AugmentOptions(
         **{
             **dict.fromkeys(("mirror", "rotation", "shear", "crop", "stretch"), 0.0),
-            "color": options.color,
-            "pca_color": 0.1 if options.color else 0.0,
+            "color": settings.color,
+            "pca_color": 0.1 if settings.color else 0.0,
         }
     )
 
@@ -410,19 +411,17 @@ class Crop:
         return self.mirrored, column, row, column + columns, row + rows, left, top, wide, high
 
 
-def plan_crop(
-    size: Sequence[int], options: SegmentTrainOptions, random: np.random.Generator
-) -> Crop:
+def plan_crop(size: Sequence[int], settings: TrainSettings, random: np.random.Generator) -> Crop:
     """Draws a crop, at a random scale and place.
 
     Args:
         size: height and width of the picture.
-        options: `crop`, scales and `mirror` of the training.
+        settings: `crop`, scales and `mirror` of the training.
         random: where the draws come from.
     """
     zoom, top, left, mirror = random.random(4).tolist()
-    side = options.crop
-    low, high = options.least_scale, options.most_scale
+    side = settings.crop
+    low, high = settings.scale
     scale = low * (high / low) ** zoom
     spans: list[tuple[float, float, int, int]] = []
     whole: list[int] = []
@@ -436,7 +435,7 @@ def plan_crop(
         spans.append((begin * length / scaled, (begin + count) * length / scaled, place, count))
         whole.append(scaled)
     (high, wide), (rows, columns) = whole, spans
-    return Crop(side, (high, wide), (rows, columns), mirror < options.mirror)
+    return Crop(side, (high, wide), (rows, columns), mirror < settings.mirror)
 
 
 def read_pair(

@@ -1,7 +1,8 @@
 """A picture's subject alone: without its background, or before another one."""
 
 import math
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,14 +11,15 @@ import numpy as np
 from PIL import ImageColor
 from scipy import ndimage
 
-from cnnkit.engine.predictor import each_source, loaded, name_of
-from cnnkit.errors import UsageError
+from cnnkit.engine.predictor import PictureSource, collect, each_source, milliseconds_since
+from cnnkit.errors import CnnkitError, UsageError
 from cnnkit.images import Picture, fit_size, read_image, resize
 from cnnkit.ops.matting import closed_form_alpha, enlarge_alpha, estimate_foreground
-from cnnkit.options import DEFAULT_SEGMENTER, SEGMENT_SIZE
-from cnnkit.results import Cutout, Segmentation
 from cnnkit.tasks.segment.files import find_classes
-from cnnkit.tasks.segment.predict import kept_segmenter, resize_maps
+from cnnkit.tasks.segment.predict import Segmenter, kept_segmenter
+from cnnkit.tasks.segment.regions import resize_maps
+from cnnkit.tasks.segment.results import Cutout, Segmentation
+from cnnkit.tasks.segment.settings import DEFAULT_SEGMENTER, CutoutSettings, SegmentSettings
 
 BLUR = "blur"
 # Who is in a picture is its subject, unless what else is in it is so many times as large.
@@ -49,54 +51,75 @@ _COLOR_REACH = 0.04
 
 def cutout(
     sources: Any,
+    settings: CutoutSettings | None = None,
     *,
-    subject: str | None = None,
     background: "str | Sequence[float] | Picture | None" = None,
     model: str | Path = DEFAULT_SEGMENTER,
-    size: int = SEGMENT_SIZE,
-    flip: bool = False,
-    scales: Sequence[float] = (1.0,),
+    **changes: Any,
 ) -> list[Cutout]:
     """Cuts the subject out of pictures, with soft edges and without the background's colours.
 
     Args:
         sources: paths of pictures, or pictures in memory, as for `segment`.
-        subject: classes with commas between them, such as "dog" or "person,dog"; people by default,
-            else what takes most of the picture.
+        settings: what to cut out, and how pictures are looked at; see `CutoutSettings`.
         background: what is behind it then: "blur" for the picture's own, blurred; a colour by name
             or as "#rrggbb", or three numbers in [0, 1]; the path of a picture, or a `Picture`.
             Nothing by default: the picture is transparent there.
         model: see `segment`.
-        size: see `segment`.
-        flip: see `segment`.
-        scales: see `segment`.
+        changes: of the settings, by name, such as `subject="person,dog"`.
 
     Returns:
         A `Cutout` for each, in order; its picture is None where there is no such subject.
 
     Raises:
-        UsageError: no such segmenter or class.
+        UsageError: no such segmenter or class, or settings that are not allowed.
         WeightsError: the segmenter's weights are not here.
         ImageError: a picture cannot be read.
         ValueError: an array is no picture.
     """
+    settings = replace(settings or CutoutSettings(), **changes)
     behind = None if background is None else read_background(background)
-    segmenter = kept_segmenter(str(model), size=size, flip=flip, scales=tuple(scales))
-    found = []
-    for source in each_source(sources):
-        picture = loaded(source) or read_image(name_of(source), keep_alpha=True)
-        segmentation = segmenter.segment(picture)
-        class_ids = subject_classes(segmentation, subject)
-        cut = cut_out(picture, segmentation, class_ids, behind) if class_ids else None
-        found.append(
-            Cutout(
-                source=segmentation.source,
-                picture=cut,
-                labels=tuple(segmentation.names[index] for index in class_ids),
-                segmentation=segmentation,
-            )
+    views = SegmentSettings(settings.size, settings.flip, settings.scales)
+    segmenter = kept_segmenter(str(model), views)
+    return collect(
+        each_source(sources, keep_alpha=True),
+        lambda given: cut_each(segmenter, given, settings.subject, behind),
+        lambda cut: replace(cut, segmentation=replace(cut.segmentation, picture=None)),
+    )
+
+
+def cut_each(
+    segmenter: Segmenter,
+    sources: Iterable[PictureSource],
+    subject: str | None = None,
+    background: "str | Picture | None" = None,
+    *,
+    stdin: Callable[[], bytes] | None = None,
+) -> Iterator[Cutout | CnnkitError]:
+    """Cuts subjects out of pictures one after another; one that cannot be read gives its error.
+
+    Args:
+        segmenter: that finds them.
+        sources: paths, "-", or pictures.
+        subject: see `subject_classes`.
+        background: of `read_background`; None leaves transparency.
+        stdin: reads what "-" stands for.
+    """
+    for found in segmenter.segment_each(sources, stdin=stdin):
+        if isinstance(found, CnnkitError):
+            yield found
+            continue
+        begin = time.monotonic()
+        class_ids = subject_classes(found, subject)
+        cut = cut_out(found.read_picture(), found, class_ids, background) if class_ids else None
+        post = found.ms.post + round(milliseconds_since(begin), 1)
+        yield Cutout(
+            source=found.source,
+            picture=cut,
+            labels=tuple(found.names[index] for index in class_ids),
+            segmentation=replace(found, ms=replace(found.ms, post=post)),
+            subject=subject,
         )
-    return found
 
 
 def subject_classes(segmentation: Segmentation, subject: str | None = None) -> tuple[int, ...]:

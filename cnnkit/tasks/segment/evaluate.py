@@ -1,45 +1,42 @@
 """How well a segmenter labels pixels, against true masks."""
 
-from collections.abc import Callable, Iterator, Sequence
+import bisect
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from cnnkit.data._class_names import IGNORE
-from cnnkit.engine.settings import check_split
-from cnnkit.errors import CnnkitError, DataError, UsageError
-from cnnkit.images import Picture, read_image, to_uint8
-from cnnkit.options import DEFAULT_SEGMENTER, MASK_SPLITS, SEGMENT_SIZE
-from cnnkit.results import SegmentEvaluation
+from cnnkit.engine.evaluator import read_batches
+from cnnkit.engine.observer import Observer
+from cnnkit.errors import DataError, UsageError
+from cnnkit.images import as_picture
 from cnnkit.tasks.segment.data import MaskCoding, MaskData, MaskPairs, read_mask, read_masks
 from cnnkit.tasks.segment.metrics import pixel_confusion, segmentation_scores
-from cnnkit.tasks.segment.plots import draw_segments
 from cnnkit.tasks.segment.predict import Segmenter
+from cnnkit.tasks.segment.results import LabelledPicture, SegmentEvaluation
+from cnnkit.tasks.segment.settings import DEFAULT_SEGMENTER, EvaluateSettings, SegmentSettings
 
-# Pictures on the sheet of the worst.
-_SHOWN = 8
+# Pictures that are kept to be shown, those with the lowest mean IoU.
+_SHOWN = 6
 
 
 def evaluate_segment(
     data: str | Path,
+    settings: EvaluateSettings | None = None,
     *,
     model: str | Path = DEFAULT_SEGMENTER,
-    split: str | None = None,
-    size: int = SEGMENT_SIZE,
-    flip: bool = False,
-    scales: Sequence[float] = (1.0,),
+    observer: Observer | None = None,
 ) -> SegmentEvaluation:
     """Measures how well a segmenter labels pixels.
 
     Args:
-        data: a folder of pictures and masks; see `data.masks.read_masks`. Its classes are told
-            from the segmenter's by their names.
+        data: a folder of pictures and masks; see `data.read_masks`. Its classes are told from the
+            segmenter's by their names.
+        settings: the part of the data, and how the segmenter looks at pictures.
         model: see `segment`.
-        split: "train", "val" or "all"; val by default, which is all of it where the data have no
-            parts.
-        size: see `segment`.
-        flip: see `segment`.
-        scales: see `segment`.
+        observer: is told what was read of the data and what was left out, how far the evaluation
+            is, and why a pair cannot be used.
 
     Returns:
         A `SegmentEvaluation`. Pictures that cannot be read are left out, and counted.
@@ -49,9 +46,61 @@ def evaluate_segment(
         WeightsError: its weights are not here.
         DataError: the data cannot be read, or have a class that the segmenter does not know.
     """
-    masks, pairs, part = read_pairs(data, split)
-    segmenter = Segmenter(str(model), size=size, flip=flip, scales=scales)
-    return SegmentJudge(segmenter).evaluate(masks, pairs, part)
+    settings, observer = settings or EvaluateSettings(), observer or Observer()
+    masks, pairs, part = read_pairs(data, settings.split)
+    for line in masks.lines():
+        observer.on_note(line)
+    segmenter = Segmenter(model, SegmentSettings(settings.size, settings.flip, settings.scales))
+    names = segmenter.names
+    coding = coding_for(masks, names, segmenter.name)
+    confusion = np.zeros((len(names), len(names)), np.int64)
+    sources: list[str] = []
+    ious: list[float] = []
+    worst: list[LabelledPicture] = []
+    for one, counted in _label(segmenter, pairs, coding, observer):
+        confusion += counted
+        sources.append(one.source)
+        ious.append(one.iou)
+        if not np.isnan(one.iou):
+            bisect.insort(worst, one, key=lambda kept: kept.iou)
+            del worst[_SHOWN:]
+    if not sources:
+        raise DataError(f"none of the {len(pairs)} pairs can be used; see the lines above")
+    return SegmentEvaluation(
+        pictures=len(sources),
+        failed=len(pairs) - len(sources),
+        scores=segmentation_scores(confusion),
+        confusion=confusion,
+        names=names,
+        split=part,
+        model=segmenter.name,
+        sources=tuple(sources),
+        ious=np.array(ious),
+        worst=tuple(worst),
+    )
+
+
+def _label(
+    segmenter: Segmenter, pairs: MaskPairs, coding: MaskCoding, observer: Observer
+) -> Iterator[tuple[LabelledPicture, np.ndarray]]:
+    """Each pair that can be used with what is predicted, and how its pixels are counted."""
+    for some in read_batches(pairs.pictures, 1, observer):
+        for index, pixels in some:
+            source, mask = pairs.pictures[index], pairs.masks[index]
+            try:
+                true = read_mask(mask, coding)
+                if true.shape != pixels.shape[:2]:
+                    raise DataError(
+                        f"{mask} is {true.shape[1]}x{true.shape[0]} but its picture "
+                        f"{pixels.shape[1]}x{pixels.shape[0]}; give them one size"
+                    )
+            except DataError as error:
+                observer.on_error(error)
+                continue
+            predicted = segmenter.label(as_picture(pixels, source)).classes
+            counted = pixel_confusion(true, predicted, len(segmenter.names))
+            iou = segmentation_scores(counted).mean_iou
+            yield LabelledPicture(source, iou, pixels, true, predicted), counted
 
 
 def read_pairs(data: str | Path, split: str | None = None) -> tuple[MaskData, MaskPairs, str]:
@@ -60,7 +109,6 @@ def read_pairs(data: str | Path, split: str | None = None) -> tuple[MaskData, Ma
     Returns:
         All of the data, the pairs of the part, and its name.
     """
-    check_split(split, MASK_SPLITS)
     masks = read_masks(data, val_share=0.0)
     has_parts = len(masks.train) > 0
     name = split or ("val" if has_parts else "all")
@@ -71,109 +119,7 @@ def read_pairs(data: str | Path, split: str | None = None) -> tuple[MaskData, Ma
         return masks, pairs, name
     if not has_parts:
         raise UsageError(f"{data} has no part named {name}: --split can be all")
-    return masks, getattr(masks, name), name
-
-
-class SegmentJudge:
-    """Evaluates a segmenter.
-
-    Args:
-        segmenter: that is evaluated.
-        on_progress: called with the pictures done and their number.
-        on_error: called with the reason for each pair that cannot be used.
-    """
-
-    def __init__(
-        self,
-        segmenter: Segmenter,
-        *,
-        on_progress: Callable[[int, int], None] | None = None,
-        on_error: Callable[[CnnkitError], None] | None = None,
-    ):
-        self._segmenter = segmenter
-        self._on_progress, self._on_error = on_progress, on_error
-
-    def evaluate(self, data: MaskData, pairs: MaskPairs, split: str) -> SegmentEvaluation:
-        """Labels all pictures and counts.
-
-        Args:
-            data: that the pairs are of.
-            pairs: to evaluate on.
-            split: their name.
-
-        Raises:
-            DataError: a class that the segmenter does not know, or no pair could be used.
-        """
-        names = self._segmenter.names
-        coding = coding_for(data, names, self._segmenter.name)
-        confusion = np.zeros((len(names), len(names)), np.int64)
-        sources, ious, failed = [], [], 0
-        for done, (picture, mask) in enumerate(
-            zip(pairs.pictures, pairs.masks, strict=True), start=1
-        ):
-            try:
-                _, true, predicted = self._look(picture, mask, coding)
-            except CnnkitError as error:
-                failed += 1
-                if self._on_error:
-                    self._on_error(error)
-            else:
-                counted = pixel_confusion(true, predicted, len(names))
-                confusion += counted
-                sources.append(picture)
-                ious.append(segmentation_scores(counted).mean_iou)
-            if self._on_progress:
-                self._on_progress(done, len(pairs))
-        if not sources:
-            raise DataError(f"none of the {len(pairs)} pairs can be used; see the lines above")
-        return SegmentEvaluation(
-            pictures=len(sources),
-            failed=failed,
-            scores=segmentation_scores(confusion),
-            confusion=confusion,
-            names=names,
-            split=split,
-            model=self._segmenter.name,
-            sources=tuple(sources),
-            ious=np.array(ious),
-        )
-
-    def _look(
-        self, picture: str, mask: str, coding: MaskCoding
-    ) -> tuple[Picture, np.ndarray, np.ndarray]:
-        true = read_mask(mask, coding)
-        read = read_image(picture)
-        predicted = self._segmenter.segment(read).classes
-        if predicted.shape != true.shape:
-            raise DataError(
-                f"{mask} is {true.shape[1]}x{true.shape[0]} but its picture "
-                f"{predicted.shape[1]}x{predicted.shape[0]}; give them one size"
-            )
-        return read, true, predicted
-
-    def draw_worst(self, evaluation: SegmentEvaluation, data: MaskData) -> np.ndarray:
-        """The pictures with the lowest mean IoU of their own, as a sheet.
-
-        Returns:
-            uint8 `(height, width, 3)`.
-        """
-        known = dict(
-            zip(
-                data.train.pictures + data.val.pictures,
-                data.train.masks + data.val.masks,
-                strict=True,
-            )
-        )
-        coding = coding_for(data, evaluation.names, evaluation.model)
-        order = np.argsort(np.nan_to_num(evaluation.ious, nan=2.0), kind="stable")[:_SHOWN]
-
-        def rows() -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-            for at in order:
-                source = evaluation.sources[at]
-                read, true, predicted = self._look(source, known[source], coding)
-                yield to_uint8(read.pixels), true, predicted
-
-        return draw_segments(list(rows()), evaluation.names)
+    return masks, masks.train if name == "train" else masks.val, name
 
 
 def coding_for(data: MaskData, names: Sequence[str], model: str) -> MaskCoding:

@@ -2,11 +2,17 @@
 
 import math
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from cnnkit.data._class_names import IGNORE
+from cnnkit.plots import plot_confusion
 from cnnkit.plots._style import INK, font_of
+from cnnkit.tasks.segment.metrics import confusion_percent
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 _GAP, _PAD = 8, 10
 
@@ -211,3 +217,16 @@ def draw_segments(
         top += line[0].shape[0] + _GAP
     found = [(index, names[index]) for index in sorted(seen) if index < len(names)]
     return add_legend(np.asarray(sheet), found)
+
+
+def plot_pixel_confusion(confusion: np.ndarray, names: Sequence[str], *, title: str) -> "Figure":
+    """Plots how many of a hundred pixels of each class are called what.
+
+    Args:
+        confusion: `(classes, classes)`, as `metrics.pixel_confusion` counts it.
+        names: of the classes; those that do not occur are left out.
+        title: above the plot.
+    """
+    used = np.flatnonzero(confusion.any(axis=0) | confusion.any(axis=1))
+    shares = confusion_percent(confusion)[np.ix_(used, used)]
+    return plot_confusion(shares, [names[at] for at in used.tolist()], title=title)

@@ -30,9 +30,9 @@ from cnnkit.models.vgg import (
     build_vgg_classifier,
     load_imagenet_weights,
 )
-from cnnkit.options import PYRAMIDS, SegmentTrainOptions
 from cnnkit.tasks.detect.trainable import build_shipped
 from cnnkit.tasks.segment.batches import COARSE, HINT_STEP
+from cnnkit.tasks.segment.settings import PYRAMIDS, TrainSettings
 from cnnkit.tasks.segment.teacher_maps import TeacherMaps
 from cnnkit.weights.keras_file import load_keras_file
 
@@ -41,7 +41,7 @@ MAP = "map"
 
 
 def build_segmenter(
-    options: SegmentTrainOptions, variant: str, classes: int, policy: str = "float32"
+    settings: TrainSettings, variant: str, classes: int, policy: str = "float32"
 ) -> keras.Model:
     """A segmenter with the trained weights of its backbone.
 
@@ -54,19 +54,19 @@ def build_segmenter(
         inputs = keras.Input((None, None, 3), name="picture")
         found: dict[str, Any] = {}
         padded = PadToStride(name="pad_to_stride")(inputs)
-        if options.backbone == "compact":
+        if settings.backbone == "compact":
             # 32s and 16s do without block4_conv4, which is on the way to block5_conv1.
             network = build_feature_network("compact", [COMPACT_LAYERS[16]]).model
             unroll_model(network, [padded], found)
             maps = {stride: found[layer] for stride, layer in COMPACT_LAYERS.items()}
-            return build_fcn_compact(inputs, maps, variant, classes, dropout=options.head_dropout)
-        if options.backbone == "coco80":
+            return build_fcn_compact(inputs, maps, variant, classes, dropout=settings.head_dropout)
+        if settings.backbone == "coco80":
             detector = build_shipped()
             stages = [detector.get_layer(name).output for name in STAGES]
             stages = unroll_model(keras.Model(detector.inputs[0], stages), [padded])
             maps = dict(zip(STRIDES, stages, strict=True))
-            return build_fcn_stages(inputs, maps, variant, classes, dropout=options.head_dropout)
-        if options.backbone == "mobilenet-v2":
+            return build_fcn_stages(inputs, maps, variant, classes, dropout=settings.head_dropout)
+        if settings.backbone == "mobilenet-v2":
             network = build_trained_mobilenet_v2()
             stages = [network.get_layer(MAPS[stride]).output for stride in STRIDES]
             stages = unroll_model(keras.Model(network.inputs[0], stages), [padded])
@@ -76,10 +76,10 @@ def build_segmenter(
                 maps,
                 variant,
                 classes,
-                dropout=options.head_dropout,
+                dropout=settings.head_dropout,
                 name=f"fcn{variant}-mobilenet-v2",
             )
-        if options.backbone == "efficientnet-lite0":
+        if settings.backbone == "efficientnet-lite0":
             names = feature_layers()
             finest = PYRAMIDS.get(variant, STRIDES[0])
             strides = [stride for stride in SEGMENTER_STRIDES if stride >= finest]
@@ -90,20 +90,20 @@ def build_segmenter(
                 for stride in strides
             }
             if variant in PYRAMIDS:
-                return build_pyramid_segmenter(inputs, maps, classes, dropout=options.head_dropout)
+                return build_pyramid_segmenter(inputs, maps, classes, dropout=settings.head_dropout)
             return build_fcn_stages(
                 inputs,
                 maps,
                 variant,
                 classes,
-                dropout=options.head_dropout,
+                dropout=settings.head_dropout,
                 name=f"fcn{variant}-efficientnet-lite0",
             )
         network = build_feature_network("vgg16", ["block5_conv3"]).model
         unroll_model(network, [padded], found)
         deepest = keras.layers.MaxPooling2D(2, name="block5_pool")(found["block5_conv3"])
         maps = {32: deepest, 16: found["block4_pool"], 8: found["block3_pool"]}
-        model = build_fcn_vgg(inputs, maps, variant, classes, dropout=options.head_dropout)
+        model = build_fcn_vgg(inputs, maps, variant, classes, dropout=settings.head_dropout)
     finally:
         keras.config.set_dtype_policy(before)
     if weights_table.is_available("vgg16-classifier"):
@@ -137,11 +137,11 @@ def build_coarse(model: keras.Model, variant: str, inputs: Any) -> keras.Model:
     return keras.Model(inputs, scores, name=f"{model.name}-coarse")
 
 
-def load_teacher(options: SegmentTrainOptions, classes: int, policy: str) -> keras.Model:
+def load_teacher(settings: TrainSettings, classes: int, policy: str) -> keras.Model:
     """The teacher of a training.
 
     Args:
-        options: of the training, with a teacher.
+        settings: of the training, with a teacher.
         classes: number of classes.
         policy: dtype policy of its layers.
 
@@ -149,17 +149,19 @@ def load_teacher(options: SegmentTrainOptions, classes: int, policy: str) -> ker
         UsageError: the teacher does not score these classes in maps.
         WeightsError: its file cannot be loaded.
     """
-    if str(options.teacher).endswith(deeplab.SUFFIX):
-        side = deeplab.SIDE if options.teacher_sees == "pictures" else None
-        teacher = deeplab.build_deeplab(str(options.teacher), COARSE, side)
+    if str(settings.teacher).endswith(deeplab.SUFFIX):
+        side = deeplab.SIDE if settings.teacher_sees == "pictures" else None
+        teacher = deeplab.build_deeplab(str(settings.teacher), COARSE, side)
     else:
-        teacher = load_keras_file(str(options.teacher), "--teacher")
+        teacher = load_keras_file(str(settings.teacher), "--teacher")
     if len(teacher.outputs) != 1 or len(teacher.inputs) != 1:
-        raise UsageError(f"{options.teacher} has several inputs or outputs; give another --teacher")
+        raise UsageError(
+            f"{settings.teacher} has several inputs or outputs; give another --teacher"
+        )
     shape = teacher.outputs[0].shape
     if len(shape) != 4 or shape[-1] != classes:
         raise UsageError(
-            f"{options.teacher} does not score {classes} classes at each place; give another "
+            f"{settings.teacher} does not score {classes} classes at each place; give another "
             "--teacher"
         )
     teacher.trainable = False
@@ -170,33 +172,31 @@ def load_teacher(options: SegmentTrainOptions, classes: int, policy: str) -> ker
     return teacher
 
 
-def imitating(
-    model: keras.Model, options: SegmentTrainOptions, teacher: keras.Model
-) -> keras.Model:
+def imitating(model: keras.Model, settings: TrainSettings, teacher: keras.Model) -> keras.Model:
     """The same network, with a loss beside its own: the teacher's scores of each crop.
 
     Args:
         model: as `build_coarse` makes it.
-        options: of the training.
+        settings: of the training.
         teacher: see `load_teacher`.
     """
     pixels = model.inputs[0]
     seen, size = pixels, teacher.inputs[0].shape[1:3]
     if None not in size:
         seen = keras.ops.image.resize(pixels, size, interpolation="bilinear")
-    scores = ScoreImitation(options.imitation, name="imitation")([model.outputs[0], teacher(seen)])
+    scores = ScoreImitation(settings.imitation, name="imitation")([model.outputs[0], teacher(seen)])
     return keras.Model(pixels, scores, name=model.name)
 
 
 def imitating_maps(
-    model: keras.Model, whole: keras.Model, options: SegmentTrainOptions, maps: TeacherMaps
+    model: keras.Model, whole: keras.Model, settings: TrainSettings, maps: TeacherMaps
 ) -> keras.Model:
     """The same network, with losses beside its own: what a teacher said of the pictures.
 
     Args:
         model: as `build_coarse` makes it.
         whole: the FCN that it was made of.
-        options: of the training.
+        settings: of the training.
         maps: of the teacher.
 
     Returns:
@@ -204,11 +204,11 @@ def imitating_maps(
     """
 
     def inputs(kept: np.ndarray, step: int) -> list[Any]:
-        side = options.crop // step
+        side = settings.crop // step
         return [keras.Input((side, side, kept.shape[-1])), keras.Input((side, side))]
 
     given = inputs(maps.scores, COARSE)
-    scores = ScoreImitation(options.imitation, name="imitation")([model.outputs[0], *given])
+    scores = ScoreImitation(settings.imitation, name="imitation")([model.outputs[0], *given])
     if maps.hints is not None:
         # What the scores are made of, at each stride that has some.
         layers = {layer.name: layer for layer in whole.layers}
@@ -216,7 +216,7 @@ def imitating_maps(
         hints = inputs(maps.hints, HINT_STEP)
         given += hints
         scores = HintImitation(
-            options.hints, [stride // HINT_STEP for stride in strides], name="hints"
+            settings.hints, [stride // HINT_STEP for stride in strides], name="hints"
         )([scores, *hints, *(layers[f"score_{stride}"].input for stride in strides)])
     return keras.Model([model.inputs[0], *given], scores, name=model.name)
 

@@ -154,7 +154,7 @@ def test_nothing_but_background_is_exit_code_4(color_segmenter, tmp_path, capsys
     [
         (["--mask", "--cutout", "red"], "--mask goes without --cutout"),
         (["--cutout", "rad"], "did you mean red"),
-        (["--show", "all"], "--show must be one of overlay, colors, contours"),
+        (["--show", "all"], "show must be one of overlay, colors, contours, not 'all'"),
         (["--rle", "counts"], "--rle is for --json"),
         (["--json", "-o", "-"], "both want stdout"),
         (["--json", "--mask"], "name it with -o"),

@@ -21,7 +21,7 @@ def cutout(model, *arguments):
 
 def test_the_second_of_two_names_is_the_output(color_segmenter, painted, capsys):
     assert cutout(color_segmenter, painted, "out.png", "--subject", "red") == 0
-    assert capsys.readouterr().out == f"{painted} -> out.png: red, 13% of the picture\n"
+    assert capsys.readouterr().out == f"{painted}: red, 13% of the picture -> out.png\n"
     pixels = np.asarray(Image.open("out.png"))
     assert pixels.shape == (60, 80, 4)
     assert (pixels[20, 20, 3], pixels[20, 60, 3]) == (255, 0)

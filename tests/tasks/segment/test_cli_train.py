@@ -26,7 +26,7 @@ def data(tmp_path):
     [
         ([], "no data is given"),
         (["nothing"], "nothing does not exist; check the path"),
-        (["--scale", "big"], "--scale takes two numbers"),
+        (["--scale", "big"], "--scale takes numbers such as 0.5,1.5"),
         (["--crop", "50"], "crop must be a multiple of 32"),
         (["--start", "nothing"], "there is no segmenter named 'nothing'"),
         (["--teacher", "nothing"], "--teacher takes a run folder or a .keras file"),
@@ -40,12 +40,12 @@ def test_bad_usage_answers_with_one_line(arguments, message, tmp_path, monkeypat
 
 
 def test_deeplab_is_a_teacher_and_nothing_to_start_from(tmp_path, monkeypatch, capsys):
-    from cnnkit.tasks.segment import files as _segmenter_files
+    from cnnkit.tasks.segment import files
 
     monkeypatch.setenv("CNNKIT_HOME", str(tmp_path))
     assert run(["train", "segment", "--teacher", "deeplab"]) == 5
     assert "run: cnnkit weights fetch deeplab" in capsys.readouterr().err
-    monkeypatch.setattr(_segmenter_files, "locate", lambda name: tmp_path / f"{name}.tflite")
+    monkeypatch.setattr(files, "locate", lambda name: tmp_path / f"{name}.tflite")
     assert run(["train", "segment", "--start", "deeplab"]) == 2
     assert "--start takes an FCN, which deeplab is not" in capsys.readouterr().err
     assert run(["train", "segment", "--teacher", "deeplab"]) == 2

@@ -6,9 +6,9 @@ from PIL import Image
 
 from cnnkit import cutout
 from cnnkit.data._class_names import VOC_CLASSES
-from cnnkit.errors import ImageError, UsageError
+from cnnkit.errors import ImageError, NothingFoundError, UsageError
 from cnnkit.images import Picture, read_image
-from cnnkit.results import Milliseconds, Segmentation
+from cnnkit.results import Milliseconds
 from cnnkit.tasks.segment.cutout import (
     _without_crumbs,
     clean_mask,
@@ -18,12 +18,15 @@ from cnnkit.tasks.segment.cutout import (
     subject_alpha,
     subject_classes,
 )
-from cnnkit.tasks.segment.predict import Segmenter, find_segments
+from cnnkit.tasks.segment.predict import Segmenter
+from cnnkit.tasks.segment.regions import find_segments
+from cnnkit.tasks.segment.results import Segmentation
+from cnnkit.tasks.segment.settings import CutoutSettings
 
 
 @pytest.fixture(scope="module")
 def found(color_segmenter, painted):
-    return Segmenter(color_segmenter).segment(read_image(painted))
+    return Segmenter(color_segmenter).label(read_image(painted))
 
 
 def segmentation(classes: np.ndarray, names=VOC_CLASSES, sure: float = 0.9) -> Segmentation:
@@ -171,9 +174,31 @@ def test_the_library_function_cuts_out_and_says_what(color_segmenter, painted):
     assert largest.labels == ("blue",)
     np.testing.assert_allclose(largest.picture.pixels[0, 0], [0, 1, 0], atol=1e-5)
     assert none.labels == ("red",)
-    [none] = cutout(pixels, subject="blue", model=color_segmenter)
-    assert none.picture is None
-    assert none.labels == ()
+    [none] = cutout(pixels, CutoutSettings(subject="blue"), model=color_segmenter)
+    assert (none.picture, none.labels, none.segments) == (None, (), ())
+    assert repr(none) == "Cutout(picture 1: nothing cut out)"
+    with pytest.raises(NothingFoundError, match="picture 1: no blue was found, only red; nothing"):
+        none.plot()
+
+
+def test_a_cutout_shows_itself(color_segmenter, painted, tmp_path):
+    [cut] = cutout(painted, subject="red", model=color_segmenter)
+    assert repr(cut) == f"Cutout({painted}: red)"
+    assert (cut.plot().mode, cut.plot().size) == ("RGBA", (80, 60))
+    cut.save(tmp_path / "cut.png")
+    assert Image.open(tmp_path / "cut.png").getpixel((60, 20))[3] == 0
+    assert cut._repr_png_()[:4] == b"\x89PNG"
+    found = cut.to_dict()
+    assert ([one["label"] for one in found["items"]], found["others"]) == (["red"], ["blue"])
+    # A file is read again where it is drawn.
+    assert cut.segmentation.picture is None
+
+
+def test_a_picture_s_own_alpha_stays(color_segmenter, painted):
+    image = Image.open(painted).convert("RGBA")
+    image.putalpha(128)
+    [cut] = cutout(image, subject="red", background=None, model=color_segmenter)
+    assert cut.picture.alpha.max() <= 128 / 255 + 1e-6
 
 
 def test_small_parts_that_only_the_colors_made_are_dropped():

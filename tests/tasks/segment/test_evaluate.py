@@ -1,18 +1,16 @@
 """A segmenter against true masks."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from PIL import Image
 
+from cnnkit.engine.observer import Observer
 from cnnkit.errors import DataError, UsageError
 from cnnkit.tasks.segment.data import parse_classes, read_mask
-from cnnkit.tasks.segment.evaluate import (
-    SegmentJudge,
-    coding_for,
-    evaluate_segment,
-    read_pairs,
-)
-from cnnkit.tasks.segment.predict import Segmenter
+from cnnkit.tasks.segment.evaluate import coding_for, evaluate_segment, read_pairs
+from cnnkit.tasks.segment.settings import EvaluateSettings
 
 
 @pytest.fixture
@@ -45,18 +43,25 @@ def test_numbers_by_hand(data, color_segmenter):
 
 def test_pairs_that_cannot_be_used_are_counted(data, color_segmenter):
     (data / "images" / "a.png").write_bytes(b"no picture")
-    masks, pairs, part = read_pairs(data)
+    Image.new("RGB", (9, 9)).save(data / "images" / "c.png")
+    (data / "labels" / "c.png").write_bytes((data / "labels" / "b.png").read_bytes())
     errors, seen = [], []
-    judge = SegmentJudge(
-        Segmenter(color_segmenter),
-        on_error=errors.append,
-        on_progress=lambda done, total: seen.append((done, total)),
+    observer = Observer(
+        on_error=lambda error: errors.append(str(error)),
+        on_progress=lambda what, done, total: seen.append((done, total)),
     )
-    found = judge.evaluate(masks, pairs, part)
-    assert (found.pictures, found.failed, len(errors)) == (1, 1, 1)
-    assert seen == [(1, 2), (2, 2)]
-    sheet = judge.draw_worst(found, masks)
-    assert sheet.shape[2] == 3
+    found = evaluate_segment(data, model=color_segmenter, observer=observer)
+    assert (found.pictures, found.failed, len(errors)) == (1, 2, 2)
+    assert "c.png is 80x60 but its picture 9x9; give them one size" in errors[1]
+    assert seen == [(1, 3), (2, 3), (3, 3)]
+
+
+def test_the_worst_pictures_are_kept_to_be_shown(data, color_segmenter):
+    found = evaluate_segment(data, model=color_segmenter)
+    assert [Path(one.source).name for one in found.worst] == ["b.png", "a.png"]
+    assert [one.iou for one in found.worst] == sorted(found.ious)
+    np.testing.assert_array_equal(found.worst[0].predicted, found.worst[1].predicted)
+    assert found.to_csv().splitlines()[0] == "file,mean_iou"
 
 
 def test_classes_are_told_by_their_names(data):
@@ -80,4 +85,4 @@ def test_parts_that_are_not_there_are_refused(data):
     with pytest.raises(UsageError, match="--split can be all"):
         read_pairs(data, "train")
     with pytest.raises(UsageError, match="--split must be one of"):
-        read_pairs(data, "test")
+        EvaluateSettings(split="test")

@@ -1,22 +1,19 @@
 """The class of every pixel: sizes and regions."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 from PIL import Image
 
 from cnnkit.data._class_names import VOC_CLASSES
-from cnnkit.errors import UsageError, WeightsError
+from cnnkit.errors import ImageError, UsageError, WeightsError
 from cnnkit.images import Picture, read_image
 from cnnkit.models.deeplab import build_deeplab
-from cnnkit.tasks.segment import files as _segmenter_files
-from cnnkit.tasks.segment.predict import (
-    Segmenter,
-    find_segments,
-    label_pixels,
-    resize_maps,
-    segment,
-    soft_mask,
-)
+from cnnkit.tasks.segment import files
+from cnnkit.tasks.segment.predict import Segmenter, segment
+from cnnkit.tasks.segment.regions import find_segments, label_pixels, resize_maps, soft_mask
+from cnnkit.tasks.segment.settings import SegmentSettings
 from tests.models.test_deeplab import write_network
 
 
@@ -27,7 +24,7 @@ def segmenter(color_segmenter):
 
 @pytest.fixture(scope="module")
 def found(segmenter, painted):
-    return segmenter.segment(read_image(painted))
+    return segmenter.label(read_image(painted))
 
 
 def test_areas_and_boxes_by_hand(found, painted):
@@ -49,7 +46,9 @@ def test_areas_and_boxes_by_hand(found, painted):
 
 def test_a_large_picture_is_seen_small_and_labelled_at_its_own_size(color_segmenter, painted):
     large = np.asarray(Image.open(painted).resize((320, 240), Image.Resampling.NEAREST))
-    found = Segmenter(color_segmenter, size=160).segment(Picture(large / np.float32(255)))
+    found = Segmenter(color_segmenter, SegmentSettings(size=160)).label(
+        Picture(large / np.float32(255))
+    )
     assert found.probabilities.shape == (120, 160, 3)
     assert found.classes.shape == (240, 320)
     true = np.zeros((240, 320), int)
@@ -61,25 +60,24 @@ def test_a_large_picture_is_seen_small_and_labelled_at_its_own_size(color_segmen
 def test_tiny_pictures_have_labels_too(segmenter):
     pixels = np.zeros((1, 3, 3), np.float32)
     pixels[..., 0] = 1.0
-    found = segmenter.segment(Picture(pixels))
+    found = segmenter.label(Picture(pixels))
     assert found.classes.tolist() == [[1, 1, 1]]
 
 
 def test_mirror_images_and_sizes_are_averaged(color_segmenter, painted):
     picture = read_image(painted)
     plain = Segmenter(color_segmenter)
-    flipped = Segmenter(color_segmenter, flip=True)
+    flipped = Segmenter(color_segmenter, SegmentSettings(flip=True))
     # This network sees each pixel by itself: the mirror image says the same.
     np.testing.assert_allclose(
         flipped.probabilities(picture.pixels), plain.probabilities(picture.pixels), atol=1e-6
     )
-    several = Segmenter(color_segmenter, scales=(1.0, 0.5))
-    half = resize_maps(
-        Segmenter(color_segmenter, scales=(0.5,)).probabilities(picture.pixels), 60, 80
-    )
+    several = Segmenter(color_segmenter, SegmentSettings(scales=(1.0, 0.5)))
+    half = Segmenter(color_segmenter, SegmentSettings(scales=(0.5,)))
+    half = resize_maps(half.probabilities(picture.pixels), 60, 80)
     expected = (plain.probabilities(picture.pixels) + half) / 2
     np.testing.assert_allclose(several.probabilities(picture.pixels), expected, atol=1e-5)
-    assert several.segment(picture).classes[20, 20] == 1
+    assert several.label(picture).classes[20, 20] == 1
 
 
 def test_labels_of_another_size_are_those_of_all_maps_resized():
@@ -108,7 +106,7 @@ def test_the_edge_of_a_soft_mask_is_soft(segmenter):
     # Red grows from left to right: the probability of red passes 1/2 at 0.5.
     ramp = np.zeros((32, 101, 3), np.float32)
     ramp[..., 0] = np.linspace(0.4, 0.6, 101)
-    alpha = soft_mask(segmenter.segment(Picture(ramp)), (1,))[10]
+    alpha = soft_mask(segmenter.label(Picture(ramp)), (1,))[10]
     assert alpha[50] == pytest.approx(0.5, abs=0.02)
     assert (np.diff(alpha) >= -1e-6).all()
     assert ((alpha > 0.01) & (alpha < 0.99)).sum() > 3
@@ -117,6 +115,28 @@ def test_the_edge_of_a_soft_mask_is_soft(segmenter):
 def test_the_library_function_takes_one_picture_or_several(color_segmenter, painted):
     assert len(segment(painted, model=color_segmenter)) == 1
     assert len(segment([painted, painted], model=color_segmenter)) == 2
+    seen = segment(painted, SegmentSettings(flip=True), model=color_segmenter, size=64)
+    assert seen[0].probabilities.shape == (48, 64, 3)
+    with pytest.raises(ImageError, match=r"gone\.png does not exist"):
+        segment("gone.png", model=color_segmenter)
+
+
+def test_pictures_of_files_are_not_kept_in_memory_but_can_be_drawn(color_segmenter, painted):
+    with Image.open(painted) as image:
+        from_file, from_memory = segment([painted, image], model=color_segmenter)
+    assert from_file.picture is None
+    assert from_memory.source == "picture 2"
+    np.testing.assert_array_equal(np.asarray(from_file.plot()), np.asarray(from_memory.plot()))
+
+
+def test_threads_may_use_one_segmenter(segmenter, painted):
+    pixels = np.asarray(Image.open(painted))
+    pictures = [pixels, pixels[:40], pixels[:, :50]]
+    expected = [segmenter.segment(one)[0].classes for one in pictures]
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda one: segmenter.segment(one)[0].classes, pictures * 6))
+    for one, known in zip(found, expected * 6, strict=True):
+        np.testing.assert_array_equal(one, known)
 
 
 def test_what_is_no_segmenter_is_refused(tmp_path, color_run):
@@ -130,9 +150,9 @@ def test_what_is_no_segmenter_is_refused(tmp_path, color_run):
 
 def test_sizes_that_make_no_sense_are_refused(color_segmenter):
     with pytest.raises(UsageError, match="size must be at least 32"):
-        Segmenter(color_segmenter, size=8)
+        Segmenter(color_segmenter, SegmentSettings(size=8))
     with pytest.raises(UsageError, match="scales must be from"):
-        Segmenter(color_segmenter, scales=(9.0,))
+        Segmenter(color_segmenter, SegmentSettings(scales=(9.0,)))
 
 
 def test_deeplab_is_used_where_its_file_is(painted, tmp_path, monkeypatch):
@@ -140,7 +160,7 @@ def test_deeplab_is_used_where_its_file_is(painted, tmp_path, monkeypatch):
     with pytest.raises(WeightsError, match=r"deeplab weights are not .*cnnkit weights fetch deepl"):
         segment(painted, model="deeplab")
     file = write_network(tmp_path / "x.tflite")
-    monkeypatch.setattr(_segmenter_files, "locate", lambda name: file)
+    monkeypatch.setattr(files, "locate", lambda name: file)
     [found] = segment(painted, model="deeplab")
     assert (found.model, found.names) == ("deeplab", VOC_CLASSES)
     # A small picture is enlarged to the usual size.

@@ -10,14 +10,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cnnkit.engine.run import read_results
+from cnnkit.engine.observer import Observer
+from cnnkit.engine.run import read_results, read_run_settings
 from cnnkit.errors import DataError, DivergenceError, UsageError
 from cnnkit.models.mobilenet_v2 import MAPS, build_mobilenet_v2
 from cnnkit.models.transfer import backbone_layers, freeze_backbone
-from cnnkit.options import SegmentTrainOptions
 from cnnkit.tasks.segment import teacher_maps as teacher_maps_module
 from cnnkit.tasks.segment import train as training
-from cnnkit.tasks.segment import trainable as segment_networks
+from cnnkit.tasks.segment import trainable
 from cnnkit.tasks.segment.backbone_maps import build_head, map_layers
 from cnnkit.tasks.segment.batches import (
     MaskBatches,
@@ -30,8 +30,9 @@ from cnnkit.tasks.segment.batches import (
 from cnnkit.tasks.segment.data import MaskCoding, MaskPairs, parse_classes
 from cnnkit.tasks.segment.evaluate import evaluate_segment
 from cnnkit.tasks.segment.metrics import pixel_confusion, segmentation_scores
+from cnnkit.tasks.segment.settings import TrainSettings
 from cnnkit.tasks.segment.teacher_maps import keep_teacher_maps
-from cnnkit.tasks.segment.train import read_run_options, train_segmenter
+from cnnkit.tasks.segment.train import train_segmenter
 from cnnkit.tasks.segment.trainable import (
     build_coarse,
     build_segmenter,
@@ -41,9 +42,7 @@ from cnnkit.tasks.segment.trainable import (
 from cnnkit.weights import locate
 from cnnkit.weights.keras_file import load_keras_file
 
-OPTIONS = SegmentTrainOptions(
-    epochs=3, crop=32, batch_size=4, least_scale=1.0, most_scale=1.0, learning_rate=5e-3
-)
+SETTINGS = TrainSettings(epochs=3, crop=32, batch_size=4, scale=(1.0, 1.0), learning_rate=5e-3)
 
 
 @pytest.fixture(scope="module")
@@ -66,17 +65,17 @@ def squares(tmp_path_factory):
     return folder
 
 
-def _crop(mask, options, seed):
-    return plan_crop(mask.shape, options, np.random.default_rng(seed))
+def _crop(mask, settings, seed):
+    return plan_crop(mask.shape, settings, np.random.default_rng(seed))
 
 
 def test_a_crop_moves_picture_and_mask_together():
     mask = np.arange(24 * 40).reshape(24, 40).astype(np.uint8)
     pixels = np.repeat(mask[..., None], 3, axis=2)
-    options = replace(OPTIONS, crop=32, mirror=0.5)
+    settings = replace(SETTINGS, crop=32, mirror=0.5)
     seen = set()
     for seed in range(8):
-        x, y = crop_pair(pixels, mask, _crop(mask, options, seed))
+        x, y = crop_pair(pixels, mask, _crop(mask, settings, seed))
         assert x.shape == (32, 32, 3)
         assert y.shape == (32, 32)
         # The picture is 24 high: 8 rows of the square are beyond it, grey and of no class.
@@ -91,10 +90,10 @@ def test_a_crop_moves_picture_and_mask_together():
 def test_scales_stay_in_their_range():
     mask = np.zeros((100, 100), np.uint8)
     pixels = np.zeros((100, 100, 3), np.uint8)
-    options = replace(OPTIONS, crop=64, least_scale=0.2, most_scale=0.5)
+    settings = replace(SETTINGS, crop=64, scale=(0.2, 0.5))
     sides = []
     for seed in range(30):
-        _, y = crop_pair(pixels, mask, _crop(mask, options, seed))
+        _, y = crop_pair(pixels, mask, _crop(mask, settings, seed))
         sides.append(round(np.sqrt((y == 0).sum())))
     assert min(sides) >= 20
     assert max(sides) <= 50
@@ -103,13 +102,13 @@ def test_scales_stay_in_their_range():
 
 def test_batches_are_the_same_again(squares):
     data = training.read_masks(squares)
-    first = MaskBatches(data.train, data.coding, OPTIONS)
-    again = MaskBatches(data.train, data.coding, OPTIONS)
+    first = MaskBatches(data.train, data.coding, SETTINGS)
+    again = MaskBatches(data.train, data.coding, SETTINGS)
     assert len(first) == 2
     for index in (0, 1):
         for one, other in zip(first[index], again[index], strict=True):
             np.testing.assert_array_equal(one, other)
-    later = MaskBatches(data.train, data.coding, OPTIONS, epoch=1)
+    later = MaskBatches(data.train, data.coding, SETTINGS, epoch=1)
     assert any(
         not np.array_equal(one, other) for one, other in zip(first[0], later[0], strict=True)
     )
@@ -117,7 +116,7 @@ def test_batches_are_the_same_again(squares):
 
 def test_every_fourth_pixel_of_a_mask_is_learned(squares):
     data = training.read_masks(squares)
-    batches = MaskBatches(data.train, data.coding, replace(OPTIONS, mirror=0.0))
+    batches = MaskBatches(data.train, data.coding, replace(SETTINGS, mirror=0.0))
     _, y = batches[0]
     assert y.shape == (4, 8, 8)
     for row, classes in zip(batches._order(0), y, strict=False):
@@ -131,10 +130,10 @@ def test_every_fourth_pixel_of_a_mask_is_learned(squares):
 @pytest.mark.parametrize("scales", [(1.0, 1.0), (0.6, 1.6)])
 def test_the_device_cuts_the_same_crops(squares, scales):
     data = training.read_masks(squares)
-    options = replace(OPTIONS, least_scale=scales[0], most_scale=scales[1])
-    stored = put_on_device(data.train, data.coding, options)
-    usual = MaskBatches(data.train, data.coding, options)
-    on_device = MaskBatches(data.train, data.coding, options, on_device=stored)
+    settings = replace(SETTINGS, scale=scales)
+    stored = put_on_device(data.train, data.coding, settings)
+    usual = MaskBatches(data.train, data.coding, settings)
+    on_device = MaskBatches(data.train, data.coding, settings, on_device=stored)
     for index in range(len(usual)):
         (x, y), (known_x, known_y) = on_device[index], usual[index]
         assert y.shape == known_y.shape
@@ -149,11 +148,11 @@ def test_the_device_cuts_the_same_crops(squares, scales):
 
 def test_the_device_lays_out_the_same_mosaics(squares):
     data = training.read_masks(squares)
-    options = replace(OPTIONS, crop=64, mosaic=0.8)
-    stored = put_on_device(data.train, data.coding, options)
-    usual = MaskBatches(data.train, data.coding, options)
-    on_device = MaskBatches(data.train, data.coding, options, on_device=stored)
-    again = MaskBatches(data.train, data.coding, options)
+    settings = replace(SETTINGS, crop=64, mosaic=0.8)
+    stored = put_on_device(data.train, data.coding, settings)
+    usual = MaskBatches(data.train, data.coding, settings)
+    on_device = MaskBatches(data.train, data.coding, settings, on_device=stored)
+    again = MaskBatches(data.train, data.coding, settings)
     for index in range(len(usual)):
         (x, y), (known_x, known_y) = on_device[index], usual[index]
         # The nearest pixel is another one by a rounding error now and then.
@@ -165,8 +164,8 @@ def test_the_device_lays_out_the_same_mosaics(squares):
 
 def test_a_mosaic_shows_pictures_as_large_as_their_parts_with_their_masks(squares):
     data = training.read_masks(squares)
-    options = replace(OPTIONS, crop=128, mosaic=1.0, color=0.0)
-    batches = MaskBatches(data.train, data.coding, options)
+    settings = replace(SETTINGS, crop=128, mosaic=1.0, color=0.0)
+    batches = MaskBatches(data.train, data.coding, settings)
     sizes = []
     for index in range(len(batches)):
         x, y = batches[index]
@@ -197,7 +196,7 @@ def test_links_to_one_picture_lie_on_the_device_once(squares):
             link = folder / f"{kind}-{name}.png"
             link.symlink_to(files[0])
             found.append(str(link))
-    stored = put_on_device(MaskPairs(tuple(pictures), tuple(masks)), data.coding, OPTIONS)
+    stored = put_on_device(MaskPairs(tuple(pictures), tuple(masks)), data.coding, SETTINGS)
     assert stored.numbers.tolist() == [0, 0]
     assert stored.sizes.tolist() == [[32, 40]] * 2
 
@@ -248,13 +247,13 @@ def test_rows_are_drawn_as_often_as_they_are_repeated():
 def test_balanced_batches_are_the_same_again_and_after_a_resume(squares):
     data = training.read_masks(squares)
     repeats = np.array([9.0] * 2 + [1.0] * 6)
-    whole = MaskBatches(data.train, data.coding, OPTIONS, repeats=repeats)
+    whole = MaskBatches(data.train, data.coding, SETTINGS, repeats=repeats)
     drawn = np.stack([whole._order(epoch) for epoch in range(40)])
     # In 40 epochs of 8 crops each of the two is in 9 / 24 of them: 120.
     assert np.bincount(drawn.reshape(-1))[:2] == pytest.approx([120, 120], abs=20)
     assert len({tuple(row) for row in drawn}) > 30
     whole.epoch = 1
-    resumed = MaskBatches(data.train, data.coding, OPTIONS, 1, repeats)
+    resumed = MaskBatches(data.train, data.coding, SETTINGS, 1, repeats)
     for index in range(len(resumed)):
         for one, other in zip(resumed[index], whole[index], strict=True):
             np.testing.assert_array_equal(one, other)
@@ -286,7 +285,7 @@ def test_the_last_layers_of_the_backbone_train():
 
 @pytest.fixture(scope="module")
 def on_detector():
-    return build_segmenter(replace(OPTIONS, backbone="coco80"), "8s", 3)
+    return build_segmenter(replace(SETTINGS, backbone="coco80"), "8s", 3)
 
 
 def test_the_maps_of_a_segmenter_are_stages_of_the_shipped_detector(on_detector):
@@ -327,7 +326,7 @@ def test_what_is_frozen_of_a_detector_keeps_its_statistics_in_training(on_detect
 @pytest.fixture(scope="module")
 def pyramid():
     return build_segmenter(
-        replace(OPTIONS, backbone="efficientnet-lite0", variant="pyramid"), "pyramid", 3
+        replace(SETTINGS, backbone="efficientnet-lite0", variant="pyramid"), "pyramid", 3
     )
 
 
@@ -349,7 +348,7 @@ def test_the_rest_of_a_network_makes_the_same_of_maps_as_of_pictures(variant, st
     model = pyramid
     freeze_backbone(model, "head")
     if variant != "pyramid":
-        model = build_segmenter(replace(OPTIONS, backbone="efficientnet-lite0"), variant, 3)
+        model = build_segmenter(replace(SETTINGS, backbone="efficientnet-lite0"), variant, 3)
     x = np.random.default_rng(0).random((1, 64, 96, 3)).astype(np.float32)
     layers = map_layers(model)
     assert list(layers) == strides
@@ -359,10 +358,10 @@ def test_the_rest_of_a_network_makes_the_same_of_maps_as_of_pictures(variant, st
 
 
 def test_the_backbone_s_last_layers_may_be_trained_on_the_map_before_them():
-    options = replace(
-        OPTIONS, backbone="efficientnet-lite0", variant="pyramid-8s", transfer="last:15", views=1
+    settings = replace(
+        SETTINGS, backbone="efficientnet-lite0", variant="pyramid-8s", transfer="last:15", views=1
     )
-    model = build_segmenter(options, "pyramid-8s", 3)
+    model = build_segmenter(settings, "pyramid-8s", 3)
     freeze_backbone(model, "last:15")
     layers = map_layers(model)
     assert list(layers) == [16, 8]
@@ -378,12 +377,12 @@ def test_the_backbone_s_last_layers_may_be_trained_on_the_map_before_them():
 
 @pytest.mark.slow
 def test_a_pyramid_on_kept_maps_has_the_backbone_that_it_started_with(squares, tmp_path):
-    options = replace(
-        OPTIONS, backbone="efficientnet-lite0", variant="pyramid", transfer="last:3", epochs=1
+    settings = replace(
+        SETTINGS, backbone="efficientnet-lite0", variant="pyramid", transfer="last:3", epochs=1
     )
-    first = train_segmenter(squares, tmp_path / "first", options)
-    options = replace(options, transfer="head", views=1, start=str(first.model))
-    result = train_segmenter(squares, tmp_path / "second", options)
+    first = train_segmenter(squares, tmp_path / "first", settings)
+    settings = replace(settings, transfer="head", views=1, start=str(first.model))
+    result = train_segmenter(squares, tmp_path / "second", settings)
     kernels = [
         load_keras_file(path, "--model").get_layer("block7a_project_conv").get_weights()[0]
         for path in (first.model, result.model)
@@ -405,8 +404,8 @@ def test_coarse_scores_are_those_between_the_middle_pixels_of_four(on_detector):
 
 @pytest.mark.slow
 def test_a_segmenter_on_a_detector_learns_in_stages_and_goes_on(squares, tmp_path):
-    options = replace(
-        OPTIONS,
+    settings = replace(
+        SETTINGS,
         backbone="coco80",
         variant="16s",
         transfer="last:4",
@@ -418,10 +417,10 @@ def test_a_segmenter_on_a_detector_learns_in_stages_and_goes_on(squares, tmp_pat
     def stop(epoch, row):
         raise _Stop
 
-    whole = train_segmenter(squares, tmp_path / "whole", options)
+    whole = train_segmenter(squares, tmp_path / "whole", settings)
     with pytest.raises(_Stop):
-        train_segmenter(squares, tmp_path / "run", options, on_epoch=stop)
-    result = train_segmenter(squares, tmp_path / "run", options, resume=True)
+        train_segmenter(squares, tmp_path / "run", settings, observer=Observer(on_epoch=stop))
+    result = train_segmenter(squares, tmp_path / "run", settings, resume=True)
     assert list(result.stages) == ["32s", "16s"]
     rows, expected = (read_results(tmp_path / name) for name in ("run", "whole"))
     for one, other in zip(rows, expected, strict=True):
@@ -433,10 +432,9 @@ def test_a_segmenter_on_a_detector_learns_in_stages_and_goes_on(squares, tmp_pat
 
 def test_a_segmenter_on_mobilenet_v2_trains_its_last_blocks(monkeypatch):
     untrained = build_mobilenet_v2((64, 64, 3), batch_normalization=False, signed=True)
-    module = segment_networks
-    monkeypatch.setattr(module, "build_trained_mobilenet_v2", lambda: untrained)
-    options = SegmentTrainOptions(backbone="mobilenet-v2", transfer="last:6", staged=False)
-    model = build_segmenter(options, "8s", 3)
+    monkeypatch.setattr(trainable, "build_trained_mobilenet_v2", lambda: untrained)
+    settings = TrainSettings(backbone="mobilenet-v2", transfer="last:6", staged=False)
+    model = build_segmenter(settings, "8s", 3)
     assert model.name == "fcn8s-mobilenet-v2"
     # One convolution at first, two in the first block and three in each of the sixteen others.
     layers = backbone_layers(model)
@@ -481,8 +479,8 @@ def test_a_teacher_is_imitated_without_any_label(squares, teacher, tmp_path):
     shutil.copy(squares / "classes.txt", data / "classes.txt")
     for mask in (data / "train" / "labels").iterdir():
         Image.new("L", (40, 32), 255).save(mask)
-    options = replace(
-        OPTIONS,
+    settings = replace(
+        SETTINGS,
         staged=False,
         transfer="all",
         crop=64,
@@ -494,7 +492,7 @@ def test_a_teacher_is_imitated_without_any_label(squares, teacher, tmp_path):
         imitation=2.0,
         mixed_precision="bfloat16",
     )
-    train_segmenter(data, tmp_path / "run", options)
+    train_segmenter(data, tmp_path / "run", settings)
     losses = [row["loss"] for row in read_results(tmp_path / "run")]
     # A few crops an epoch: their mean jumps from one to the next.
     assert np.mean(losses[-8:]) < 0.75 * np.mean(losses[:8])
@@ -504,8 +502,8 @@ def test_a_teacher_is_imitated_without_any_label(squares, teacher, tmp_path):
 
 
 def test_a_run_with_a_teacher_goes_on_as_if_it_was_not_stopped(squares, teacher, tmp_path):
-    options = replace(
-        OPTIONS,
+    settings = replace(
+        SETTINGS,
         variant="32s",
         epochs=2,
         teacher=str(teacher),
@@ -515,12 +513,12 @@ def test_a_run_with_a_teacher_goes_on_as_if_it_was_not_stopped(squares, teacher,
         mosaic=0.5,
         schedule="constant",
     )
-    train_segmenter(squares, tmp_path / "whole", options)
-    first = replace(options, epochs=1)
+    train_segmenter(squares, tmp_path / "whole", settings)
+    first = replace(settings, epochs=1)
     train_segmenter(squares, tmp_path / "parts", first)
     text = (tmp_path / "parts" / "args.yaml").read_text()
     (tmp_path / "parts" / "args.yaml").write_text(text.replace("epochs: 1", "epochs: 2"))
-    train_segmenter(squares, tmp_path / "parts", options, resume=True)
+    train_segmenter(squares, tmp_path / "parts", settings, resume=True)
     whole, parts = (
         [row["loss"] for row in read_results(tmp_path / name)] for name in ("whole", "parts")
     )
@@ -559,8 +557,8 @@ def test_what_the_teacher_said_lies_where_the_picture_does(squares, tmp_path, mo
     fine.save(tmp_path / "fine.keras")
     data, maps = _teacher_maps(squares, tmp_path / "fine.keras", tmp_path / "maps", False)
     assert maps.hints is None
-    options = replace(OPTIONS, crop=64, mosaic=mosaic, color=0.0, least_scale=1.0, most_scale=2.0)
-    batches = MaskBatches(data.train, data.coding, options, teacher=maps)
+    settings = replace(SETTINGS, crop=64, mosaic=mosaic, color=0.0, scale=(1.0, 2.0))
+    batches = MaskBatches(data.train, data.coding, settings, teacher=maps)
     for index in range(len(batches)):
         (x, scores, seen), _ = batches[index]
         assert scores.shape == (len(x), 16, 16, 3)
@@ -578,12 +576,12 @@ def test_what_the_teacher_said_lies_where_the_picture_does(squares, tmp_path, mo
 
 def test_hints_are_of_every_stride(squares, teacher, tmp_path):
     data, maps = _teacher_maps(squares, teacher, tmp_path / "maps")
-    options = replace(
-        OPTIONS, backbone="coco80", teacher=str(teacher), teacher_sees="pictures", hints=1.0
+    settings = replace(
+        SETTINGS, backbone="coco80", teacher=str(teacher), teacher_sees="pictures", hints=1.0
     )
-    whole = build_segmenter(options, "8s", 3)
-    trainer = imitating_maps(build_coarse(whole, "8s", whole.inputs[0]), whole, options, maps)
-    x, y = MaskBatches(data.train, data.coding, options, teacher=maps)[0]
+    whole = build_segmenter(settings, "8s", 3)
+    trainer = imitating_maps(build_coarse(whole, "8s", whole.inputs[0]), whole, settings, maps)
+    x, y = MaskBatches(data.train, data.coding, settings, teacher=maps)[0]
     assert trainer(x).shape == (*y.shape, 3)
     assert trainer.get_layer("hints").factors == (4, 2, 1)
     losses = [float(one) for one in trainer.losses]
@@ -612,17 +610,17 @@ def test_a_teacher_of_other_classes_is_refused(squares, tmp_path):
     ):
         path = tmp_path / f"{name}.keras"
         keras.Model(inputs, outputs).save(path)
-        options = replace(OPTIONS, staged=False, teacher=str(path))
+        settings = replace(SETTINGS, staged=False, teacher=str(path))
         with pytest.raises(UsageError, match="does not score 3 classes at each place"):
-            train_segmenter(squares, tmp_path / name, options)
+            train_segmenter(squares, tmp_path / name, settings)
 
 
 def test_a_training_starts_from_the_weights_of_another(squares, tmp_path):
-    options = replace(OPTIONS, variant="32s", epochs=1)
-    train_segmenter(squares, tmp_path / "first", options)
+    settings = replace(SETTINGS, variant="32s", epochs=1)
+    train_segmenter(squares, tmp_path / "first", settings)
     start = str(tmp_path / "first" / "model.keras")
     # So slow that nothing changes.
-    slow = replace(options, start=start, learning_rate=1e-9)
+    slow = replace(settings, start=start, learning_rate=1e-9)
     train_segmenter(squares, tmp_path / "second", slow)
     first, second = (
         load_keras_file(tmp_path / name / "model.keras", "--model").get_layer("score_32")
@@ -633,14 +631,13 @@ def test_a_training_starts_from_the_weights_of_another(squares, tmp_path):
 
 @pytest.mark.slow
 def test_three_stages_learn_one_after_the_other(squares, tmp_path):
-    options = replace(OPTIONS, epochs=8, views=2)
+    settings = replace(SETTINGS, epochs=8, views=2)
     notes, epochs = [], []
     result = train_segmenter(
         squares,
         tmp_path / "run",
-        options,
-        on_note=notes.append,
-        on_epoch=lambda epoch, row: epochs.append(row["stage"]),
+        settings,
+        observer=Observer(notes.append, on_epoch=lambda epoch, row: epochs.append(row["stage"])),
     )
     assert epochs == ["32s"] * 2 + ["16s"] * 2 + ["8s"] * 4
     assert list(result.stages) == ["32s", "16s", "8s"]
@@ -672,17 +669,20 @@ class _Stop(Exception):
 
 @pytest.mark.slow
 def test_a_run_that_was_stopped_goes_on_as_if_it_was_not(squares, tmp_path):
-    options = replace(OPTIONS, epochs=4)
-    whole = train_segmenter(squares, tmp_path / "whole", options)
+    settings = replace(SETTINGS, epochs=4)
+    whole = train_segmenter(squares, tmp_path / "whole", settings)
 
     def stop(epoch, row):
         if epoch in (0, 2):
             raise _Stop
 
+    stopping = Observer(on_epoch=stop)
     for resume in (False, True):
         with pytest.raises(_Stop):
-            train_segmenter(squares, tmp_path / "run", options, resume=resume, on_epoch=stop)
-    result = train_segmenter(squares, tmp_path / "run", options, resume=True)
+            train_segmenter(
+                squares, tmp_path / "run", settings, resume=resume, observer=Observer(on_epoch=stop)
+            )
+    result = train_segmenter(squares, tmp_path / "run", settings, resume=True)
     assert result.epochs == whole.epochs == 4
     for one, other in zip(
         read_results(tmp_path / "run"), read_results(tmp_path / "whole"), strict=True
@@ -700,30 +700,32 @@ def test_ctrl_c_keeps_the_best_so_far(squares, tmp_path):
 
     notes = []
     with pytest.raises(KeyboardInterrupt):
-        train_segmenter(squares, tmp_path, OPTIONS, on_epoch=stop, on_note=notes.append)
+        train_segmenter(
+            squares, tmp_path, SETTINGS, observer=Observer(on_epoch=stop, on_note=notes.append)
+        )
     assert "go on with --resume" in notes[-1]
     assert json.loads((tmp_path / "report.json").read_text())["variant"] == "16s"
     assert keras.models.load_model(tmp_path / "model.keras", compile=False).output.shape[-1] == 3
 
 
 def test_another_run_in_the_folder_is_not_replaced(squares, tmp_path, monkeypatch):
-    def stop(run, on_epoch):
+    def stop(run):
         raise _Stop
 
-    monkeypatch.setattr(training._Run, "fit", stop)
-    for resume, options, message in (
-        (False, OPTIONS, "holds a run; use --resume"),
-        (True, replace(OPTIONS, crop=64), "holds a run with another crop"),
+    monkeypatch.setattr(training._Training, "fit", stop)
+    for resume, settings, message in (
+        (False, SETTINGS, "holds a run; use --resume"),
+        (True, replace(SETTINGS, crop=64), "holds a run with another crop"),
     ):
         folder = tmp_path / message[:8]
         with pytest.raises(_Stop):
-            train_segmenter(squares, folder, OPTIONS)
+            train_segmenter(squares, folder, SETTINGS)
         with pytest.raises(UsageError, match=message):
-            train_segmenter(squares, folder, options, resume=resume)
-        assert read_run_options(folder) == (str(squares), OPTIONS)
+            train_segmenter(squares, folder, settings, resume=resume)
+        assert read_run_settings(folder, TrainSettings, "a segmenter") == (str(squares), SETTINGS)
         (folder / "args.yaml").unlink()
     with pytest.raises(DataError, match="holds no training run"):
-        train_segmenter(squares, tmp_path / "new", OPTIONS, resume=True)
+        train_segmenter(squares, tmp_path / "new", SETTINGS, resume=True)
 
 
 def test_bad_pairs_are_left_out_unless_they_are_most_of_all(squares, tmp_path, monkeypatch):
@@ -736,29 +738,29 @@ def test_bad_pairs_are_left_out_unless_they_are_most_of_all(squares, tmp_path, m
     Image.fromarray(np.full((32, 40), 9, np.uint8)).save(data / "labels" / "3.png")
     notes, seen = [], []
 
-    def look(run, on_epoch):
+    def look(run):
         seen.append(run._data)
         raise _Stop
 
-    monkeypatch.setattr(training._Run, "fit", look)
+    monkeypatch.setattr(training._Training, "fit", look)
     with pytest.raises(_Stop):
-        train_segmenter(data, tmp_path / "run", OPTIONS, on_note=notes.append)
+        train_segmenter(data, tmp_path / "run", SETTINGS, observer=Observer(notes.append))
     assert len(seen[0].train) + len(seen[0].val) == 7
     assert [line for line in notes if line.startswith("left out:") and "3.png has 1,280" in line]
     for number in (0, 1, 2, 4):
         (data / "images" / f"{number}.png").write_bytes(b"no")
     with pytest.raises(DataError, match=r"has 5 of 8 files that cannot be used .*--skip-bad"):
-        train_segmenter(data, tmp_path / "most", OPTIONS)
+        train_segmenter(data, tmp_path / "most", SETTINGS)
     with pytest.raises(_Stop):
-        train_segmenter(data, tmp_path / "other", OPTIONS, skip_bad=True)
+        train_segmenter(data, tmp_path / "other", SETTINGS, skip_bad=True)
     assert len(seen[1].train) + len(seen[1].val) == 3
 
 
 @pytest.mark.slow
 def test_a_loss_that_is_no_number_stops_the_training(squares, tmp_path):
-    options = replace(OPTIONS, learning_rate=1e30, clip_norm=0.0, warmup=0.0, epochs=3)
+    settings = replace(SETTINGS, learning_rate=1e30, clip_norm=0.0, warmup=0.0, epochs=3)
     with pytest.raises(DivergenceError, match="give a --learning-rate below"):
-        train_segmenter(squares, tmp_path, options)
+        train_segmenter(squares, tmp_path, settings)
 
 
 @pytest.mark.parametrize(
@@ -767,7 +769,8 @@ def test_a_loss_that_is_no_number_stops_the_training(squares, tmp_path):
         ({"variant": "4s"}, "variant must be one of 32s, 16s, 8s"),
         ({"crop": 100}, "multiple of 32"),
         ({"epochs": 2}, "epochs must be 3 at least"),
-        ({"least_scale": 2.0, "most_scale": 1.0}, "scale must be LOW,HIGH"),
+        ({"scale": (2.0, 1.0)}, "scale must be LEAST,MOST from 0.05 to 20, not 2,1"),
+        ({"scale": (1.0,)}, "scale must be LEAST,MOST"),
         ({"transfer": "some"}, "transfer must be head"),
         ({"views": 2, "transfer": "all"}, "views are kept of a compact backbone or"),
         ({"views": 2, "backbone": "coco80"}, "views are kept of a compact backbone or"),
@@ -779,8 +782,6 @@ def test_a_loss_that_is_no_number_stops_the_training(squares, tmp_path):
         ({"dice": -1.0}, "dice must be between"),
         ({"mosaic": 1.5}, "mosaic must be between 0 and 1"),
         ({"imitation": 2.0}, "imitation is the weight of what a teacher sees"),
-        ({"teacher": "voc21"}, "teacher must be a .keras file, or DeepLab's .tflite"),
-        ({"start": "voc21"}, "start must be a .keras file"),
         ({"teacher": "t.keras", "views": 2}, "a teacher sees fresh crops"),
         ({"variant": "pyramid"}, "a pyramid is built on efficientnet-lite0; give that backbone"),
         ({"teacher_sees": "pictures"}, "give a teacher"),
@@ -795,13 +796,13 @@ def test_a_loss_that_is_no_number_stops_the_training(squares, tmp_path):
 )
 def test_settings_that_make_no_sense_are_refused(change, message):
     with pytest.raises(UsageError, match=message):
-        replace(OPTIONS, **change)
+        replace(SETTINGS, **change)
 
 
 def test_the_last_stage_has_half_of_the_epochs():
-    assert SegmentTrainOptions(epochs=3).stage_ends == (1, 2, 3)
-    assert SegmentTrainOptions(epochs=41, variant="16s").stage_ends == (20, 41)
-    assert SegmentTrainOptions(epochs=7, staged=False).stage_ends == (7,)
+    assert TrainSettings(epochs=3).stage_ends == (1, 2, 3)
+    assert TrainSettings(epochs=41, variant="16s").stage_ends == (20, 41)
+    assert TrainSettings(epochs=7, staged=False).stage_ends == (7,)
 
 
 def test_where_each_size_is_compiled_there_are_few(monkeypatch):
