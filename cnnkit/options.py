@@ -52,6 +52,9 @@ PRETRAINED = {
     "mobilenet-v2": "mobilenet-v2",
 }
 
+# Fully convolutional networks by the pixels between their scores.
+FCN_VARIANTS = ("32s", "16s", "8s")
+
 # Networks whose classes can be told and explained, by what their weights are called in the table of
 # weights. A further one is an entry in that table whose file is a .keras model.
 CLASSIFIER_WEIGHTS = {

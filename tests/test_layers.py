@@ -39,6 +39,7 @@ OLD_OF_TASKS = {
     "tasks/segment/plots.py imports cnnkit.plots._style",
     "tasks/segment/predict.py imports cnnkit.results",
     "tasks/segment/results.py imports cnnkit.results",
+    "tasks/segment/settings.py imports cnnkit.options",
     "tasks/segment/train.py imports cnnkit.plots",
 }
 # What one task imports of another on purpose.

@@ -433,7 +433,8 @@ class _Mask:
         return replace(self._picture, pixels=1.0 - self._picture.pixels)
 
     def _found(self, content: Any) -> Any:
-        from cnnkit.tasks.segment.predict import Segmenter, soft_mask
+        from cnnkit.tasks.segment.predict import Segmenter
+        from cnnkit.tasks.segment.regions import soft_mask
 
         if self._segmenter is None:
             self._segmenter = Segmenter(self._name)

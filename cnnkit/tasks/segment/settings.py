@@ -21,6 +21,7 @@ from cnnkit.engine.settings import (
     check_split,
 )
 from cnnkit.errors import UsageError
+from cnnkit.options import FCN_VARIANTS
 
 DEFAULT_SEGMENTER = "voc21"
 # Segmenters that have a name, and weights in the table.
@@ -32,8 +33,7 @@ SPLITS = ("train", "val", "all")
 
 # What `cnnkit train segment` builds segmenters on.
 BACKBONES = ("compact", "vgg16", "coco80", "mobilenet-v2", "efficientnet-lite0")
-# FCNs by the pixels between their scores, and feature pyramids with the pixels between theirs.
-FCN_VARIANTS = ("32s", "16s", "8s")
+# Feature pyramids with the pixels between their scores.
 PYRAMIDS = {"pyramid": 4, "pyramid-8s": 8}
 VARIANTS = (*FCN_VARIANTS, *PYRAMIDS)
 PYRAMID_BACKBONES = ("efficientnet-lite0",)

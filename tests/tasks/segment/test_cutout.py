@@ -186,7 +186,8 @@ def test_a_cutout_shows_itself(color_segmenter, painted, tmp_path):
     assert repr(cut) == f"Cutout({painted}: red)"
     assert (cut.plot().mode, cut.plot().size) == ("RGBA", (80, 60))
     cut.save(tmp_path / "cut.png")
-    assert Image.open(tmp_path / "cut.png").getpixel((60, 20))[3] == 0
+    with Image.open(tmp_path / "cut.png") as image:
+        assert image.getpixel((60, 20))[3] == 0
     assert cut._repr_png_()[:4] == b"\x89PNG"
     found = cut.to_dict()
     assert ([one["label"] for one in found["items"]], found["others"]) == (["red"], ["blue"])

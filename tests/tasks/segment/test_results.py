@@ -57,7 +57,8 @@ def test_it_is_drawn_in_several_ways(found):
 
 def test_it_is_written_as_a_picture(found, tmp_path):
     found.save(tmp_path / "more" / "a.png")
-    assert Image.open(tmp_path / "more" / "a.png").width >= 20
+    with Image.open(tmp_path / "more" / "a.png") as image:
+        assert image.width >= 20
     with pytest.raises(ImageError, match="exists"):
         found.save(tmp_path / "more" / "a.png", overwrite=False)
 

@@ -679,9 +679,7 @@ def test_a_run_that_was_stopped_goes_on_as_if_it_was_not(squares, tmp_path):
     stopping = Observer(on_epoch=stop)
     for resume in (False, True):
         with pytest.raises(_Stop):
-            train_segmenter(
-                squares, tmp_path / "run", settings, resume=resume, observer=Observer(on_epoch=stop)
-            )
+            train_segmenter(squares, tmp_path / "run", settings, resume=resume, observer=stopping)
     result = train_segmenter(squares, tmp_path / "run", settings, resume=True)
     assert result.epochs == whole.epochs == 4
     for one, other in zip(
