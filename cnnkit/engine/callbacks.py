@@ -3,6 +3,7 @@
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -160,20 +161,55 @@ class InStep(keras.callbacks.Callback):
         self._meet()
 
 
+@dataclass(frozen=True, eq=False)
+class Stage:
+    """What a run trains, and what its epochs are measured by; some runs have several stages.
+
+    Attributes:
+        trainer: the model that trains.
+        loss: of `trainer`.
+        kept: the model whose weights are written.
+        measure: gives an epoch's further figures, from what Keras says of it; the weights are those
+            that are kept then.
+        quality: of a row of figures; the best epoch has the largest, and is the first of equals.
+        end: epochs that the run has when the stage is over, those of earlier stages too.
+        begin: the epoch that it begins with.
+        name: of the stage; "" where there is but one.
+        metrics: that Keras counts beside the loss.
+        budget: its seconds; None for the settings' own.
+        patience: epochs without a better one after which to stop, 0 for never; None for the
+            settings' own.
+        slow: variables that learn more slowly; see `trainer.build_optimizer`.
+        clip_whole: see `trainer.build_optimizer`.
+        check_data: called with epoch and step of a loss that is no finite number; raises where it
+            is the data.
+    """
+
+    trainer: keras.Model
+    loss: keras.losses.Loss
+    kept: keras.Model
+    measure: Callable[[Mapping[str, float]], dict[str, Any]]
+    quality: Callable[[Mapping[str, Any]], Any]
+    end: int
+    begin: int = 0
+    name: str = ""
+    metrics: Sequence[str] = ()
+    budget: float | None = None
+    patience: int | None = None
+    slow: Sequence[keras.Variable] = ()
+    clip_whole: bool = False
+    check_data: Callable[[int, int], None] | None = None
+
+
 class Record(keras.callbacks.Callback):
     """After each epoch: measures, appends a row to `results.csv`, keeps the best weights.
 
     Args:
         folder: of the run.
-        kept: the model whose weights are written.
-        measure: gives the row's further figures, from what Keras says of the epoch; the weights are
-            those that are kept then.
-        quality: of a row; the best epoch has the largest, and is the first of equals.
+        stage: that is trained.
+        settings: of the training.
         guard: that knows of broken epochs.
-        options: of the training.
         begin: epoch that the training begins or goes on with.
-        stage: name of the part of a run whose epochs are compared; "" for the whole.
-        patience: epochs without a better one after which to stop; 0 for never.
         writes: whether this process writes files.
         on_epoch: called with the epoch's index and its row.
 
@@ -184,22 +220,16 @@ class Record(keras.callbacks.Callback):
     def __init__(
         self,
         folder: Path,
-        kept: keras.Model,
-        measure: Callable[[Mapping[str, float]], dict[str, Any]],
-        quality: Callable[[Mapping[str, Any]], Any],
+        stage: Stage,
+        settings: FitSettings,
         guard: Guard,
-        options: FitSettings,
         begin: int,
-        *,
-        stage: str = "",
-        patience: int = 0,
         writes: bool = True,
         on_epoch: Callable[[int, dict[str, Any]], None] | None = None,
     ):
         super().__init__()
-        self._folder, self._kept, self._measure, self._quality = folder, kept, measure, quality
-        self._guard, self._options, self._stage, self._patience = guard, options, stage, patience
-        self._writes, self._on_epoch = writes, on_epoch
+        self._folder, self._stage, self._settings = folder, stage, settings
+        self._guard, self._writes, self._on_epoch = guard, writes, on_epoch
         # A row of an epoch that was not backed up is written again.
         self.rows = [row for row in read_results(folder) if row["epoch"] < begin]
         self._start = time.monotonic() - seconds_of(self.rows)
@@ -207,29 +237,33 @@ class Record(keras.callbacks.Callback):
     @property
     def spent(self) -> float:
         """Seconds that the epochs of the stage took."""
-        before = [row for row in self.rows if row.get("stage", "") != self._stage]
+        before = [row for row in self.rows if row.get("stage", "") != self._stage.name]
         return seconds_of(self.rows) - seconds_of(before)
+
+    def _own_rows(self) -> list[dict[str, Any]]:
+        """Those of the stage."""
+        return [row for row in self.rows if row.get("stage", "") == self._stage.name]
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
         if self._guard.broken is not None:
             return
-        logs = logs or {}
+        logs, stage = logs or {}, self._stage
         row = {
             "epoch": epoch,
-            **({"stage": self._stage} if self._stage else {}),
+            **({"stage": stage.name} if stage.name else {}),
             "seconds": 0.0,
             "learning_rate": float(self.model.optimizer.learning_rate),
             "loss": float(logs["loss"]),
         }
-        own = [one for one in self.rows if one.get("stage", "") == self._stage]
-        put_back = averaged_weights(self.model) if self._options.averaging else None
+        own = self._own_rows()
+        put_back = averaged_weights(self.model) if self._settings.averaging else None
         try:
-            row |= self._measure(logs)
+            row |= stage.measure(logs)
             row["seconds"] = time.monotonic() - self._start
             if self._writes:
-                if not own or self._quality(row) > max(map(self._quality, own)):
-                    save_weights(self._kept, self._folder / weights_file(BEST, self._stage))
-                save_weights(self._kept, self._folder / weights_file(LAST, self._stage))
+                if not own or stage.quality(row) > max(map(stage.quality, own)):
+                    save_weights(stage.kept, self._folder / weights_file(BEST, stage.name))
+                save_weights(stage.kept, self._folder / weights_file(LAST, stage.name))
         finally:
             if put_back is not None:
                 put_back()
@@ -238,9 +272,8 @@ class Record(keras.callbacks.Callback):
             write_results(self._folder, self.rows)
         if self._on_epoch:
             self._on_epoch(epoch, row)
-        if self._patience and epoch - best_row([*own, row], self._quality)["epoch"] >= (
-            self._patience
-        ):
+        patience = self._settings.patience if stage.patience is None else stage.patience
+        if patience and epoch - best_row([*own, row], stage.quality)["epoch"] >= patience:
             self.model.stop_training = True
 
 

@@ -8,7 +8,7 @@ from typing import Any, Protocol, TypeVar
 
 import keras
 
-from cnnkit.engine.callbacks import Backup, Clock, Follow, Guard, InStep, Record
+from cnnkit.engine.callbacks import Backup, Clock, Follow, Guard, InStep, Record, Stage
 from cnnkit.engine.dataset import CountedEpochs, reading
 from cnnkit.engine.distribution import Team
 from cnnkit.engine.run import finished_epochs, read_results, restore, state_file
@@ -211,50 +211,23 @@ def conclude(stopped: BaseException | None, model: str | Path, note: Callable[[s
         raise DivergenceError(f"{stopped}; the best before that is in {model}") from None
 
 
-def fit_epochs(
-    trainer: keras.Model,
+def fit_stage(
+    stage: Stage,
     batches: CountedEpochs,
     folder: Path,
-    options: FitSettings,
-    epochs: int,
+    settings: FitSettings,
     *,
-    loss: keras.losses.Loss,
-    metrics: Sequence[str] = (),
-    kept: keras.Model,
-    measure: Callable[[Mapping[str, float]], dict[str, Any]],
-    quality: Callable[[Mapping[str, Any]], Any],
-    first: int = 0,
-    stage: str = "",
-    budget: float | None = None,
-    patience: int | None = None,
     team: Team | None = None,
-    slow: Sequence[keras.Variable] = (),
-    clip_whole: bool = False,
-    check_data: Callable[[int, int], None] | None = None,
     on_epoch: Callable[[int, dict[str, Any]], None] | None = None,
 ) -> str:
-    """Trains to the end, from where a run stands; a run may have several stages of epochs.
+    """Trains a stage to its end, from where the run stands.
 
     Args:
-        trainer: what trains.
+        stage: what is trained.
         batches: from the epoch on where the run stands.
         folder: of the run.
-        options: of the training.
-        epochs: that the run has at the end, those of earlier stages too.
-        loss: of `trainer`.
-        metrics: that Keras counts beside it.
-        kept: the model whose weights are written.
-        measure: see `Record`.
-        quality: see `Record`.
-        first: epoch that the stage begins with.
-        stage: its name; "" where there is but one.
-        budget: its seconds; the options' by default.
-        patience: of the stage; the options' by default.
+        settings: of the training.
         team: devices that train; this process alone by default.
-        slow: variables that learn more slowly; see `build_optimizer`.
-        clip_whole: see `build_optimizer`.
-        check_data: called with epoch and step of a loss that is no finite number; raises where it
-            is the data.
         on_epoch: called with the epoch's index and its row.
 
     Returns:
@@ -264,35 +237,28 @@ def fit_epochs(
         DivergenceError: the loss is no finite number.
     """
     team = team or Team(devices=1)
-    budget = options.time_budget if budget is None else budget
-    state = folder / state_file(stage)
-    begin = max(first, finished_epochs(state))
-    steps = (epochs - first) * len(batches)
-    schedule = build_schedule(options, steps)
+    trainer = stage.trainer
+    budget = settings.time_budget if stage.budget is None else stage.budget
+    state = folder / state_file(stage.name)
+    begin = max(stage.begin, finished_epochs(state))
+    steps = (stage.end - stage.begin) * len(batches)
+    schedule = build_schedule(settings, steps)
     with team.building():
-        rate = schedule if budget is None else options.peak_learning_rate
-        variables = trainer.trainable_variables
         trainer.compile(
-            optimizer=build_optimizer(options, rate, variables, slow, clip_whole=clip_whole),
-            loss=loss,
-            metrics=list(metrics),
+            optimizer=build_optimizer(
+                settings,
+                schedule if budget is None else settings.peak_learning_rate,
+                trainer.trainable_variables,
+                stage.slow,
+                clip_whole=stage.clip_whole,
+            ),
+            loss=stage.loss,
+            metrics=list(stage.metrics),
             jit_compile=compiles_training(),
         )
         restore(state, trainer)
     guard = Guard()
-    record = Record(
-        folder,
-        kept,
-        measure,
-        quality,
-        guard,
-        options,
-        begin,
-        stage=stage,
-        patience=options.patience if patience is None else patience,
-        writes=team.is_first,
-        on_epoch=on_epoch,
-    )
+    record = Record(folder, stage, settings, guard, begin, team.is_first, on_epoch)
     callbacks: list[keras.callbacks.Callback] = [guard]
     clock = None
     if budget is not None:
@@ -306,22 +272,22 @@ def fit_epochs(
             callbacks.append(keras.callbacks.TensorBoard(folder / "tensorboard", write_graph=False))
     if team.is_several:
         callbacks += [Follow(batches), InStep(team.meet, team.check_stop)]
-    is_over = budget is not None and begin > first and record.spent >= budget
+    is_over = budget is not None and begin > stage.begin and record.spent >= budget
     # All have read what process 0 writes anew from now on.
     team.meet()
-    if begin < epochs and not is_over:
+    if begin < stage.end and not is_over:
         with reading(batches), team.fitting(), team.stoppable():
             trainer.fit(
                 batches,
-                epochs=epochs,
+                epochs=stage.end,
                 initial_epoch=begin,
                 shuffle=False,
                 callbacks=callbacks,
                 verbose=0,
             )
-    if guard.broken is not None and check_data is not None:
-        check_data(*guard.broken)
-    guard.check(options)
+    if guard.broken is not None and stage.check_data is not None:
+        stage.check_data(*guard.broken)
+    guard.check(settings)
     if is_over or (clock is not None and clock.is_over):
         return "time budget"
-    return "epochs" if record.rows and record.rows[-1]["epoch"] + 1 >= epochs else "patience"
+    return "epochs" if record.rows and record.rows[-1]["epoch"] + 1 >= stage.end else "patience"

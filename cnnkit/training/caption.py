@@ -25,7 +25,7 @@ from cnnkit.data.captions import (
     without_unreadable,
 )
 from cnnkit.data.labelled import LabelledFiles
-from cnnkit.engine.callbacks import best_row, seconds_of
+from cnnkit.engine.callbacks import Stage, best_row, seconds_of
 from cnnkit.engine.dataset import CountedEpochs, reading
 from cnnkit.engine.labelled_batches import LabelledBatches
 from cnnkit.engine.run import (
@@ -39,7 +39,7 @@ from cnnkit.engine.run import (
     write_model,
     write_run_report,
 )
-from cnnkit.engine.trainer import fit_epochs, run_training, write_curves
+from cnnkit.engine.trainer import fit_stage, run_training, write_curves
 from cnnkit.errors import DataError
 from cnnkit.images import Picture, read_pixels, write_bytes, write_image
 from cnnkit.losses.captions import WordCrossEntropy
@@ -262,19 +262,17 @@ class _Run:
 
     def fit(self, on_epoch: Callable[[int, dict], None] | None) -> str:
         """Trains to the end, from where the run stands; the reason why it ended."""
-        return fit_epochs(
+        stage = Stage(
             self._trainer,
-            self._batches(finished_epochs(self._folder / STATE)),
-            self._folder,
-            self._options,
-            self._options.epochs,
             loss=WordCrossEntropy(self._options.label_smoothing),
             kept=self._model,
             measure=self._measure,
             quality=_quality_of,
+            end=self._options.epochs,
             slow=[one for layer in self._built.pretrained for one in layer.variables],
-            on_epoch=on_epoch,
         )
+        batches = self._batches(finished_epochs(self._folder / STATE))
+        return fit_stage(stage, batches, self._folder, self._options, on_epoch=on_epoch)
 
     def _measure(self, logs: Mapping[str, float]) -> dict[str, float]:
         loss = self._validate()

@@ -25,6 +25,7 @@ from cnnkit.data.labelled import (
     read_labelled,
     without_bad,
 )
+from cnnkit.engine.callbacks import Stage
 from cnnkit.engine.dataset import CountedEpochs, reading
 from cnnkit.engine.distribution import CommonStop, Team
 from cnnkit.engine.labelled_batches import LabelledBatches
@@ -40,7 +41,7 @@ from cnnkit.engine.trainer import (
     build_optimizer,
     build_schedule,
     conclude,
-    fit_epochs,
+    fit_stage,
     reason_of,
     training_policy,
 )
@@ -456,21 +457,19 @@ class _Run:
         slow = []
         if not self._is_head:
             slow = [v for layer in self._trained_network.pretrained for v in layer.variables]
-        return fit_epochs(
+        stage = Stage(
             self._trainer,
-            batches,
-            self._folder,
-            self._options,
-            self._options.total_epochs,
             loss=class_loss(self._options),
             metrics=("accuracy",),
             kept=self._kept,
             measure=class_figures(self._validate, self._data.val.labels),
             quality=score_of,
-            team=self._team,
+            end=self._options.total_epochs,
             slow=slow,
             check_data=self._check_data,
-            on_epoch=on_epoch,
+        )
+        return fit_stage(
+            stage, batches, self._folder, self._options, team=self._team, on_epoch=on_epoch
         )
 
     def _check_data(self, epoch: int, batch: int) -> None:

@@ -16,8 +16,9 @@ import numpy as np
 from cnnkit.data.labelled_texts import LabelledTexts, read_labelled_texts
 from cnnkit.data.tables import TableEncoder
 from cnnkit.data.text import UNKNOWN, Vocabulary, split_text
+from cnnkit.engine.callbacks import Stage
 from cnnkit.engine.run import BEST_WEIGHTS, STATE, finished_epochs, open_run, read_run
-from cnnkit.engine.trainer import fit_epochs, run_training
+from cnnkit.engine.trainer import fit_stage, run_training
 from cnnkit.errors import DataError
 from cnnkit.images import write_bytes
 from cnnkit.metrics.classification import worst_mistakes
@@ -197,20 +198,18 @@ class _Run:
         """Trains to the end, from where the run stands; the reason why it ended."""
         options = self._options
         begin = finished_epochs(self._folder / STATE)
-        return fit_epochs(
+        stage = Stage(
             self._model,
-            self._batches("train", shuffle=True, size=options.batch_size, epoch=begin),
-            self._folder,
-            options,
-            options.epochs,
             loss=class_loss(options),
             metrics=("accuracy",),
             kept=self._model,
             measure=class_figures(lambda: self._probabilities("val"), self._labels("val")),
             quality=score_of,
+            end=options.epochs,
             clip_whole=True,
-            on_epoch=on_epoch,
         )
+        batches = self._batches("train", shuffle=True, size=options.batch_size, epoch=begin)
+        return fit_stage(stage, batches, self._folder, options, on_epoch=on_epoch)
 
     def _labels(self, split: str) -> np.ndarray:
         return self._texts.labels[self._texts.splits[split]]

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from cnnkit.engine import callbacks
-from cnnkit.engine.callbacks import Clock
+from cnnkit.engine.callbacks import Clock, Stage
 from cnnkit.engine.dataset import CountedEpochs
-from cnnkit.engine.trainer import build_optimizer, build_schedule, fit_epochs
+from cnnkit.engine.trainer import build_optimizer, build_schedule, fit_stage
 from cnnkit.options import ClassifyTrainOptions
 
 
@@ -33,17 +33,15 @@ class Ones(CountedEpochs):
 def fit(folder, **settings):
     inputs = keras.Input((3,))
     model = keras.Model(inputs, keras.layers.Dense(1)(inputs))
-    return fit_epochs(
+    stage = Stage(
         model,
-        Ones(),
-        folder,
-        ClassifyTrainOptions(epochs=1, **settings),
-        1,
         loss=keras.losses.MeanSquaredError(),
         kept=model,
         measure=lambda logs: {},
         quality=lambda row: -row["loss"],
+        end=1,
     )
+    return fit_stage(stage, Ones(), folder, ClassifyTrainOptions(epochs=1, **settings))
 
 
 @pytest.mark.parametrize("is_here", [True, False])
@@ -102,7 +100,7 @@ def test_the_time_to_compile_is_no_part_of_the_schedule(monkeypatch):
 SCRIPT = """
 import keras, numpy as np
 from cnnkit.options import ClassifyTrainOptions
-from cnnkit.engine.callbacks import Clock
+from cnnkit.engine.callbacks import Clock, Stage
 from cnnkit.engine.trainer import build_schedule
 
 inputs = keras.Input((1,))

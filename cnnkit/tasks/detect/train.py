@@ -14,7 +14,7 @@ import keras
 import numpy as np
 
 from cnnkit.data.letterbox import GREY
-from cnnkit.engine.callbacks import best_row, seconds_of
+from cnnkit.engine.callbacks import Stage, best_row, seconds_of
 from cnnkit.engine.dataset import reading
 from cnnkit.engine.device_pictures import DevicePictures
 from cnnkit.engine.observer import Observer
@@ -29,7 +29,7 @@ from cnnkit.engine.run import (
     write_model,
     write_run_report,
 )
-from cnnkit.engine.trainer import fit_epochs, run_training, training_policy, write_curves
+from cnnkit.engine.trainer import fit_stage, run_training, training_policy, write_curves
 from cnnkit.errors import DataError
 from cnnkit.images import Picture, write_bytes, write_image
 from cnnkit.plots import draw_tiles, encode_figure
@@ -228,18 +228,21 @@ class _Training:
     def fit(self) -> str:
         """Trains to the end, from where the run stands; gives the reason why it ended."""
         begin = finished_epochs(self._folder / STATE)
-        return fit_epochs(
+        stage = Stage(
             self._model,
-            self._batches(begin),
-            self._folder,
-            self._settings,
-            self._settings.epochs,
             loss=self._detector.loss,
             # Not the teacher.
             kept=self._detector.scored,
             measure=lambda logs: self._validate(),
             quality=quality_of,
+            end=self._settings.epochs,
             slow=[one for layer in self._detector.backbone for one in layer.variables],
+        )
+        return fit_stage(
+            stage,
+            self._batches(begin),
+            self._folder,
+            self._settings,
             on_epoch=self._observer.on_epoch,
         )
 

@@ -12,7 +12,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from cnnkit.engine.callbacks import best_row, seconds_of
+from cnnkit.engine.callbacks import Stage, best_row, seconds_of
 from cnnkit.engine.dataset import CountedEpochs
 from cnnkit.engine.device_pictures import DevicePictures
 from cnnkit.engine.observer import Observer
@@ -28,7 +28,7 @@ from cnnkit.engine.run import (
     write_model,
     write_run_report,
 )
-from cnnkit.engine.trainer import fit_epochs, run_training, training_policy, write_curves
+from cnnkit.engine.trainer import fit_stage, run_training, training_policy, write_curves
 from cnnkit.errors import DataError
 from cnnkit.images import Picture, write_bytes, write_image
 from cnnkit.models.fcn import set_feature_statistics, start_from
@@ -222,23 +222,20 @@ class _Training:
             }
 
         is_last = index + 1 == len(settings.stages)
-        return fit_epochs(
+        stage = Stage(
             trainer,
-            batches,
-            self._folder,
-            settings,
-            end,
             loss=SegmentationLoss(self._class_weights(), settings.dice),
             kept=kept,
             measure=measure,
             quality=_quality_of,
-            first=begin,
-            stage=variant,
+            end=end,
+            begin=begin,
+            name=variant,
             budget=self._budget(index),
             patience=settings.patience if is_last else 0,
             slow=[one for layer in backbone_layers(trained) for one in layer.variables],
-            on_epoch=self._observer.on_epoch,
         )
+        return fit_stage(stage, batches, self._folder, settings, on_epoch=self._observer.on_epoch)
 
     def _teacher_maps(self, teacher: keras.Model) -> TeacherMaps:
         """What a teacher says of the pictures to train on, in the first stage."""
