@@ -10,7 +10,7 @@ import os
 import sys
 import textwrap
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from rich.cells import cell_len
@@ -29,6 +29,8 @@ _MOMENT = 0.3
 _WIDEST, _NARROWEST = 10_000, 20
 # Blanks between two columns.
 _BETWEEN = 2
+# Of eight heights, the lowest first.
+BLOCKS = "▁▂▃▄▅▆▇█"
 
 
 class _Terminal(RichConsole):
@@ -197,13 +199,25 @@ class Console:
         if self.is_live:
             _working.append(_Working(self._err, text))
 
-    def progress(self) -> "Progress":
+    @property
+    def has_blocks(self) -> bool:
+        """Whether the terminal can show the block elements of Unicode."""
+        try:
+            BLOCKS.encode(self._err.encoding)
+        except (LookupError, UnicodeEncodeError):
+            return False
+        return True
+
+    def progress(self, lines: Callable[[], Iterable[str]] = tuple) -> "Progress":
         """A progress bar on stderr that vanishes when done; the caller adds tasks.
 
         It fills the terminal's width, says how many of how many are done and how long the rest
         takes, and shows the task's `status`. A task that is added with `counted=False` is not
         counted, one that is given `seconds_left` knows better than its past how long it takes. The
         bar makes room for each result and comes back behind it.
+
+        Args:
+            lines: that are shown below the bars; asked for each time these are drawn.
         """
         from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn
         from rich.table import Column
@@ -222,8 +236,15 @@ class Console:
                     parts.append(f"{duration(left)} left")
                 return Text(" · ".join(parts))
 
+        class Bars(Progress):
+            def get_renderables(self) -> Iterator[Any]:
+                """See `rich.progress.Progress`."""
+                yield from super().get_renderables()
+                for line in lines():
+                    yield Text(line, no_wrap=True, overflow="ellipsis")
+
         _end_working()
-        self._bar = Progress(
+        self._bar = Bars(
             # Names of files are cut so that all fits into 60 columns.
             TextColumn(
                 "{task.description}",
@@ -258,6 +279,20 @@ def duration(seconds: float) -> str:
     if seconds < 90:
         return f"{math.ceil(seconds)} s"
     return f"{seconds / 60:.0f} min" if seconds < 3600 else f"{seconds / 3600:.1f} h"
+
+
+def sparkline(values: Sequence[float], width: int) -> str:
+    """The last values as a row of blocks, the largest as the highest.
+
+    >>> sparkline([9.0, 0.0, 1.0, 2.0, 1.0], 4)
+    '▁▅█▅'
+    """
+    shown = [value for value in values if math.isfinite(value)][-width:]
+    if not shown:
+        return ""
+    low, high = min(shown), max(shown)
+    scale = (len(BLOCKS) - 1) / (high - low) if high > low else 0.0
+    return "".join(BLOCKS[int((value - low) * scale + 0.5)] for value in shown)
 
 
 class _Working:

@@ -11,6 +11,7 @@ import keras
 import numpy as np
 
 from cnnkit.engine.dataset import CountedEpochs
+from cnnkit.engine.observer import Step
 from cnnkit.engine.run import (
     BEST,
     LAST,
@@ -159,6 +160,30 @@ class InStep(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
         self._meet()
+
+
+class Tell(keras.callbacks.Callback):
+    """Tells after each step where the training stands.
+
+    Args:
+        on_step: takes that.
+        epochs: that there will be.
+        steps: that each of them has.
+        examples: in a step.
+    """
+
+    def __init__(self, on_step: Callable[[Step], None], epochs: int, steps: int, examples: int):
+        super().__init__()
+        self._on_step, self._epochs, self._steps, self._examples = on_step, epochs, steps, examples
+        self._epoch = 0
+
+    def on_epoch_begin(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
+        self._epoch = epoch + 1
+
+    def on_train_batch_end(self, batch: int, logs: Mapping[str, Any] | None = None) -> None:
+        loss = float((logs or {}).get("loss", math.nan))
+        step = Step(self._epoch, self._epochs, batch + 1, self._steps, loss, self._examples)
+        self._on_step(step)
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,9 +8,10 @@ from typing import Any, Protocol, TypeVar
 
 import keras
 
-from cnnkit.engine.callbacks import Backup, Clock, Follow, Guard, InStep, Record, Stage
+from cnnkit.engine.callbacks import Backup, Clock, Follow, Guard, InStep, Record, Stage, Tell
 from cnnkit.engine.dataset import CountedEpochs, reading
 from cnnkit.engine.distribution import Team
+from cnnkit.engine.observer import Step
 from cnnkit.engine.run import finished_epochs, read_results, restore, state_file
 from cnnkit.engine.settings import FitSettings
 from cnnkit.errors import DivergenceError
@@ -218,6 +219,7 @@ def fit_stage(
     settings: FitSettings,
     *,
     team: Team | None = None,
+    on_step: Callable[[Step], None] | None = None,
     on_epoch: Callable[[int, dict[str, Any]], None] | None = None,
 ) -> str:
     """Trains a stage to its end, from where the run stands.
@@ -228,6 +230,7 @@ def fit_stage(
         folder: of the run.
         settings: of the training.
         team: devices that train; this process alone by default.
+        on_step: called with where the training stands.
         on_epoch: called with the epoch's index and its row.
 
     Returns:
@@ -265,6 +268,8 @@ def fit_stage(
         clock = Clock(schedule, steps, budget, record.spent)
         callbacks.append(clock)
     callbacks.append(record)
+    if on_step is not None and team.is_first:
+        callbacks.append(Tell(on_step, stage.end, len(batches), settings.batch_size))
     if team.is_first:
         callbacks.append(Backup(state, lambda: guard.broken is not None))
         # It is TensorFlow that writes them, with other backends too.

@@ -259,7 +259,8 @@ def train(
         return f"epoch {epoch + 1} of {settings.epochs}: loss {row['loss']:.3f}{checked}"
 
     console = printing.console()
-    with showing(console, epoch_line) as observer:
+    score = ("val_ap50", "AP50")
+    with showing(console, epoch_line, score, settings.time_budget) as observer:
         result = train_detector(
             data or data_before,
             output,

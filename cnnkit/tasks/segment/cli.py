@@ -416,7 +416,8 @@ def train(
         )
 
     console = printing.console()
-    with showing(console, epoch_line) as observer:
+    score = ("val_mean_iou", "mean IoU")
+    with showing(console, epoch_line, score, settings.time_budget) as observer:
         result = train_segmenter(
             data or data_before,
             output,

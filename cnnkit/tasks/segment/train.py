@@ -235,7 +235,14 @@ class _Training:
             patience=settings.patience if is_last else 0,
             slow=[one for layer in backbone_layers(trained) for one in layer.variables],
         )
-        return fit_stage(stage, batches, self._folder, settings, on_epoch=self._observer.on_epoch)
+        return fit_stage(
+            stage,
+            batches,
+            self._folder,
+            settings,
+            on_step=self._observer.on_step,
+            on_epoch=self._observer.on_epoch,
+        )
 
     def _teacher_maps(self, teacher: keras.Model) -> TeacherMaps:
         """What a teacher says of the pictures to train on, in the first stage."""
