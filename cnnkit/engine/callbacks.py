@@ -178,12 +178,15 @@ class Tell(keras.callbacks.Callback):
         self._epoch = 0
 
     def on_epoch_begin(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
+        if not self._epoch:
+            self._tell(epoch + 1, 0, math.nan)
         self._epoch = epoch + 1
 
     def on_train_batch_end(self, batch: int, logs: Mapping[str, Any] | None = None) -> None:
-        loss = float((logs or {}).get("loss", math.nan))
-        step = Step(self._epoch, self._epochs, batch + 1, self._steps, loss, self._examples)
-        self._on_step(step)
+        self._tell(self._epoch, batch + 1, float((logs or {}).get("loss", math.nan)))
+
+    def _tell(self, epoch: int, step: int, loss: float) -> None:
+        self._on_step(Step(epoch, self._epochs, step, self._steps, loss, self._examples))
 
 
 @dataclass(frozen=True, eq=False)

@@ -31,7 +31,7 @@ class Step:
     Attributes:
         epoch: that it is in, from 1.
         epochs: that there will be, if nothing ends the training before.
-        step: of the epoch that was made, from 1.
+        step: of the epoch that was made, from 1; 0 before the first one, when the engine compiles.
         steps: that an epoch has.
         loss: mean of the epoch so far.
         examples: in a step.
@@ -94,6 +94,8 @@ class TrainingView:
 
     def step(self, step: Step) -> None:
         """See `Observer.on_step`."""
+        if not step.step:
+            return
         now = self._clock()
         if self._step is None:
             self._begin, self._first = now, _epochs_done(step)
@@ -119,8 +121,16 @@ class TrainingView:
         left = spent / (done - self._first) * (self._step.epochs - done)
         return max(0.0, min(left, self._budget - spent))
 
+    def status(self, step: Step) -> str:
+        """What is done at a step, or how fast."""
+        if not step.step:
+            return "compiling"
+        if step.step == step.steps and self._column:
+            return "validating"
+        return self._speed
+
     @property
-    def speed(self) -> str:
+    def _speed(self) -> str:
         """Examples a second in this epoch."""
         if self._step is None or self._step.step == self._epoch_first:
             return ""
@@ -190,7 +200,7 @@ def showing(
                 description=f"epoch {step.epoch} of {step.epochs}",
                 completed=step.step,
                 total=step.steps,
-                status=view.speed,
+                status=view.status(step),
                 seconds_left=view.seconds_left,
             )
 

@@ -2,6 +2,7 @@
 
 import io
 import json
+import math
 import re
 import sys
 from dataclasses import asdict, dataclass
@@ -65,14 +66,17 @@ def test_a_training_is_shown_as_lines_or_as_json(is_json, capsys):
 def test_the_view_of_a_training_says_where_it_stands_and_what_was_best():
     now = [100.0]
     view = TrainingView(("val_ap50", "AP50"), clock=lambda: now[0])
-    assert (view.lines(), view.speed, view.seconds_left) == ([], "", None)
+    before = Step(1, 3, 0, 4, math.nan, 8)
+    view.step(before)
+    assert (view.lines(), view.status(before), view.seconds_left) == ([], "compiling", None)
     # Steps of two seconds; the first, in which the engine compiles, is not counted.
     for step in range(1, 5):
         view.step(Step(1, 3, step, 4, 2.0, 8))
         now[0] += 2.0
     # Four steps of three epochs: twelve, of which three are counted, in eight seconds by now.
     assert view.seconds_left == pytest.approx(8.0 / 3.0 * 8)
-    assert view.speed == "3/s"
+    assert view.status(Step(1, 3, 3, 4, 2.0, 8)) == "3/s"
+    assert view.status(Step(1, 3, 4, 4, 2.0, 8)) == "validating"
     view.epoch(0, {"loss": 2.0, "val_ap50": 0.5})
     view.epoch(1, {"loss": 0.5, "val_ap50": 0.25})
     view.step(Step(3, 3, 1, 4, 1.0, 8))
