@@ -344,6 +344,14 @@ class FitSettings(Settings, abc.ABC):
     batch_size: Annotated[int, Option("Examples in a step.", FIT_PANEL, ("--batch",), min=1)] = 32
     optimizer: Annotated[str, Option("Of Keras.", FIT_PANEL, choices=TRAINING_OPTIMIZERS)] = "adamw"
     learning_rate: Annotated[float | None, Option("At its highest.", FIT_PANEL, above=0.0)] = None
+    find_lr: Annotated[
+        bool,
+        Option(
+            "First find the learning rate, by 100 steps with one that grows; draws the loss over "
+            "it, and takes the steepest point.",
+            FIT_PANEL,
+        ),
+    ] = False
     schedule: Annotated[
         str, Option("Of the learning rate.", FIT_PANEL, choices=LEARNING_RATE_SCHEDULES)
     ] = "cosine"
@@ -378,6 +386,11 @@ class FitSettings(Settings, abc.ABC):
         ),
     ] = 0.15
     seed: Annotated[int, Option("Seed of everything random.", RUN_PANEL, min=0)] = 0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.find_lr and self.learning_rate is not None:
+            raise UsageError("--find-lr chooses the learning rate; leave out --learning-rate")
 
     @property
     def averaging(self) -> float:

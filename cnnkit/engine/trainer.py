@@ -3,6 +3,7 @@
 import importlib.util
 import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -11,10 +12,11 @@ import keras
 from cnnkit.engine.callbacks import Backup, Clock, Follow, Guard, InStep, Record, Stage, Tell
 from cnnkit.engine.dataset import CountedEpochs, reading
 from cnnkit.engine.distribution import Team
-from cnnkit.engine.observer import Step
+from cnnkit.engine.observer import Observer
+from cnnkit.engine.range_test import find_learning_rate
 from cnnkit.engine.run import finished_epochs, read_results, restore, state_file
 from cnnkit.engine.settings import FitSettings
-from cnnkit.errors import DivergenceError
+from cnnkit.errors import DivergenceError, UsageError
 from cnnkit.images import write_bytes
 from cnnkit.ops.inference import compiles_training
 from cnnkit.plots import encode_figure, plot_training
@@ -219,8 +221,7 @@ def fit_stage(
     settings: FitSettings,
     *,
     team: Team | None = None,
-    on_step: Callable[[Step], None] | None = None,
-    on_epoch: Callable[[int, dict[str, Any]], None] | None = None,
+    observer: Observer | None = None,
 ) -> str:
     """Trains a stage to its end, from where the run stands.
 
@@ -230,47 +231,51 @@ def fit_stage(
         folder: of the run.
         settings: of the training.
         team: devices that train; this process alone by default.
-        on_step: called with where the training stands.
-        on_epoch: called with the epoch's index and its row.
+        observer: is told of steps and epochs.
 
     Returns:
         Why it ended: "epochs", "patience" or "time budget".
 
     Raises:
+        UsageError: several devices are to find the learning rate.
         DivergenceError: the loss is no finite number.
     """
-    team = team or Team(devices=1)
+    team, observer = team or Team(devices=1), observer or Observer()
     trainer = stage.trainer
     budget = settings.time_budget if stage.budget is None else stage.budget
     state = folder / state_file(stage.name)
     begin = max(stage.begin, finished_epochs(state))
+
+    def build(rate: Any) -> keras.optimizers.Optimizer:
+        variables = trainer.trainable_variables
+        return build_optimizer(settings, rate, variables, stage.slow, clip_whole=stage.clip_whole)
+
+    if settings.find_lr:
+        if team.is_several:
+            raise UsageError("--find-lr is for one device; find it there, and give --learning-rate")
+        rate = find_learning_rate(stage, batches, folder, settings, build, observer)
+        settings = replace(settings, find_lr=False, learning_rate=rate)
     steps = (stage.end - stage.begin) * len(batches)
     schedule = build_schedule(settings, steps)
     with team.building():
         trainer.compile(
-            optimizer=build_optimizer(
-                settings,
-                schedule if budget is None else settings.peak_learning_rate,
-                trainer.trainable_variables,
-                stage.slow,
-                clip_whole=stage.clip_whole,
-            ),
+            optimizer=build(schedule if budget is None else settings.peak_learning_rate),
             loss=stage.loss,
             metrics=list(stage.metrics),
             jit_compile=compiles_training(),
         )
         restore(state, trainer)
     guard = Guard()
-    record = Record(folder, stage, settings, guard, begin, team.is_first, on_epoch)
+    record = Record(folder, stage, settings, guard, begin, team.is_first, observer.on_epoch)
     callbacks: list[keras.callbacks.Callback] = [guard]
     clock = None
     if budget is not None:
         clock = Clock(schedule, steps, budget, record.spent)
         callbacks.append(clock)
     callbacks.append(record)
-    if on_step is not None and team.is_first:
-        callbacks.append(Tell(on_step, stage.end, len(batches), settings.batch_size))
     if team.is_first:
+        count = len(batches)
+        callbacks.append(Tell(observer.on_step, stage.end, count, settings.batch_size))
         callbacks.append(Backup(state, lambda: guard.broken is not None))
         # It is TensorFlow that writes them, with other backends too.
         if importlib.util.find_spec("tensorflow") is not None:

@@ -82,6 +82,7 @@ class ScaleOptimizer:
         keep: `(picture, mask)`, see `GeneratedImage`.
         on_note: takes a line of text about a recovery.
         evaluate: of `compile_loss`, for L-BFGS; compiled here where none is given.
+        memory: of L-BFGS, in steps, each of which takes twice as much as the picture.
     """
 
     def __init__(
@@ -93,6 +94,7 @@ class ScaleOptimizer:
         keep: tuple[np.ndarray, np.ndarray] | None,
         on_note: Callable[[str], None],
         evaluate: Evaluate | None = None,
+        memory: int = 6,
     ):
         by_pixels = options.parameterization == "pixels" or options.chosen_optimizer != "adam"
         self._loss = loss
@@ -102,6 +104,7 @@ class ScaleOptimizer:
         self._share_of_steps = min(1.0, options.strength / _FULL_STEPS_FROM_STRENGTH)
         self._note = on_note
         self._evaluate = evaluate
+        self._memory = memory
         self.steps = steps
         self.steps_done = 0
         self.losses: dict[str, float] = {}
@@ -249,6 +252,7 @@ class ScaleOptimizer:
                 start,
                 lower=0.0,
                 upper=1.0,
+                memory=self._memory,
                 first_step=_LBFGS_FIRST_STEP * self._share_of_steps,
                 enough=_NOTHING_LEFT if self._share_of_steps == 1.0 else -math.inf,
                 precondition=functools.partial(sobolev_gradient, onset=_COARSE),

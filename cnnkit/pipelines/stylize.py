@@ -94,6 +94,8 @@ _MEMORY = {
 # the quickest first (benchmarks/stylize_tiles.py).
 _TILED_BASE_BYTES, _TILED_BYTES_PER_PIXEL = 2_000e6, 370
 _TILES = (1024, 512, 256)
+# Steps that L-BFGS looks back on, of canvases that are looked at as a whole and in tiles.
+_MEMORY_OF_STEPS = (6, 3)
 # The same of a draft, which works on large pictures in tiles.
 _DRAFT_BASE_BYTES, _DRAFT_BYTES_PER_PIXEL = 1_600e6, 70
 # What "auto" falls back to, where memory or time do not allow more.
@@ -1038,7 +1040,14 @@ class _Job:
         from cnnkit.pipelines._stylize_scale import ScaleOptimizer
 
         optimizer = ScaleOptimizer(
-            initial, loss, scale.steps, self._options, keep, stylizer._note, evaluate
+            initial,
+            loss,
+            scale.steps,
+            self._options,
+            keep,
+            stylizer._note,
+            evaluate,
+            memory=_MEMORY_OF_STEPS[tiled is not None],
         )
         del activations, measure
         give_back_memory()

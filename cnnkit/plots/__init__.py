@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from cnnkit.plots.classification import draw_mistakes, plot_calibration, plot_confusion
     from cnnkit.plots.filtering import plot_filtering
     from cnnkit.plots.pictures import draw_labels, draw_sheet
-    from cnnkit.plots.training import plot_training
+    from cnnkit.plots.training import plot_learning_rates, plot_training
     from cnnkit.plots.units import draw_units
     from cnnkit.plots.units_page import units_page
     from cnnkit.plots.verification import FacePanel, plot_distances, plot_roc, plot_verification
@@ -43,6 +43,7 @@ _HOMES = {
     "plot_distances": "verification",
     "plot_filtering": "filtering",
     "plot_roc": "verification",
+    "plot_learning_rates": "training",
     "plot_training": "training",
     "plot_units": "views",
     "plot_verification": "verification",
@@ -68,6 +69,7 @@ __all__ = [
     "plot_confusion",
     "plot_distances",
     "plot_filtering",
+    "plot_learning_rates",
     "plot_roc",
     "plot_training",
     "plot_units",

@@ -37,3 +37,37 @@ def plot_training(steps: Sequence[int], curves: Mapping[str, Sequence[float]]) -
         for side in ("top", "right"):
             axes.spines[side].set_visible(False)
     return figure
+
+
+def plot_learning_rates(
+    rates: Sequence[float], losses: Sequence[float], chosen: float | None
+) -> "Figure":
+    """Plots the loss over a learning rate that grew from step to step.
+
+    Args:
+        rates: the learning rates.
+        losses: of these, smoothed.
+        chosen: the learning rate that is taken; None for none.
+
+    Example:
+
+    >>> plot_learning_rates([0.001, 0.01, 0.1], [1.0, 0.5, 2.0], 0.01).axes[0].get_xscale()
+    'log'
+    """
+    from matplotlib.figure import Figure
+
+    figure = Figure((6.0, 3.4), dpi=120, layout="constrained")
+    axes = figure.add_subplot()
+    axes.plot(rates, losses, color=BLUE, linewidth=2)
+    axes.set_xscale("log")
+    title = "loss over the learning rate"
+    if chosen is not None:
+        axes.axvline(chosen, color=INK, linewidth=1, linestyle="--")
+        title += f"; {chosen:.2g} is taken, where it falls most steeply"
+    axes.set_title(title, loc="left", color=INK, fontsize=10)
+    axes.set_xlabel("learning rate", color=INK, fontsize=9)
+    axes.tick_params(colors=INK, labelsize=8)
+    axes.grid(True, color=GRID)
+    for side in ("top", "right"):
+        axes.spines[side].set_visible(False)
+    return figure

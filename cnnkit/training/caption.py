@@ -28,6 +28,7 @@ from cnnkit.data.labelled import LabelledFiles
 from cnnkit.engine.callbacks import Stage, best_row, seconds_of
 from cnnkit.engine.dataset import CountedEpochs, reading
 from cnnkit.engine.labelled_batches import LabelledBatches
+from cnnkit.engine.observer import Observer
 from cnnkit.engine.run import (
     BEST_WEIGHTS,
     STATE,
@@ -262,6 +263,7 @@ class _Run:
 
     def fit(self, on_epoch: Callable[[int, dict], None] | None) -> str:
         """Trains to the end, from where the run stands; the reason why it ended."""
+        observer = Observer() if on_epoch is None else Observer(on_epoch=on_epoch)
         stage = Stage(
             self._trainer,
             loss=WordCrossEntropy(self._options.label_smoothing),
@@ -272,7 +274,7 @@ class _Run:
             slow=[one for layer in self._built.pretrained for one in layer.variables],
         )
         batches = self._batches(finished_epochs(self._folder / STATE))
-        return fit_stage(stage, batches, self._folder, self._options, on_epoch=on_epoch)
+        return fit_stage(stage, batches, self._folder, self._options, observer=observer)
 
     def _measure(self, logs: Mapping[str, float]) -> dict[str, float]:
         loss = self._validate()

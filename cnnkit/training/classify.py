@@ -29,6 +29,7 @@ from cnnkit.engine.callbacks import Stage
 from cnnkit.engine.dataset import CountedEpochs, reading
 from cnnkit.engine.distribution import CommonStop, Team
 from cnnkit.engine.labelled_batches import LabelledBatches
+from cnnkit.engine.observer import Observer
 from cnnkit.engine.run import (
     BEST_WEIGHTS,
     STATE,
@@ -453,6 +454,7 @@ class _Run:
 
     def fit(self, on_epoch: Callable[[int, dict], None] | None) -> str:
         """Trains to the end, from where the run stands; the reason why it ended."""
+        observer = Observer() if on_epoch is None else Observer(on_epoch=on_epoch)
         batches = self._training_batches(finished_epochs(self._folder / STATE))
         slow = []
         if not self._is_head:
@@ -469,7 +471,7 @@ class _Run:
             check_data=self._check_data,
         )
         return fit_stage(
-            stage, batches, self._folder, self._options, team=self._team, on_epoch=on_epoch
+            stage, batches, self._folder, self._options, team=self._team, observer=observer
         )
 
     def _check_data(self, epoch: int, batch: int) -> None:

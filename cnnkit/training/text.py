@@ -17,6 +17,7 @@ from cnnkit.data.labelled_texts import LabelledTexts, read_labelled_texts
 from cnnkit.data.tables import TableEncoder
 from cnnkit.data.text import UNKNOWN, Vocabulary, split_text
 from cnnkit.engine.callbacks import Stage
+from cnnkit.engine.observer import Observer
 from cnnkit.engine.run import BEST_WEIGHTS, STATE, finished_epochs, open_run, read_run
 from cnnkit.engine.trainer import fit_stage, run_training
 from cnnkit.errors import DataError
@@ -196,6 +197,7 @@ class _Run:
 
     def fit(self, on_epoch: Callable[[int, dict], None] | None) -> str:
         """Trains to the end, from where the run stands; the reason why it ended."""
+        observer = Observer() if on_epoch is None else Observer(on_epoch=on_epoch)
         options = self._options
         begin = finished_epochs(self._folder / STATE)
         stage = Stage(
@@ -209,7 +211,7 @@ class _Run:
             clip_whole=True,
         )
         batches = self._batches("train", shuffle=True, size=options.batch_size, epoch=begin)
-        return fit_stage(stage, batches, self._folder, options, on_epoch=on_epoch)
+        return fit_stage(stage, batches, self._folder, options, observer=observer)
 
     def _labels(self, split: str) -> np.ndarray:
         return self._texts.labels[self._texts.splits[split]]

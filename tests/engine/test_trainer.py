@@ -1,6 +1,7 @@
 """What is watched while networks are fitted."""
 
 import importlib.util
+import json
 import os
 import subprocess
 import sys
@@ -12,7 +13,11 @@ import pytest
 from cnnkit.engine import callbacks
 from cnnkit.engine.callbacks import Clock, Stage
 from cnnkit.engine.dataset import CountedEpochs
+from cnnkit.engine.observer import Observer
+from cnnkit.engine.range_test import run_range_test, steepest
+from cnnkit.engine.run import read_results
 from cnnkit.engine.trainer import build_optimizer, build_schedule, fit_stage
+from cnnkit.errors import UsageError
 from cnnkit.options import ClassifyTrainOptions
 
 
@@ -30,7 +35,7 @@ class Ones(CountedEpochs):
         return np.ones((2, 3), np.float32), np.ones((2, 1), np.float32)
 
 
-def fit(folder, **settings):
+def fit(folder, observer=None, **settings):
     inputs = keras.Input((3,))
     model = keras.Model(inputs, keras.layers.Dense(1)(inputs))
     stage = Stage(
@@ -41,7 +46,8 @@ def fit(folder, **settings):
         quality=lambda row: -row["loss"],
         end=1,
     )
-    return fit_stage(stage, Ones(), folder, ClassifyTrainOptions(epochs=1, **settings))
+    settings = ClassifyTrainOptions(epochs=1, **settings)
+    return fit_stage(stage, Ones(), folder, settings, observer=observer)
 
 
 @pytest.mark.parametrize("is_here", [True, False])
@@ -99,6 +105,8 @@ def test_the_time_to_compile_is_no_part_of_the_schedule(monkeypatch):
 # Within an epoch, which is all that there is: the rate is looked at as the optimizer uses it.
 SCRIPT = """
 import keras, numpy as np
+from cnnkit.engine.run import read_results
+from cnnkit.errors import UsageError
 from cnnkit.options import ClassifyTrainOptions
 from cnnkit.engine.callbacks import Clock, Stage
 from cnnkit.engine.trainer import build_schedule
@@ -144,3 +152,61 @@ def test_the_rate_falls_within_an_epoch_on_every_backend(backend):
     # Of the 40 steps every tenth, where the model is then looked at, and the end: each costs as
     # long as a small step.
     assert int(syncs) < 20
+
+
+class Line(CountedEpochs):
+    """Points of a line, of which one learns the slope."""
+
+    def __init__(self):
+        super().__init__(0)
+        self._x = np.random.default_rng(0).normal(size=(4, 16, 3)).astype(np.float32)
+
+    def __len__(self):
+        return len(self._x)
+
+    def __getitem__(self, index):
+        return self._x[index], 3.0 * self._x[index].sum(axis=1, keepdims=True)
+
+
+def test_the_learning_rate_is_the_steepest_point_before_the_lowest_loss():
+    rates = np.geomspace(1e-5, 1.0, 6)
+    assert steepest(rates, [2.0, 1.9, 1.2, 1.0, 1.5, 0.9]) == pytest.approx(1e-3)
+    # The loss of a falling curve is lowest at its end; that of a growing one falls nowhere.
+    assert steepest(rates, [6.0, 5.0, 4.0, 3.0, 1.0, 0.5]) == pytest.approx(1e-2)
+    assert steepest(rates, [1.0, 2.0, 3.0, 4.0, 5.0, 6.0]) is None
+    assert steepest(rates[:2], [2.0, 1.0]) is None
+
+
+def test_a_range_test_takes_back_what_it_trained():
+    inputs = keras.Input((3,))
+    x = keras.layers.BatchNormalization()(inputs)
+    model = keras.Model(inputs, keras.layers.Dense(1)(keras.layers.Dropout(0.1)(x)))
+    before = [np.array(one) for one in model.get_weights()]
+    loss = keras.losses.MeanSquaredError()
+    stage = Stage(model, loss=loss, kept=model, measure=dict, quality=len, end=1)
+    settings = ClassifyTrainOptions(optimizer="sgd", learning_rate=0.01)
+    found = run_range_test(stage, Line(), settings, keras.optimizers.SGD)
+    # SGD on a parabola: too little below, divergence above, and in between it falls.
+    assert 1e-3 < found.learning_rate < 0.3
+    assert found.losses[-1] > min(found.losses)
+    assert found.rates[0] == pytest.approx(1e-6)
+    for one, other in zip(model.get_weights(), before, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_a_run_finds_its_learning_rate_once(tmp_path):
+    notes, changes = [], {"find_lr": True, "schedule": "constant", "warmup": 0.0}
+    fit(tmp_path, Observer(on_note=notes.append), **changes)
+    [line] = notes
+    assert line.startswith("learning rate ")
+    assert line.endswith("learning-rate.png")
+    found = json.loads((tmp_path / "learning-rate.json").read_text())["learning_rate"]
+    [row] = read_results(tmp_path)
+    assert row["learning_rate"] == pytest.approx(found)
+    fit(tmp_path, Observer(on_note=notes.append), **changes)
+    assert len(notes) == 1
+
+
+def test_a_learning_rate_is_found_or_given():
+    with pytest.raises(UsageError, match="--find-lr chooses the learning rate; leave out"):
+        ClassifyTrainOptions(find_lr=True, learning_rate=0.1)

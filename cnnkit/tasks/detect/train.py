@@ -243,8 +243,7 @@ class _Training:
             self._batches(begin),
             self._folder,
             self._settings,
-            on_step=self._observer.on_step,
-            on_epoch=self._observer.on_epoch,
+            observer=self._observer,
         )
 
     def finish(self, reason: str) -> TrainedDetector:

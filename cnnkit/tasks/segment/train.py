@@ -240,8 +240,7 @@ class _Training:
             batches,
             self._folder,
             settings,
-            on_step=self._observer.on_step,
-            on_epoch=self._observer.on_epoch,
+            observer=self._observer,
         )
 
     def _teacher_maps(self, teacher: keras.Model) -> TeacherMaps:
