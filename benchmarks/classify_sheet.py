@@ -12,11 +12,10 @@ import numpy as np
 from _measure import write_sheet
 from PIL import Image, ImageDraw, ImageFont
 
-from cnnkit.cli.classify import lines_of
+from cnnkit.engine.classification import Classification
 from cnnkit.images import READABLE_SUFFIXES, fit_size, read_pixels
 from cnnkit.pipelines._predictor import Predictor
 from cnnkit.pipelines.classify import classify_each
-from cnnkit.results import Classification
 
 CELL, COLUMNS, TEXT_HEIGHT = 250, 8, 36
 
@@ -47,7 +46,7 @@ def titled(pixels: np.ndarray, result: Classification) -> np.ndarray:
     tile = Image.new("RGB", (CELL, CELL), (250, 250, 250))
     tile.paste(Image.fromarray(pixels).resize((width, height)), ((CELL - width) // 2, 0))
     draw, font = ImageDraw.Draw(tile), ImageFont.load_default(13)
-    for number, line in enumerate(lines_of(result, 0.0)[:2]):
+    for number, line in enumerate(result.class_lines()[:2]):
         draw.text((4, CELL - TEXT_HEIGHT + 2 + 17 * number), line.strip(), (30, 30, 30), font)
     return np.asarray(tile)
 

@@ -9,16 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from cnnkit.data.gallery import Gallery
+    from cnnkit.engine.classification import Classification
     from cnnkit.options import FaceOptions, StylizeOptions
     from cnnkit.pipelines.caption import caption
     from cnnkit.pipelines.classify import classify
-    from cnnkit.pipelines.classify_text import classify_text
     from cnnkit.pipelines.faces import FaceBook
     from cnnkit.pipelines.stylize import Stylizer, stylize
     from cnnkit.pipelines.verify import Verifier, verify
     from cnnkit.results import (
         Caption,
-        Classification,
         IdentifiedFace,
         StylizeProgress,
         StylizeResult,
@@ -31,12 +30,14 @@ if TYPE_CHECKING:
     from cnnkit.tasks.segment.predict import Segmenter, segment
     from cnnkit.tasks.segment.results import Cutout, Segmentation
     from cnnkit.tasks.segment.settings import CutoutSettings, SegmentSettings
+    from cnnkit.tasks.text.predict import TextClassifier, classify_text
+    from cnnkit.tasks.text.settings import TextSettings
 
 __version__ = "0.1.0"
 
 _HOMES = {
     "Caption": "cnnkit.results",
-    "Classification": "cnnkit.results",
+    "Classification": "cnnkit.engine.classification",
     "Cutout": "cnnkit.tasks.segment.results",
     "CutoutSettings": "cnnkit.tasks.segment.settings",
     "DetectOptions": "cnnkit.tasks.detect.settings",
@@ -54,11 +55,13 @@ _HOMES = {
     "StylizeProgress": "cnnkit.results",
     "StylizeResult": "cnnkit.results",
     "Stylizer": "cnnkit.pipelines.stylize",
+    "TextClassifier": "cnnkit.tasks.text.predict",
+    "TextSettings": "cnnkit.tasks.text.settings",
     "Verifier": "cnnkit.pipelines.verify",
     "VerifyResult": "cnnkit.results",
     "caption": "cnnkit.pipelines.caption",
     "classify": "cnnkit.pipelines.classify",
-    "classify_text": "cnnkit.pipelines.classify_text",
+    "classify_text": "cnnkit.tasks.text.predict",
     "cutout": "cnnkit.tasks.segment.cutout",
     "detect": "cnnkit.tasks.detect.predict",
     "segment": "cnnkit.tasks.segment.predict",
@@ -86,6 +89,8 @@ __all__ = [
     "StylizeProgress",
     "StylizeResult",
     "Stylizer",
+    "TextClassifier",
+    "TextSettings",
     "Verifier",
     "VerifyResult",
     "caption",

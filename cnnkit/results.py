@@ -507,84 +507,6 @@ class ClassMap:
     model: str
 
 
-@dataclass(frozen=True)
-class ClassScore:
-    """A class and how probable it is.
-
-    Attributes:
-        label: name of the class, or "class 3" without one.
-        class_id: its index among the outputs of the network.
-        score: its probability, in [0, 1].
-    """
-
-    label: str
-    class_id: int
-    score: float
-
-    def to_dict(self) -> dict[str, Any]:
-        """The class as plain JSON types."""
-        return {"label": self.label, "class_id": self.class_id, "score": self.score}
-
-
-@dataclass(frozen=True)
-class GroupScore:
-    """An everyday group of classes and how probable it is.
-
-    Attributes:
-        label: name of the group; of a class that is in no group, its own.
-        score: the sum of its classes' probabilities, in [0, 1].
-        best: the most probable of its classes.
-        is_sure: as of a `Classification`.
-    """
-
-    label: str
-    score: float
-    best: ClassScore
-    is_sure: bool
-
-    def to_dict(self) -> dict[str, Any]:
-        """The group as plain JSON types."""
-        return {
-            "label": self.label,
-            "score": self.score,
-            "sure": self.is_sure,
-            "best": self.best.label,
-        }
-
-
-@dataclass(frozen=True)
-class Classification:
-    """What a picture shows, or what a text is about.
-
-    Attributes:
-        source: path, "-", or what a picture in memory is called; or the text.
-        best: the most probable classes, best first.
-        size: height and width of the upright picture, in pixels; None of an array or a text.
-        model: name of the classifier.
-        ms: time spent.
-        is_sure: whether the best class is probable enough, and the picture enough like those that
-            the classifier was trained on, to say so; None of a classifier without a calibration.
-        groups: everyday groups of classes, such as "dog", best first, where they were asked for.
-    """
-
-    source: str
-    best: tuple[ClassScore, ...]
-    size: tuple[int, int] | None
-    model: str
-    ms: Milliseconds
-    is_sure: bool | None = None
-    groups: tuple[GroupScore, ...] = ()
-
-    def details(self) -> dict[str, Any]:
-        """What only some classifiers say of a picture, as plain JSON types."""
-        found: dict[str, Any] = {}
-        if self.is_sure is not None:
-            found["sure"] = self.is_sure
-        if self.groups:
-            found["groups"] = [one.to_dict() for one in self.groups]
-        return found
-
-
 @dataclass(frozen=True, eq=False)
 class ConfidenceCalibration:
     """Whether a classifier is right as often as its probabilities say.
@@ -603,47 +525,6 @@ class ConfidenceCalibration:
     counts: Any
     confidences: Any
     accuracies: Any
-
-
-@dataclass(frozen=True, eq=False)
-class ClassEvaluation:
-    """How good a classifier is on labelled examples.
-
-    Attributes:
-        examples: number of those that could be read.
-        failed: number of those that could not; they count nowhere.
-        accuracy: share that is right.
-        interval: its 95 % confidence interval (Wilson).
-        mean_class_accuracy: mean of the classes' own accuracies.
-        top_5_accuracy: share whose class is among the five most probable.
-        log_loss: mean of -log p(true class), in nats.
-        calibration: whether the probabilities are as often right as they say.
-        scores: `metrics.classification.ClassScores` of the classifier's classes.
-        confusion: int64 `(C, C)`, true classes down, predicted ones across.
-        names: of the C classes.
-        split: the part of the data, such as "test".
-        model: name of the classifier.
-        sources: path of each example.
-        labels: int64 `(examples,)`, index of its class.
-        probabilities: float32 `(examples, C)`.
-    """
-
-    examples: int
-    failed: int
-    accuracy: float
-    interval: tuple[float, float]
-    mean_class_accuracy: float
-    top_5_accuracy: float
-    log_loss: float
-    calibration: ConfidenceCalibration
-    scores: Any
-    confusion: Any
-    names: tuple[str, ...]
-    split: str
-    model: str
-    sources: tuple[str, ...]
-    labels: Any
-    probabilities: Any
 
 
 @dataclass(frozen=True)

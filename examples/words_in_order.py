@@ -7,10 +7,10 @@ from pathlib import Path
 
 from cnnkit import classify_text
 from cnnkit.data.reviews import generate_reviews
-from cnnkit.options import TextTrainOptions
 from cnnkit.pipelines.visualize_words import WordMap
 from cnnkit.plots import encode_figure
-from cnnkit.training.text import train_text
+from cnnkit.tasks.text.settings import TrainSettings
+from cnnkit.tasks.text.train import train_text
 
 TEXTS = ("the soup was cold but the bed was not bad", "the bed was not bad but the soup was cold")
 
@@ -26,8 +26,8 @@ def main(output: str = "words.png", size: int = 512) -> None:
             csv.writer(file).writerows([("text", "label"), *reviews])
         for network in ("bag", "gru"):
             run = Path(name) / network
-            options = TextTrainOptions(network=network, epochs=epochs, learning_rate=4e-3)
-            result = train_text(data, run, options)
+            settings = TrainSettings(network=network, epochs=epochs, learning_rate=4e-3)
+            result = train_text(data, run, settings)
             print(f"{network}: {result.scores['val']['accuracy']:.1%} right")
         for found in classify_text(TEXTS, model=run, top=1):
             print(f"{found.best[0].label} {found.best[0].score:.0%}: {found.source}")

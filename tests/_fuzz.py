@@ -448,11 +448,11 @@ def _read_tables(folder: Path) -> object:
     from cnnkit.data._csv_table import read_csv_table
     from cnnkit.data.captions import read_captions
     from cnnkit.data.labelled import check_labelled, read_labelled
-    from cnnkit.data.labelled_texts import read_labelled_texts
     from cnnkit.data.pairs import read_pairs
     from cnnkit.errors import CnnkitError
     from cnnkit.tasks.segment.data import parse_classes
     from cnnkit.tasks.segment.formats.class_lists import class_lines
+    from cnnkit.tasks.text.data import read_labelled_texts
 
     # One of them is damaged; the others must not hide it.
     errors = []

@@ -41,6 +41,11 @@ OLD_OF_TASKS = {
     "tasks/segment/results.py imports cnnkit.results",
     "tasks/segment/settings.py imports cnnkit.options",
     "tasks/segment/train.py imports cnnkit.plots",
+    "tasks/text/evaluate.py imports cnnkit.metrics.classification",
+    "tasks/text/predict.py imports cnnkit.results",
+    "tasks/text/results.py imports cnnkit.results",
+    "tasks/text/settings.py imports cnnkit.options",
+    "tasks/text/train.py imports cnnkit.metrics.classification",
 }
 # What one task imports of another on purpose.
 BETWEEN_TASKS = {
@@ -52,6 +57,8 @@ OLD_TO_TASKS = {
     "pipelines/warm.py imports cnnkit.tasks.detect.predict",
     "pipelines/weights_import.py imports cnnkit.tasks.detect.files",
     "pipelines/weights_import.py imports cnnkit.tasks.detect.network",
+    "pipelines/visualize_words.py imports cnnkit.tasks.text.files",
+    "pipelines/visualize_words.py imports cnnkit.tasks.text.network",
     "pipelines/warm.py imports cnnkit.tasks.segment.predict",
 }
 SHARED_BY_TASKS = {

@@ -109,7 +109,7 @@ _COMMANDS = {
     "classify-text": _Command(
         "Say",
         "Tell the classes of texts, the most probable ones first.",
-        "classify_text",
+        "tasks.text.cli",
         "classify_text",
     ),
     "detect": _Command(
@@ -193,7 +193,7 @@ _COMMANDS = {
             ("caption", "train_caption", "caption"),
             ("detect", "tasks.detect.cli", "train"),
             ("segment", "tasks.segment.cli", "train"),
-            ("text", "train_text", "text"),
+            ("text", "tasks.text.cli", "train"),
         ),
     ),
     "evaluate": _Command(
@@ -204,7 +204,7 @@ _COMMANDS = {
             ("caption", "evaluate_caption", "caption"),
             ("detect", "tasks.detect.cli", "evaluate"),
             ("segment", "tasks.segment.cli", "evaluate"),
-            ("text", "evaluate_text", "text"),
+            ("text", "tasks.text.cli", "evaluate"),
         ),
     ),
 }

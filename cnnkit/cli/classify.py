@@ -28,7 +28,6 @@ from cnnkit.console import Console
 from cnnkit.engine.batch import Outcome, check_json
 from cnnkit.errors import CnnkitError, UsageError
 from cnnkit.options import DEFAULT_CLASSIFIER
-from cnnkit.results import Classification, Record
 
 
 def classify(
@@ -110,43 +109,13 @@ def classify(
             if isinstance(found, CnnkitError):
                 outcome.fail(path, found)
             else:
-                best = [one for one in found.best if one.score >= conf]
-                height, width = found.size or (None, None)
-                record = Record(
-                    path,
-                    width,
-                    height,
-                    tuple(one.to_dict() for one in best),
-                    model=found.model,
-                    threshold=conf or None,
-                    ms=found.ms,
-                    details=found.details(),
-                )
-                shown = lines_of(found, conf)
+                found = found.at_least(conf)
+                shown = found.class_lines()
                 outcome.add(
-                    record,
+                    found.to_record(),
                     [f"{path}: {shown[0].strip()}"]
                     if top == 1
                     else [path, *(f"  {line}" for line in shown)],
                 )
             bar.update(task, advance=1)
     return outcome.finish(fail_if_empty)
-
-
-def lines_of(found: Classification, conf: float) -> list[str]:
-    """Classes, or groups and the best class of each, one a line; first of all any doubt."""
-    if found.groups:
-        is_sure, best = found.groups[0].is_sure, found.groups[0].label
-        rows = [
-            (one.score, one.label, "" if one.best.label == one.label else f" ({one.best.label})")
-            for one in found.groups
-        ]
-    else:
-        is_sure, best = found.is_sure, found.best[0].label
-        rows = [(one.score, one.label, "") for one in found.best]
-    shown = [f"{score:>7.2%}  {label}{more}" for score, label, more in rows if score >= conf]
-    if not shown:
-        return [f"no class reaches {conf:g}"]
-    if is_sure is False:
-        return [f"not sure: {best}?", *shown]
-    return shown

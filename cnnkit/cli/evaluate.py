@@ -5,13 +5,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cnnkit.cli._class_report import (
-    CLASS_FILES,
-    AllClasses,
-    class_lines,
-    class_report,
-    write_classes,
-)
 from cnnkit.cli._classifier import (
     Batch,
     Classes,
@@ -42,7 +35,14 @@ from cnnkit.cli._options import (
     require_there,
 )
 from cnnkit.console import Console
-from cnnkit.engine.evaluator import check_report, write_report
+from cnnkit.engine import evaluator
+from cnnkit.engine.command import option_type
+from cnnkit.engine.evaluator import (
+    CLASS_FILES,
+    check_report,
+    show_evaluation,
+    write_report,
+)
 from cnnkit.engine.settings import check_split
 from cnnkit.errors import ExitCode, UsageError
 from cnnkit.options import DEFAULT_CLASSIFIER, FACE_CHOICES, FaceOptions
@@ -51,6 +51,7 @@ from cnnkit.results import SCHEMA
 if TYPE_CHECKING:
     from cnnkit.results import FaceEvaluation
 
+AllClasses = option_type("all_classes", evaluator.AllClasses, False)
 app = typer.Typer(help="Measure how good a model is.", no_args_is_help=True)
 _DEFAULTS = FaceOptions()
 
@@ -276,17 +277,20 @@ def classify(
             f"{data} has no val and test folders, so these are all of its files: if the model was "
             "trained on some of them, it does worse on others"
         )
-    report = class_report(evaluation)
-    if output is not None:
+
+    def draw() -> dict[str, bytes]:
         sheet = judge.draw_mistakes(evaluation)
         mistakes = {}
         if sheet is not None:
             mistakes["mistakes.png"] = encode_image(Picture(sheet / 255.0), ".png")
-        names = write_classes(output, evaluation, report, mistakes, overwrite=overwrite)
-        console.note(f"{output}: {', '.join(names)}")
-    if json:
-        console.json({"schema": SCHEMA, **report})
-    else:
-        for line in class_lines(evaluation, all_classes):
-            console.result(line)
-    return int(ExitCode.INPUT_FAILED if evaluation.failed else ExitCode.DONE)
+        return {**evaluation.files(), **mistakes}
+
+    return show_evaluation(
+        console,
+        evaluation,
+        evaluation.lines(all_classes),
+        is_json=json,
+        folder=output,
+        draw=draw,
+        overwrite=overwrite,
+    )

@@ -33,14 +33,12 @@ from cnnkit.cli._training import (
     TimeBudget,
     Warmup,
     WeightDecay,
-    classifier_epoch,
     fit_option,
-    show_classifier,
     typed_names,
     typed_settings,
 )
 from cnnkit.console import Console
-from cnnkit.engine.observer import showing_tasks
+from cnnkit.engine.observer import show_training, showing_tasks
 from cnnkit.errors import CnnkitError, ExitCode, UsageError
 from cnnkit.options import (
     PRETRAINED,
@@ -345,8 +343,7 @@ def classify(
         )
     if not is_first:
         return 0
-    show_classifier(console, result, json, "classify photo.jpg", output)
-    return 0
+    return show_training(console, result, is_json=json, command="classify photo.jpg", folder=output)
 
 
 @contextlib.contextmanager
@@ -383,13 +380,14 @@ def _train(
     console: Console,
 ) -> Any:
     """Trains, and shows how it goes."""
+    from cnnkit.engine.classifier_training import epoch_line
     from cnnkit.training.classify import read_run_options, train_classifier
 
     if resume:
         data, options = _resumed(context, data, options, *read_run_options(output))
 
     def show(epoch: int, row: dict) -> None:
-        console.note(classifier_epoch(epoch, row, options.total_epochs))
+        console.note(epoch_line(epoch, row, options.total_epochs))
 
     with showing_tasks(console) as show_progress:
         return train_classifier(

@@ -15,12 +15,15 @@ from cnnkit.cli._options import (
     Threads,
     Verbose,
 )
-from cnnkit.cli._text import TextModel
 from cnnkit.cli._visualize import check_png
 from cnnkit.console import Console
 from cnnkit.engine.batch import Outcome, check_json
+from cnnkit.engine.command import option_type
 from cnnkit.errors import DataError, UsageError
 from cnnkit.results import Record
+from cnnkit.tasks.text.settings import Model
+
+TextModel = option_type("model", Model, None)
 
 
 def words(
@@ -59,8 +62,8 @@ def words(
     if not words and plot is None:
         raise UsageError("name words to look at, or give --plot FILE.png for all of them")
     check_png(plot, "--plot", overwrite)
-    from cnnkit.pipelines._text_files import find_text_file
     from cnnkit.runtime import configure
+    from cnnkit.tasks.text.files import find_text_file
 
     find_text_file(model)
     configure(threads=threads, verbose=verbose, device=device)

@@ -251,7 +251,8 @@ def read_value(name: str, kind: Any, value: Any) -> Any:
     item, option = _items(split_option(kind)[0]), split_option(kind)[1]
     if item is not None and isinstance(value, str):
         try:
-            value = tuple(item(part.strip()) for part in value.split(","))
+            parts = value.split(",") if value.strip() else []
+            value = tuple(item(part.strip()) for part in parts)
         except ValueError:
             example = option.example if option else ""
             raise UsageError(

@@ -3,10 +3,11 @@
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Annotated, Any, Protocol
 
 from cnnkit.console import Console
 from cnnkit.engine.observer import Observer
+from cnnkit.engine.settings import OUTPUT_PANEL, Option
 from cnnkit.errors import CnnkitError, ExitCode, UsageError
 from cnnkit.results import SCHEMA
 
@@ -15,6 +16,14 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
 REPORT = "report.json"
+# Classes that are shown without --all-classes.
+WORST_CLASSES = 10
+# Of the report of a classifier, beside report.json and what shows mistakes.
+CLASS_FILES = ("predictions.csv", "confusion.png", "calibration.png")
+
+AllClasses = Annotated[
+    bool, Option(f"Show all classes, not only the {WORST_CLASSES} worst.", OUTPUT_PANEL)
+]
 
 
 class Evaluation(Protocol):

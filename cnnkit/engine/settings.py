@@ -309,6 +309,10 @@ Ema = Annotated[
         "Momentum of averaged weights, such as 0.999; 0 for none.", FIT_PANEL, min=0.0, max=0.99999
     ),
 ]
+LabelSmoothing = Annotated[
+    float,
+    Option("Share of the target that goes to all classes alike.", FIT_PANEL, min=0.0, max=0.9),
+]
 MixedPrecision = Annotated[
     str, Option("16 bits: auto is on GPUs.", FIT_PANEL, choices=MIXED_PRECISIONS)
 ]

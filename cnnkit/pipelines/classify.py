@@ -6,12 +6,12 @@ from typing import Any
 
 import numpy as np
 
+from cnnkit.engine.classification import Classification, ClassScore, GroupScore
 from cnnkit.engine.predictor import PictureSource, each_source, keep_last
 from cnnkit.errors import CnnkitError, UsageError
 from cnnkit.options import DEFAULT_CLASSIFIER
 from cnnkit.pipelines._classifier_files import ClassifierFile
 from cnnkit.pipelines._predictor import Prediction, Predictor
-from cnnkit.results import Classification, ClassScore, GroupScore
 
 _predictor = keep_last(Predictor)
 

@@ -8,15 +8,14 @@ from pathlib import Path
 import numpy as np
 
 from cnnkit.data.labelled import PICTURES, LabelledData, LabelledFiles, read_labelled
+from cnnkit.engine.classification import ClassEvaluation, evaluate_probabilities
 from cnnkit.engine.settings import check_split
 from cnnkit.errors import CnnkitError, DataError, UsageError
 from cnnkit.images import read_pixels
 from cnnkit.metrics.classification import worst_mistakes
 from cnnkit.options import DEFAULT_CLASSIFIER
-from cnnkit.pipelines._class_evaluation import evaluate_probabilities
 from cnnkit.pipelines._predictor import Predictor
 from cnnkit.plots import draw_mistakes
-from cnnkit.results import ClassEvaluation
 
 # On the sheet of mistakes, and pixels that a side of each needs.
 _MISTAKES, _TILE = 24, 144

@@ -10,10 +10,10 @@ import numpy as np
 from cnnkit.data.text import UNKNOWN, split_text
 from cnnkit.errors import DataError, UsageError
 from cnnkit.ops.vectors import nearest_vectors, principal_plane
-from cnnkit.pipelines._text_files import find_text_file
-from cnnkit.pipelines._text_network import read_embedding
 from cnnkit.plots import plot_words
 from cnnkit.results import NearWord, WordNeighbours
+from cnnkit.tasks.text.files import find_text_file
+from cnnkit.tasks.text.network import read_embedding
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

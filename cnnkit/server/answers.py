@@ -19,10 +19,11 @@ from PIL import Image
 
 from cnnkit.data.face_pictures import read_face_picture
 from cnnkit.data.samples import find_sample, load_sample, style_names
+from cnnkit.engine.classification import Classification
 from cnnkit.errors import CnnkitError, UsageError
 from cnnkit.images import DAMAGED, Picture, encode_image, read_image, to_uint8
 from cnnkit.options import CaptionOptions, StylizeOptions
-from cnnkit.results import Caption, Classification, Milliseconds, Record
+from cnnkit.results import Caption, Milliseconds, Record
 from cnnkit.server.guard import RefusedError
 from cnnkit.server.models import Models
 

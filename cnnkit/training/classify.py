@@ -26,6 +26,16 @@ from cnnkit.data.labelled import (
     without_bad,
 )
 from cnnkit.engine.callbacks import Stage
+from cnnkit.engine.classifier_training import (
+    TrainedClassifier,
+    class_figures,
+    class_loss,
+    class_weights_of,
+    end_of,
+    score_of,
+    summarize_classifier,
+    write_classifier,
+)
 from cnnkit.engine.dataset import CountedEpochs, reading
 from cnnkit.engine.distribution import CommonStop, Team
 from cnnkit.engine.labelled_batches import LabelledBatches
@@ -53,16 +63,6 @@ from cnnkit.ops.inference import compiles_training
 from cnnkit.options import PRETRAINED, AugmentOptions, ClassifyTrainOptions
 from cnnkit.plots import draw_mistakes
 from cnnkit.training._cached_features import FeatureBatches, cache_features, feature_statistics
-from cnnkit.training._classifier_runs import (
-    ClassifierTraining,
-    class_figures,
-    class_loss,
-    class_weights_of,
-    end_of,
-    score_of,
-    summarize_classifier,
-    write_classifier,
-)
 from cnnkit.training._classifiers import (
     TrainableClassifier,
     build_pretrained,
@@ -90,7 +90,7 @@ def train_classifier(
     on_note: Callable[[str], None] | None = None,
     on_progress: Callable[[str, int, int], None] | None = None,
     on_epoch: Callable[[int, dict], None] | None = None,
-) -> ClassifierTraining:
+) -> TrainedClassifier:
     """Trains a classifier, or goes on with a training that was stopped.
 
     Args:
@@ -461,7 +461,7 @@ class _Run:
             slow = [v for layer in self._trained_network.pretrained for v in layer.variables]
         stage = Stage(
             self._trainer,
-            loss=class_loss(self._options),
+            loss=class_loss(self._options.label_smoothing),
             metrics=("accuracy",),
             kept=self._kept,
             measure=class_figures(self._validate, self._data.val.labels),
@@ -482,7 +482,7 @@ class _Run:
                 "has values that are none; check it for NaN and infinities"
             )
 
-    def finish(self, reason: str, is_alone: bool = False) -> ClassifierTraining:
+    def finish(self, reason: str, is_alone: bool = False) -> TrainedClassifier:
         """Writes the model with the best weights, and what there is to say about it."""
         folder, data = self._folder, self._data
         if not is_alone:
@@ -502,7 +502,7 @@ class _Run:
         return result
 
     def _write(
-        self, result: ClassifierTraining, found: Mapping[str, tuple[np.ndarray, np.ndarray]]
+        self, result: TrainedClassifier, found: Mapping[str, tuple[np.ndarray, np.ndarray]]
     ) -> None:
         """Writes the model, and the report with its pictures."""
         settings = {"pixels": "unit", "kind": self._data.kind}

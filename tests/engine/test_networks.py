@@ -184,7 +184,7 @@ def test_many_shapes_and_threads_get_their_answers(color_run):
     path = Path(color_run).parent / "sum.keras"
     model.save(path)
     configure_inference("openvino", note=pytest.fail)
-    networks = Networks(NetworkSource("sum", "cnnkit.pipelines._text_network:build", (path,)))
+    networks = Networks(NetworkSource("sum", "cnnkit.tasks.text.network:build", (path,)))
     total = networks["classifier"]
 
     def count(size):

@@ -291,7 +291,7 @@ def test_a_file_of_ours_is_taken_over_with_other_classes(pictures, tmp_path):
 def test_probabilities_are_calibrated_where_there_is_enough_to_do_it_with(
     pictures, small, tmp_path, monkeypatch
 ):
-    from cnnkit.training import _classifier_runs as module
+    from cnnkit.engine import classifier_training as module
 
     settings = options(**small, transfer="head", epochs=2, val_share=0.5)
     plain = train_classifier(pictures, tmp_path / "a", settings)

@@ -24,7 +24,12 @@ from cnnkit.engine.command import (
     command,
     typed_settings,
 )
-from cnnkit.engine.evaluator import check_report, show_evaluation
+from cnnkit.engine.evaluator import (
+    WORST_CLASSES,
+    AllClasses,
+    check_report,
+    show_evaluation,
+)
 from cnnkit.engine.observer import show_training, showing
 from cnnkit.engine.settings import (
     DATA_PANEL,
@@ -50,8 +55,8 @@ if TYPE_CHECKING:
     from cnnkit.data.sources import Source
     from cnnkit.tasks.detect.results import DetectEvaluation, Detection
 
-# Classes that `evaluate detect` shows without --all-classes, and a file of its report.
-_WORST, _CURVES = 10, "precision-recall.png"
+# A file of the report of `evaluate detect`.
+_CURVES = "precision-recall.png"
 
 
 @dataclass(frozen=True)
@@ -141,9 +146,7 @@ def evaluate(
     model: Model = DEFAULT_DETECTOR,
     *,
     settings: EvaluateSettings,
-    all_classes: Annotated[
-        bool, Option(f"Show all classes, not only the {_WORST} worst.", OUTPUT_PANEL)
-    ] = False,
+    all_classes: AllClasses = False,
     output: Annotated[
         Path | None,
         Option(
@@ -182,7 +185,7 @@ def evaluate(
     return show_evaluation(
         console,
         found,
-        found.lines(None if all_classes else _WORST),
+        found.lines(None if all_classes else WORST_CLASSES),
         is_json=printing.json,
         folder=output,
         draw=lambda: {_CURVES: _curves(found)},

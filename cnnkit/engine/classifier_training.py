@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ import numpy as np
 
 from cnnkit.engine.callbacks import best_row, seconds_of
 from cnnkit.engine.run import class_file, read_results, write_model, write_run_report
+from cnnkit.engine.settings import FitSettings
 from cnnkit.engine.trainer import write_curves
 from cnnkit.images import write_bytes
 from cnnkit.metrics.classification import (
@@ -21,7 +22,6 @@ from cnnkit.metrics.classification import (
     mean_class_accuracy,
     tempered,
 )
-from cnnkit.options import ClassifyTrainOptions, TextTrainOptions
 from cnnkit.plots import encode_figure, plot_confusion
 from cnnkit.weights.keras_file import MODEL_FILE
 
@@ -30,7 +30,7 @@ _CALIBRATION_LEAST = 50
 
 
 @dataclass(frozen=True)
-class ClassifierTraining:
+class TrainedClassifier:
     """What a training gave.
 
     Attributes:
@@ -60,6 +60,25 @@ class ClassifierTraining:
     temperature: float
     reason: str
 
+    def to_dict(self) -> dict[str, Any]:
+        """All of it by name."""
+        return asdict(self)
+
+    def lines(self) -> list[str]:
+        """For people."""
+        lines = []
+        for split, scores in self.scores.items():
+            name = {"val": "validation", "test": "test"}[split]
+            lines.append(
+                f"{name:10}  {scores['accuracy']:.1%} right, "
+                f"{scores['mean_class_accuracy']:.1%} in the mean of the classes"
+            )
+        return [
+            *lines,
+            f"{self.model}: {len(self.classes)} classes, epoch {self.best} of {self.epochs} was "
+            f"best, {self.seconds:.0f} s",
+        ]
+
 
 def class_weights_of(labels: np.ndarray, classes: int) -> np.ndarray:
     """Weights by which rare classes count as much as frequent ones.
@@ -80,9 +99,9 @@ def class_weights_of(labels: np.ndarray, classes: int) -> np.ndarray:
     return (len(labels) / (classes * np.maximum(counts, 1))).astype(np.float32)
 
 
-def class_loss(options: ClassifyTrainOptions | TextTrainOptions) -> keras.losses.Loss:
+def class_loss(label_smoothing: float) -> keras.losses.Loss:
     """Of probabilities, for targets that are one-hot."""
-    return keras.losses.CategoricalCrossentropy(label_smoothing=options.label_smoothing)
+    return keras.losses.CategoricalCrossentropy(label_smoothing=label_smoothing)
 
 
 def class_figures(
@@ -127,7 +146,7 @@ def summarize_classifier(
     weights: tuple[int, int],
     found: Mapping[str, tuple[np.ndarray, np.ndarray]],
     reason: str,
-) -> ClassifierTraining:
+) -> TrainedClassifier:
     """What a training gave, from its rows and from what its best weights say.
 
     Args:
@@ -152,7 +171,7 @@ def summarize_classifier(
     if "val" in found and len(found["val"][0]) >= _CALIBRATION_LEAST:
         labels, probabilities = found["val"]
         temperature = best_temperature(probabilities, labels)
-    return ClassifierTraining(
+    return TrainedClassifier(
         model=folder / MODEL_FILE,
         classes=classes,
         counts=counts,
@@ -168,10 +187,10 @@ def summarize_classifier(
 
 def write_classifier(
     model: keras.Model,
-    result: ClassifierTraining,
+    result: TrainedClassifier,
     found: Mapping[str, tuple[np.ndarray, np.ndarray]],
-    options: ClassifyTrainOptions | TextTrainOptions,
-    settings: Mapping[str, Any],
+    settings: FitSettings,
+    about: Mapping[str, Any],
     files: Mapping[str, bytes] | None = None,
 ) -> dict[str, np.ndarray]:
     """Writes the model, and the report with its pictures.
@@ -180,8 +199,8 @@ def write_classifier(
         model: with the best weights, not calibrated; its last layer has a softmax.
         result: of `summarize_classifier`.
         found: the same as there.
-        options: of the training.
-        settings: what the model expects.
+        settings: of the training.
+        about: what the model says of itself.
         files: to lie in the model's file and beside it, by name.
 
     Returns:
@@ -190,7 +209,7 @@ def write_classifier(
     folder = result.model.parent
     last = model.layers[-1]
     last.set_weights([value / result.temperature for value in last.get_weights()])
-    write_model(folder, model, settings, {**class_file(result.classes), **(files or {})})
+    write_model(folder, model, about, {**class_file(result.classes), **(files or {})})
     calibrated = {}
     for split, (labels, probabilities) in found.items():
         matrix = confusion_matrix(labels, probabilities.argmax(axis=1), len(result.classes))
@@ -198,10 +217,23 @@ def write_classifier(
         write_bytes(folder / f"confusion{end_of(split)}.png", encode_figure(figure))
         calibrated[split] = tempered(probabilities, result.temperature)
     write_curves(folder, read_results(folder))
-    write_run_report(folder, result, options)
+    write_run_report(folder, result, settings)
     return calibrated
 
 
 def end_of(split: str) -> str:
     """What names of files about a split end with."""
     return "" if split == "val" else f"-{split}"
+
+
+def epoch_line(epoch: int, row: Mapping[str, Any], epochs: int) -> str:
+    """A line about an epoch of a classifier.
+
+    >>> epoch_line(1, {"loss": 0.5, "accuracy": 0.75, "val_accuracy": 0.7}, 20)
+    'epoch 2 of 20: loss 0.500, accuracy 75.0%, validation 70.0%'
+    """
+    checked = f", validation {row['val_accuracy']:.1%}" if "val_accuracy" in row else ""
+    return (
+        f"epoch {epoch + 1} of {epochs}: loss {row['loss']:.3f}, "
+        f"accuracy {row['accuracy']:.1%}{checked}"
+    )

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from cnnkit.data.labelled_texts import read_labelled_texts
 from cnnkit.errors import DataError, UsageError
+from cnnkit.tasks.text.data import read_labelled_texts
 
 
 def write(tmp_path, text):

@@ -15,19 +15,21 @@ import pytest
 
 from cnnkit.data.reviews import generate_reviews
 from cnnkit.data.text import Vocabulary
-from cnnkit.engine.run import STATE, read_results
+from cnnkit.engine.observer import Observer
+from cnnkit.engine.run import STATE, read_results, read_run_settings
 from cnnkit.engine.trainer import build_optimizer
 from cnnkit.errors import DataError, DivergenceError, UsageError
-from cnnkit.options import ClassifyTrainOptions, TextTrainOptions
-from cnnkit.training._text_batches import TextBatches
+from cnnkit.options import ClassifyTrainOptions
+from cnnkit.tasks.text.batches import TextBatches
+from cnnkit.tasks.text.settings import TrainSettings
+from cnnkit.tasks.text.train import train_text
 from cnnkit.training.classify import read_run_options as read_classify_options
-from cnnkit.training.text import read_run_options, train_text
 
 SMALL = {"units": 4, "embedding_size": 3, "batch_size": 8, "epochs": 2, "learning_rate": 0.05}
 
 
 def options(**settings):
-    return TextTrainOptions(**{**SMALL, **settings})
+    return TrainSettings(**{**SMALL, **settings})
 
 
 def write_csv(path, heading, rows):
@@ -59,8 +61,7 @@ def test_a_run_folder_has_all_that_is_needed(mail, tmp_path):
         mail,
         tmp_path / "run",
         settings,
-        on_note=notes.append,
-        on_epoch=lambda epoch, row: epochs.append(epoch),
+        observer=Observer(notes.append, on_epoch=lambda epoch, row: epochs.append(epoch)),
     )
     folder = tmp_path / "run"
     assert epochs == [0, 1]
@@ -93,7 +94,9 @@ def test_mistakes_are_a_table_for_people(tmp_path):
     rows = [[f'say "{"hello"}", you', ("a", "b")[k % 2], ("", "val")[k >= 8]] for k in range(12)]
     data = write_csv(tmp_path / "x.csv", ["text", "label", "split"], rows)
     notes = []
-    train_text(data, tmp_path / "run", options(network="bag", epochs=1), on_note=notes.append)
+    train_text(
+        data, tmp_path / "run", options(network="bag", epochs=1), observer=Observer(notes.append)
+    )
     with (tmp_path / "run" / "mistakes.csv").open(newline="") as file:
         found = list(csv.DictReader(file))
     assert len(found) == 2
@@ -108,7 +111,9 @@ def test_what_is_left_out_and_unknown_is_said(tmp_path):
     rows = [["a b c d", "x", ""], ["a b", "y", ""], ["a z", "x", "val"]]
     data = write_csv(tmp_path / "x.csv", ["text", "label", "split"], rows)
     notes = []
-    train_text(data, tmp_path / "run", options(network="bag", max_words=3), on_note=notes.append)
+    train_text(
+        data, tmp_path / "run", options(network="bag", max_words=3), observer=Observer(notes.append)
+    )
     assert "1 of 2 texts are longer than 3 words; their ends are left out: --max-words says how " \
         "much is read" in notes  # fmt: skip
     assert "50.0% of the words for validation are unknown" in notes
@@ -134,7 +139,7 @@ def test_a_run_that_was_stopped_goes_on_as_if_nothing_had_happened(network, mail
             raise Killed
 
     with pytest.raises(Killed):
-        train_text(mail, tmp_path / "run", settings, on_epoch=kill)
+        train_text(mail, tmp_path / "run", settings, observer=Observer(on_epoch=kill))
     with pytest.raises(UsageError, match="holds a run; use --resume"):
         train_text(mail, tmp_path / "run", settings)
     resumed = train_text(mail, tmp_path / "run", settings, resume=True)
@@ -150,7 +155,7 @@ def test_a_run_that_was_stopped_goes_on_as_if_nothing_had_happened(network, mail
 def test_a_run_knows_its_settings_and_its_data(mail, tmp_path):
     settings = options(network="bag", epochs=1, table_columns=("age",))
     train_text(mail, tmp_path / "run", settings)
-    data, before = read_run_options(tmp_path / "run")
+    data, before = read_run_settings(tmp_path / "run", TrainSettings, "a classifier of texts")
     assert (data, before) == (str(mail), settings)
     other = options(network="bag", epochs=1, table_columns=("way",))
     with pytest.raises(UsageError, match="a run with another table_columns"):
@@ -177,7 +182,10 @@ def test_ctrl_c_keeps_the_best_so_far(mail, tmp_path):
     notes = []
     with pytest.raises(KeyboardInterrupt):
         train_text(
-            mail, tmp_path / "run", options(network="bag"), on_epoch=interrupt, on_note=notes.append
+            mail,
+            tmp_path / "run",
+            options(network="bag"),
+            observer=Observer(notes.append, on_epoch=interrupt),
         )
     assert notes[-1].startswith("stopped; the best so far is in ")
     assert (tmp_path / "run" / "model.keras").exists()
@@ -185,7 +193,7 @@ def test_ctrl_c_keeps_the_best_so_far(mail, tmp_path):
 
 def test_the_gradient_of_all_weights_together_is_clipped():
     first, second = keras.Variable([3.0]), keras.Variable([0.0, 4.0])
-    settings = TextTrainOptions(optimizer="sgd", clip_norm=1.0)
+    settings = TrainSettings(optimizer="sgd", clip_norm=1.0)
     optimizer = build_optimizer(settings, 1.0, [first, second], clip_whole=True)
     before = [np.array(one) for one in (first, second)]
     gradients = [keras.ops.array([3.0]), keras.ops.array([0.0, 4.0])]
@@ -238,7 +246,7 @@ def write_reviews(path, train, held_back):
 )
 def test_order_is_learned_by_an_lstm_and_never_by_a_bag(network, epochs, least, most, tmp_path):
     data = write_reviews(tmp_path / "reviews.csv", 1500, 150)
-    settings = TextTrainOptions(network=network, epochs=epochs)
+    settings = TrainSettings(network=network, epochs=epochs)
     result = train_text(data, tmp_path / "run", settings)
     assert least <= result.scores["test"]["accuracy"] <= most
 

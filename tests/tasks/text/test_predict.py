@@ -1,14 +1,16 @@
 """Classifying and evaluating texts with a network whose weights are set by hand."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 
 from cnnkit.data._csv_table import read_csv_table
 from cnnkit.errors import DataError, UsageError, WeightsError
-from cnnkit.pipelines._text_files import find_text_file
-from cnnkit.pipelines._text_predictor import TextPredictor
-from cnnkit.pipelines.classify_text import classify_text
-from cnnkit.pipelines.evaluate_text import evaluate_text
+from cnnkit.tasks.text.evaluate import evaluate_text
+from cnnkit.tasks.text.files import find_text_file
+from cnnkit.tasks.text.predict import TextClassifier, classify_text
+from cnnkit.tasks.text.settings import EvaluateSettings, TextSettings
 from tests._text_runs import write_text_run
 
 
@@ -42,12 +44,36 @@ def test_probabilities_are_those_of_the_steps_by_hand(run):
 def test_one_text_and_fewer_classes(run):
     (only,) = classify_text("poor", model=run, top=1)
     assert [one.label for one in only.best] == ["bad"]
-    with pytest.raises(ValueError, match="Received: top=0"):
+    (none,) = classify_text("film", TextSettings(conf=0.9), model=run)
+    assert (none.best, none.threshold) == ((), 0.9)
+    assert none.lines() == ["film", "  no class reaches 0.9"]
+    with pytest.raises(UsageError, match="top must be a whole number from 1, not 0"):
         classify_text("poor", model=run, top=0)
 
 
+def test_results_say_what_they_are(run):
+    (found,) = classify_text("poor  film, says\nthe other", model=run)
+    # Each word after the first halves the state, -0.72: 4 * 0.042 is left of it.
+    assert repr(found) == "Classification(poor film, says the other: bad 58 %)"
+    record = found.to_dict()
+    assert (record["source"], record["line"]) == ("argument", None)
+    assert record["text"] == "poor  film, says\nthe other"
+    assert [one["label"] for one in record["items"]] == ["bad", "good"]
+    assert found.lines(is_short=True)[0].endswith("%  bad  poor film, says the other")
+
+
+def test_threads_may_use_one_classifier(run):
+    classifier = TextClassifier(run)
+    texts = [["good film"], ["bad", "fine"], ["poor film", "x", ""]]
+    expected = [classifier.probabilities(some) for some in texts]
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(classifier.probabilities, texts * 6))
+    for one, known in zip(found, expected * 6, strict=True):
+        np.testing.assert_array_equal(one, known)
+
+
 def test_batches_change_nothing(run):
-    predictor = TextPredictor(run)
+    predictor = TextClassifier(run)
     texts = ["good film", "bad", "fine fine poor film", "x", ""]
     whole = predictor.probabilities(texts)
     np.testing.assert_allclose(predictor.probabilities(texts, batch=2), whole, atol=1e-6)
@@ -58,7 +84,7 @@ def test_batches_change_nothing(run):
 def test_other_columns_count_where_they_are_known(table_run, tmp_path):
     path = tmp_path / "x.csv"
     path.write_text("text,age\ngood,60\ngood,\n")
-    predictor = TextPredictor(table_run)
+    predictor = TextClassifier(table_run)
     found = predictor.probabilities(["good", "good"], read_csv_table(path))
     # The age 60 is 2 deviations above the mean, and added to one logit: half of it to both.
     state = np.tanh(1.0)
@@ -75,7 +101,7 @@ def test_an_evaluation_counts_what_is_right(run, tmp_path):
     assert found.accuracy == pytest.approx(2 / 3)
     assert found.confusion.tolist() == [[1, 0], [1, 1]]
     assert found.sources == ("bad", "fine", "bad")
-    assert evaluate_text(path, model=run, split="all").examples == 4
+    assert evaluate_text(path, EvaluateSettings("all"), model=run).examples == 4
     # One label is enough to evaluate on.
     path.write_text("text,label\nbad,bad\n")
     assert evaluate_text(path, model=run).accuracy == 1.0
@@ -83,7 +109,7 @@ def test_an_evaluation_counts_what_is_right(run, tmp_path):
     with pytest.raises(DataError, match=r"line 2: the label 'awful' is none of .*'bad', 'good'"):
         evaluate_text(path, model=run)
     with pytest.raises(UsageError, match="--split must be one of"):
-        evaluate_text(path, model=run, split="dev")
+        EvaluateSettings("dev")
 
 
 def test_what_is_no_classifier_of_texts_is_said(run, color_run, tmp_path):

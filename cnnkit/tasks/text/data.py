@@ -12,6 +12,8 @@ import numpy as np
 from cnnkit.data._csv_table import CsvTable, read_csv_table
 from cnnkit.data._splits import SPLIT_NAMES, draw_key, sorted_classes
 from cnnkit.errors import DataError, UsageError
+from cnnkit.tasks.text.files import TextFile
+from cnnkit.tasks.text.settings import EvaluateSettings
 
 SPLIT_COLUMN = "split"
 # Of the largest class to the smallest, from which on a report speaks of it.
@@ -175,6 +177,24 @@ def read_labelled_texts(
         splits["train"] = [row for row in splits["train"] if row not in chosen]
     rows = {name: np.array(part, np.int64) for name, part in splits.items()}
     return LabelledTexts(table, texts, tuple(classes), labels, rows)
+
+
+def read_known_texts(data: str | Path, file: TextFile, settings: EvaluateSettings) -> LabelledTexts:
+    """Texts with the labels that a classifier knows.
+
+    Raises:
+        DataError: the data cannot be read, or have a class that the classifier does not know.
+    """
+    texts = read_labelled_texts(
+        data,
+        text_column=settings.text_column or file.text_column,
+        label_column=settings.label_column or file.label_column,
+        val_share=0.0,
+        classes=file.classes,
+    )
+    # What is wrong with other columns is said before Keras is imported.
+    file.encoder.encode(texts.table)
+    return texts
 
 
 def _splits_of(table: CsvTable) -> list[str]:

@@ -1,0 +1,1 @@
+"""What texts are about: the classes of texts, by the words in their order."""
