@@ -22,11 +22,14 @@ from cnnkit.metrics.classification import (
     mean_class_accuracy,
     tempered,
 )
+from cnnkit.metrics.verification import wilson_interval
 from cnnkit.plots import encode_figure, plot_confusion
 from cnnkit.weights.keras_file import MODEL_FILE
 
 # Examples for validation from which on probabilities are calibrated.
 _CALIBRATION_LEAST = 50
+# Examples of which a share says little of others.
+_FEW = 100
 
 
 @dataclass(frozen=True)
@@ -67,12 +70,20 @@ class TrainedClassifier:
     def lines(self) -> list[str]:
         """For people."""
         lines = []
+        counts = dict(zip(("train", "val", "test"), self.counts, strict=True))
         for split, scores in self.scores.items():
             name = {"val": "validation", "test": "test"}[split]
             lines.append(
                 f"{name:10}  {scores['accuracy']:.1%} right, "
                 f"{scores['mean_class_accuracy']:.1%} in the mean of the classes"
             )
+            if counts[split] < _FEW:
+                right = round(scores["accuracy"] * counts[split])
+                low, high = wilson_interval(right, counts[split])
+                lines.append(
+                    f"{'':10}  of {counts[split]} only: of others {low:.0%} to {high:.0%} may be "
+                    "right (95 % confidence)"
+                )
         return [
             *lines,
             f"{self.model}: {len(self.classes)} classes, epoch {self.best} of {self.epochs} was "

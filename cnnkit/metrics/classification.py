@@ -8,7 +8,6 @@ means leave them out.
 from dataclasses import dataclass
 
 import numpy as np
-import scipy.optimize
 
 from cnnkit.results import ConfidenceCalibration
 
@@ -272,6 +271,9 @@ def best_temperature(probabilities: np.ndarray, labels: np.ndarray) -> float:
     >>> best_temperature(sure, np.array([0, 0, 1, 1]))
     20.0
     """
+    # Half a second, which results of one picture need not wait for.
+    import scipy.optimize
+
     probabilities, labels = _checked_probabilities(probabilities, labels)
 
     def loss(log_temperature: float) -> float:

@@ -29,6 +29,7 @@ from cnnkit.engine.run import (
     write_model,
     write_run_report,
 )
+from cnnkit.engine.splits import warnings_of_split
 from cnnkit.engine.trainer import fit_stage, run_training, training_policy, write_curves
 from cnnkit.errors import DataError
 from cnnkit.images import Picture, write_bytes, write_image
@@ -119,6 +120,8 @@ def _check(
     boxed = without_unreadable(boxed, report)
     if not boxed.train.objects:
         raise DataError(f"{data} has no object to train on")
+    for line in warnings_of_split(boxed.train.paths, boxed.val.paths):
+        observer.on_note(line)
     return boxed, report.sizes
 
 

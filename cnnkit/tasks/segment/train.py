@@ -28,6 +28,7 @@ from cnnkit.engine.run import (
     write_model,
     write_run_report,
 )
+from cnnkit.engine.splits import warnings_of_split
 from cnnkit.engine.trainer import fit_stage, run_training, training_policy, write_curves
 from cnnkit.errors import DataError
 from cnnkit.images import Picture, write_bytes, write_image
@@ -121,6 +122,8 @@ def train_segmenter(
     masks = without_bad_pairs(masks, report)
     if not len(masks.train):
         raise DataError(f"{data} has nothing to train on")
+    for line in warnings_of_split(masks.train.pictures, masks.val.pictures):
+        observer.on_note(line)
     training = _Training(masks, report, folder, settings, observer)
     return run_training(training.fit, training.finish, folder, observer.on_note)
 
