@@ -25,6 +25,8 @@ _RARE_PANELS = (
 _EVERYDAY = ("epochs", "resume", "recursive", "device")
 _MANY = 18
 _SHOWN_FILES = 4
+# Beginnings of the names of sheets that trainings write, of what their network says of pictures.
+_SHEETS = ("samples", "mistakes")
 # What --open is for beside pictures.
 _PAGE_SUFFIXES = (".svg", ".pdf", ".html")
 
@@ -62,8 +64,9 @@ def prepare_command(command: Any, name: str, shows_all: Callable[[], bool]) -> N
     _add_examples(command, EXAMPLES.get(name, ()))
     names = {option for parameter in command.params for option in parameter.opts}
     if "-o" in names and "--open" not in names:
+        view = _view_training if name.startswith("train ") else _view
         # `segment --show` says how to draw.
-        command.params += [one for one in _viewing_options() if not names & set(one.opts)]
+        command.params += [one for one in _viewing_options(view) if not names & set(one.opts)]
     for parameter in command.params:
         _complete(parameter, name)
 
@@ -119,48 +122,71 @@ class _Viewing:
     """What is to be done with the files that a command writes."""
 
     def __init__(self) -> None:
-        self.opens = self.shows = False
+        self.opens = self.shows = self.sheets = False
 
     def take_open(self, value: bool) -> None:
         self.opens = value
 
     def take_show(self, value: bool) -> None:
-        if value and importlib.util.find_spec("textual_image") is None:
+        if value and not _can_draw():
             raise UsageError('--show needs more: pip install ".[show]"')
         self.shows = value
 
+    def take_sheets(self, value: bool) -> None:
+        self.sheets = value
+
+
+def _can_draw() -> bool:
+    """Whether what draws pictures into terminals is there."""
+    return importlib.util.find_spec("textual_image") is not None
+
 
 _viewing = _Viewing()
+_Open = Annotated[
+    bool,
+    typer.Option(
+        "--open",
+        help="Open what was written.",
+        rich_help_panel=OUTPUT_PANEL,
+        callback=_viewing.take_open,
+    ),
+]
+_Show = Annotated[
+    bool,
+    typer.Option(
+        "--show",
+        help="Draw what was written into the terminal.",
+        rich_help_panel=OUTPUT_PANEL,
+        callback=_viewing.take_show,
+    ),
+]
+_Sheets = Annotated[
+    bool,
+    typer.Option(
+        "--show-results",
+        help="Draw the sheets of what the network says of pictures into the terminal, or open "
+        "them where nothing is there to draw with.",
+        rich_help_panel=OUTPUT_PANEL,
+        callback=_viewing.take_sheets,
+    ),
+]
 
 
-def _view(
-    open_results: Annotated[
-        bool,
-        typer.Option(
-            "--open",
-            help="Open what was written.",
-            rich_help_panel=OUTPUT_PANEL,
-            callback=_viewing.take_open,
-        ),
-    ] = False,
-    show_results: Annotated[
-        bool,
-        typer.Option(
-            "--show",
-            help="Draw what was written into the terminal.",
-            rich_help_panel=OUTPUT_PANEL,
-            callback=_viewing.take_show,
-        ),
-    ] = False,
+def _view(open_results: _Open = False, show: _Show = False) -> None:
+    """Only to have its options."""
+
+
+def _view_training(
+    open_results: _Open = False, show: _Show = False, show_results: _Sheets = False
 ) -> None:
     """Only to have its options."""
 
 
 @functools.cache
-def _viewing_options() -> list[Any]:
+def _viewing_options(view: Callable[..., None]) -> list[Any]:
     """`--open` and `--show` as Typer builds them, shared by all commands."""
     parent = typer.Typer(add_completion=False)
-    parent.command()(_view)
+    parent.command()(view)
     options = [one for one in typer.main.get_command(parent).params if one.name != "help"]
     for option in options:
         option.expose_value = False
@@ -173,8 +199,12 @@ def view_results(written: Iterable[Path]) -> None:
     Args:
         written: files, in order.
     """
-    opens, shows = _viewing.opens, _viewing.shows
-    _viewing.opens = _viewing.shows = False
+    opens, shows, sheets = _viewing.opens, _viewing.shows, _viewing.sheets
+    _viewing.opens = _viewing.shows = _viewing.sheets = False
+    if sheets and not opens and not shows:
+        written = [path for path in written if path.stem.startswith(_SHEETS)]
+        shows = _can_draw()
+        opens = not shows
     if not opens and not shows:
         return
     from cnnkit.images import READABLE_SUFFIXES

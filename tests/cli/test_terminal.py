@@ -3,6 +3,7 @@ import os
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -137,6 +138,23 @@ def test_what_draws_pictures_into_terminals_is_named_where_it_is_missing(room, m
     assert run([*filter_picture(room), "--show"]) == ExitCode.USAGE
     assert 'pip install ".[show]"' in capsys.readouterr().err
     assert not (room / "edges.png").exists()
+
+
+def test_a_training_shows_its_sheets_of_results(room, monkeypatch, capsys):
+    opened = []
+    monkeypatch.setattr(typer, "launch", opened.append)
+    monkeypatch.setattr(_terminal, "_can_draw", lambda: False)
+    (room / "run").mkdir()
+    written = [Path("run/curves.png"), Path("run/samples.png"), Path("run/mistakes-test.png")]
+    # The option is taken before the command finds that there are no data.
+    run(["train", "detect", "nowhere", "--show-results"])
+    _terminal.view_results(written)
+    assert opened == ["run/samples.png"]
+    # Without it nothing is opened.
+    _terminal.view_results(written)
+    assert opened == ["run/samples.png"]
+    run(["train", "detect", "--help-all"])
+    assert "--show-results" in capsys.readouterr().out
 
 
 def test_what_was_written_is_drawn_into_the_terminal(room, capsys):
