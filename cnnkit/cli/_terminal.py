@@ -2,6 +2,7 @@
 
 import functools
 import importlib.util
+import shutil
 import warnings
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -27,6 +28,8 @@ _MANY = 18
 _SHOWN_FILES = 4
 # Beginnings of the names of sheets that trainings write, of what their network says of pictures.
 _SHEETS = ("samples", "mistakes")
+# Columns of a terminal from which on help stands in frames, and of names of options elsewhere.
+_FRAMED_COLUMNS, _NAME_COLUMNS = 80, 16
 # What --open is for beside pictures.
 _PAGE_SUFFIXES = (".svg", ".pdf", ".html")
 
@@ -110,12 +113,60 @@ def _format_help(
     for one in rare:
         one.hidden = True
     try:
-        format_whole(context, formatter)
+        if not format_narrow(command, context, formatter):
+            format_whole(context, formatter)
     finally:
         for one in rare:
             one.hidden = False
     if rare:
-        typer.echo(f" {len(rare)} more options: cnnkit {name} {HELP_ALL}\n")
+        more = f"{len(rare)} more options: cnnkit {name} {HELP_ALL}"
+        if is_narrow():
+            formatter.write_paragraph()
+            formatter.write_text(more)
+        else:
+            typer.echo(f" {more}\n")
+
+
+def is_narrow() -> bool:
+    """Whether the terminal has no room for help in frames: Rich would cut what must be copied."""
+    return shutil.get_terminal_size().columns < _FRAMED_COLUMNS
+
+
+def format_narrow(command: Any, context: Any, formatter: Any) -> bool:
+    """Writes help without frames, where the terminal is narrow.
+
+    Args:
+        command: that Typer built.
+        context: of Click.
+        formatter: of Click, which is written to.
+
+    Returns:
+        Whether it did.
+    """
+    if not is_narrow():
+        return False
+    command.format_usage(context, formatter)
+    for paragraph in (command.help or "").split("\n\n"):
+        formatter.write_paragraph()
+        formatter.write_text(paragraph)
+    panels: dict[str, list[tuple[str, str]]] = {}
+    for parameter in command.get_params(context):
+        kind = "Arguments" if parameter.param_type_name == "argument" else "Options"
+        record = parameter.get_help_record(context)
+        if record is not None and not getattr(parameter, "hidden", False):
+            panel = getattr(parameter, "rich_help_panel", None) or kind
+            panels.setdefault(panel, []).append((record[0], record[1] or "-"))
+    for name, inner in (getattr(command, "commands", None) or {}).items():
+        if not inner.hidden:
+            panel = getattr(inner, "rich_help_panel", None) or "Commands"
+            panels.setdefault(str(panel), []).append((name, inner.get_short_help_str(200)))
+    for panel, rows in panels.items():
+        with formatter.section(panel):
+            formatter.write_dl(rows, col_max=_NAME_COLUMNS)
+    if command.epilog:
+        formatter.write_paragraph()
+        formatter.write_text(command.epilog)
+    return True
 
 
 class _Viewing:

@@ -7,8 +7,6 @@ another one, takes half of the time without them.
 import contextlib
 import errno
 import importlib
-import os
-import shutil
 import sys
 from dataclasses import dataclass
 from typing import Any
@@ -22,6 +20,7 @@ from cnnkit.cli._terminal import (
     HELP_ALL,
     START_PAGE,
     drop_flag_types,
+    format_narrow,
     prepare_command,
     view_results,
 )
@@ -33,9 +32,6 @@ from cnnkit.console import (
 )
 from cnnkit.errors import CnnkitError, ExitCode, UsageError
 from cnnkit.written_files import recording_writes
-
-# Of help and usage errors, at least: the longest names of options fit in.
-_HELP_COLUMNS = 80
 
 
 @dataclass(frozen=True)
@@ -260,7 +256,8 @@ class _Commands(typer.core.TyperGroup):
 
     def format_help(self, context, formatter):
         drop_flag_types(self, context)
-        super().format_help(context, formatter)
+        if not format_narrow(self, context, formatter):
+            super().format_help(context, formatter)
 
     def invoke(self, context):
         try:
@@ -317,7 +314,6 @@ def run(arguments: list[str] | None = None) -> int:
     """
     open_closed_streams()
     _show_any_name()
-    _widen_help()
     try:
         return _run(arguments)
     finally:
@@ -360,13 +356,6 @@ def _run(arguments: list[str] | None) -> int:
             return int(ExitCode.INPUT_FAILED)
         raise
     return int(code or 0)
-
-
-def _widen_help() -> None:
-    """In fewer columns Rich cuts options' names off; lines that the terminal wraps are whole."""
-    if shutil.get_terminal_size().columns < _HELP_COLUMNS:
-        # Typer reads it when it is about to show help or a usage error.
-        os.environ.setdefault("TERMINAL_WIDTH", str(_HELP_COLUMNS))
 
 
 def _show_any_name() -> None:

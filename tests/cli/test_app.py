@@ -354,3 +354,15 @@ def test_help_is_whole_in_narrow_terminals(encoding):
     done = subprocess.run(command, capture_output=True, env=environment, check=True)
     shown = done.stdout.decode(encoding)
     assert {"--preserve-color", "--content-weight", "--parameterization"} <= set(shown.split())
+
+
+@pytest.mark.parametrize("command", ["", "detect", "train segment", "faces"])
+def test_help_fits_into_sixty_columns(command, monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", "60")
+    assert run([*command.split(), "--help"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) > 10
+    # An option with its values is not broken.
+    assert all(len(line) <= 60 or line.startswith("  --") for line in lines)
+    # Without frames, whose columns would cut names off.
+    assert not any("│" in line for line in lines)
