@@ -24,9 +24,8 @@ from _sentences import (
     sentences_named,
 )
 
-from cnnkit.data.captions import NAME
 from cnnkit.data.imagenet import SeenName, imagenet_groups, imagenet_names, with_article
-from cnnkit.data.text import split_text
+from cnnkit.data.text import NAME, split_text
 
 TEST, VAL = 300, 150
 IMAGENET_TEST, IMAGENET_VAL = 500, 50

@@ -24,12 +24,12 @@ from _sentences import nouns_in
 
 from cnnkit.data.text import split_text
 from cnnkit.images import Picture, read_pixels, write_image
-from cnnkit.metrics.captions import cider_d, corpus_bleu, sentence_variety
-from cnnkit.options import CaptionOptions
-from cnnkit.pipelines._captioner import Captioner
 from cnnkit.pipelines.classify import classify
-from cnnkit.plots import draw_captions
-from cnnkit.results import Caption
+from cnnkit.tasks.caption.metrics import cider_d, corpus_bleu, sentence_variety
+from cnnkit.tasks.caption.plots import draw_captions
+from cnnkit.tasks.caption.predict import Captioner
+from cnnkit.tasks.caption.results import Caption
+from cnnkit.tasks.caption.settings import CaptionSettings
 
 _SAMPLES = (
     *("astronaut.png", "chelsea.png", "coffee.png", "rocket.jpg", "camera.png", "horse.png"),
@@ -38,18 +38,22 @@ _SAMPLES = (
 _TIMED = 60
 
 
-def said_of(captioner: Captioner, paths: Sequence[Path], options: CaptionOptions) -> list[Caption]:
-    found = [one for _, one in captioner.caption([str(path) for path in paths], options)]
+def said_of(
+    captioner: Captioner, paths: Sequence[Path], settings: CaptionSettings
+) -> list[Caption]:
+    found = list(captioner.caption_each([str(path) for path in paths], settings))
     assert all(isinstance(one, Caption) for one in found)
     return found
 
 
-def warm_milliseconds(captioner: Captioner, paths: Sequence[Path], options: CaptionOptions) -> str:
+def warm_milliseconds(
+    captioner: Captioner, paths: Sequence[Path], settings: CaptionSettings
+) -> str:
     """The median time of one picture at a time, from the file to the sentence, and its spread."""
     taken = []
     for path in paths:
         begin = time.perf_counter()
-        said_of(captioner, [path], options)
+        said_of(captioner, [path], settings)
         taken.append(1e3 * (time.perf_counter() - begin))
     low, middle, high = statistics.quantiles(taken[3:], n=4)
     return f"{middle:.0f} ms (middle half {low:.0f} to {high:.0f})"
@@ -64,16 +68,16 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, help="folder of all data")
     parser.add_argument("--model", default="captions")
     parser.add_argument("--part", default="test", choices=("test", "val"))
-    parser.add_argument("--beams", type=int, default=CaptionOptions.beams)
-    parser.add_argument("--length-penalty", type=float, default=CaptionOptions.length_penalty)
+    parser.add_argument("--beams", type=int, default=CaptionSettings.beams)
+    parser.add_argument("--length-penalty", type=float, default=CaptionSettings.length_penalty)
     parser.add_argument("--output", type=Path, help="folder for the sheet and the sentences")
     parser.add_argument("--no-speed", action="store_true", help="measure the quality alone")
     arguments = parser.parse_args()
     captioner = Captioner(arguments.model)
-    options = CaptionOptions(beams=arguments.beams, length_penalty=arguments.length_penalty)
+    settings = CaptionSettings(beams=arguments.beams, length_penalty=arguments.length_penalty)
 
     people = [one for one in read_coco(arguments.data) if one.split == arguments.part]
-    scenes = said_of(captioner, [one.path for one in people], options)
+    scenes = said_of(captioner, [one.path for one in people], settings)
     candidates = [split_text(one.sentence) for one in scenes]
     references = [[split_text(one) for one in picture.sentences] for picture in people]
     variety = sentence_variety([one.sentence for one in scenes])
@@ -90,7 +94,7 @@ def main() -> None:
 
     classes = read_imagenet(arguments.data)
     single = [path for path in by_name_hash(classes) if classes[path][1] == arguments.part]
-    things = said_of(captioner, single, options)
+    things = said_of(captioner, single, settings)
     named = np.array(
         [is_named(one.sentence, classes[path][0]) for one, path in zip(things, single, strict=True)]
     )
@@ -109,12 +113,12 @@ def main() -> None:
 
     folder = Path(skimage.data.__file__).parent
     samples = [folder / name for name in _SAMPLES]
-    for path, one in zip(samples, said_of(captioner, samples, options), strict=True):
+    for path, one in zip(samples, said_of(captioner, samples, settings), strict=True):
         print(f"  {path.name:26} {one.candidates[0].likelihood:.2f} {doubt(one)}")
     if not arguments.no_speed:
         timed = [one.path for one in people[: _TIMED // 2]] + single[: _TIMED // 2]
         print(machine())
-        print(f"warm, one picture at a time: {warm_milliseconds(captioner, timed, options)}")
+        print(f"warm, one picture at a time: {warm_milliseconds(captioner, timed, settings)}")
     if arguments.output:
         arguments.output.mkdir(parents=True, exist_ok=True)
         write_sheet(arguments.output / "captions.png", [*scenes[:24], *things[:16]])

@@ -23,13 +23,13 @@ from _measure import cnnkit
 from _sentences import nouns_in
 from train_segmenter import pack
 
-from cnnkit.data.captions import shares_word
 from cnnkit.data.imagenet import SeenName, name_seen
 from cnnkit.data.labelled import read_example
 from cnnkit.data.text import split_text
 from cnnkit.models.caption_encoder import SIDE, build_lite0_encoder, seen_parts
 from cnnkit.ops.inference import compile_inference
-from cnnkit.pipelines._captioner import Captioner
+from cnnkit.tasks.caption.data import shares_word
+from cnnkit.tasks.caption.predict import Captioner
 from cnnkit.weights.keras_file import SETTINGS_FILE
 
 RECIPE = (
@@ -85,7 +85,7 @@ def calibrate(model: Path, data: Path) -> dict[str, float]:
     known = {path: index for path, (index, split) in read_imagenet(data).items() if split != "test"}
     names = names_of([*known])
     are_named = [is_named(one.phrase, at) for one, at in zip(names, known.values(), strict=True)]
-    said = [found for _, found in captioner.caption([str(one.path) for one in people])]
+    said = list(captioner.caption_each([str(one.path) for one in people]))
     # Sentences that have a word of what the classifier calls the thing are right more often.
     agree = [
         shares_word(name.phrase, one.sentence)

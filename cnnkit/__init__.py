@@ -11,18 +11,19 @@ if TYPE_CHECKING:
     from cnnkit.data.gallery import Gallery
     from cnnkit.engine.classification import Classification
     from cnnkit.options import FaceOptions, StylizeOptions
-    from cnnkit.pipelines.caption import caption
     from cnnkit.pipelines.classify import classify
     from cnnkit.pipelines.faces import FaceBook
     from cnnkit.pipelines.stylize import Stylizer, stylize
     from cnnkit.pipelines.verify import Verifier, verify
     from cnnkit.results import (
-        Caption,
         IdentifiedFace,
         StylizeProgress,
         StylizeResult,
         VerifyResult,
     )
+    from cnnkit.tasks.caption.predict import Captioner, caption
+    from cnnkit.tasks.caption.results import Caption
+    from cnnkit.tasks.caption.settings import CaptionSettings
     from cnnkit.tasks.detect.predict import Detector, detect
     from cnnkit.tasks.detect.results import Detection
     from cnnkit.tasks.detect.settings import DetectOptions, DetectSettings
@@ -36,7 +37,9 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
-    "Caption": "cnnkit.results",
+    "Caption": "cnnkit.tasks.caption.results",
+    "CaptionSettings": "cnnkit.tasks.caption.settings",
+    "Captioner": "cnnkit.tasks.caption.predict",
     "Classification": "cnnkit.engine.classification",
     "Cutout": "cnnkit.tasks.segment.results",
     "CutoutSettings": "cnnkit.tasks.segment.settings",
@@ -59,7 +62,7 @@ _HOMES = {
     "TextSettings": "cnnkit.tasks.text.settings",
     "Verifier": "cnnkit.pipelines.verify",
     "VerifyResult": "cnnkit.results",
-    "caption": "cnnkit.pipelines.caption",
+    "caption": "cnnkit.tasks.caption.predict",
     "classify": "cnnkit.pipelines.classify",
     "classify_text": "cnnkit.tasks.text.predict",
     "cutout": "cnnkit.tasks.segment.cutout",
@@ -71,6 +74,8 @@ _HOMES = {
 
 __all__ = [
     "Caption",
+    "CaptionSettings",
+    "Captioner",
     "Classification",
     "Cutout",
     "CutoutSettings",

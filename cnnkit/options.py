@@ -73,17 +73,8 @@ WARMED = ("detect", "segment", "classify", "caption", "faces", "stylize")
 # Trained networks to look into, besides files and runs.
 VIEWABLE = ("compact", *CLASSIFIERS)
 
-# Networks that write sentences about pictures, and what their decoders are made of.
-CAPTIONERS = ("captions",)
-DEFAULT_CAPTIONER = "captions"
+# What the decoders of captioners are made of.
 CAPTION_CELLS = ("lstm", "gru", "rnn")
-# What captioners see with, and the side of the pictures in pixels.
-CAPTION_BACKBONES = {"efficientnet-lite0": 256, "compact": 160}
-
-# What `cnnkit train text` builds: networks over the words of a text, and a bag of these.
-TEXT_NETWORKS = ("lstm", "gru", "rnn", "bag")
-TEXT_SPLITS = ("word", "character")
-
 
 # Steps at each scale, coarsest first. Fine scales cost four times as much as the one before and
 # have only detail left to add, so they get fewer.
@@ -809,101 +800,3 @@ class UnitsOptions:
             self.units and all(is_count(unit, least=0) for unit in self.units)
         ):
             raise UsageError(f"units must be whole numbers from 0, not {self.units!r}")
-
-
-@dataclass(frozen=True)
-class CaptionOptions:
-    """Settings of `cnnkit caption`.
-
-    Attributes:
-        beams: sentences that are followed at a time; 1 takes the most probable word each time.
-        max_words: of a sentence.
-        candidates: sentences for each picture, at most.
-        length_penalty: 0 prefers the most probable sentences, which are short; 1 those whose words
-            are the most probable on average, which are long.
-    """
-
-    beams: int = 4
-    max_words: int = 20
-    candidates: int = 1
-    # Of 0.5, 0.8 and 1 the one with the highest CIDEr-D on the shipped model's validation pictures.
-    length_penalty: float = 1.0
-
-    def __post_init__(self):
-        check_kinds(self)
-        _check_counts(self, beams=1, max_words=1, candidates=1)
-        _check_ranges(self, length_penalty=2.0)
-        if self.candidates > self.beams:
-            raise UsageError(
-                f"{self.candidates} candidates need as many beams, not {self.beams}; "
-                f"use --beams {self.candidates}"
-            )
-
-
-@dataclass(frozen=True)
-class CaptionTrainOptions(FitSettings):
-    """Settings of `cnnkit train caption`.
-
-    Attributes, beside those of `FitSettings`:
-        backbone: one of `CAPTION_BACKBONES`.
-        cell: one of `CAPTION_CELLS`.
-        attention: look at places of the picture for each word.
-        units: of the decoder's state.
-        embedding: numbers that stand for a word.
-        transfer: what is trained: "head", the decoder alone, on what the backbone sees of each
-            picture once; "last:N", the backbone's last N convolutions too; or "all".
-        size: side that pictures are stretched to, in pixels; None for the backbone's own.
-        vocabulary: words and signs at most; the rarest are left out.
-        min_count: words that occur less often in the sentences to train on are left out.
-        max_words: longer sentences lose their end.
-        mirror: train on mirror images too, for which "left" and "right" change places.
-        epochs: passes over the sentences.
-        pretrained_rate: of it, for the layers of the backbone.
-        label_smoothing: share of the target that goes to all words alike.
-        dropout: share of what is seen, and of what words are told from, that is left out.
-        images: folder of the pictures, where it is not that of the sentences.
-        beams: of the search for the sentences that the training ends with.
-    """
-
-    backbone: str = "efficientnet-lite0"
-    cell: str = "lstm"
-    attention: bool = True
-    units: int = 192
-    embedding: int = 96
-    transfer: str = "head"
-    size: int | None = None
-    vocabulary: int = 5000
-    min_count: int = 2
-    max_words: int = 20
-    mirror: bool = True
-    epochs: int = 20
-    batch_size: int = 64
-    pretrained_rate: float = 0.03
-    label_smoothing: float = 0.0
-    dropout: float = 0.4
-    clip_norm: float = 5.0
-    patience: int = 5
-    images: str | None = None
-    beams: int = 4
-
-    def __post_init__(self):
-        super().__post_init__()
-        _check_choices(self, cell=CAPTION_CELLS, backbone=tuple(CAPTION_BACKBONES))
-        if not re.fullmatch(r"head|all|last:[1-9]\d*", self.transfer):
-            raise UsageError(f"transfer must be head, last:N or all, not {self.transfer}")
-        _check_counts(self, units=1, embedding=1, vocabulary=5, min_count=1, max_words=1)
-        if self.size is not None:
-            _check_counts(self, size=32)
-        _check_counts(self, epochs=1, beams=1)
-        _check_ranges(self, pretrained_rate=1.0, dropout=0.9, label_smoothing=0.9)
-
-    @property
-    def side(self) -> int:
-        """Of the pictures, in pixels."""
-        return self.size or CAPTION_BACKBONES[self.backbone]
-
-    @property
-    def usual_learning_rate(self) -> float:
-        """What the learning rate is at its highest where none is given."""
-        default = 2e-3 if self.transfer == "head" else 1e-3
-        return default * (50 if self.optimizer == "sgd" else 1)

@@ -8,7 +8,7 @@ import numpy as np
 import cnnkit
 from cnnkit.data.samples import find_sample, load_sample
 from cnnkit.images import Picture, encode_image, fit_size, resize, to_uint8
-from cnnkit.plots import draw_captions
+from cnnkit.tasks.caption.plots import draw_captions
 
 NAMES = ("astronaut", "chelsea", "coffee", "rocket")
 

@@ -382,7 +382,7 @@ def _captions() -> Parser:
 
 
 def _read_captions(folder: Path) -> object:
-    from cnnkit.data.captions import read_captions
+    from cnnkit.tasks.caption.data import read_captions
 
     return [read_captions(folder / f"captions_{split}.json") for split in ("train", "val")]
 
@@ -446,10 +446,10 @@ def _csv() -> Parser:
 
 def _read_tables(folder: Path) -> object:
     from cnnkit.data._csv_table import read_csv_table
-    from cnnkit.data.captions import read_captions
     from cnnkit.data.labelled import check_labelled, read_labelled
     from cnnkit.data.pairs import read_pairs
     from cnnkit.errors import CnnkitError
+    from cnnkit.tasks.caption.data import read_captions
     from cnnkit.tasks.segment.data import parse_classes
     from cnnkit.tasks.segment.formats.class_lists import class_lines
     from cnnkit.tasks.text.data import read_labelled_texts

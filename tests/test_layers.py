@@ -27,6 +27,12 @@ LAYERS = {
 }
 # What a task imports beside the folders that all tasks share, until these are no more.
 OLD_OF_TASKS = {
+    "tasks/caption/plots.py imports cnnkit.plots._style",
+    "tasks/caption/plots.py imports cnnkit.plots._tiles",
+    "tasks/caption/predict.py imports cnnkit.results",
+    "tasks/caption/results.py imports cnnkit.results",
+    "tasks/caption/settings.py imports cnnkit.options",
+    "tasks/caption/trainable.py imports cnnkit.training._classifiers",
     "tasks/detect/batches.py imports cnnkit.options",
     "tasks/detect/cli.py imports cnnkit.plots",
     "tasks/detect/plots.py imports cnnkit.plots._style",
@@ -44,7 +50,6 @@ OLD_OF_TASKS = {
     "tasks/text/evaluate.py imports cnnkit.metrics.classification",
     "tasks/text/predict.py imports cnnkit.results",
     "tasks/text/results.py imports cnnkit.results",
-    "tasks/text/settings.py imports cnnkit.options",
     "tasks/text/train.py imports cnnkit.metrics.classification",
 }
 # What one task imports of another on purpose.
@@ -59,6 +64,7 @@ OLD_TO_TASKS = {
     "pipelines/weights_import.py imports cnnkit.tasks.detect.network",
     "pipelines/visualize_words.py imports cnnkit.tasks.text.files",
     "pipelines/visualize_words.py imports cnnkit.tasks.text.network",
+    "pipelines/warm.py imports cnnkit.tasks.caption.predict",
     "pipelines/warm.py imports cnnkit.tasks.segment.predict",
 }
 SHARED_BY_TASKS = {
@@ -148,8 +154,6 @@ DECLARED = {
     "ops/inference.py imports cnnkit.ops.openvino_graph",
     # Scenes are made of pictures in canvases.
     "data/scenes.py imports cnnkit.data.letterbox",
-    # Sentences are split as all texts are.
-    "data/captions.py imports cnnkit.data.text",
     # The captioner looks with the network that ImageNet's classes are told by.
     "models/caption_encoder.py imports cnnkit.models.efficientnet_lite",
     # Pyramids end as the other detectors and segmenters do.

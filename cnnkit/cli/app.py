@@ -98,7 +98,9 @@ _COMMANDS = {
         "embed",
         "embed",
     ),
-    "caption": _Command("Say", "Say in a sentence what pictures show.", "caption", "caption"),
+    "caption": _Command(
+        "Say", "Say in a sentence what pictures show.", "tasks.caption.cli", "caption"
+    ),
     "classify": _Command(
         "Say", "Tell what pictures show: the most probable classes of each.", "classify", "classify"
     ),
@@ -186,7 +188,7 @@ _COMMANDS = {
         "train",
         more=(
             ("classify", "train_classify", "classify"),
-            ("caption", "train_caption", "caption"),
+            ("caption", "tasks.caption.cli", "train"),
             ("detect", "tasks.detect.cli", "train"),
             ("segment", "tasks.segment.cli", "train"),
             ("text", "tasks.text.cli", "train"),
@@ -197,7 +199,7 @@ _COMMANDS = {
         "Measure how good a model is.",
         "evaluate",
         more=(
-            ("caption", "evaluate_caption", "caption"),
+            ("caption", "tasks.caption.cli", "evaluate"),
             ("detect", "tasks.detect.cli", "evaluate"),
             ("segment", "tasks.segment.cli", "evaluate"),
             ("text", "tasks.text.cli", "evaluate"),

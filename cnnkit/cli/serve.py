@@ -130,7 +130,7 @@ def _address(host: str, port: int) -> str:
 
 def _check_models(settings: ServerSettings) -> None:
     """Says before anything is loaded that a model is not there."""
-    from cnnkit.pipelines._captioner_files import find_captioner_file
+    from cnnkit.tasks.caption.files import find_captioner_file
     from cnnkit.tasks.detect.files import find_detector_file
     from cnnkit.tasks.segment.files import find_segmenter_file
 

@@ -18,6 +18,9 @@ PADDING, UNKNOWN = 0, 1
 PADDING_TOKEN, UNKNOWN_TOKEN = "", "[UNK]"
 # Sentences that are written word by word begin and end with these.
 START, END = "[START]", "[END]"
+# In a sentence it stands for what the encoder's own classifier calls the picture's main thing,
+# article and all: "a person with [NAME]".
+NAME = "[NAME]"
 SPLITS = ("word", "character")
 
 # What `split_text` makes of a character: letters, marks and digits stay, and so do apostrophes for

@@ -103,6 +103,10 @@ Pictures = Annotated[
     list[str], Argument("Files, folders, globs, @list.txt or - (stdin).", metavar="IMG...")
 ]
 Overwrite = Annotated[bool, Option("Replace files that exist.", OUTPUT_PANEL)]
+JsonLines = Annotated[bool, Option("Print one JSON object per input on stdout.", OUTPUT_PANEL)]
+Recursive = Annotated[
+    bool, Option("Look into folders of folders.", RUN_PANEL, ("-r", "--recursive"))
+]
 BatchSize = Annotated[int, Option("Files that the network sees at a time.", RUN_PANEL, min=1)]
 
 
@@ -114,12 +118,8 @@ class BatchSettings(Settings):
     skip_existing: Annotated[bool, Option("Leave files that exist and go on.", OUTPUT_PANEL)] = (
         False
     )
-    jsonl: Annotated[bool, Option("Print one JSON object per input on stdout.", OUTPUT_PANEL)] = (
-        False
-    )
-    recursive: Annotated[
-        bool, Option("Look into folders of folders.", RUN_PANEL, ("-r", "--recursive"))
-    ] = False
+    jsonl: JsonLines = False
+    recursive: Recursive = False
 
     def check(self) -> None:
         """Refuses to replace files and to leave them at once."""

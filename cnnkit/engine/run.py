@@ -162,7 +162,7 @@ def write_model(
 def write_run_report(folder: Path, result: Any, settings: Any) -> None:
     """Writes what a training gave, a dataclass, and its settings into `report.json`."""
     report = {**asdict(result), "model": MODEL_FILE, "options": asdict(settings)}
-    write_bytes(folder / "report.json", json.dumps(report, indent=1).encode())
+    write_bytes(folder / "report.json", json.dumps(report, indent=1, default=str).encode())
 
 
 def read_results(folder: str | Path) -> list[dict[str, Any]]:
@@ -238,7 +238,7 @@ def open_run(
         "data_hash": data_hash,
         # As YAML gives them back.
         "options": {
-            name: list(value) if isinstance(value, tuple) else value
+            name: list(value) if isinstance(value, tuple) else _plain(value)
             for name, value in asdict(options).items()
         },
     }
@@ -269,6 +269,10 @@ def open_run(
         raise DataError(f"{folder} cannot be made: {error.strerror or error}") from None
     text = yaml.safe_dump(settings, sort_keys=False, allow_unicode=True)
     write_bytes(folder / ARGS_FILE, text.encode("utf-8", "surrogateescape"))
+
+
+def _plain(value: Any) -> Any:
+    return str(value) if isinstance(value, Path) else value
 
 
 def read_run(folder: str | Path) -> dict[str, Any]:

@@ -209,8 +209,8 @@ def is_count(value: Any, least: float = 1) -> bool:
 def check_kinds(settings: Any) -> None:
     """Refuses values of another kind than a setting's, which would end in a traceback.
 
-    A whole number is told from another one by the setting's own check. A path stands for its text,
-    a list for a tuple.
+    A whole number is told from another one by the setting's own check. A path and its text stand
+    for each other, and a list for a tuple.
     """
     for item in fields(settings):
         value = getattr(settings, item.name)
@@ -221,6 +221,8 @@ def check_kinds(settings: Any) -> None:
         elif isinstance(value, list) and any(get_origin(one) is tuple for one in kinds):
             # Settings are compared, and keys of what stays loaded.
             object.__setattr__(settings, item.name, tuple(value))
+        elif isinstance(value, str) and Path in kinds:
+            object.__setattr__(settings, item.name, Path(value))
         if not _is_of_kind(getattr(settings, item.name), kind):
             words = " or ".join(_KINDS.get(get_origin(one) or one, one.__name__) for one in kinds)
             raise UsageError(f"{spell(item.name)} must be {words}, not {value!r}")

@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cnnkit.data.captions import NAME
 from cnnkit.data.imagenet import SeenName, name_seen
-from cnnkit.data.text import Vocabulary
+from cnnkit.data.text import NAME, Vocabulary
 
 if TYPE_CHECKING:
     import keras

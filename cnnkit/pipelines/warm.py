@@ -6,10 +6,10 @@ from cnnkit.data.samples import find_sample, load_sample
 from cnnkit.errors import CnnkitError, UsageError
 from cnnkit.images import Picture, to_uint8
 from cnnkit.options import WARMED
-from cnnkit.pipelines._captioner import Captioner
 from cnnkit.pipelines._face_recognition import FaceRecognizer
 from cnnkit.pipelines._predictor import Predictor
 from cnnkit.pipelines._stylize_fast import fast_stylizer
+from cnnkit.tasks.caption.predict import Captioner
 from cnnkit.tasks.detect.predict import Detector
 from cnnkit.tasks.segment.predict import Segmenter
 
@@ -42,7 +42,7 @@ def _classify(picture: Picture) -> None:
 
 
 def _caption(picture: Picture) -> None:
-    _raise(one for _, one in Captioner().caption([picture]))
+    Captioner().caption([picture])
 
 
 def _faces(picture: Picture) -> None:

@@ -12,7 +12,6 @@ if TYPE_CHECKING:
     from cnnkit.plots._tiles import draw_tiles
     from cnnkit.plots.architecture import plot_architecture
     from cnnkit.plots.augmentation import draw_augmented
-    from cnnkit.plots.captions import draw_captions
     from cnnkit.plots.classification import draw_mistakes, plot_calibration, plot_confusion
     from cnnkit.plots.filtering import plot_filtering
     from cnnkit.plots.pictures import draw_labels, draw_sheet
@@ -27,7 +26,6 @@ if TYPE_CHECKING:
 _HOMES = {
     "color_map": "views",
     "draw_augmented": "augmentation",
-    "draw_captions": "captions",
     "draw_labels": "pictures",
     "draw_mistakes": "classification",
     "draw_sheet": "pictures",
@@ -55,7 +53,6 @@ __all__ = [
     "FacePanel",
     "color_map",
     "draw_augmented",
-    "draw_captions",
     "draw_labels",
     "draw_mistakes",
     "draw_sheet",

@@ -22,10 +22,11 @@ from cnnkit.data.samples import find_sample, load_sample, style_names
 from cnnkit.engine.classification import Classification
 from cnnkit.errors import CnnkitError, UsageError
 from cnnkit.images import DAMAGED, Picture, encode_image, read_image, to_uint8
-from cnnkit.options import CaptionOptions, StylizeOptions
-from cnnkit.results import Caption, Milliseconds, Record
+from cnnkit.options import StylizeOptions
+from cnnkit.results import Milliseconds, Record
 from cnnkit.server.guard import RefusedError
 from cnnkit.server.models import Models
+from cnnkit.tasks.caption.settings import CaptionSettings
 
 _COLOR = re.compile("#[0-9a-fA-F]{6}")
 
@@ -190,11 +191,9 @@ def classify(models: Models, picture: Picture, top: int = 5, group: bool = False
 
 def caption(models: Models, picture: Picture, candidates: int = 1) -> Answer:
     """Sentences about the picture."""
-    options = CaptionOptions(beams=max(4, candidates), candidates=candidates)
-    [(_, found)] = models.captioner().caption([picture], options)
-    found = _result(found, Caption)
-    items = tuple(one.to_dict() for one in found.candidates)
-    return Answer(_record(picture, items, found.model, found.ms))
+    settings = CaptionSettings(beams=max(4, candidates), candidates=candidates)
+    [found] = models.captioner().caption(picture, settings)
+    return Answer(replace(found.to_record(), source=picture.source))
 
 
 def embed(models: Models, picture: Picture) -> Answer:

@@ -120,7 +120,7 @@ class Models:
 
     def captioner(self) -> Any:
         """The `Captioner`."""
-        from cnnkit.pipelines._captioner import Captioner
+        from cnnkit.tasks.caption.predict import Captioner
 
         return self._keep("caption", lambda: Captioner(self._settings.captioner))
 

@@ -8,7 +8,8 @@ from typing import Annotated
 
 from cnnkit.engine.settings import Option, Settings
 from cnnkit.errors import UsageError
-from cnnkit.options import DEFAULT_CAPTIONER, DEFAULT_CLASSIFIER
+from cnnkit.options import DEFAULT_CLASSIFIER
+from cnnkit.tasks.caption.settings import DEFAULT_CAPTIONER
 from cnnkit.tasks.detect.settings import DEFAULT_DETECTOR
 from cnnkit.tasks.segment.settings import DEFAULT_SEGMENTER
 

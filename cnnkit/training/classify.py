@@ -25,6 +25,7 @@ from cnnkit.data.labelled import (
     read_labelled,
     without_bad,
 )
+from cnnkit.engine.cached_features import FeatureBatches, cache_features, feature_statistics
 from cnnkit.engine.callbacks import Stage
 from cnnkit.engine.classifier_training import (
     TrainedClassifier,
@@ -62,7 +63,6 @@ from cnnkit.metrics.classification import worst_mistakes
 from cnnkit.ops.inference import compiles_training
 from cnnkit.options import PRETRAINED, AugmentOptions, ClassifyTrainOptions
 from cnnkit.plots import draw_mistakes
-from cnnkit.training._cached_features import FeatureBatches, cache_features, feature_statistics
 from cnnkit.training._classifiers import (
     TrainableClassifier,
     build_pretrained,

@@ -17,9 +17,9 @@ from cnnkit.engine.network_cache import network_cache_dir
 from cnnkit.engine.networks import Networks, NetworkSource
 from cnnkit.errors import WeightsError
 from cnnkit.images import to_uint8
-from cnnkit.pipelines._captioner import Captioner
 from cnnkit.pipelines._face_analysis import FaceAnalyzer, _networks
 from cnnkit.pipelines._predictor import Predictor
+from cnnkit.tasks.caption.predict import Captioner
 from cnnkit.tasks.detect.predict import Detector
 from cnnkit.tasks.segment.predict import Segmenter
 
@@ -230,10 +230,7 @@ def test_classifiers_give_the_same_probabilities(model):
 
 @pytest.mark.slow
 def test_the_captioner_says_the_same():
-    (ours, _), (theirs, _) = (
-        next((one, path) for path, one in captioner.caption([str(CAT)]))
-        for captioner in both(Captioner)
-    )
+    ours, theirs = (captioner.caption(CAT)[0] for captioner in both(Captioner))
     assert ours.sentence == theirs.sentence
     assert ours.candidates[0].log_probability == pytest.approx(
         theirs.candidates[0].log_probability, rel=1e-3

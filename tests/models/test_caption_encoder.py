@@ -2,9 +2,8 @@ import keras
 import numpy as np
 import pytest
 
-from cnnkit.data.captions import NAME, split_caption
 from cnnkit.data.imagenet import imagenet_names, name_seen, with_article
-from cnnkit.data.text import END, START, Vocabulary
+from cnnkit.data.text import END, NAME, START, Vocabulary
 from cnnkit.models.caption_encoder import (
     build_lite0_encoder,
     lite0_tensors,
@@ -12,6 +11,7 @@ from cnnkit.models.caption_encoder import (
     seen_parts,
     seen_tensors,
 )
+from cnnkit.tasks.caption.data import split_caption
 
 SIDE = 64
 

@@ -3,16 +3,16 @@ import numpy as np
 import pytest
 
 from cnnkit.data.text import END, START, Vocabulary
-from cnnkit.losses.captions import WordCrossEntropy
 from cnnkit.models.captioner import (
     build_captioner,
     decoder_of,
     encoder_of,
     writing_models,
 )
-from cnnkit.models.sentence_writer import SentenceWriter, total_word_loss
 from cnnkit.ops.inference import compile_inference
-from cnnkit.options import CaptionOptions
+from cnnkit.tasks.caption.loss import WordCrossEntropy
+from cnnkit.tasks.caption.sentence_writer import SentenceWriter, total_word_loss
+from cnnkit.tasks.caption.settings import CaptionSettings
 
 VOCABULARY = Vocabulary.build(["a cat", "a dog"], special=(START, END))
 START_AT, END_AT = VOCABULARY.index(START), VOCABULARY.index(END)
@@ -130,8 +130,8 @@ def test_the_best_sentence_of_many_beams_is_that_of_all_sentences():
     look, write = (compile_inference(one, "float32") for one in writing_models(model))
     writer = SentenceWriter(look, write, VOCABULARY)
     encodings = run(encoder_of(model), pictures(3))
-    options = CaptionOptions(beams=15, max_words=2, candidates=15, length_penalty=1.0)
-    written = writer.write(encodings, options)
+    settings = CaptionSettings(beams=15, max_words=2, candidates=15, length_penalty=1.0)
+    written = writer.write(encodings, settings)
     decoder = decoder_of(model)
     allowed = [VOCABULARY.index(word) for word in ("a", "cat", "dog")]
     sequences = [(), *((w,) for w in allowed), *((v, w) for v in allowed for w in allowed)]

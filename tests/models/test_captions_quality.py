@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 from skimage import data
 
-from cnnkit.metrics.captions import sentence_variety
-from cnnkit.options import CaptionOptions
-from cnnkit.pipelines._captioner import Captioner
-from cnnkit.pipelines._captioner_files import find_captioner_file
+from cnnkit.tasks.caption.files import find_captioner_file
+from cnnkit.tasks.caption.metrics import sentence_variety
+from cnnkit.tasks.caption.predict import Captioner
+from cnnkit.tasks.caption.settings import CaptionSettings
 from cnnkit.weights import locate, read_card
 
 PHOTOGRAPHS = Path(data.__file__).parent
@@ -20,7 +20,7 @@ def captioner():
 
 
 def say(captioner, name):
-    [(_, found)] = captioner.caption([str(PHOTOGRAPHS / name)], CaptionOptions(candidates=3))
+    [found] = captioner.caption([str(PHOTOGRAPHS / name)], CaptionSettings(candidates=3))
     return found.candidates
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cnnkit.engine.batch import Outcome, Overwrite, check_json
+from cnnkit.engine.batch import JsonLines, Outcome, Overwrite, check_json
 from cnnkit.engine.command import (
     DeviceSettings,
     EngineSettings,
@@ -66,9 +66,7 @@ def classify_text(
     ] = False,
     batch: BatchSize = 32,
     engine: EngineSettings,
-    jsonl: Annotated[bool, Option("Print one JSON object per input on stdout.", OUTPUT_PANEL)] = (
-        False
-    ),
+    jsonl: JsonLines = False,
     printing: PrintSettings,
 ) -> int:
     """Tell the classes of texts, the most probable ones first.

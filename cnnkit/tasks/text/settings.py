@@ -16,7 +16,11 @@ from cnnkit.engine.settings import (
     check_split,
 )
 from cnnkit.errors import UsageError
-from cnnkit.options import TEXT_NETWORKS, TEXT_SPLITS
+
+# What `cnnkit train text` builds: networks over the words of a text, and a bag of these; and what
+# texts are split into.
+NETWORKS = ("lstm", "gru", "rnn", "bag")
+UNITS = ("word", "character")
 
 _MODEL_PANEL = "Model"
 
@@ -100,12 +104,10 @@ class TrainSettings(FitSettings):
         Option(
             "What reads the text; a bag of words knows no order, and is there to compare.",
             _MODEL_PANEL,
-            choices=TEXT_NETWORKS,
+            choices=NETWORKS,
         ),
     ] = "lstm"
-    by: Annotated[str, Option("What texts are split into.", _MODEL_PANEL, choices=TEXT_SPLITS)] = (
-        "word"
-    )
+    by: Annotated[str, Option("What texts are split into.", _MODEL_PANEL, choices=UNITS)] = "word"
     vocabulary_size: Annotated[
         int,
         Option(

@@ -5,27 +5,41 @@ import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
-from cnnkit.data.captions import NAME, shares_word, split_caption
 from cnnkit.data.imagenet import SeenName
 from cnnkit.data.labelled import read_example, stretch_pixels
-from cnnkit.data.text import END, START, UNKNOWN
+from cnnkit.data.text import END, NAME, START, UNKNOWN
 from cnnkit.engine.networks import Networks, NetworkSource
-from cnnkit.engine.predictor import PictureSource, loaded, name_of, read_ahead
+from cnnkit.engine.predictor import (
+    Loaded,
+    PictureSource,
+    collect,
+    each_source,
+    keep_last,
+    loaded,
+    milliseconds_since,
+    name_of,
+    predict_each,
+)
 from cnnkit.errors import CnnkitError, UsageError
 from cnnkit.images import Picture, header_size, read_image, to_uint8
 from cnnkit.models.caption_encoder import names_seen
-from cnnkit.models.sentence_writer import SentenceWriter, total_word_loss
 from cnnkit.ops.beam import Hypothesis
-from cnnkit.options import DEFAULT_CAPTIONER, CaptionOptions
-from cnnkit.pipelines._captioner_files import (
+from cnnkit.results import Milliseconds
+from cnnkit.tasks.caption.data import shares_word, split_caption
+from cnnkit.tasks.caption.files import (
     find_captioner_file,
     read_captioner_settings,
     read_vocabulary,
 )
-from cnnkit.results import Caption, CaptionCandidate, Milliseconds
+from cnnkit.tasks.caption.results import Caption, CaptionCandidate
+from cnnkit.tasks.caption.sentence_writer import SentenceWriter, total_word_loss
+from cnnkit.tasks.caption.settings import DEFAULT_CAPTIONER, CaptionSettings
 from cnnkit.weights import locate
 
 # What is said where the name alone is sure.
@@ -36,17 +50,15 @@ _SAID_TWICE = re.compile("^a picture of (?=a close up of )")
 
 @dataclass(frozen=True, eq=False)
 class _Seen:
-    """A picture that was read, or why it was not."""
+    """A picture as the network sees it, its height and width, and itself if it is no file."""
 
-    source: str
-    pixels: np.ndarray | None = None
-    size: tuple[int, int] = (0, 0)
-    taken: float = 0.0
-    error: CnnkitError | None = None
+    pixels: npt.NDArray[np.float32]
+    size: tuple[int, int]
+    picture: Picture | None = None
 
 
 class Captioner:
-    """A trained captioner.
+    """A trained captioner; several threads may use it.
 
     Args:
         model: a name, the folder of a run of `cnnkit train caption`, or its `.keras` file.
@@ -57,8 +69,8 @@ class Captioner:
         DataError: what its file says of itself cannot be read.
     """
 
-    def __init__(self, model: str = DEFAULT_CAPTIONER):
-        file = find_captioner_file(model)
+    def __init__(self, model: str | Path = DEFAULT_CAPTIONER):
+        file = find_captioner_file(str(model))
         self.name, self.vocabulary = file.name, read_vocabulary(file)
         self._settings = read_captioner_settings(file)
         files = [file.path]
@@ -69,12 +81,13 @@ class Captioner:
         self._networks = Networks(
             NetworkSource(
                 f"captioner {file.name}",
-                "cnnkit.pipelines._captioner_network:build",
+                "cnnkit.tasks.caption.network:build",
                 files,
                 settings,
             )
         )
-        self._shape: tuple[int, ...] = tuple(self._networks.facts["picture"])
+        height, width, channels = self._networks.facts["picture"]
+        self._shape = int(height), int(width), int(channels)
         self._encode = self._networks["encode"]
         try:
             self._writer = SentenceWriter(
@@ -83,77 +96,70 @@ class Captioner:
         except ValueError as error:
             raise UsageError(f"{file.path} is no captioner that can be used: {error}") from None
 
-    def caption(
+    def caption(self, sources: Any, settings: CaptionSettings | None = None) -> list[Caption]:
+        """Says what pictures show; for arguments and errors see `cnnkit.caption`."""
+        return collect(
+            each_source(sources),
+            lambda given: self.caption_each(given, settings),
+            lambda found: replace(found, picture=None, encoding=None),
+        )
+
+    def caption_each(
         self,
         sources: Iterable[PictureSource],
-        options: CaptionOptions | None = None,
+        settings: CaptionSettings | None = None,
         *,
         batch: int = 16,
         stdin: Callable[[], bytes] | None = None,
-    ) -> Iterator[tuple[str, Caption | CnnkitError]]:
-        """What is said of pictures, in their order.
+    ) -> Iterator[Caption | CnnkitError]:
+        """Says what pictures show one after another; one that cannot be read gives its error.
 
         Args:
             sources: paths, "-", or pictures.
-            options: of the search.
+            settings: of the search.
             batch: pictures at a time.
             stdin: reads what "-" stands for.
 
         Yields:
-            Each source with its `Caption`, or why there is none.
+            For each a `Caption`, with what the encoder says of the picture, or why there is none.
         """
-        for path, found, _ in self.look_and_caption(sources, options, batch=batch, stdin=stdin):
-            yield path, found
 
-    def look_and_caption(
-        self,
-        sources: Iterable[PictureSource],
-        options: CaptionOptions | None = None,
-        *,
-        batch: int = 16,
-        stdin: Callable[[], bytes] | None = None,
-    ) -> Iterator[tuple[str, Caption | CnnkitError, np.ndarray | None]]:
-        """`caption`, with what the encoder says of each picture, float32 `(D,)`."""
-
-        def read(source: PictureSource) -> _Seen:
-            begin, name = time.monotonic(), name_of(source)
-            try:
-                pixels, size = self._read(name, loaded(source, stdin))
-            except CnnkitError as error:
-                return _Seen(name, error=error)
-            return _Seen(name, pixels, size, time.monotonic() - begin)
-
-        for now in read_ahead(sources, read, batch):
+        def describe(seen: Sequence[Loaded[_Seen]]) -> Iterator[Caption]:
             begin = time.monotonic()
-            good = [one.pixels for one in now if one.pixels is not None]
-            encodings = self.encode(good, batch)
-            seen = time.monotonic()
-            said = iter(zip(self.write(encodings, options), encodings, strict=True))
-            end = time.monotonic()
-            count = max(1, len(good))
-            for one in now:
-                if one.error is not None:
-                    yield one.source, one.error, None
-                    continue
-                ms = Milliseconds(
-                    load=round(1e3 * one.taken, 1),
-                    net=round(1e3 * (seen - begin) / count, 1),
-                    post=round(1e3 * (end - seen) / count, 1),
+            encodings = self.encode([one.value.pixels for one in seen], batch)
+            net, begin = milliseconds_since(begin), time.monotonic()
+            said = self.write(encodings, settings)
+            post, count = milliseconds_since(begin), max(1, len(seen))
+            for one, candidates, encoding in zip(seen, said, encodings, strict=True):
+                times = (round(ms, 1) for ms in (one.ms, 0.0, net / count, post / count))
+                yield Caption(
+                    *(one.source, candidates, one.value.size, self.name, Milliseconds(*times)),
+                    picture=one.value.picture,
+                    encoding=encoding,
                 )
-                candidates, encoding = next(said)
-                caption = Caption(one.source, candidates, one.size, self.name, ms)
-                yield one.source, caption, encoding
 
-    def _read(self, path: str, picture: Picture | None) -> tuple[np.ndarray, tuple[int, int]]:
+        return predict_each(
+            sources,
+            lambda source: self.read(name_of(source), loaded(source, stdin)),
+            describe,
+            batch=batch,
+        )
+
+    def read(self, path: str, picture: Picture | None) -> _Seen:
+        """A picture as the network sees it, of a file or in memory.
+
+        Raises:
+            ImageError: a file cannot be read.
+        """
         if picture is None:
             # As in training, to the last bit.
             pixels = read_example(path, self._shape)
             size = header_size(path)
             if size is not None:
-                return pixels, size
+                return _Seen(pixels, size)
             picture = read_image(path)
         pixels = stretch_pixels(to_uint8(picture.pixels), self._shape)
-        return pixels, (picture.height, picture.width)
+        return _Seen(pixels, (picture.height, picture.width), picture)
 
     def encode(self, pictures: Sequence[np.ndarray], batch: int = 16) -> np.ndarray:
         """What the encoder says of pictures that are read already.
@@ -175,22 +181,22 @@ class Captioner:
         return np.concatenate(found) if found else np.zeros((0, 1), np.float32)
 
     def write(
-        self, encodings: np.ndarray, options: CaptionOptions | None = None
+        self, encodings: np.ndarray, settings: CaptionSettings | None = None
     ) -> list[tuple[CaptionCandidate, ...]]:
         """Sentences about pictures that were encoded, the best first."""
         if not len(encodings):
             return []
-        options = options or CaptionOptions()
+        settings = settings or CaptionSettings()
         names = names_seen(encodings, self._settings, self.vocabulary)
         return [
             self._with_name(
                 encoding,
                 [self._candidate(one, name) for one in hypotheses],
                 name,
-                options.length_penalty,
+                settings.length_penalty,
             )
             for encoding, hypotheses, name in zip(
-                encodings, self._writer.write(encodings, options), names, strict=True
+                encodings, self._writer.write(encodings, settings), names, strict=True
             )
         ]
 
@@ -258,3 +264,39 @@ class Captioner:
         words = self.vocabulary.encode(texts, max(map(len, texts)))
         total, count = total_word_loss(self._networks["tell"], encodings, pictures, words)
         return total, count, int((words == UNKNOWN).sum())
+
+
+_captioner = keep_last(Captioner)
+
+
+def caption(
+    sources: Any,
+    settings: CaptionSettings | None = None,
+    *,
+    model: str | Path = DEFAULT_CAPTIONER,
+    **changes: Any,
+) -> list[Caption]:
+    """Says in a sentence what pictures show.
+
+    The captioner stays loaded for the next call with the same model.
+
+    Args:
+        sources: paths of pictures, or pictures in memory: arrays `(height, width)` or `(height,
+            width, 1, 3 or 4)` of uint8 or of floats in [0, 1], `PIL.Image`, `Picture`; one or an
+            iterable of them.
+        settings: of the search for sentences; see `CaptionSettings`.
+        model: "captions" (shipped), the folder of a run of `cnnkit train caption`, or its `.keras`
+            file.
+        changes: of the settings, by name, such as `candidates=2`.
+
+    Returns:
+        A `Caption` for each, in order.
+
+    Raises:
+        UsageError: no such captioner, or settings that do not fit.
+        WeightsError: its weights are not here.
+        ImageError: a picture cannot be read.
+        ValueError: an array is no picture.
+    """
+    settings = replace(settings or CaptionSettings(), **changes)
+    return _captioner(str(model)).caption(sources, settings)

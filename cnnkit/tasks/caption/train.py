@@ -4,27 +4,18 @@ Teacher forcing: the decoder is given the true words so far and learns to tell t
 encoder does not change, each picture and its mirror image go through it once.
 """
 
+import functools
 import hashlib
 import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
 
-from cnnkit.data.captions import (
-    CaptionData,
-    CaptionedPictures,
-    check_captions,
-    data_hash,
-    encode_captions,
-    read_captions,
-    split_caption,
-    without_unreadable,
-)
 from cnnkit.data.labelled import LabelledFiles
+from cnnkit.engine.cached_features import cache_features, feature_statistics
 from cnnkit.engine.callbacks import Stage, best_row, seconds_of
 from cnnkit.engine.dataset import CountedEpochs, reading
 from cnnkit.engine.labelled_batches import LabelledBatches
@@ -35,7 +26,7 @@ from cnnkit.engine.run import (
     finished_epochs,
     open_run,
     read_results,
-    read_run,
+    read_run_settings,
     require_mostly_good,
     write_model,
     write_run_report,
@@ -43,22 +34,32 @@ from cnnkit.engine.run import (
 from cnnkit.engine.trainer import fit_stage, run_training, write_curves
 from cnnkit.errors import DataError
 from cnnkit.images import Picture, read_pixels, write_bytes, write_image
-from cnnkit.losses.captions import WordCrossEntropy
-from cnnkit.metrics.captions import corpus_bleu, has_collapsed, perplexity, sentence_variety
 from cnnkit.models.caption_encoder import names_seen
 from cnnkit.models.captioner import decoder_of, writing_models
-from cnnkit.models.sentence_writer import SentenceWriter, total_word_loss
 from cnnkit.ops.inference import compile_inference
-from cnnkit.options import CaptionOptions, CaptionTrainOptions
-from cnnkit.plots import draw_captions
-from cnnkit.training._cached_features import cache_features, feature_statistics
-from cnnkit.training._caption_batches import (
+from cnnkit.tasks.caption.batches import (
     PictureBatches,
     SeenBatches,
     number_sentences,
     vocabulary_of,
 )
-from cnnkit.training._caption_networks import build_trainable_captioner
+from cnnkit.tasks.caption.data import (
+    CaptionData,
+    CaptionedPictures,
+    check_captions,
+    data_hash,
+    encode_captions,
+    read_captions,
+    split_caption,
+    without_unreadable,
+)
+from cnnkit.tasks.caption.loss import WordCrossEntropy
+from cnnkit.tasks.caption.metrics import corpus_bleu, has_collapsed, perplexity, sentence_variety
+from cnnkit.tasks.caption.plots import draw_captions
+from cnnkit.tasks.caption.results import TrainedCaptioner
+from cnnkit.tasks.caption.sentence_writer import SentenceWriter, total_word_loss
+from cnnkit.tasks.caption.settings import CaptionSettings, TrainSettings
+from cnnkit.tasks.caption.trainable import build_trainable_captioner
 from cnnkit.weights.keras_file import (
     CAPTIONER_KIND,
     MODEL_FILE,
@@ -72,69 +73,28 @@ _LEAST_DEVIATION = 0.05
 _SHOWN = 24
 
 
-@dataclass(frozen=True)
-class CaptionerTraining:
-    """What a training gave.
-
-    Attributes:
-        model: the `.keras` file, with the weights of the best epoch.
-        words: number of words that it knows, with the four signs.
-        counts: pictures for training and for validation.
-        sentences: to train on.
-        epochs: passes over the sentences, in all runs together.
-        best: the epoch whose weights were kept, from 1.
-        seconds: that the epochs took.
-        weights: number of weights that were trained, and of all.
-        perplexity: of the sentences about the validation pictures.
-        bleu: BLEU-1 to BLEU-4 of what is said of them.
-        distinct: share of what is said of them that differs.
-        collapsed: whether nearly all of it is one sentence.
-        most_common: what is said most often, and of which share of the pictures.
-        reason: why the training ended: "epochs", "patience" or "time budget".
-    """
-
-    model: Path
-    words: int
-    counts: tuple[int, int]
-    sentences: int
-    epochs: int
-    best: int
-    seconds: float
-    weights: tuple[int, int]
-    perplexity: float
-    bleu: tuple[float, ...]
-    distinct: float
-    collapsed: bool
-    most_common: tuple[str, float]
-    reason: str
-
-
 def train_captioner(
     data: str | Path,
     output: str | Path,
-    options: CaptionTrainOptions | None = None,
+    settings: TrainSettings | None = None,
     *,
     resume: bool = False,
     skip_bad: bool = False,
-    on_note: Callable[[str], None] | None = None,
-    on_progress: Callable[[str, int, int], None] | None = None,
-    on_epoch: Callable[[int, dict], None] | None = None,
-) -> CaptionerTraining:
+    observer: Observer | None = None,
+) -> TrainedCaptioner:
     """Trains a captioner, or goes on with a training that was stopped.
 
     Args:
-        data: a CSV, a JSON file of COCO's, or a folder of such; see `data.captions.read_captions`.
+        data: a CSV, a JSON file of COCO's, or a folder of such; see `data.read_captions`.
         output: run folder: `model.keras` (the best epoch), `args.yaml`, `results.csv`,
             `curves.png`, `samples.png`, `captions.csv` (what is said of the validation pictures),
             `report.json`, `vocabulary.txt`, weights of the best and the last epoch, and the state
             to go on from.
-        options: see `CaptionTrainOptions`. Epochs, patience, time budget and the folder of the
-            pictures may change when a run is taken up again.
+        settings: epochs, patience, time budget and the folder of the pictures may change when a run
+            is taken up again.
         resume: go on with the run in `output`.
         skip_bad: go on where most pictures are missing or cannot be read.
-        on_note: takes a line that the user should know.
-        on_progress: called with what is being done, the number of pictures done, and of all.
-        on_epoch: called with the epoch's index and its row of `results.csv`.
+        observer: is told what the user should know, what is being done, and of each epoch.
 
     Returns:
         What came out. After Ctrl-C the best so far is written and `KeyboardInterrupt` raised.
@@ -144,39 +104,37 @@ def train_captioner(
         UsageError: `output` holds another run, or the settings do not fit.
         DivergenceError: the loss is no finite number; the best so far is kept.
     """
-    options = options or CaptionTrainOptions()
-    note = on_note or (lambda text: None)
-    progress = on_progress or (lambda what, done, total: None)
+    settings, observer = settings or TrainSettings(), observer or Observer()
     folder = Path(output)
     found = read_captions(
-        data, options.images, val_share=options.val_share, seed=options.seed, skip_bad=skip_bad
+        data, settings.images, val_share=settings.val_share, seed=settings.seed, skip_bad=skip_bad
     )
     _check_parts(data, found)
-    open_run(folder, data, options, data_hash(found), resume, _EXTENDABLE)
-    report = check_captions(found, lambda done, total: progress("check", done, total))
+    open_run(folder, data, settings, data_hash(found), resume, _EXTENDABLE)
+    report = check_captions(found, functools.partial(observer.on_progress, "check"))
     for line in report.lines():
-        note(line)
+        observer.on_note(line)
     pictures = len(found.train.paths) + len(found.val.paths)
     require_mostly_good(data, report.unreadable, pictures, skip_bad)
     found = without_unreadable(found, report)
     _check_parts(data, found)
-    keras.utils.set_random_seed(options.seed)
-    run = _Run(found, folder, options, note, progress)
-    return run_training(lambda: run.fit(on_epoch), run.finish, folder, note)
+    keras.utils.set_random_seed(settings.seed)
+    training = _Training(found, folder, settings, observer)
+    return run_training(training.fit, training.finish, folder, observer.on_note)
 
 
-def read_run_options(folder: str | Path) -> tuple[str, CaptionTrainOptions]:
+def read_captioner_run(folder: str | Path) -> tuple[str, TrainSettings]:
     """The data and the settings that a run was started with.
 
     Raises:
         DataError: the folder holds no run.
     """
-    values = read_run(folder)
-    try:
-        # Runs of before there were several have the compact network.
-        return values["data"], CaptionTrainOptions(**{"backbone": "compact", **values["options"]})
-    except TypeError:
-        raise DataError(f"{folder} holds no run of a captioner; give another -o") from None
+
+    def settings_of(**values: Any) -> TrainSettings:
+        # Runs of before there were several backbones have the compact network.
+        return TrainSettings(**{"backbone": "compact", **values})
+
+    return read_run_settings(folder, settings_of, "a captioner")
 
 
 def _check_parts(data: str | Path, found: CaptionData) -> None:
@@ -185,33 +143,32 @@ def _check_parts(data: str | Path, found: CaptionData) -> None:
             raise DataError(f"{data} has no pictures to {name}; give more")
 
 
-class _Run:
+class _Training:
     """One training: what is built, fed, fitted and written."""
 
     def __init__(
         self,
         data: CaptionData,
         folder: Path,
-        options: CaptionTrainOptions,
-        note: Callable[[str], None],
-        progress: Callable[[str, int, int], None],
+        settings: TrainSettings,
+        observer: Observer,
     ):
-        self._data, self._folder, self._options = data, folder, options
-        self._note, self._progress = note, progress
-        self._is_head = options.transfer == "head"
+        self._data, self._folder = data, folder
+        self._settings, self._observer = settings, observer
+        self._is_head = settings.transfer == "head"
         self._vocabulary = vocabulary_of(
-            data.train, options.vocabulary, options.min_count, mirrored=options.mirror
+            data.train, settings.vocabulary, settings.min_count, mirrored=settings.mirror
         )
         self._sentences = {
             name: number_sentences(
                 part,
                 self._vocabulary,
-                options.max_words,
-                mirrored=options.mirror and name == "train",
+                settings.max_words,
+                mirrored=settings.mirror and name == "train",
             )
             for name, part in (("train", data.train), ("val", data.val))
         }
-        self._built = build_trainable_captioner(options, len(self._vocabulary))
+        self._built = build_trainable_captioner(settings, len(self._vocabulary))
         self._model, self._encoder = self._built.model, self._built.encoder
         self._features: dict[str, np.ndarray] = {}
         self._see()
@@ -221,7 +178,7 @@ class _Run:
             sum(math.prod(one.shape) for one in self._trainer.trainable_variables),
             self._model.count_params(),
         )
-        self._note(
+        self._observer.on_note(
             f"{len(self._sentences['train']):,} sentences about {len(data.train):,} pictures, "
             f"{len(self._vocabulary):,} words; {self.weights[0]:,} of {self.weights[1]:,} weights "
             "train"
@@ -240,9 +197,9 @@ class _Run:
                 self._encoder,
                 LabelledFiles(paths, np.zeros(len(paths), np.int64)),
                 self._folder / "features" / f"{name}.npy",
-                mirrored=self._is_head and self._options.mirror and name == "train",
+                mirrored=self._is_head and self._settings.mirror and name == "train",
                 fingerprint=digest,
-                on_progress=lambda done, total: self._progress("look at the data", done, total),
+                on_progress=functools.partial(self._observer.on_progress, "look at the data"),
             )
         mean, variance = feature_statistics(self._features["train"])
         # What is nearly always the same, such as the probability of a rare class, stays small.
@@ -250,31 +207,30 @@ class _Run:
         self._model.get_layer("encoding_scale").set_weights([mean, variance])
 
     def _batches(self, epoch: int) -> CountedEpochs:
-        options, sentences = self._options, self._sentences["train"]
-        size = min(options.batch_size, len(sentences))
+        settings, sentences = self._settings, self._sentences["train"]
+        size = min(settings.batch_size, len(sentences))
         if self._is_head:
             return SeenBatches(
-                self._features["train"], sentences, size, seed=options.seed, epoch=epoch
+                self._features["train"], sentences, size, seed=settings.seed, epoch=epoch
             )
-        shape = (options.side, options.side, 3)
+        shape = (settings.side, settings.side, 3)
         return PictureBatches(
-            self._data.train.paths, sentences, shape, size, seed=options.seed, epoch=epoch
+            self._data.train.paths, sentences, shape, size, seed=settings.seed, epoch=epoch
         )
 
-    def fit(self, on_epoch: Callable[[int, dict], None] | None) -> str:
+    def fit(self) -> str:
         """Trains to the end, from where the run stands; the reason why it ended."""
-        observer = Observer() if on_epoch is None else Observer(on_epoch=on_epoch)
         stage = Stage(
             self._trainer,
-            loss=WordCrossEntropy(self._options.label_smoothing),
+            loss=WordCrossEntropy(self._settings.label_smoothing),
             kept=self._model,
             measure=self._measure,
             quality=_quality_of,
-            end=self._options.epochs,
+            end=self._settings.epochs,
             slow=[one for layer in self._built.pretrained for one in layer.variables],
         )
         batches = self._batches(finished_epochs(self._folder / STATE))
-        return fit_stage(stage, batches, self._folder, self._options, observer=observer)
+        return fit_stage(stage, batches, self._folder, self._settings, observer=self._observer)
 
     def _measure(self, logs: Mapping[str, float]) -> dict[str, float]:
         loss = self._validate()
@@ -287,7 +243,7 @@ class _Run:
             return np.asarray(self._features["val"][:, 0], np.float32)
         paths = self._data.val.paths
         files = LabelledFiles(paths, np.zeros(len(paths), np.int64))
-        shape = (self._options.side, self._options.side, 3)
+        shape = (self._settings.side, self._settings.side, 3)
         batches = LabelledBatches(files, 1, shape, _BATCH, shuffle=False)
         with reading(batches):
             return self._encoder.predict(batches, verbose=0)
@@ -304,7 +260,7 @@ class _Run:
         )
         return total / count
 
-    def finish(self, reason: str) -> CaptionerTraining:
+    def finish(self, reason: str) -> TrainedCaptioner:
         """Writes the model with the best weights, and what there is to say about it."""
         folder, data = self._folder, self._data
         rows = read_results(folder)
@@ -314,7 +270,7 @@ class _Run:
         variety = sentence_variety(said)
         true = sentence_variety([one for group in data.val.sentences for one in group])
         references = [[split_caption(one) for one in group] for group in data.val.sentences]
-        result = CaptionerTraining(
+        result = TrainedCaptioner(
             model=folder / MODEL_FILE,
             words=len(self._vocabulary),
             counts=(len(data.train), len(data.val)),
@@ -340,19 +296,22 @@ class _Run:
         # Last: on JAX `predict` gives back the memory of the weights that it holds.
         look, write = (compile_inference(one, "float32") for one in writing_models(self._model))
         writer = SentenceWriter(look, write, self._vocabulary)
-        options = CaptionOptions(beams=self._options.beams, max_words=self._options.max_words)
-        said, scores = [], []
+        search = CaptionSettings(beams=self._settings.beams, max_words=self._settings.max_words)
+        said: list[str] = []
+        scores: list[float] = []
         for first in range(0, len(encodings), _BATCH):
-            found = writer.write(encodings[first : first + _BATCH], options)
+            found = writer.write(encodings[first : first + _BATCH], search)
             for at, [best] in enumerate(found, start=first):
                 said.append(writer.sentence(best, names[at].phrase))
                 scores.append(best.score)
-            self._progress("write sentences", min(first + _BATCH, len(encodings)), len(encodings))
+            self._observer.on_progress(
+                "write sentences", min(first + _BATCH, len(encodings)), len(encodings)
+            )
         return said, scores
 
     def _write(
         self,
-        result: CaptionerTraining,
+        result: TrainedCaptioner,
         rows: list[dict[str, Any]],
         said: Sequence[str],
         scores: Sequence[float],
@@ -361,12 +320,12 @@ class _Run:
         about = {"kind": CAPTIONER_KIND, **self._built.settings}
         vocabulary = {VOCABULARY_FILE: self._vocabulary.to_text().encode()}
         write_model(folder, self._model, about, vocabulary)
-        table = encode_captions(val.paths, said, np.exp(scores), val.sentences)
+        table = encode_captions(val.paths, said, [math.exp(one) for one in scores], val.sentences)
         write_bytes(folder / "captions.csv", table)
         names = ("loss", "val_loss", "val_perplexity", "learning_rate")
         write_curves(folder, rows, names)
         self._write_samples(folder / "samples.png", val, said)
-        write_run_report(folder, result, self._options)
+        write_run_report(folder, result, self._settings)
 
     def _write_samples(self, path: Path, val: CaptionedPictures, said: Sequence[str]) -> None:
         """A sheet of validation pictures, evenly spread, with what is said of them."""

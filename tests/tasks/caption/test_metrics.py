@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 
-from cnnkit.metrics.captions import cider_d, corpus_bleu, has_collapsed, sentence_variety
+from cnnkit.tasks.caption.metrics import cider_d, corpus_bleu, has_collapsed, sentence_variety
 
 
 def independent_bleu(candidates, references, order):

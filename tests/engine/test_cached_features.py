@@ -4,7 +4,7 @@ import pytest
 from PIL import Image
 
 from cnnkit.data.labelled import LabelledFiles, read_example
-from cnnkit.training._cached_features import cache_features
+from cnnkit.engine.cached_features import cache_features
 
 
 @pytest.fixture

@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from cnnkit.data.captions import CaptionedPictures, mirrored_words, split_caption
 from cnnkit.data.labelled import LabelledFiles, read_example
 from cnnkit.data.text import END, START, Vocabulary
 from cnnkit.engine.dataset import CountedEpochs
 from cnnkit.engine.labelled_batches import LabelledBatches
 from cnnkit.errors import DataError, ImageError
+from cnnkit.tasks.caption.data import CaptionedPictures, mirrored_words, split_caption
 
 
 @dataclass(frozen=True, eq=False)
@@ -158,7 +158,7 @@ class PictureBatches(LabelledBatches):
         super().__init__(files, 1, shape, batch_size, shuffle=True, seed=seed, epoch=epoch)
         self._sentences = sentences
 
-    def _begin(self, epoch: int, index: int) -> tuple[Any, list[Future]]:
+    def _begin(self, epoch: int, index: int) -> tuple[Any, list[Future[Any]]]:
         if self._pool is None:
             self._pool = ThreadPoolExecutor(self._workers_here, "cnnkit-batches")
         places, order = self._places(index), self._order(epoch)

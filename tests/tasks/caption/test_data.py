@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cnnkit.data.captions import (
+from cnnkit.errors import DataError
+from cnnkit.tasks.caption.data import (
     check_captions,
     data_hash,
     read_captions,
     without_unreadable,
 )
-from cnnkit.errors import DataError
 
 
 @pytest.fixture

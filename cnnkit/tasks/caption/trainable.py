@@ -17,7 +17,7 @@ from cnnkit.models.caption_encoder import (
 from cnnkit.models.captioner import build_captioner, encoder_of
 from cnnkit.models.transfer import backbone_layers, freeze_backbone
 from cnnkit.models.vgg import build_feature_network
-from cnnkit.options import CaptionTrainOptions
+from cnnkit.tasks.caption.settings import TrainSettings
 from cnnkit.training._classifiers import WHOLE_LAYERS, check_compact_shape, compact_features
 from cnnkit.weights import fingerprint, locate
 
@@ -43,16 +43,14 @@ class TrainableCaptioner:
     settings: Mapping[str, Any]
 
 
-def build_trainable_captioner(
-    options: CaptionTrainOptions, vocabulary_size: int
-) -> TrainableCaptioner:
+def build_trainable_captioner(settings: TrainSettings, vocabulary_size: int) -> TrainableCaptioner:
     """A captioner to be trained.
 
     EfficientNet-Lite0 is no part of it while it stays as it is: its weights are those of a package
     that cnnkit needs anyway, and the file of the captioner is small.
 
     Args:
-        options: of the training.
+        settings: of the training.
         vocabulary_size: words and signs.
 
     Raises:
@@ -60,14 +58,14 @@ def build_trainable_captioner(
             has.
         WeightsError: the package that carries the weights is missing or damaged.
     """
-    shape = (options.side, options.side, 3)
-    settings: dict[str, Any] = {"backbone": options.backbone, "side": options.side}
-    is_apart = options.backbone == ENCODER and options.transfer == "head"
+    shape = (settings.side, settings.side, 3)
+    about: dict[str, Any] = {"backbone": settings.backbone, "side": settings.side}
+    is_apart = settings.backbone == ENCODER and settings.transfer == "head"
     if is_apart:
-        picture, features, grid = seen_tensors(options.side)
-        settings["backbone_hash"] = fingerprint(locate(ENCODER))
-    elif options.backbone == ENCODER:
-        picture, features, grid = lite0_tensors(options.side)
+        picture, features, grid = seen_tensors(settings.side)
+        about["backbone_hash"] = fingerprint(locate(ENCODER))
+    elif settings.backbone == ENCODER:
+        picture, features, grid = lite0_tensors(settings.side)
     else:
         check_compact_shape(shape)
         network = build_feature_network("compact", [*WHOLE_LAYERS]).model
@@ -80,21 +78,21 @@ def build_trainable_captioner(
         features,
         grid,
         vocabulary_size,
-        cell=options.cell,
-        units=options.units,
-        embedding=options.embedding,
-        attention=options.attention,
-        dropout=options.dropout,
+        cell=settings.cell,
+        units=settings.units,
+        embedding=settings.embedding,
+        attention=settings.attention,
+        dropout=settings.dropout,
     )
     if is_apart:
-        return TrainableCaptioner(model, build_lite0_encoder(options.side), (), settings)
-    if options.backbone == ENCODER:
+        return TrainableCaptioner(model, build_lite0_encoder(settings.side), (), about)
+    if settings.backbone == ENCODER:
         known = [layer for layer in model.layers if layer.name in before and layer.weights]
-        pretrained = _thaw_convolutions(known, options.transfer)
+        pretrained = _thaw_convolutions(known, settings.transfer)
     else:
-        freeze_backbone(model, options.transfer)
+        freeze_backbone(model, settings.transfer)
         pretrained = backbone_layers(model)
-    return TrainableCaptioner(model, encoder_of(model), pretrained, settings)
+    return TrainableCaptioner(model, encoder_of(model), pretrained, about)
 
 
 def _thaw_convolutions(

@@ -13,12 +13,13 @@ import pytest
 from PIL import Image
 
 from cnnkit.cli.app import run
-from cnnkit.data.captions import NAME
 from cnnkit.data.imagenet import imagenet_groups, imagenet_names, with_article
+from cnnkit.data.text import NAME
+from cnnkit.engine.observer import Observer
 from cnnkit.errors import DataError, UsageError, WeightsError
-from cnnkit.options import CaptionTrainOptions
-from cnnkit.pipelines._captioner import Captioner
-from cnnkit.training.caption import read_run_options, train_captioner
+from cnnkit.tasks.caption.predict import Captioner
+from cnnkit.tasks.caption.settings import TrainSettings
+from cnnkit.tasks.caption.train import read_captioner_run, train_captioner
 
 COLORS = {"red": 0, "green": 1, "blue": 2}
 
@@ -52,7 +53,7 @@ def options(**settings):
         "batch_size": 16,
         "min_count": 1,
     }
-    return CaptionTrainOptions(**{**small, "epochs": 2, "dropout": 0.1, "beams": 2, **settings})
+    return TrainSettings(**{**small, "epochs": 2, "dropout": 0.1, "beams": 2, **settings})
 
 
 @pytest.mark.slow
@@ -62,8 +63,7 @@ def test_a_captioner_learns_colours_and_sides(data, tmp_path):
         data,
         tmp_path / "run",
         options(epochs=35, patience=0, learning_rate=0.01, cell="gru"),
-        on_note=notes.append,
-        on_epoch=lambda epoch, row: epochs.append(row),
+        observer=Observer(notes.append, on_epoch=lambda epoch, row: epochs.append(row)),
     )
     assert (result.counts, result.sentences, result.epochs) == ((41, 7), 82, 35)
     # The sentence is one of two: log 2 over about seven words, and the rest is sure.
@@ -151,7 +151,7 @@ def test_a_captioner_on_lite0_leaves_its_weights_where_they_are(data, tmp_path, 
     assert result.weights[1] < 500_000
     assert result.model.stat().st_size < 3e6
     captioner = Captioner(str(tmp_path / "run"))
-    [(_, found)] = captioner.caption([str(data.parent / "00.png")])
+    [found] = captioner.caption([str(data.parent / "00.png")])
     [best] = found.candidates
     assert best.sentence.endswith(" on a floor")
     name = best.sentence.removesuffix(" on a floor")
@@ -180,7 +180,7 @@ def test_a_captioner_on_lite0_leaves_its_weights_where_they_are(data, tmp_path, 
         Captioner(with_settings(backbone="vgg99"))
     for least, is_sure in ((0.0, True), (1.0, False)):
         path = with_settings(least_likelihood=least, least_name_probability=0.0)
-        [(_, found)] = Captioner(path).caption([str(data.parent / "00.png")])
+        [found] = Captioner(path).caption([str(data.parent / "00.png")])
         assert found.is_sure is is_sure
     assert run(["caption", str(data.parent / "00.png"), "--model", path]) == 0
     assert f": not sure: {best.sentence}?" in capsys.readouterr().out
@@ -195,7 +195,7 @@ def test_lite0_may_be_trained_too(data, tmp_path):
     assert result.weights[1] > head.weights[1] + 4_600_000
     # The classifier, and the last convolution, 320 x 1,280.
     assert result.weights[0] - head.weights[0] == 1280 * 1000 + 1000 + 320 * 1280
-    [(_, found)] = Captioner(str(tmp_path / "run")).caption([str(data.parent / "00.png")])
+    [found] = Captioner(str(tmp_path / "run")).caption([str(data.parent / "00.png")])
     assert len(found.candidates) == 1
 
 
@@ -224,7 +224,7 @@ def test_one_sentence_for_all_is_told(data, tmp_path, capsys):
     assert run(["train", "caption", str(data), *output[:2]]) == 2
     assert run(["train", "caption", "--resume", *output[:2], "--size", "64"]) == 2
     assert "holds a run with another size" in capsys.readouterr().err
-    assert read_run_options(tmp_path / "run")[1].max_words == 3
+    assert read_captioner_run(tmp_path / "run")[1].max_words == 3
 
 
 def test_data_that_cannot_be_used_is_refused_before_anything_is_built(data, tmp_path):
@@ -257,7 +257,7 @@ def test_data_that_cannot_be_used_is_refused_before_anything_is_built(data, tmp_
 )
 def test_settings_that_make_no_sense_are_refused(settings, message):
     with pytest.raises(UsageError, match=message):
-        CaptionTrainOptions(**settings)
+        TrainSettings(**settings)
 
 
 @pytest.mark.parametrize(

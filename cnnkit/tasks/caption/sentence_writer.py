@@ -5,10 +5,9 @@ from typing import Any
 
 import numpy as np
 
-from cnnkit.data.captions import NAME
-from cnnkit.data.text import END, PADDING, START, UNKNOWN, Vocabulary
+from cnnkit.data.text import END, NAME, PADDING, START, UNKNOWN, Vocabulary
 from cnnkit.ops.beam import Hypothesis, beam_search
-from cnnkit.options import CaptionOptions
+from cnnkit.tasks.caption.settings import CaptionSettings
 
 # Sentences whose words are told at once.
 _SENTENCES = 32
@@ -81,18 +80,18 @@ class SentenceWriter:
         self._vocabulary = vocabulary
 
     def write(
-        self, encodings: np.ndarray, options: CaptionOptions | None = None
+        self, encodings: np.ndarray, settings: CaptionSettings | None = None
     ) -> list[list[Hypothesis]]:
         """The best sentences about pictures.
 
         Args:
             encodings: float32 `(N, D)`, what the encoder says of each picture.
-            options: of the search.
+            settings: of the search.
 
         Returns:
-            For each picture its sentences, best first, at most `options.candidates`.
+            For each picture its sentences, best first, at most `settings.candidates`.
         """
-        options = options or CaptionOptions()
+        settings = settings or CaptionSettings()
 
         def step(last: np.ndarray, state: Sequence[np.ndarray]) -> tuple[np.ndarray, Any]:
             # The first of what is kept of a picture stay as they are, the last are the states.
@@ -104,13 +103,13 @@ class SentenceWriter:
             self._look(encodings),
             start=self._start,
             end=self._end,
-            beams=options.beams,
-            length=options.max_words,
-            length_penalty=options.length_penalty,
+            beams=settings.beams,
+            length=settings.max_words,
+            length_penalty=settings.length_penalty,
             banned=(PADDING, UNKNOWN, self._start),
             once=self._once,
         )
-        return [hypotheses[: options.candidates] for hypotheses in found]
+        return [hypotheses[: settings.candidates] for hypotheses in found]
 
     def sentence(self, hypothesis: Hypothesis, name: str = "") -> str:
         """The words of a hypothesis.

@@ -78,7 +78,8 @@ def corpus_bleu(
             counts = _runs(candidate, n)
             matched[n - 1] += (counts & most).total()
             total[n - 1] += counts.total()
-    scores, log_sum = [], 0.0
+    scores: list[float] = []
+    log_sum = 0.0
     for n in range(order):
         if not matched[n]:
             return (*scores, *[0.0] * (order - n))

@@ -7,7 +7,7 @@ from typing import Any
 from cnnkit.data.text import END, START, Vocabulary
 from cnnkit.engine.model_file import ModelFile, describe_file, find_model_file
 from cnnkit.errors import DataError, UsageError, WeightsError
-from cnnkit.options import CAPTION_BACKBONES, CAPTIONERS
+from cnnkit.tasks.caption.settings import BACKBONES, CAPTIONERS
 from cnnkit.weights import fingerprint, locate
 from cnnkit.weights.keras_file import CAPTIONER_KIND, SETTINGS_FILE, VOCABULARY_FILE, read_inside
 
@@ -73,7 +73,7 @@ def read_captioner_settings(file: ModelFile) -> Mapping[str, Any]:
     backbone, side = settings.get("backbone", "compact"), settings.get("side", 32)
     limits = [settings[name] for name in settings if name.startswith("least_")]
     if (
-        backbone not in CAPTION_BACKBONES
+        backbone not in BACKBONES
         or not (isinstance(side, int) and side >= 32)
         or not all(isinstance(limit, int | float) for limit in limits)
     ):

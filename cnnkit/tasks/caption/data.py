@@ -15,7 +15,7 @@ from cnnkit.data._csv_table import FILE_COLUMNS, read_csv_table
 from cnnkit.data._places import below, is_file
 from cnnkit.data._splits import SPLIT_NAMES, draw_key
 from cnnkit.data._values import identity, read_json, shown
-from cnnkit.data.text import split_text
+from cnnkit.data.text import NAME, split_text
 from cnnkit.errors import DataError, ImageError, UsageError
 from cnnkit.images import measure_image
 from cnnkit.runtime import reader_count
@@ -59,9 +59,6 @@ class CaptionData:
 
 # Letters of a word that tell it from others, and of words that say anything.
 _STEM, _LEAST_WORD = 4, 3
-# In a sentence it stands for what the encoder's own classifier calls the picture's main thing,
-# article and all: "a person with [NAME]".
-NAME = "[NAME]"
 
 
 def split_caption(sentence: str) -> list[str]:

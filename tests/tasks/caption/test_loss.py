@@ -2,7 +2,7 @@ import keras
 import numpy as np
 import pytest
 
-from cnnkit.losses.captions import WordCrossEntropy, word_losses
+from cnnkit.tasks.caption.loss import WordCrossEntropy, word_losses
 
 
 def loss_of(words, logits, smoothing=0.0):

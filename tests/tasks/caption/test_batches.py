@@ -2,15 +2,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cnnkit.data.captions import CaptionedPictures
 from cnnkit.data.text import END, START, Vocabulary
 from cnnkit.errors import DataError
-from cnnkit.training._caption_batches import (
+from cnnkit.tasks.caption.batches import (
     PictureBatches,
     SeenBatches,
     number_sentences,
     vocabulary_of,
 )
+from cnnkit.tasks.caption.data import CaptionedPictures
 
 # 0 "", 1 [UNK], 2 [START], 3 [END], 4 a, 5 dog, 6 left, 7 right
 VOCABULARY = Vocabulary(("", "[UNK]", START, END, "a", "dog", "left", "right"))
