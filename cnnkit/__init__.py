@@ -11,16 +11,12 @@ if TYPE_CHECKING:
     from cnnkit.data.gallery import Gallery
     from cnnkit.engine.classification import Classification
     from cnnkit.options import FaceOptions, StylizeOptions
+    from cnnkit.pipelines._stylize_results import StylizeProgress, StylizeResult
     from cnnkit.pipelines.classify import classify
     from cnnkit.pipelines.faces import FaceBook
     from cnnkit.pipelines.stylize import Stylizer, stylize
     from cnnkit.pipelines.verify import Verifier, verify
-    from cnnkit.results import (
-        IdentifiedFace,
-        StylizeProgress,
-        StylizeResult,
-        VerifyResult,
-    )
+    from cnnkit.results import IdentifiedFace, VerifyResult
     from cnnkit.tasks.caption.predict import Captioner, caption
     from cnnkit.tasks.caption.results import Caption
     from cnnkit.tasks.caption.settings import CaptionSettings
@@ -55,8 +51,8 @@ _HOMES = {
     "Segmentation": "cnnkit.tasks.segment.results",
     "Segmenter": "cnnkit.tasks.segment.predict",
     "StylizeOptions": "cnnkit.options",
-    "StylizeProgress": "cnnkit.results",
-    "StylizeResult": "cnnkit.results",
+    "StylizeProgress": "cnnkit.pipelines._stylize_results",
+    "StylizeResult": "cnnkit.pipelines._stylize_results",
     "Stylizer": "cnnkit.pipelines.stylize",
     "TextClassifier": "cnnkit.tasks.text.predict",
     "TextSettings": "cnnkit.tasks.text.settings",

@@ -45,7 +45,8 @@ from cnnkit.options import (
     TRANSFORMS,
     StylizeOptions,
 )
-from cnnkit.results import Failure, Milliseconds, Record, StylizeProgress, StylizeResult
+from cnnkit.pipelines._stylize_results import StylizeProgress, StylizeResult
+from cnnkit.results import Failure, Milliseconds, Record
 from cnnkit.tasks.segment.settings import DEFAULT_SEGMENTER
 
 if TYPE_CHECKING:

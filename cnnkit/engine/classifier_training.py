@@ -10,6 +10,7 @@ import keras
 import numpy as np
 
 from cnnkit.engine.callbacks import best_row, seconds_of
+from cnnkit.engine.result import RunResult
 from cnnkit.engine.run import class_file, read_results, write_model, write_run_report
 from cnnkit.engine.settings import FitSettings
 from cnnkit.engine.trainer import write_curves
@@ -33,7 +34,7 @@ _FEW = 100
 
 
 @dataclass(frozen=True)
-class TrainedClassifier:
+class TrainedClassifier(RunResult):
     """What a training gave.
 
     Attributes:

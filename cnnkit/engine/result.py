@@ -1,8 +1,11 @@
 """Results that show themselves: as a picture, in a notebook, in a file."""
 
 import abc
+import base64
+import html
 import io
 import os
+from pathlib import Path
 
 from PIL import Image
 
@@ -39,3 +42,31 @@ class PlottedResult(abc.ABC):
         buffer = io.BytesIO()
         self.plot().save(buffer, "PNG")
         return buffer.getvalue()
+
+
+# What a run's folder may hold of pictures, the most telling first.
+_RUN_PICTURES = ("samples.png", "mistakes.png", "curves.png")
+
+
+class RunResult(abc.ABC):
+    """What a training gave, which notebooks show with a picture of its run.
+
+    Attributes:
+        model: the file that was written into the folder of the run.
+    """
+
+    model: Path
+
+    @abc.abstractmethod
+    def lines(self) -> list[str]:
+        """For people."""
+
+    def _repr_html_(self) -> str:
+        """The lines, and a sheet of what the network says of pictures, for notebooks."""
+        shown = f"<pre>{html.escape(chr(10).join(self.lines()))}</pre>"
+        for name in _RUN_PICTURES:
+            path = Path(self.model).parent / name
+            if path.is_file():
+                content = base64.b64encode(path.read_bytes()).decode()
+                return f'{shown}<img alt="{name}" src="data:image/png;base64,{content}">'
+        return shown

@@ -52,7 +52,7 @@ from cnnkit.ops.guided_filter import guided_filter
 from cnnkit.ops.schedule import Scale, fit_steps_to_budget, plan_scales, scale_sizes
 from cnnkit.options import StylizeOptions
 from cnnkit.pipelines._stylize_fast import fast_stylizer
-from cnnkit.results import ScaleReport, StylizeProgress, StylizeResult
+from cnnkit.pipelines._stylize_results import ScaleReport, StylizeProgress, StylizeResult
 from cnnkit.runtime import give_back_memory, has_fast_bfloat16, measure_memory
 
 if TYPE_CHECKING:

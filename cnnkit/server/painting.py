@@ -272,8 +272,8 @@ def paint(folder: Path, options: StylizeOptions) -> None:
 
     try:
         from cnnkit.images import read_image, write_bytes, write_image
+        from cnnkit.pipelines._stylize_results import StylizeProgress
         from cnnkit.pipelines.stylize import Stylizer
-        from cnnkit.results import StylizeProgress
         from cnnkit.runtime import configure
 
         content = read_image(folder / _CONTENT, keep_alpha=True)

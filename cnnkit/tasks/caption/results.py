@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from cnnkit.engine.result import PlottedResult
+from cnnkit.engine.result import PlottedResult, RunResult
 from cnnkit.images import Picture, read_image, to_uint8
 from cnnkit.results import Milliseconds, Record
 
@@ -190,7 +190,7 @@ class CaptionEvaluation:
 
 
 @dataclass(frozen=True)
-class TrainedCaptioner:
+class TrainedCaptioner(RunResult):
     """What a training gave.
 
     Attributes:

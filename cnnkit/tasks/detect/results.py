@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from cnnkit.engine.result import PlottedResult
+from cnnkit.engine.result import PlottedResult, RunResult
 from cnnkit.images import read_pixels
 from cnnkit.results import Milliseconds, Record
 from cnnkit.tasks.detect.metrics import CocoScores
@@ -250,7 +250,7 @@ class DetectEvaluation:
 
 
 @dataclass(frozen=True)
-class TrainedDetector:
+class TrainedDetector(RunResult):
     """What a training gave.
 
     Attributes:

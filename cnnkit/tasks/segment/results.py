@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from cnnkit.engine.result import PlottedResult
+from cnnkit.engine.result import PlottedResult, RunResult
 from cnnkit.errors import NothingFoundError
 from cnnkit.images import Picture, read_image, to_pil, to_uint8
 from cnnkit.ops.rle import coco_rle
@@ -385,7 +385,7 @@ class SegmentEvaluation:
 
 
 @dataclass(frozen=True)
-class TrainedSegmenter:
+class TrainedSegmenter(RunResult):
     """What a training gave.
 
     Attributes:
