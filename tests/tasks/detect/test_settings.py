@@ -25,7 +25,7 @@ def test_what_makes_no_sense_is_refused(values, message):
 
 
 def test_a_list_of_classes_is_as_good_as_a_tuple():
-    assert DetectSettings(classes=["cup"]).classes == ["cup"]
+    assert DetectSettings(classes=["cup"]) == DetectSettings(classes=("cup",))
 
 
 def test_the_settings_know_the_ways_to_suppress_boxes():
