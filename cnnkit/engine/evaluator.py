@@ -26,6 +26,12 @@ AllClasses = Annotated[
 ]
 
 
+def report_option(*names: str) -> Option:
+    """The option of a folder for the report of an evaluation, with files of these names."""
+    help = f"Write {', '.join([REPORT, *names[:-1]])} and {names[-1]} here."
+    return Option(help, OUTPUT_PANEL, ("-o", "--output"), metavar="DIR")
+
+
 class Evaluation(Protocol):
     """How good a model is.
 

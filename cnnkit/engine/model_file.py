@@ -67,6 +67,28 @@ def find_model_file(model: str) -> ModelFile | None:
     return describe_file(path, name)
 
 
+def find_file_of_kind(model: str, kind: str, what: str, remedy: str) -> ModelFile:
+    """The file that a user means by a run folder or a `.keras` file, which is one of a kind.
+
+    Args:
+        model: what was given.
+        kind: that the file must say of itself.
+        what: people call that, such as "segmenter".
+        remedy: what to do where it is something else.
+
+    Raises:
+        UsageError: an unknown name, or a file of something else.
+        WeightsError: there is no such folder or file, or no model in it.
+        DataError: what the file says of itself cannot be read.
+    """
+    file = find_model_file(model)
+    if file is None:
+        raise UsageError(f"there is no {what} named {model!r}; {remedy}")
+    if file.kind != kind:
+        raise UsageError(f"{file.name} is no {what}; {remedy}")
+    return file
+
+
 def describe_file(path: Path, name: str) -> ModelFile:
     """What a `.keras` file says of itself.
 

@@ -16,11 +16,10 @@ from cnnkit.engine.command import (
     command,
     typed_settings,
 )
-from cnnkit.engine.evaluator import check_report, show_evaluation
+from cnnkit.engine.evaluator import check_report, report_option, show_evaluation
 from cnnkit.engine.observer import show_training, showing
 from cnnkit.engine.settings import (
     DATA_PANEL,
-    OUTPUT_PANEL,
     RUN_PANEL,
     Option,
     Resume,
@@ -98,15 +97,7 @@ def evaluate(
     model: Model = DEFAULT_CAPTIONER,
     *,
     settings: EvaluateSettings,
-    output: Annotated[
-        Path | None,
-        Option(
-            f"Write report.json, {_TABLE} and {_SHEET} here.",
-            OUTPUT_PANEL,
-            ("-o", "--output"),
-            metavar="DIR",
-        ),
-    ] = None,
+    output: Annotated[Path | None, report_option(_TABLE, _SHEET)] = None,
     overwrite: Overwrite = False,
     batch: _BatchSize = 16,
     engine: EngineSettings,

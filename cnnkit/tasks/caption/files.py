@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from cnnkit.data.text import END, START, Vocabulary
-from cnnkit.engine.model_file import ModelFile, describe_file, find_model_file
-from cnnkit.errors import DataError, UsageError, WeightsError
+from cnnkit.engine.model_file import ModelFile, describe_file, find_file_of_kind
+from cnnkit.errors import DataError, WeightsError
 from cnnkit.tasks.caption.settings import BACKBONES, CAPTIONERS
 from cnnkit.weights import fingerprint, locate
 from cnnkit.weights.keras_file import CAPTIONER_KIND, SETTINGS_FILE, VOCABULARY_FILE, read_inside
@@ -25,12 +25,7 @@ def find_captioner_file(model: str) -> ModelFile:
     )
     if model in CAPTIONERS:
         return describe_file(locate(model), model)
-    file = find_model_file(model)
-    if file is None:
-        raise UsageError(f"there is no captioner named {model!r}; {remedy}")
-    if file.kind != CAPTIONER_KIND:
-        raise UsageError(f"{file.name} is no captioner; {remedy}")
-    return file
+    return find_file_of_kind(model, CAPTIONER_KIND, "captioner", remedy)
 
 
 def read_vocabulary(file: ModelFile) -> Vocabulary:

@@ -28,6 +28,7 @@ from cnnkit.engine.evaluator import (
     WORST_CLASSES,
     AllClasses,
     check_report,
+    report_option,
     show_evaluation,
 )
 from cnnkit.engine.observer import show_training, showing
@@ -147,15 +148,7 @@ def evaluate(
     *,
     settings: EvaluateSettings,
     all_classes: AllClasses = False,
-    output: Annotated[
-        Path | None,
-        Option(
-            "Write report.json and precision-recall.png here.",
-            OUTPUT_PANEL,
-            ("-o", "--output"),
-            metavar="DIR",
-        ),
-    ] = None,
+    output: Annotated[Path | None, report_option(_CURVES)] = None,
     overwrite: Overwrite = False,
     batch: BatchSize = 8,
     engine: EngineSettings,

@@ -4,7 +4,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from cnnkit.data._class_names import COCO_CLASSES
-from cnnkit.engine.model_file import ModelFile, describe_file, find_model_file
+from cnnkit.engine.model_file import (
+    ModelFile,
+    describe_file,
+    find_file_of_kind,
+    find_model_file,
+)
 from cnnkit.errors import UsageError
 from cnnkit.tasks.detect.settings import (
     DEFAULT_DETECTOR,
@@ -34,12 +39,7 @@ def find_detector_file(model: str, option: str = "--model") -> ModelFile | None:
     if model in DETECTORS:
         locate(model)
         return None
-    file = find_model_file(model)
-    if file is None:
-        raise UsageError(f"there is no detector named {model!r}; {remedy}")
-    if file.kind != DETECTOR_KIND:
-        raise UsageError(f"{file.name} is no detector; {remedy}")
-    return file
+    return find_file_of_kind(model, DETECTOR_KIND, "detector", remedy)
 
 
 def class_names(model: str) -> tuple[str, ...]:

@@ -17,7 +17,7 @@ from cnnkit.engine.command import (
     command,
     typed_settings,
 )
-from cnnkit.engine.evaluator import check_report, show_evaluation
+from cnnkit.engine.evaluator import check_report, report_option, show_evaluation
 from cnnkit.engine.observer import show_training, showing
 from cnnkit.engine.settings import (
     DATA_PANEL,
@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from cnnkit.images import Picture
     from cnnkit.tasks.segment.results import Cutout, Segmentation, SegmentEvaluation
 
+# How the classes of pixels are drawn, and how their masks are written into JSON.
 SHOWS = ("overlay", "colors", "contours")
 RLES = ("none", "compressed", "counts")
 # These have no transparency.
@@ -305,15 +306,7 @@ def evaluate(
     model: Model = DEFAULT_SEGMENTER,
     *,
     settings: EvaluateSettings,
-    output: Annotated[
-        Path | None,
-        Option(
-            f"Write report.json, {_ROWS}, {_CONFUSION} and {_WORST} here.",
-            OUTPUT_PANEL,
-            ("-o", "--output"),
-            metavar="DIR",
-        ),
-    ] = None,
+    output: Annotated[Path | None, report_option(_ROWS, _CONFUSION, _WORST)] = None,
     overwrite: Overwrite = False,
     engine: EngineSettings,
     printing: PrintSettings,

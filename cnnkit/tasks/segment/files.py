@@ -5,7 +5,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from cnnkit.data._class_names import VOC_CLASSES
-from cnnkit.engine.model_file import ModelFile, describe_file, find_model_file
+from cnnkit.engine.model_file import (
+    ModelFile,
+    describe_file,
+    find_file_of_kind,
+    find_model_file,
+)
 from cnnkit.errors import UsageError
 from cnnkit.tasks.segment.settings import DEFAULT_SEGMENTER, SEGMENTERS, TrainSettings
 from cnnkit.weights import locate
@@ -36,12 +41,7 @@ def find_segmenter_file(model: str, option: str = "--model") -> ModelFile:
         return describe_file(locate(model), model)
     if model in SEGMENTERS:
         return ModelFile(locate(model), model, VOC_CLASSES, SEGMENTER_KIND, None)
-    file = find_model_file(model)
-    if file is None:
-        raise UsageError(f"there is no segmenter named {model!r}; {remedy}")
-    if file.kind != SEGMENTER_KIND:
-        raise UsageError(f"{file.name} is no segmenter; {remedy}")
-    return file
+    return find_file_of_kind(model, SEGMENTER_KIND, "segmenter", remedy)
 
 
 def find_training_files(settings: TrainSettings) -> TrainSettings:

@@ -20,9 +20,6 @@ from cnnkit.tasks.segment.metrics import SegmentationScores
 
 # Classes in the short form of a result.
 _SHOWN_CLASSES = 3
-# How the classes of pixels are drawn, and how their masks are written into JSON.
-SHOWS = ("overlay", "colors", "contours")
-RLES = ("none", "compressed", "counts")
 
 
 @dataclass(frozen=True, eq=False)

@@ -48,67 +48,66 @@ def build_segmenter(
     Raises:
         WeightsError: these are not here.
     """
+    backbone, dropout = settings.backbone, settings.head_dropout
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy(policy)
     try:
         inputs = keras.Input((None, None, 3), name="picture")
-        found: dict[str, Any] = {}
-        padded = PadToStride(name="pad_to_stride")(inputs)
-        if settings.backbone == "compact":
-            # 32s and 16s do without block4_conv4, which is on the way to block5_conv1.
-            network = build_feature_network("compact", [COMPACT_LAYERS[16]]).model
-            unroll_model(network, [padded], found)
-            maps = {stride: found[layer] for stride, layer in COMPACT_LAYERS.items()}
-            return build_fcn_compact(inputs, maps, variant, classes, dropout=settings.head_dropout)
-        if settings.backbone == "coco80":
-            detector = build_shipped()
-            stages = [detector.get_layer(name).output for name in STAGES]
-            stages = unroll_model(keras.Model(detector.inputs[0], stages), [padded])
-            maps = dict(zip(STRIDES, stages, strict=True))
-            return build_fcn_stages(inputs, maps, variant, classes, dropout=settings.head_dropout)
-        if settings.backbone == "mobilenet-v2":
-            network = build_trained_mobilenet_v2()
-            stages = [network.get_layer(MAPS[stride]).output for stride in STRIDES]
-            stages = unroll_model(keras.Model(network.inputs[0], stages), [padded])
-            maps = dict(zip(STRIDES, stages, strict=True))
-            return build_fcn_stages(
-                inputs,
-                maps,
-                variant,
-                classes,
-                dropout=settings.head_dropout,
-                name=f"fcn{variant}-mobilenet-v2",
-            )
-        if settings.backbone == "efficientnet-lite0":
-            names = feature_layers()
-            finest = PYRAMIDS.get(variant, STRIDES[0])
-            strides = [stride for stride in SEGMENTER_STRIDES if stride >= finest]
-            network, _ = build_features([names[stride] for stride in strides])
-            unroll_model(network, [padded], found)
-            maps = {
-                stride: keras.layers.Identity(name=f"{MAP}{stride}")(found[names[stride]])
-                for stride in strides
-            }
-            if variant in PYRAMIDS:
-                return build_pyramid_segmenter(inputs, maps, classes, dropout=settings.head_dropout)
-            return build_fcn_stages(
-                inputs,
-                maps,
-                variant,
-                classes,
-                dropout=settings.head_dropout,
-                name=f"fcn{variant}-efficientnet-lite0",
-            )
-        network = build_feature_network("vgg16", ["block5_conv3"]).model
-        unroll_model(network, [padded], found)
-        deepest = keras.layers.MaxPooling2D(2, name="block5_pool")(found["block5_conv3"])
-        maps = {32: deepest, 16: found["block4_pool"], 8: found["block3_pool"]}
-        model = build_fcn_vgg(inputs, maps, variant, classes, dropout=settings.head_dropout)
+        maps = _backbone_maps(backbone, PadToStride(name="pad_to_stride")(inputs), variant)
+        if backbone == "compact":
+            return build_fcn_compact(inputs, maps, variant, classes, dropout=dropout)
+        if variant in PYRAMIDS:
+            return build_pyramid_segmenter(inputs, maps, classes, dropout=dropout)
+        if backbone != "vgg16":
+            # Of the detector as it was called before there were others.
+            name = f"fcn{variant}-{'detector' if backbone == 'coco80' else backbone}"
+            return build_fcn_stages(inputs, maps, variant, classes, dropout=dropout, name=name)
+        model = build_fcn_vgg(inputs, maps, variant, classes, dropout=dropout)
     finally:
         keras.config.set_dtype_policy(before)
     if weights_table.is_available("vgg16-classifier"):
         take_dense_weights(model, load_classifier())
     return model
+
+
+def _backbone_maps(backbone: str, pixels: Any, variant: str) -> dict[int, Any]:
+    """The maps that a segmenter is built on, by their stride.
+
+    Args:
+        backbone: one of `settings.BACKBONES`.
+        pixels: tensor of pictures whose sides are multiples of 32.
+        variant: of the segmenter.
+
+    Raises:
+        WeightsError: the weights are not here.
+    """
+    found: dict[str, Any] = {}
+    if backbone == "compact":
+        # 32s and 16s do without block4_conv4, which is on the way to block5_conv1.
+        unroll_model(build_feature_network("compact", [COMPACT_LAYERS[16]]).model, [pixels], found)
+        return {stride: found[layer] for stride, layer in COMPACT_LAYERS.items()}
+    if backbone == "vgg16":
+        unroll_model(build_feature_network("vgg16", ["block5_conv3"]).model, [pixels], found)
+        deepest = keras.layers.MaxPooling2D(2, name="block5_pool")(found["block5_conv3"])
+        return {32: deepest, 16: found["block4_pool"], 8: found["block3_pool"]}
+    if backbone == "efficientnet-lite0":
+        names = feature_layers()
+        finest = PYRAMIDS.get(variant, STRIDES[0])
+        strides = [stride for stride in SEGMENTER_STRIDES if stride >= finest]
+        network, _ = build_features([names[stride] for stride in strides])
+        unroll_model(network, [pixels], found)
+        return {
+            stride: keras.layers.Identity(name=f"{MAP}{stride}")(found[names[stride]])
+            for stride in strides
+        }
+    network, layers = (
+        (build_shipped(), STAGES)
+        if backbone == "coco80"
+        else (build_trained_mobilenet_v2(), [MAPS[stride] for stride in STRIDES])
+    )
+    stages = [network.get_layer(name).output for name in layers]
+    stages = unroll_model(keras.Model(network.inputs[0], stages), [pixels])
+    return dict(zip(STRIDES, stages, strict=True))
 
 
 def load_classifier() -> keras.Model:

@@ -15,10 +15,15 @@ from cnnkit.engine.command import (
     command,
     typed_settings,
 )
-from cnnkit.engine.evaluator import CLASS_FILES, AllClasses, check_report, show_evaluation
+from cnnkit.engine.evaluator import (
+    CLASS_FILES,
+    AllClasses,
+    check_report,
+    report_option,
+    show_evaluation,
+)
 from cnnkit.engine.observer import show_training, showing
 from cnnkit.engine.settings import (
-    OUTPUT_PANEL,
     RUN_PANEL,
     Argument,
     Option,
@@ -145,15 +150,7 @@ def evaluate(
     *,
     settings: EvaluateSettings,
     all_classes: AllClasses = False,
-    output: Annotated[
-        Path | None,
-        Option(
-            f"Write report.json, {', '.join(CLASS_FILES)} and {_MISTAKES} here.",
-            OUTPUT_PANEL,
-            ("-o", "--output"),
-            metavar="DIR",
-        ),
-    ] = None,
+    output: Annotated[Path | None, report_option(*CLASS_FILES, _MISTAKES)] = None,
     overwrite: Overwrite = False,
     batch: BatchSize = 32,
     engine: EngineSettings,

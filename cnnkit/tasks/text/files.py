@@ -6,8 +6,8 @@ from pathlib import Path
 
 from cnnkit.data.tables import TableEncoder
 from cnnkit.data.text import Vocabulary
-from cnnkit.engine.model_file import find_model_file
-from cnnkit.errors import DataError, UsageError
+from cnnkit.engine.model_file import find_file_of_kind
+from cnnkit.errors import DataError
 from cnnkit.weights.keras_file import SETTINGS_FILE, TEXT_KIND, VOCABULARY_FILE, read_inside
 
 
@@ -45,11 +45,7 @@ def find_text_file(model: str) -> TextFile:
         DataError: what the file says of itself cannot be read.
     """
     remedy = "give --model the folder of a run of 'cnnkit train text'"
-    file = find_model_file(model)
-    if file is None:
-        raise UsageError(f"there is no classifier of texts named {model!r}; {remedy}")
-    if file.kind != TEXT_KIND:
-        raise UsageError(f"{file.name} is no classifier of texts; {remedy}")
+    file = find_file_of_kind(model, TEXT_KIND, "classifier of texts", remedy)
     try:
         (described,) = read_inside(file.path, SETTINGS_FILE)
         (words,) = read_inside(file.path, VOCABULARY_FILE)
