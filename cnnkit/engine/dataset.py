@@ -1,8 +1,11 @@
 """Batches that a network is trained on: their epoch, and what went wrong in a thread."""
 
+import abc
 import contextlib
 import threading
 from collections.abc import Iterator
+from concurrent.futures import Future
+from typing import Any
 
 import keras
 
@@ -42,6 +45,53 @@ class CountedEpochs(keras.utils.PyDataset):
     def _took(self, index: int) -> None:
         """Notes which batch was given out."""
         self._is_through |= self._has_begun and index == len(self) - 1
+
+
+class BatchesAhead(CountedEpochs, abc.ABC):
+    """Batches that threads or processes make a little ahead of what is asked for, across the end
+    of an epoch too; after a jump what is not wanted any more is given up.
+
+    Args:
+        epoch: to begin with.
+        ahead: batches that are made before they are asked for: of two one is ready while the next
+            is in the making.
+    """
+
+    def __init__(self, epoch: int, ahead: int = 2):
+        super().__init__(epoch)
+        self._ahead = ahead
+        self._pending: dict[tuple[int, int], tuple[Any, list[Future[Any]]]] = {}
+
+    def __getitem__(self, index: int) -> tuple[Any, ...]:
+        if not 0 <= index < len(self):
+            raise IndexError(f"there are {len(self)} batches, no batch {index}")
+        with self._lock:
+            wanted = []
+            for ahead in range(self._ahead + 1):
+                further, at = divmod(index + ahead, len(self))
+                wanted.append((self.epoch + further, at))
+            for step in set(self._pending) - set(wanted):
+                for future in self._pending.pop(step)[1]:
+                    future.cancel()
+            for step in wanted:
+                if step not in self._pending:
+                    self._pending[step] = self._begin(*step)
+            batch, futures = self._pending.pop(wanted[0])
+            try:
+                made = [future.result() for future in futures]
+            except Exception as error:
+                self.failure = error
+                raise
+            self._took(index)
+            return self._finish(batch, made, *wanted[0])
+
+    @abc.abstractmethod
+    def _begin(self, epoch: int, index: int) -> tuple[Any, list[Future[Any]]]:
+        """Has a batch made: what is filled, and who makes it."""
+
+    @abc.abstractmethod
+    def _finish(self, batch: Any, made: list[Any], epoch: int, index: int) -> tuple[Any, ...]:
+        """What `fit` is given, of what `_begin` gave and of what came of it."""
 
 
 @contextlib.contextmanager

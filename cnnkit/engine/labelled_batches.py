@@ -13,19 +13,16 @@ from cnnkit.data.labelled import (
     read_example,
     to_channels,
 )
-from cnnkit.engine.dataset import CountedEpochs
+from cnnkit.engine.dataset import BatchesAhead
 from cnnkit.errors import DataError, ImageError
 from cnnkit.images import read_pixels
 from cnnkit.options import AugmentOptions
 from cnnkit.runtime import reader_count
 
-# Batches that are made before they are asked for: one is ready while the next is in the making.
-_AHEAD = 2
-
 _Batch = tuple[Any, ...]
 
 
-class LabelledBatches(CountedEpochs):
+class LabelledBatches(BatchesAhead):
     """Batches of `(x, y)`, or `(x, y, weights)`, from files, the same with any number of workers.
 
     `x` is float32 `(B, *shape)` and `y` one-hot float32 `(B, classes)`. The order is a permutation
@@ -87,41 +84,10 @@ class LabelledBatches(CountedEpochs):
         self._class_weights = class_weights
         self._workers_here = workers or reader_count()
         self._pool: ThreadPoolExecutor | None = None
-        self._pending: dict[tuple[int, int], tuple[_Batch, list[Future[Any]]]] = {}
         self._orders: dict[int, np.ndarray] = {}
 
     def __len__(self) -> int:
         return math.ceil(len(self._files) / self._batch_size)
-
-    def __getitem__(self, index: int) -> _Batch:
-        if not 0 <= index < len(self):
-            raise IndexError(f"there are {len(self)} batches, no batch {index}")
-        with self._lock:
-            return self._get(index)
-
-    def _get(self, index: int) -> _Batch:
-        wanted = [self._step(index + ahead) for ahead in range(_AHEAD + 1)]
-        # What was begun and is not wanted any more, after a jump.
-        for step in set(self._pending) - set(wanted):
-            for future in self._pending.pop(step)[1]:
-                future.cancel()
-        for step in wanted:
-            if step not in self._pending:
-                self._pending[step] = self._begin(*step)
-        batch, futures = self._pending.pop(wanted[0])
-        try:
-            for future in futures:
-                future.result()
-        except Exception as error:
-            self.failure = error
-            raise
-        self._took(index)
-        return self._finish(batch, *wanted[0])
-
-    def _step(self, index: int) -> tuple[int, int]:
-        """`(epoch, index)` of a batch, counted from the first one of the present epoch."""
-        further, index = divmod(index, len(self))
-        return self.epoch + further, index
 
     def _order(self, epoch: int) -> np.ndarray:
         """Rows of the files, in the order of an epoch."""
@@ -178,7 +144,7 @@ class LabelledBatches(CountedEpochs):
         except (ImageError, DataError) as error:
             raise DataError(f"{error}, or leave it out with --skip-bad") from None
 
-    def _finish(self, batch: _Batch, epoch: int, index: int) -> _Batch:
+    def _finish(self, batch: Any, made: list[Any], epoch: int, index: int) -> _Batch:
         x, y = batch
         alpha = self._augment.mixup if self._augment is not None else 0.0
         if alpha:

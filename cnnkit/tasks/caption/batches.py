@@ -184,5 +184,5 @@ class PictureBatches(LabelledBatches):
                 raise DataError(f"{error}, or leave it out with --skip-bad") from None
             x[i] = pixels[:, ::-1] if sides[i] else pixels
 
-    def _finish(self, batch: Any, epoch: int, index: int) -> _Batch:
+    def _finish(self, batch: Any, made: list[Any], epoch: int, index: int) -> _Batch:
         return batch

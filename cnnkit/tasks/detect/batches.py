@@ -17,7 +17,7 @@ from cnnkit.data.scenes import (
     fit_scene,
     plan_scene,
 )
-from cnnkit.engine.dataset import CountedEpochs
+from cnnkit.engine.dataset import BatchesAhead
 from cnnkit.engine.device_pictures import (
     DevicePictures,
     change_numbers,
@@ -31,10 +31,8 @@ from cnnkit.options import AugmentOptions
 from cnnkit.tasks.detect.data import BoxedPictures
 from cnnkit.tasks.detect.settings import TrainSettings
 
-_AHEAD = 2
 
-
-class SceneBatches(CountedEpochs):
+class SceneBatches(BatchesAhead):
     """Batches of `(x, y)` from pictures with boxes, the same whatever the number of workers.
 
     `x` is float32 `(B, side, side, 3)` in [0, 1] and `y` what `encode` makes of the boxes, float32.
@@ -69,49 +67,18 @@ class SceneBatches(CountedEpochs):
         processes = settings.workers if random_changes else 0
         make: Callable[..., Any]
         if on_device is None:
-            make, self._ahead = _Composer(pictures, settings, random_changes).compose, _AHEAD
+            make = _Composer(pictures, settings, random_changes).compose
         else:
             make = _Planner(pictures, settings, on_device.numbers, on_device.sizes).plan
             # A batch is made by one of them.
-            self._ahead = max(_AHEAD, processes)
+            self._ahead = max(self._ahead, processes)
         self._makers = Workers(make, processes, "cnnkit-scenes")
-        self._pending: dict[tuple[int, int], list[Future[Any]]] = {}
         self._order: tuple[int, np.ndarray] = (-1, np.zeros(0, int))
 
     def __len__(self) -> int:
         return math.ceil(len(self._pictures) / self._settings.batch_size)
 
-    def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
-        if not 0 <= index < len(self):
-            raise IndexError(f"there are {len(self)} batches, no batch {index}")
-        with self._lock:
-            wanted = []
-            for ahead in range(self._ahead + 1):
-                further, at = divmod(index + ahead, len(self))
-                wanted.append((self.epoch + further, at))
-            for step in set(self._pending) - set(wanted):
-                for future in self._pending.pop(step):
-                    future.cancel()
-            for step in wanted:
-                if step not in self._pending:
-                    self._pending[step] = self._begin(*step)
-            futures = self._pending.pop(wanted[0])
-            try:
-                made = [future.result() for future in futures]
-            except Exception as error:
-                self.failure = error
-                raise
-            self._took(index)
-            if self._device is not None:
-                placements, changes, objects = made[0]
-                x = self._device.compose(placements, changes)
-            else:
-                x = np.stack([pixels for pixels, *_ in made]).astype(np.float32)
-                x /= 255.0
-                objects = [one for _, *one in made]
-            return x, np.stack([self._encode(*one) for one in objects])
-
-    def _begin(self, epoch: int, index: int) -> list[Future[Any]]:
+    def _begin(self, epoch: int, index: int) -> tuple[None, list[Future[Any]]]:
         if self._order[0] != epoch:
             rows = np.arange(len(self._pictures))
             if self._random_changes:
@@ -123,11 +90,23 @@ class SceneBatches(CountedEpochs):
             places = places[places < len(self._pictures)]
         rows = self._order[1][places % len(self._pictures)]
         if self._device is not None:
-            return [self._makers.submit(rows, epoch, places)]
-        return [
+            return None, [self._makers.submit(rows, epoch, places)]
+        return None, [
             self._makers.submit(int(row), epoch, int(place))
             for row, place in zip(rows, places, strict=True)
         ]
+
+    def _finish(
+        self, batch: None, made: list[Any], epoch: int, index: int
+    ) -> tuple[np.ndarray, np.ndarray]:
+        if self._device is not None:
+            placements, changes, objects = made[0]
+            x = self._device.compose(placements, changes)
+        else:
+            x = np.stack([pixels for pixels, *_ in made]).astype(np.float32)
+            x /= 255.0
+            objects = [one for _, *one in made]
+        return x, np.stack([self._encode(*one) for one in objects])
 
 
 @dataclass(frozen=True, eq=False)

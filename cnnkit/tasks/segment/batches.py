@@ -244,7 +244,7 @@ class MaskBatches(LabelledBatches):
     def _read_row(self, row: int) -> tuple[np.ndarray, np.ndarray]:
         return _read_whole(self._files.paths[row], self._masks[row], self._coding)
 
-    def _finish(self, batch: Any, epoch: int, index: int) -> Any:
+    def _finish(self, batch: Any, made: list[Any], epoch: int, index: int) -> tuple[Any, ...]:
         if self._device is not None:
             return self._device.compose(*batch)
         x, y = batch
