@@ -96,7 +96,7 @@ class MaskData:
 def read_masks(data: str | Path, *, val_share: float = 0.15, seed: int = 0) -> MaskData:
     """Finds pictures and their masks in a folder; no picture is opened.
 
-    `data._mask_layouts` has the layouts that are known; COCO's panoptic segments are one more:
+    `formats.layouts` has the layouts that are known; COCO's panoptic segments are one more:
     `panoptic_*.json`, perhaps in `annotations/`, with folders of masks beside them and pictures in
     folders of the same names.
 
