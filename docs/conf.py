@@ -1,0 +1,27 @@
+"""How the documentation is built: `sphinx-build -W -b html docs DIR`."""
+
+import sys
+from pathlib import Path
+
+HERE = Path(__file__).parent
+sys.path[:0] = [str(HERE.parent), str(HERE)]
+
+import _commands  # noqa: E402
+
+import cnnkit  # noqa: E402
+
+project, author = "cnnkit", "cnnkit"
+version = release = cnnkit.__version__
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
+myst_enable_extensions = ["dollarmath", "colon_fence"]
+myst_heading_anchors = 3
+exclude_patterns = ["_build"]
+html_theme, html_title = "furo", "cnnkit"
+autodoc_typehints, autodoc_member_order = "description", "bysource"
+# Types of others are named, not linked: the pages are built offline.
+nitpicky = False
+
+
+def setup(app: object) -> None:
+    """Writes the page of all commands from the commands themselves."""
+    _commands.write(HERE / "reference" / "commands.md")

@@ -1,0 +1,88 @@
+"""What README and documentation tell people to type is there, and their links lead somewhere."""
+
+import importlib.util
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+# Written when the documentation is built, from the commands themselves.
+MADE = ROOT / "docs" / "reference" / "commands.md"
+
+
+def ids(path):
+    return path.relative_to(ROOT).as_posix()
+
+
+def commands(text):
+    """Lines of code that begin with `cnnkit`, without what explains them behind three blanks."""
+    for line in text.replace("\\\n", " ").splitlines():
+        found = re.match(r"    (?:.*&& |\$ (?:.*\| )?|srun |KERAS_BACKEND=jax )?(cnnkit .*)", line)
+        if found:
+            # Further ones on the line are others' or the same again.
+            yield re.split(r" {3,}| && | > ", found[1])[0]
+
+
+def command_of(words):
+    """What Typer built for the words of a command, and the words that are left."""
+    from cnnkit.cli.app import _COMMANDS
+
+    name, *rest = words
+    command = _COMMANDS[name].build(name)
+    while rest and rest[0] in getattr(command, "commands", {}):
+        command, rest = command.commands[rest[0]], rest[1:]
+    return command, rest
+
+
+@pytest.mark.parametrize("path", [one for one in PAGES if one != MADE], ids=ids)
+def test_commands_and_their_options_are_there(path):
+    from cnnkit.cli._terminal import prepare_command
+
+    for line in commands(path.read_text(encoding="utf-8")):
+        words = shlex.split(line)[1:]
+        if not words or words[0].startswith("-") or words[0].isupper():
+            continue
+        command, rest = command_of(words)
+        name = " ".join(words[: len(words) - len(rest)])
+        prepare_command(command, name, lambda: True)
+        known = {option for one in command.params for option in (*one.opts, *one.secondary_opts)}
+        typed = {word.split("=")[0] for word in rest if re.fullmatch(r"--?[a-z][\w=.-]*", word)}
+        assert typed <= known | {"--help"}, f"{line}: {typed - known}"
+
+
+@pytest.mark.parametrize("path", [one for one in PAGES if one != MADE], ids=ids)
+def test_links_lead_somewhere(path):
+    text = path.read_text(encoding="utf-8")
+    for target in re.findall(r"\]\(([^)#]+)\)", text):
+        if not target.startswith(("http:", "https:")):
+            assert (path.parent / target).exists(), f"{ids(path)}: {target}"
+
+
+def test_there_are_commands_to_look_at():
+    lines = [line for path in PAGES for line in commands(path.read_text(encoding="utf-8"))]
+    assert len(lines) > 100
+    assert "cnnkit classify photo.jpg" in lines
+
+
+def test_the_readme_fits_on_a_few_screens():
+    assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) <= 180
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_the_documentation_is_built_without_a_warning(tmp_path):
+    for name in ("sphinx", "furo", "myst_parser"):
+        if importlib.util.find_spec(name) is None:
+            pytest.skip(f"{name} is not installed; it comes with the extra [docs]")
+    # In a process of its own: there warnings of Sphinx' own code are none of ours.
+    command = [sys.executable, "-m", "sphinx", "-W", "-q", "-b", "html", "docs", str(tmp_path)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    shown = (tmp_path / "reference" / "commands.html").read_text(encoding="utf-8")
+    for name in ("stylize", "train detect", "faces identify"):
+        assert f">{name}<" in shown
