@@ -38,12 +38,12 @@ def describe(name: str, command: Any) -> Iterator[str]:
     for panel, records in panels.items():
         yield from (f"**{panel}**", "", "| | |", "| --- | --- |")
         for names, text in records:
-            yield f"| `{_cell(names)}` | {_cell(text)} |"
+            yield f"| `{_cell(names)}` | {_cell(text).replace('<', '&lt;')} |"
         yield ""
 
 
 def _cell(text: str | None) -> str:
-    return " ".join((text or "").split()).replace("|", "\\|").replace("<", "\\<")
+    return " ".join((text or "").split()).replace("|", "\\|")
 
 
 def write(path: Path) -> None:

@@ -17,6 +17,8 @@ myst_enable_extensions = ["dollarmath", "colon_fence"]
 myst_heading_anchors = 3
 exclude_patterns = ["_build"]
 html_theme, html_title = "furo", "cnnkit"
+# Options begin with two hyphens, and names in docstrings are code.
+smartquotes, default_role = False, "code"
 autodoc_typehints, autodoc_member_order = "description", "bysource"
 # Types of others are named, not linked: the pages are built offline.
 nitpicky = False
