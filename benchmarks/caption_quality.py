@@ -24,12 +24,12 @@ from _sentences import nouns_in
 
 from cnnkit.data.text import split_text
 from cnnkit.images import Picture, read_pixels, write_image
-from cnnkit.pipelines.classify import classify
 from cnnkit.tasks.caption.metrics import cider_d, corpus_bleu, sentence_variety
 from cnnkit.tasks.caption.plots import draw_captions
 from cnnkit.tasks.caption.predict import Captioner
 from cnnkit.tasks.caption.results import Caption
 from cnnkit.tasks.caption.settings import CaptionSettings
+from cnnkit.tasks.classify.predict import classify
 
 _SAMPLES = (
     *("astronaut.png", "chelsea.png", "coffee.png", "rocket.jpg", "camera.png", "horse.png"),

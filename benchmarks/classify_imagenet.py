@@ -21,7 +21,7 @@ from cnnkit.data.imagenet import imagenet_groups, imagenet_names
 from cnnkit.data.labelled import stretch_pixels
 from cnnkit.images import read_pixels
 from cnnkit.metrics.classification import calibration, log_loss
-from cnnkit.pipelines._answer_calibration import (
+from cnnkit.tasks.classify.calibration import (
     ENOUGH_PIXELS,
     SIDE,
     AnswerCalibration,
@@ -30,8 +30,8 @@ from cnnkit.pipelines._answer_calibration import (
     whole_view,
     write_calibration,
 )
-from cnnkit.pipelines._predictor import Predictor
-from cnnkit.pipelines.classify import classify_each
+from cnnkit.tasks.classify.predict import Classifier
+from cnnkit.tasks.classify.settings import ClassifySettings
 
 TEMPERATURES = np.arange(0.4, 1.21, 0.02)
 # An answer is sure where it is more probable than all others together, and where the picture is
@@ -68,10 +68,10 @@ def main() -> None:
     print(machine())
     paths = sorted(map(str, arguments.data.glob("*.jpg")))
     labels = np.arange(len(paths)) * 1000 // len(paths)
-    predictor = Predictor("imagenet")
+    classifier = Classifier("imagenet")
     images = [Image.fromarray(read_pixels(path, ENOUGH_PIXELS)) for path in paths]
     rows = {
-        name: predictor._outputs([view(image) for image in images], 32)
+        name: classifier._outputs([view(image) for image in images], 32)
         for name, view in VIEWS.items()
     }
     chosen, reported = slice(0, None, 2), slice(1, None, 2)
@@ -107,8 +107,8 @@ def main() -> None:
         np.concatenate([labels[reported], labels[chosen]]),
     )
     print(f"groups right: {groups_right(found, labels[reported]):.1%}")
-    show_photographs(predictor)
-    times = time_of_one(predictor, paths[:60])
+    show_photographs(classifier)
+    times = time_of_one(classifier, paths[:60])
     print(f"ms a picture, warm, one at a time: {np.median(times):.0f} (median of {len(times)})")
 
 
@@ -167,10 +167,11 @@ def groups_right(found: np.ndarray, labels: np.ndarray) -> float:
     return float((sums.argmax(axis=1) == truth).mean())
 
 
-def show_photographs(predictor: Predictor) -> None:
+def show_photographs(classifier: Classifier) -> None:
     (folder,) = find_spec("skimage").submodule_search_locations
     paths = [str(Path(folder) / "data" / name) for name in PHOTOGRAPHS]
-    for path, result in classify_each(predictor, paths, top=1, group=True):
+    settings = ClassifySettings(top=1, group=True)
+    for path, result in zip(paths, classifier.classify(paths, settings), strict=True):
         words = {result.best[0].label, result.groups[0].label}
         wanted = PHOTOGRAPHS[Path(path).name]
         doubt = "" if result.groups[0].is_sure else "not sure: "
@@ -178,11 +179,11 @@ def show_photographs(predictor: Predictor) -> None:
         print(f"{Path(path).name}: {doubt}{result.best[0].label} ({state})")
 
 
-def time_of_one(predictor: Predictor, paths: list[str]) -> list[float]:
+def time_of_one(classifier: Classifier, paths: list[str]) -> list[float]:
     times = []
     for path in paths:
         begin = time.perf_counter()
-        list(predictor.predict([path], batch=1))
+        list(classifier.predict([path], batch=1))
         times.append(1e3 * (time.perf_counter() - begin))
     return times[10:]
 

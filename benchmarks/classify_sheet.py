@@ -14,8 +14,8 @@ from PIL import Image, ImageDraw, ImageFont
 
 from cnnkit.engine.classification import Classification
 from cnnkit.images import READABLE_SUFFIXES, fit_size, read_pixels
-from cnnkit.pipelines._predictor import Predictor
-from cnnkit.pipelines.classify import classify_each
+from cnnkit.tasks.classify.predict import Classifier
+from cnnkit.tasks.classify.settings import ClassifySettings
 
 CELL, COLUMNS, TEXT_HEIGHT = 250, 8, 36
 
@@ -29,10 +29,11 @@ def main() -> None:
     arguments = parser.parse_args()
     files = sorted(path for path in arguments.data.rglob("*") if path.suffix in READABLE_SUFFIXES)
     chosen = [str(files[i]) for i in np.linspace(0, len(files) - 1, arguments.count).astype(int)]
-    predictor = Predictor("imagenet")
+    settings = ClassifySettings(top=2, group=arguments.group)
+    found = Classifier("imagenet").classify_each(chosen, settings)
     tiles = [
         titled(read_pixels(path), result)
-        for path, result in classify_each(predictor, chosen, top=2, group=arguments.group)
+        for path, result in zip(chosen, found, strict=True)
         if isinstance(result, Classification)
     ]
     rows = [tiles[first : first + COLUMNS] for first in range(0, len(tiles), COLUMNS)]

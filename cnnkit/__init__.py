@@ -12,7 +12,6 @@ if TYPE_CHECKING:
     from cnnkit.engine.classification import Classification
     from cnnkit.options import FaceOptions, StylizeOptions
     from cnnkit.pipelines._stylize_results import StylizeProgress, StylizeResult
-    from cnnkit.pipelines.classify import classify
     from cnnkit.pipelines.faces import FaceBook
     from cnnkit.pipelines.stylize import Stylizer, stylize
     from cnnkit.pipelines.verify import Verifier, verify
@@ -20,6 +19,8 @@ if TYPE_CHECKING:
     from cnnkit.tasks.caption.predict import Captioner, caption
     from cnnkit.tasks.caption.results import Caption
     from cnnkit.tasks.caption.settings import CaptionSettings
+    from cnnkit.tasks.classify.predict import Classifier, classify
+    from cnnkit.tasks.classify.settings import ClassifySettings
     from cnnkit.tasks.detect.predict import Detector, detect
     from cnnkit.tasks.detect.results import Detection
     from cnnkit.tasks.detect.settings import DetectOptions, DetectSettings
@@ -37,6 +38,8 @@ _HOMES = {
     "CaptionSettings": "cnnkit.tasks.caption.settings",
     "Captioner": "cnnkit.tasks.caption.predict",
     "Classification": "cnnkit.engine.classification",
+    "Classifier": "cnnkit.tasks.classify.predict",
+    "ClassifySettings": "cnnkit.tasks.classify.settings",
     "Cutout": "cnnkit.tasks.segment.results",
     "CutoutSettings": "cnnkit.tasks.segment.settings",
     "DetectOptions": "cnnkit.tasks.detect.settings",
@@ -59,7 +62,7 @@ _HOMES = {
     "Verifier": "cnnkit.pipelines.verify",
     "VerifyResult": "cnnkit.results",
     "caption": "cnnkit.tasks.caption.predict",
-    "classify": "cnnkit.pipelines.classify",
+    "classify": "cnnkit.tasks.classify.predict",
     "classify_text": "cnnkit.tasks.text.predict",
     "cutout": "cnnkit.tasks.segment.cutout",
     "detect": "cnnkit.tasks.detect.predict",
@@ -73,6 +76,8 @@ __all__ = [
     "CaptionSettings",
     "Captioner",
     "Classification",
+    "Classifier",
+    "ClassifySettings",
     "Cutout",
     "CutoutSettings",
     "DetectOptions",

@@ -102,7 +102,10 @@ _COMMANDS = {
         "Say", "Say in a sentence what pictures show.", "tasks.caption.cli", "caption"
     ),
     "classify": _Command(
-        "Say", "Tell what pictures show: the most probable classes of each.", "classify", "classify"
+        "Say",
+        "Tell what pictures show: the most probable classes of each.",
+        "tasks.classify.cli",
+        "classify",
     ),
     "classify-text": _Command(
         "Say",
@@ -202,6 +205,7 @@ _COMMANDS = {
             ("caption", "tasks.caption.cli", "evaluate"),
             ("detect", "tasks.detect.cli", "evaluate"),
             ("segment", "tasks.segment.cli", "evaluate"),
+            ("classify", "tasks.classify.cli", "evaluate"),
             ("text", "tasks.text.cli", "evaluate"),
         ),
     ),

@@ -5,13 +5,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cnnkit.cli._classifier import (
-    Batch,
-    Classes,
-    Classifier,
-    ClassifierPixels,
-    check_classifier,
-)
 from cnnkit.cli._faces import (
     FACE_PANEL,
     CalibrationFile,
@@ -32,26 +25,19 @@ from cnnkit.cli._options import (
     Quiet,
     Threads,
     Verbose,
-    require_there,
 )
 from cnnkit.console import Console
-from cnnkit.engine import evaluator
-from cnnkit.engine.command import option_type
 from cnnkit.engine.evaluator import (
-    CLASS_FILES,
     check_report,
-    show_evaluation,
     write_report,
 )
-from cnnkit.engine.settings import check_split
 from cnnkit.errors import ExitCode, UsageError
-from cnnkit.options import DEFAULT_CLASSIFIER, FACE_CHOICES, FaceOptions
+from cnnkit.options import FACE_CHOICES, FaceOptions
 from cnnkit.results import SCHEMA
 
 if TYPE_CHECKING:
     from cnnkit.results import FaceEvaluation
 
-AllClasses = option_type("all_classes", evaluator.AllClasses, False)
 app = typer.Typer(help="Measure how good a model is.", no_args_is_help=True)
 _DEFAULTS = FaceOptions()
 
@@ -205,92 +191,3 @@ def _files(
         "roc.png": encode_figure(draw_roc(evaluation)),
         "distances.png": encode_figure(draw_distances(evaluation)),
     }
-
-
-@app.command(
-    "classify", epilog="Example: cnnkit evaluate classify pets/ --model runs/pets -o report/"
-)
-def classify(
-    data: Annotated[
-        Path, typer.Argument(metavar="DATA", help="A folder per class, or a CSV of files.")
-    ],
-    model: Classifier = DEFAULT_CLASSIFIER,
-    split: Annotated[
-        str | None,
-        typer.Option(
-            help="Part of the data: test, val, train or all.",
-            show_default="test where DATA has it, else val, else all",
-        ),
-    ] = None,
-    classes: Classes = None,
-    pixels: ClassifierPixels = "unit",
-    all_classes: AllClasses = False,
-    output: Annotated[
-        Path | None,
-        typer.Option(
-            "-o",
-            "--output",
-            metavar="DIR",
-            help="Write report.json, predictions.csv, confusion.png, calibration.png and "
-            "mistakes.png here.",
-            rich_help_panel=OUTPUT_PANEL,
-        ),
-    ] = None,
-    overwrite: Overwrite = False,
-    batch: Batch = 32,
-    threads: Threads = None,
-    device: Device = "auto",
-    engine: Engine = "auto",
-    json: Json = False,
-    quiet: Quiet = False,
-    verbose: Verbose = False,
-) -> int:
-    """Tell labelled pictures apart: accuracy, calibration, and the figures of each class.
-
-    A run does not remember which pictures it kept for validation: where DATA has no val and test
-    folders of its own, the figures are of all pictures, those that it was trained on included.
-    """
-    console = Console(quiet=quiet, verbose=verbose)
-    check_report(output, overwrite, (*CLASS_FILES, "mistakes.png"))
-    check_split(split)
-    check_classifier(model)
-    require_there([data])
-    start_inference(console, engine, threads=threads, device=device, verbose=verbose)
-    from cnnkit.images import Picture, encode_image
-    from cnnkit.pipelines._predictor import Predictor
-    from cnnkit.pipelines.evaluate_classify import ClassJudge, read_split
-
-    labelled, files, part = read_split(data, split)
-    predictor = Predictor(model, pixels=pixels, classes=None if classes is None else str(classes))
-    with console.progress() as bar:
-        task = bar.add_task("evaluate", total=len(files), status="")
-
-        def show(done: int, total: int) -> None:
-            bar.update(task, completed=done, total=total)
-
-        judge = ClassJudge(
-            predictor, on_progress=show, on_error=lambda error: console.error(str(error))
-        )
-        evaluation = judge.evaluate(labelled, files, part, batch=batch)
-    if split is None and part == "all":
-        console.note(
-            f"{data} has no val and test folders, so these are all of its files: if the model was "
-            "trained on some of them, it does worse on others"
-        )
-
-    def draw() -> dict[str, bytes]:
-        sheet = judge.draw_mistakes(evaluation)
-        mistakes = {}
-        if sheet is not None:
-            mistakes["mistakes.png"] = encode_image(Picture(sheet / 255.0), ".png")
-        return {**evaluation.files(), **mistakes}
-
-    return show_evaluation(
-        console,
-        evaluation,
-        evaluation.lines(all_classes),
-        is_json=json,
-        folder=output,
-        draw=draw,
-        overwrite=overwrite,
-    )

@@ -6,7 +6,6 @@ from typing import Annotated
 
 import typer
 
-from cnnkit.cli._classifier import check_classifier
 from cnnkit.cli._options import OUTPUT_PANEL, Json, Overwrite, Quiet, Threads, Verbose
 from cnnkit.console import Console
 from cnnkit.results import SCHEMA
@@ -55,6 +54,8 @@ def export(
 
     console = Console(quiet=quiet, verbose=verbose)
     check_export(format, output, overwrite)
+    from cnnkit.tasks.classify.files import check_classifier
+
     check_classifier(model)
     from cnnkit.runtime import configure
 

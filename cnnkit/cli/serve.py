@@ -9,7 +9,6 @@ import webbrowser
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
 
-from cnnkit.cli._classifier import check_classifier
 from cnnkit.cli._options import Quiet, Verbose
 from cnnkit.console import Console
 from cnnkit.engine.command import command
@@ -136,6 +135,8 @@ def _check_models(settings: ServerSettings) -> None:
 
     find_detector_file(settings.detector)
     find_segmenter_file(settings.segmenter)
+    from cnnkit.tasks.classify.files import check_classifier
+
     check_classifier(settings.classifier)
     find_captioner_file(settings.captioner)
 

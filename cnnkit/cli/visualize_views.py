@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cnnkit.cli._classifier import Classes, Classifier, check_classifier
+from cnnkit.cli._classifier import Classes, Classifier
 from cnnkit.cli._inference import start_viewing
 from cnnkit.cli._options import OUTPUT_PANEL, Device, Json, Overwrite, Quiet, Seed, Threads, Verbose
 from cnnkit.cli._visualize import (
@@ -434,6 +434,8 @@ def gradcam(
     console = Console(quiet=quiet, verbose=verbose)
     path = figure_path(image, "gradcam", output, overwrite)
     _check_map(map_file, overwrite)
+    from cnnkit.tasks.classify.files import check_classifier
+
     check_classifier(model)
     with failures_as_records(console, json, image):
         picture = _prepare(image, threads, verbose, device)
@@ -492,6 +494,8 @@ def occlusion(
     console = Console(quiet=quiet, verbose=verbose)
     path = figure_path(image, "occlusion", output, overwrite)
     _check_map(map_file, overwrite)
+    from cnnkit.tasks.classify.files import check_classifier
+
     check_classifier(model)
     with failures_as_records(console, json, image):
         picture = _prepare(image, threads, verbose, device)

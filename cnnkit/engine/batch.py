@@ -232,6 +232,7 @@ class Batch:
         printing: what is printed.
         console: where to.
         names_output: whether the JSON says of each source which file was written, or that none was.
+        suffixes: of the files that are looked for in folders; those of pictures by default.
 
     Attributes:
         sources: each file once, in order.
@@ -250,14 +251,18 @@ class Batch:
         printing: PrintSettings,
         console: Console,
         names_output: bool = False,
+        suffixes: tuple[str, ...] | None = None,
     ):
         from cnnkit.data.sources import find_sources
+        from cnnkit.images import READABLE_SUFFIXES
 
         check_json(printing.json, settings.jsonl)
         self._task, self._settings, self._console = task, settings, console
         self._names_output, self._is_on_stdout = names_output, False
         self.is_json = printing.json or settings.jsonl
-        self.sources = find_sources(arguments, settings.recursive, note=console.note)
+        self.sources = find_sources(
+            arguments, settings.recursive, suffixes or READABLE_SUFFIXES, console.note
+        )
         self._outcome = Outcome(
             console, printing.json, settings.jsonl, is_single=len(self.sources) == 1
         )

@@ -4,7 +4,7 @@ import csv
 import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -72,6 +72,9 @@ class GroupScore:
         }
 
 
+_Classification = TypeVar("_Classification", bound="Classification")
+
+
 @dataclass(frozen=True, repr=False)
 class Classification:
     """What a picture shows, or what a text is about.
@@ -109,7 +112,7 @@ class Classification:
         shown = "".join(f"{doubt}{one.label} {100 * one.score:.0f} %" for one in best)
         return f"Classification({shorten(self.source)}: {shown or 'nothing probable enough'})"
 
-    def at_least(self, conf: float) -> "Classification":
+    def at_least(self: _Classification, conf: float) -> _Classification:
         """The same without classes that are less probable; groups are told all the same."""
         best = tuple(one for one in self.best if one.score >= conf)
         return replace(self, best=best, threshold=conf or None)

@@ -13,11 +13,11 @@ from cnnkit.errors import UsageError
 from cnnkit.images import Picture
 from cnnkit.ops.heatmaps import spread_map
 from cnnkit.options import DEFAULT_CLASSIFIER
-from cnnkit.pipelines._answer_calibration import SIDE
-from cnnkit.pipelines._classifier_model import divide_logits, load_classifier_model
 from cnnkit.pipelines._network_input import network_input
 from cnnkit.pipelines._networks import ViewedNetwork, view_model
 from cnnkit.results import ClassMap
+from cnnkit.tasks.classify.calibration import SIDE
+from cnnkit.tasks.classify.network import divide_logits, load_classifier_model
 
 _LONG_SIDE = 512
 _BEST = 5

@@ -19,11 +19,11 @@ from cnnkit.errors import CnnkitError, ResourceError, UsageError
 from cnnkit.images import write_bytes
 from cnnkit.models._pixel_range import PIXELS
 from cnnkit.pipelines import _exported_tensorflow as tensorflow_formats
-from cnnkit.pipelines._classifier_files import ClassifierFile
-from cnnkit.pipelines._classifier_model import divide_logits, load_classifier_model
 from cnnkit.pipelines._export_checks import SUFFIXES, check_export, names_file
 from cnnkit.results import ExportedModel
 from cnnkit.runtime import silent_stderr
+from cnnkit.tasks.classify.files import ClassifierFile
+from cnnkit.tasks.classify.network import divide_logits, load_classifier_model
 from cnnkit.weights.keras_file import CLASSES_FILE
 
 TOLERANCE = 1e-3

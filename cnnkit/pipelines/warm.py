@@ -1,15 +1,15 @@
 """Compiles the networks that come with cnnkit, and keeps them for later processes."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 
 from cnnkit.data.samples import find_sample, load_sample
-from cnnkit.errors import CnnkitError, UsageError
+from cnnkit.errors import UsageError
 from cnnkit.images import Picture, to_uint8
 from cnnkit.options import WARMED
 from cnnkit.pipelines._face_recognition import FaceRecognizer
-from cnnkit.pipelines._predictor import Predictor
 from cnnkit.pipelines._stylize_fast import fast_stylizer
 from cnnkit.tasks.caption.predict import Captioner
+from cnnkit.tasks.classify.predict import Classifier
 from cnnkit.tasks.detect.predict import Detector
 from cnnkit.tasks.segment.predict import Segmenter
 
@@ -38,7 +38,7 @@ def _segment(picture: Picture) -> None:
 
 
 def _classify(picture: Picture) -> None:
-    _raise(one.error for one in Predictor().predict([picture]))
+    Classifier().classify([picture])
 
 
 def _caption(picture: Picture) -> None:
@@ -53,13 +53,6 @@ def _stylize(picture: Picture) -> None:
     painter = fast_stylizer()
     # Its sides are multiples of 16, as they must be.
     painter.paint(picture.pixels, painter.measure(picture.pixels))
-
-
-def _raise(results: Iterable[object]) -> None:
-    """Raises the first error among results."""
-    for one in results:
-        if isinstance(one, CnnkitError):
-            raise one
 
 
 _RUNS: Mapping[str, Callable[[Picture], None]] = {

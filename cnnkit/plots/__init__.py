@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from cnnkit.plots.augmentation import draw_augmented
     from cnnkit.plots.classification import draw_mistakes, plot_calibration, plot_confusion
     from cnnkit.plots.filtering import plot_filtering
-    from cnnkit.plots.pictures import draw_labels, draw_sheet
+    from cnnkit.plots.pictures import draw_captioned, draw_labels, draw_sheet
     from cnnkit.plots.training import plot_learning_rates, plot_training
     from cnnkit.plots.units import draw_units
     from cnnkit.plots.units_page import units_page
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "color_map": "views",
     "draw_augmented": "augmentation",
+    "draw_captioned": "pictures",
     "draw_labels": "pictures",
     "draw_mistakes": "classification",
     "draw_sheet": "pictures",
@@ -53,6 +54,7 @@ __all__ = [
     "FacePanel",
     "color_map",
     "draw_augmented",
+    "draw_captioned",
     "draw_labels",
     "draw_mistakes",
     "draw_sheet",

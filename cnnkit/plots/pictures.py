@@ -1,10 +1,14 @@
 """Pictures with labels, and sheets of pictures."""
 
+import textwrap
 from collections.abc import Sequence
 
 import numpy as np
 
 from cnnkit.plots._style import GREEN, INK, ORANGE, QUIET, font_of
+
+# Of a picture with text below it, in pixels.
+_LEAST_WIDTH = 208
 
 
 def draw_labels(
@@ -79,4 +83,36 @@ def draw_sheet(
         for column, pixels in enumerate(pictures[:columns]):
             small = Image.fromarray(pixels).resize((cell, cell), Image.Resampling.LANCZOS)
             sheet.paste(small, (name + column * (cell + gap), top))
+    return np.asarray(sheet)
+
+
+def draw_captioned(pixels: np.ndarray, lines: Sequence[str]) -> np.ndarray:
+    """Draws a picture with lines of text below it.
+
+    Args:
+        pixels: uint8 `(height, width, 3)`; not changed.
+        lines: each is parted where it is too long.
+
+    Returns:
+        uint8, higher than the picture, and wider than a very narrow one.
+
+    Example:
+
+    >>> draw_captioned(np.zeros((40, 60, 3), np.uint8), ["a black picture"]).shape[0] > 40
+    True
+    """
+    from PIL import Image, ImageDraw
+
+    width = max(pixels.shape[1], _LEAST_WIDTH)
+    size = max(12, round(width / 28))
+    font, margin = font_of(size), size // 2
+    letters = max(1, int((width - 2 * margin) / font.getlength("n")))
+    parts = [part for line in lines for part in textwrap.wrap(line.strip(), letters)]
+    height = pixels.shape[0] + 2 * margin + round(1.3 * size * len(parts))
+    sheet = Image.new("RGB", (width, height), "white")
+    sheet.paste(Image.fromarray(pixels), ((width - pixels.shape[1]) // 2, 0))
+    draw = ImageDraw.Draw(sheet)
+    for number, line in enumerate(parts):
+        y = pixels.shape[0] + margin + round(1.3 * size * number)
+        draw.text((margin, y), line, fill=INK, font=font)
     return np.asarray(sheet)

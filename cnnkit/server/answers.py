@@ -19,14 +19,14 @@ from PIL import Image
 
 from cnnkit.data.face_pictures import read_face_picture
 from cnnkit.data.samples import find_sample, load_sample, style_names
-from cnnkit.engine.classification import Classification
-from cnnkit.errors import CnnkitError, UsageError
+from cnnkit.errors import UsageError
 from cnnkit.images import DAMAGED, Picture, encode_image, read_image, to_uint8
 from cnnkit.options import StylizeOptions
 from cnnkit.results import Milliseconds, Record
 from cnnkit.server.guard import RefusedError
 from cnnkit.server.models import Models
 from cnnkit.tasks.caption.settings import CaptionSettings
+from cnnkit.tasks.classify.settings import ClassifySettings
 
 _COLOR = re.compile("#[0-9a-fA-F]{6}")
 
@@ -180,13 +180,8 @@ def mask_of(models: Models, picture: Picture, is_background: bool = False) -> Pi
 
 def classify(models: Models, picture: Picture, top: int = 5, group: bool = False) -> Answer:
     """What the picture shows, the most probable classes."""
-    from cnnkit.pipelines.classify import classify_each
-
-    [(_, found)] = classify_each(models.classifier(), [picture], top=top, group=group)
-    found = _result(found, Classification)
-    items = tuple(one.to_dict() for one in found.best)
-    record = _record(picture, items, found.model, found.ms)
-    return Answer(replace(record, details=found.details()))
+    [found] = models.classifier().classify(picture, ClassifySettings(top=top, group=group))
+    return Answer(replace(found.to_record(), source=picture.source))
 
 
 def caption(models: Models, picture: Picture, candidates: int = 1) -> Answer:
@@ -297,13 +292,6 @@ def find_style(name: str) -> Picture:
     if name not in style_names():
         raise UsageError(f"style must be one of {', '.join(style_names())}, not {name}")
     return load_sample(find_sample(name))
-
-
-def _result(found: Any, kind: type) -> Any:
-    if isinstance(found, CnnkitError):
-        raise found
-    assert isinstance(found, kind)
-    return found
 
 
 def _record(

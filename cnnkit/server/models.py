@@ -113,10 +113,10 @@ class Models:
         return self._keep("segment", lambda: Segmenter(self._settings.segmenter))
 
     def classifier(self) -> Any:
-        """The `Predictor`."""
-        from cnnkit.pipelines._predictor import Predictor
+        """The `Classifier`."""
+        from cnnkit.tasks.classify.predict import Classifier
 
-        return self._keep("classify", lambda: Predictor(self._settings.classifier))
+        return self._keep("classify", lambda: Classifier(self._settings.classifier))
 
     def captioner(self) -> Any:
         """The `Captioner`."""

@@ -18,8 +18,8 @@ from cnnkit.engine.networks import Networks, NetworkSource
 from cnnkit.errors import WeightsError
 from cnnkit.images import to_uint8
 from cnnkit.pipelines._face_analysis import FaceAnalyzer, _networks
-from cnnkit.pipelines._predictor import Predictor
 from cnnkit.tasks.caption.predict import Captioner
+from cnnkit.tasks.classify.predict import Classifier
 from cnnkit.tasks.detect.predict import Detector
 from cnnkit.tasks.segment.predict import Segmenter
 
@@ -151,7 +151,7 @@ def test_an_operation_that_openvino_has_not_is_left_to_keras(tmp_path, monkeypat
     keras.Model(inputs, keras.layers.Softmax()(outputs)).save(path)
     source = NetworkSource(
         "odd",
-        "cnnkit.pipelines._classifier_model:build",
+        "cnnkit.tasks.classify.network:build",
         (path,),
         {"known": "", "name": "odd", "kind": "arrays", "pixels": "unit", "says_pixels": True},
     )
@@ -222,7 +222,7 @@ def test_the_segmenter_gives_the_same_probabilities():
 @pytest.mark.slow
 @pytest.mark.parametrize("model", ["imagenet", "caltech101"])
 def test_classifiers_give_the_same_probabilities(model):
-    ours, theirs = (next(one.predict([str(CAT)])) for one in both(lambda: Predictor(model)))
+    ours, theirs = (next(one.predict([str(CAT)])) for one in both(lambda: Classifier(model)))
     np.testing.assert_allclose(ours.probabilities, theirs.probabilities, atol=1e-4)
     if model == "imagenet":
         assert ours.similarity == pytest.approx(theirs.similarity, rel=1e-4)

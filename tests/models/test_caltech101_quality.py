@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 from skimage import data
 
-from cnnkit.pipelines.classify import classify
+from cnnkit.tasks.classify.predict import classify
 from cnnkit.weights import read_card
 
 PHOTOGRAPHS = Path(data.__file__).parent

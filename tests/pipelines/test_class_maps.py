@@ -7,8 +7,8 @@ import pytest
 
 from cnnkit.engine import model_file
 from cnnkit.errors import DataError, UsageError, WeightsError
-from cnnkit.pipelines import _classifier_files
 from cnnkit.pipelines._class_maps import load_classifier
+from cnnkit.tasks.classify import files
 from cnnkit.weights import _registry, fingerprint
 
 
@@ -137,9 +137,9 @@ def test_a_new_classifier_is_an_entry_in_the_table_and_a_name(file, monkeypatch)
         digest=fingerprint(file),
     )
     monkeypatch.setattr(_registry, "ENTRIES", (*_registry.ENTRIES, entry))
-    for module in (model_file, _classifier_files):
+    for module in (model_file, files):
         monkeypatch.setattr(module, "CLASSIFIERS", ("small",))
-    monkeypatch.setattr(_classifier_files, "CLASSIFIER_WEIGHTS", {"small": "small"})
+    monkeypatch.setattr(files, "CLASSIFIER_WEIGHTS", {"small": "small"})
     classifier = load_classifier("small")
     assert classifier.network.name == "small"
     assert classifier.names == ("ant", "bee", "cat")

@@ -13,10 +13,10 @@ from cnnkit.errors import WeightsError
 from cnnkit.images import read_image
 from cnnkit.models.vgg import build_feature_network
 from cnnkit.pipelines._networks import load_viewed_network
-from cnnkit.pipelines.classify import classify
-from cnnkit.pipelines.evaluate_classify import evaluate_classify
 from cnnkit.pipelines.visualize_gradcam import visualize_gradcam
 from cnnkit.pipelines.visualize_model import visualize_model
+from cnnkit.tasks.classify.evaluate import evaluate_classify
+from cnnkit.tasks.classify.predict import classify
 from cnnkit.training._classifiers import build_pretrained
 from cnnkit.weights.keras_file import load_keras_file
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from cnnkit.plots._style import GRID, INK, font_of
+from cnnkit.plots._style import GRID
 from cnnkit.plots._tiles import draw_tiles
 
 _SIDE = 208
@@ -73,35 +73,3 @@ def _tile(picture: np.ndarray) -> np.ndarray:
         ((_SIDE - size[0]) // 2, (_SIDE - size[1]) // 2),
     )
     return np.asarray(square)
-
-
-def draw_captioned(pixels: np.ndarray, sentence: str) -> np.ndarray:
-    """Draws a picture with a sentence below it.
-
-    Args:
-        pixels: uint8 `(height, width, 3)`; not changed.
-        sentence: as many lines as it needs.
-
-    Returns:
-        uint8, higher than the picture, and wider than a very narrow one.
-
-    Example:
-
-    >>> draw_captioned(np.zeros((40, 60, 3), np.uint8), "a black picture").shape[0] > 40
-    True
-    """
-    from PIL import Image, ImageDraw
-
-    width = max(pixels.shape[1], _SIDE)
-    size = max(12, round(width / 28))
-    font, margin = font_of(size), size // 2
-    letters = max(1, int((width - 2 * margin) / font.getlength("n")))
-    lines = textwrap.wrap(sentence, letters)
-    height = pixels.shape[0] + 2 * margin + round(1.3 * size * len(lines))
-    sheet = Image.new("RGB", (width, height), "white")
-    sheet.paste(Image.fromarray(pixels), ((width - pixels.shape[1]) // 2, 0))
-    draw = ImageDraw.Draw(sheet)
-    for number, line in enumerate(lines):
-        y = pixels.shape[0] + margin + round(1.3 * size * number)
-        draw.text((margin, y), line, fill=INK, font=font)
-    return np.asarray(sheet)

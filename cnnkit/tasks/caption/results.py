@@ -102,10 +102,10 @@ class Caption(PlottedResult):
         Raises:
             ImageError: the picture is a file that cannot be read any more.
         """
-        from cnnkit.tasks.caption.plots import draw_captioned
+        from cnnkit.plots import draw_captioned
 
         picture = read_image(self.source) if self.picture is None else self.picture
-        return Image.fromarray(draw_captioned(to_uint8(picture.pixels), self._said))
+        return Image.fromarray(draw_captioned(to_uint8(picture.pixels), [self._said]))
 
     def to_record(self) -> Record:
         """What the command line's JSON says of the picture."""

@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Any
 
 from cnnkit.data.imagenet import imagenet_groups, imagenet_names
-from cnnkit.engine.model_file import PICTURES, find_model_file
+from cnnkit.engine.model_file import PICTURES, ModelFile, find_model_file
 from cnnkit.errors import DataError, UsageError
 from cnnkit.options import CLASSIFIER_WEIGHTS, CLASSIFIERS, DEFAULT_CLASSIFIER
-from cnnkit.pipelines._answer_calibration import AnswerCalibration, read_calibration
+from cnnkit.tasks.classify.calibration import AnswerCalibration, read_calibration
 from cnnkit.weights import fingerprint, locate
-from cnnkit.weights.keras_file import own_names, read_names
+from cnnkit.weights.keras_file import TEXT_KIND, own_names, read_names
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,7 @@ def find_classifier_file(
         DataError: names cannot be read.
     """
     names = read_names(Path(classes)) if classes is not None else ()
-    file = find_model_file(model)
+    file = _find_file(model)
     if file is not None:
         return ClassifierFile(
             file.path,
@@ -110,11 +110,6 @@ def find_classifier_file(
             file.pixels is not None or file.kind != PICTURES or pixels != "unit",
             file.name,
         )
-    if model not in CLASSIFIERS:
-        raise UsageError(
-            f"there is no classifier named {model!r}; use the folder of a run, a .keras file or "
-            f"one of: {', '.join(CLASSIFIERS)}"
-        )
     path = locate(CLASSIFIER_WEIGHTS[model])
     own = own_names(path) if path.suffix == ".keras" else imagenet_names()
     names = names or own
@@ -124,3 +119,35 @@ def find_classifier_file(
         # Of other names that a user gave, nothing is known.
         extra["groups"] = imagenet_groups() if names == own else {}
     return ClassifierFile(path, model, names, PICTURES, "unit", True, model, **extra)
+
+
+def check_classifier(model: str) -> ModelFile | None:
+    """Says at once what is wrong with a classifier, before Keras is imported.
+
+    Returns:
+        What its file says of itself; None for one with a name.
+
+    Raises:
+        UsageError: an unknown name, or a file of something else.
+        WeightsError: the weights are not here.
+    """
+    if model in CLASSIFIER_WEIGHTS:
+        locate(CLASSIFIER_WEIGHTS[model])
+        return None
+    file = _find_file(model)
+    if file is not None and file.kind == TEXT_KIND:
+        raise UsageError(
+            f"{file.name} takes texts, not pictures; use classify-text or evaluate text"
+        )
+    return file
+
+
+def _find_file(model: str) -> ModelFile | None:
+    """The file of a classifier; None for a known name."""
+    file = find_model_file(model)
+    if file is None and model not in CLASSIFIERS:
+        raise UsageError(
+            f"there is no classifier named {model!r}; use the folder of a run, a .keras file or "
+            f"one of: {', '.join(CLASSIFIERS)}"
+        )
+    return file

@@ -8,7 +8,6 @@ the best class's logit is small beside it, since the picture excites much that s
 """
 
 import json
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -107,15 +106,15 @@ def central_view(image: Image.Image) -> np.ndarray:
 def whole_view(image: Image.Image) -> np.ndarray:
     """The whole picture, see `views_of`."""
     shorter = min(image.size)
-    size = [
+    width, height = (
         SIDE if side == shorter else _STRIDE * round(SIDE * side / shorter / _STRIDE)
         for side in image.size
-    ]
-    return _resized(image, [min(side, _LONGEST_SIDE) for side in size])
+    )
+    return _resized(image, (min(width, _LONGEST_SIDE), min(height, _LONGEST_SIDE)))
 
 
 def _resized(
-    image: Image.Image, size: Sequence[int], box: tuple[float, float, float, float] | None = None
+    image: Image.Image, size: tuple[int, int], box: tuple[float, float, float, float] | None = None
 ) -> np.ndarray:
-    resized = image.resize(tuple(size), Image.Resampling.BICUBIC, box, reducing_gap=_GAP)
-    return np.divide(resized, np.float32(255.0), dtype=np.float32)
+    resized = image.resize(size, Image.Resampling.BICUBIC, box, reducing_gap=_GAP)
+    return np.divide(np.asarray(resized), np.float32(255.0), dtype=np.float32)

@@ -4,10 +4,11 @@ import keras
 import numpy as np
 import pytest
 
+from cnnkit.engine.observer import Observer
 from cnnkit.errors import DataError, UsageError
-from cnnkit.pipelines._predictor import Predictor
-from cnnkit.pipelines.classify import classify
-from cnnkit.pipelines.evaluate_classify import ClassJudge, evaluate_classify, read_split
+from cnnkit.tasks.classify.evaluate import draw_worst, evaluate_classify, read_split
+from cnnkit.tasks.classify.predict import classify
+from cnnkit.tasks.classify.settings import EvaluateSettings
 
 
 @pytest.fixture
@@ -42,15 +43,15 @@ def test_figures_are_those_of_counting(color_run, color_pictures):
 def test_the_part_that_is_asked_for_is_used(color_run, parts):
     assert evaluate_classify(parts, model=color_run).split == "test"
     assert evaluate_classify(parts, model=color_run).examples == 6
-    assert evaluate_classify(parts, model=color_run, split="val").examples == 3
-    assert evaluate_classify(parts, model=color_run, split="all").examples == 12
+    assert evaluate_classify(parts, EvaluateSettings("val"), model=color_run).examples == 3
+    assert evaluate_classify(parts, EvaluateSettings("all"), model=color_run).examples == 12
     shutil.rmtree(parts / "test")
     _, files, name = read_split(parts)
     assert (name, len(files)) == ("val", 3)
     with pytest.raises(UsageError, match="has no part named test: --split can be train, val, all"):
         read_split(parts, "test")
     with pytest.raises(UsageError, match="--split must be one of train, val, test, all, not foo"):
-        read_split(parts, "foo")
+        EvaluateSettings("foo")
 
 
 def test_classes_are_matched_by_name(color_run, parts):
@@ -58,7 +59,7 @@ def test_classes_are_matched_by_name(color_run, parts):
     for split in ("train", "val", "test"):
         shutil.rmtree(parts / split / "green")
         (parts / split / "red").rename(parts / split / "Red")
-    found = evaluate_classify(parts, model=color_run, split="train")
+    found = evaluate_classify(parts, EvaluateSettings("train"), model=color_run)
     assert found.labels.tolist() == [2, 0]
     assert found.accuracy == 1.0
     assert found.mean_class_accuracy == 1.0
@@ -74,7 +75,7 @@ def test_an_unknown_class_is_refused_with_the_nearest(color_run, parts):
     ):
         evaluate_classify(parts, model=color_run)
     # Only classes that occur must be known.
-    assert evaluate_classify(parts, model=color_run, split="val").examples == 3
+    assert evaluate_classify(parts, EvaluateSettings("val"), model=color_run).examples == 3
 
 
 def test_without_names_nothing_can_be_matched(tmp_path, parts):
@@ -89,12 +90,11 @@ def test_without_names_nothing_can_be_matched(tmp_path, parts):
 def test_unreadable_pictures_are_counted_and_left_out(color_run, parts):
     (parts / "test" / "blue" / "broken.png").write_bytes(b"nothing")
     errors, steps = [], []
-    judge = ClassJudge(
-        Predictor(color_run),
-        on_progress=lambda done, total: steps.append((done, total)),
+    observer = Observer(
         on_error=lambda error: errors.append(str(error)),
+        on_progress=lambda what, done, total: steps.append((done, total)),
     )
-    found = judge.evaluate(*read_split(parts), batch=4)
+    found = evaluate_classify(parts, model=color_run, batch=4, observer=observer)
     assert (found.examples, found.failed) == (6, 1)
     assert [error for error in errors if "broken.png" in error] == errors != []
     assert steps[-1] == (7, 7)
@@ -102,15 +102,14 @@ def test_unreadable_pictures_are_counted_and_left_out(color_run, parts):
         for path in (parts / "val" / name).iterdir():
             path.write_bytes(b"")
     with pytest.raises(DataError, match="none of the 3 files could be read"):
-        judge.evaluate(*read_split(parts, "val"))
+        evaluate_classify(parts, EvaluateSettings("val"), model=color_run)
 
 
 def test_mistakes_are_drawn_where_there_are_some(color_run, parts):
-    judge = ClassJudge(Predictor(color_run))
-    sheet = judge.draw_mistakes(judge.evaluate(*read_split(parts)))
+    sheet = draw_worst(evaluate_classify(parts, model=color_run))
     # The red picture that is blue: 40, 40, 210.
     assert np.all(sheet == [40, 40, 210], axis=-1).sum() == 144 * 96
-    assert judge.draw_mistakes(judge.evaluate(*read_split(parts, "val"))) is None
+    assert draw_worst(evaluate_classify(parts, EvaluateSettings("val"), model=color_run)) is None
 
 
 def test_arrays_for_a_model_of_pictures_are_refused(color_run, tmp_path):

@@ -14,8 +14,8 @@ from cnnkit.models.mobilenet_v2 import build_trained_mobilenet_v2
 from cnnkit.models.vgg import VGG16_CONVOLUTIONS, VGG19_CONVOLUTIONS, build_vgg_classifier
 from cnnkit.models.vgg import load_imagenet_weights as load_vgg
 from cnnkit.options import DEFAULT_CLASSIFIER
-from cnnkit.pipelines._classifier_files import ClassifierFile, find_classifier_file
 from cnnkit.pipelines._network_input import linear_output
+from cnnkit.tasks.classify.files import ClassifierFile, find_classifier_file
 from cnnkit.weights.keras_file import load_keras_file
 
 _TINY = 1e-12
@@ -89,7 +89,7 @@ def _load(
     loaded = _load_known(path, known) if known else load_keras_file(path, "--model")
     if not says_pixels:
         pixels = expected_pixels(loaded) or pixels
-    outputs = getattr(loaded, "outputs", None) or ()
+    outputs: Any = getattr(loaded, "outputs", None) or ()
     if len(getattr(loaded, "inputs", None) or ()) != 1 or len(outputs) != 1:
         raise UsageError(f"{name} is no classifier: it must have one input and one output")
     shape = tuple(outputs[0].shape)

