@@ -2,11 +2,14 @@
 
 import sys
 from pathlib import Path
+from typing import Any
 
 HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE.parent), str(HERE)]
 
 import _commands  # noqa: E402
+import _figures  # noqa: E402
+import _math  # noqa: E402
 
 import cnnkit  # noqa: E402
 
@@ -24,6 +27,11 @@ autodoc_typehints, autodoc_member_order = "description", "bysource"
 nitpicky = False
 
 
-def setup(app: object) -> None:
-    """Writes the page of all commands from the commands themselves."""
+html_math_renderer = "mathml"
+
+
+def setup(app: Any) -> None:
+    """Writes the page of all commands from the commands themselves, and draws the figures."""
+    app.add_html_math_renderer("mathml", (_math.visit_inline, None), (_math.visit_block, None))
+    _figures.draw(HERE / "course" / "_made")
     _commands.write(HERE / "reference" / "commands.md")

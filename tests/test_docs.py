@@ -2,6 +2,7 @@
 
 import importlib.util
 import re
+import runpy
 import shlex
 import subprocess
 import sys
@@ -10,9 +11,10 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+FIGURES = runpy.run_path(str(ROOT / "docs" / "_figures.py"))["FIGURES"]
 # Written when the documentation is built, from the commands themselves.
 MADE = ROOT / "docs" / "reference" / "commands.md"
+PAGES = [ROOT / "README.md", *(one for one in sorted((ROOT / "docs").rglob("*.md")) if one != MADE)]
 
 
 def ids(path):
@@ -39,7 +41,7 @@ def command_of(words):
     return command, rest
 
 
-@pytest.mark.parametrize("path", [one for one in PAGES if one != MADE], ids=ids)
+@pytest.mark.parametrize("path", PAGES, ids=ids)
 def test_commands_and_their_options_are_there(path):
     from cnnkit.cli._terminal import prepare_command
 
@@ -55,12 +57,31 @@ def test_commands_and_their_options_are_there(path):
         assert typed <= known | {"--help"}, f"{line}: {typed - known}"
 
 
-@pytest.mark.parametrize("path", [one for one in PAGES if one != MADE], ids=ids)
+@pytest.mark.parametrize("path", PAGES, ids=ids)
 def test_links_lead_somewhere(path):
     text = path.read_text(encoding="utf-8")
     for target in re.findall(r"\]\(([^)#]+)\)", text):
-        if not target.startswith(("http:", "https:")):
+        if target.startswith("_made/"):
+            assert Path(target).name in FIGURES
+        elif not target.startswith(("http:", "https:")):
             assert (path.parent / target).exists(), f"{ids(path)}: {target}"
+
+
+SHAPES = sorted(
+    {
+        line
+        for path in PAGES
+        for line in commands(path.read_text(encoding="utf-8"))
+        if line.startswith("cnnkit visualize shapes")
+    }
+)
+
+
+@pytest.mark.parametrize("line", SHAPES)
+def test_the_networks_in_words_are_networks(line):
+    from cnnkit.cli.app import run
+
+    assert run(shlex.split(line)[1:]) == 0
 
 
 def test_there_are_commands_to_look_at():
