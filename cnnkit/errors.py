@@ -65,6 +65,10 @@ class NothingFoundError(CnnkitError):
     exit_code = ExitCode.NOTHING_FOUND
 
 
+class VideoError(CnnkitError):
+    """A video cannot be read or written, or what reads it is not installed."""
+
+
 class WeightsError(CnnkitError):
     """Weights are missing, damaged or not the ones they claim to be."""
 

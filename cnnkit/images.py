@@ -5,6 +5,7 @@ transparency are handled in one place. Colours that transparency hides come from
 for those who ask for them: no network sees any.
 """
 
+import contextlib
 import functools
 import io
 import math
@@ -14,7 +15,7 @@ import shutil
 import struct
 import tempfile
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -719,23 +720,46 @@ def write_bytes(path: str | os.PathLike, data: bytes, *, overwrite: bool = True)
         ImageError: the folder or the disk does not take it, or there is a file that must not be
             replaced; an existing file is untouched.
     """
+    target = Path(os.path.realpath(path))
+    try:
+        if target.exists() and not target.is_file() and not target.is_dir():
+            # A pipe or a device takes the data; it must not become a file.
+            target.write_bytes(data)
+            return
+    except OSError as error:
+        raise _unwritable(target, error) from None
+    with placing(path, overwrite=overwrite) as temporary:
+        temporary.write_bytes(data)
+
+
+@contextlib.contextmanager
+def placing(path: str | os.PathLike, *, overwrite: bool = True) -> Iterator[Path]:
+    """A temporary neighbour that becomes a file when the block ends, and is gone if it fails.
+
+    Args:
+        path: of the file; missing folders are made.
+        overwrite: see `write_bytes`.
+
+    Yields:
+        The neighbour, empty.
+
+    Raises:
+        ImageError: see `write_bytes`.
+    """
     named = Path(path)
     # A symbolic link stays one: what it points to is replaced.
     path = Path(os.path.realpath(path))
     temporary = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        if path.exists() and not path.is_file() and not path.is_dir():
-            # A pipe or a device takes the data; it must not become a file.
-            path.write_bytes(data)
-            return
         mode = path.stat().st_mode & 0o777 if path.exists() else 0o666 & ~_umask()
-        descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name[:40]}.", dir=path.parent)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(data)
-        Path(temporary).chmod(mode)
-        if overwrite or not _is_placed(Path(temporary), path):
-            Path(temporary).replace(path)
+        descriptor, name = tempfile.mkstemp(prefix=f".{path.name[:40]}.", dir=path.parent)
+        os.close(descriptor)
+        temporary = Path(name)
+        yield temporary
+        temporary.chmod(mode)
+        if overwrite or not _is_placed(temporary, path):
+            temporary.replace(path)
             temporary = None
         record_write(named)
     except OSError as error:
@@ -743,13 +767,16 @@ def write_bytes(path: str | os.PathLike, data: bytes, *, overwrite: bool = True)
             raise ImageError(
                 f"{path} exists, and is left as it is; use --overwrite or another name"
             ) from None
-        raise ImageError(
-            f"{path} cannot be written: {error.strerror or error}; "
-            "choose another folder or make room"
-        ) from None
+        raise _unwritable(path, error) from None
     finally:
         if temporary is not None:
-            Path(temporary).unlink(missing_ok=True)
+            temporary.unlink(missing_ok=True)
+
+
+def _unwritable(path: Path, error: OSError) -> ImageError:
+    return ImageError(
+        f"{path} cannot be written: {error.strerror or error}; choose another folder or make room"
+    )
 
 
 def _is_placed(temporary: Path, path: Path) -> bool:

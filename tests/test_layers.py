@@ -18,7 +18,7 @@ LAYERS = {
     **dict.fromkeys(("console", "images", "ops", "runtime", "paintings"), 1),
     "engine.settings": 2,
     "options": 3,
-    **dict.fromkeys(("losses", "metrics", "data", "plots", "weights"), 4),
+    **dict.fromkeys(("losses", "metrics", "data", "plots", "video", "weights"), 4),
     **dict.fromkeys(("engine", "models"), 5),
     **dict.fromkeys(("training", "pipelines"), 6),
     "tasks": 7,
@@ -51,6 +51,7 @@ OLD_OF_TASKS = {
     "tasks/detect/plots.py imports cnnkit.plots._style",
     "tasks/detect/predict.py imports cnnkit.results",
     "tasks/detect/results.py imports cnnkit.results",
+    "tasks/detect/video.py imports cnnkit.results",
     "tasks/detect/train.py imports cnnkit.plots",
     "tasks/segment/batches.py imports cnnkit.options",
     "tasks/segment/cli.py imports cnnkit.plots",
@@ -87,7 +88,7 @@ OLD_TO_TASKS = {
 }
 SHARED_BY_TASKS = {
     *("console", "data", "engine", "errors", "images", "imports", "models", "ops", "runtime"),
-    "weights",
+    *("video", "weights"),
 }
 
 
@@ -190,8 +191,8 @@ def test_siblings_in_one_room_never_import_each_other():
     for path, name in all_imports():
         parts = name.split(".")
         same_room = path.parent != ROOT and room(path) == parts[1] and len(parts) > 2
-        # The engine is one thing in several files, and so are a task and the server.
-        if parts[1] in ("engine", "server", "tasks"):
+        # The engine is one thing in several files, and so are a task, the server and videos.
+        if parts[1] in ("engine", "server", "tasks", "video"):
             continue
         shared = parts[-1].startswith("_") or (len(parts) > 3 and parts[2].startswith("_"))
         if same_room and not shared and path.name != "__init__.py":

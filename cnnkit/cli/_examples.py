@@ -3,7 +3,6 @@
 EXAMPLES: dict[str, tuple[str, ...]] = {
     "verify": ("verify old.jpg new.jpg --json",),
     "embed": ("embed team.jpg --largest -o boss.csv",),
-    "detect": ("detect garden.jpg --classes bird,cat --crops found/",),
     "samples": ("samples", "samples . --skip-existing"),
     "export": ("export imagenet --format tflite -o imagenet.tflite",),
     "doctor": ("doctor", "doctor --report report.txt"),

@@ -5,6 +5,7 @@ from typing import Any
 from cnnkit.engine.batch import BatchSettings
 from cnnkit.engine.command import EngineSettings, PrintSettings, option_type
 from cnnkit.engine.settings import OUTPUT_PANEL, RUN_PANEL, FitSettings, Settings, require_there
+from cnnkit.video.clip import VideoSettings
 
 __all__ = ["OUTPUT_PANEL", "RUN_PANEL", "require_there"]
 
@@ -25,3 +26,6 @@ Threads = setting_option(EngineSettings, "threads")
 Device = setting_option(EngineSettings, "device")
 Engine = setting_option(EngineSettings, "engine")
 Seed = setting_option(FitSettings, "seed")
+VideoStart, VideoEnd, VideoEvery, VideoResume = (
+    setting_option(VideoSettings, name) for name in ("start", "end", "every", "resume")
+)

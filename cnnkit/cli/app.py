@@ -115,7 +115,7 @@ _COMMANDS = {
     ),
     "detect": _Command(
         "Find",
-        "Find the objects in pictures: what they are and where.",
+        "Find the objects in pictures and videos: what they are and where.",
         "tasks.detect.cli",
         "detect",
     ),

@@ -247,8 +247,12 @@ def _read_list(path: Path) -> list[str]:
 
 
 def _no_pictures(folder: Path, search: _Search, left_out: str) -> ImageError:
-    is_usual = search.suffixes == READABLE_SUFFIXES
-    what = "pictures" if is_usual else f"files in {', '.join(search.suffixes)}"
+    if search.suffixes == READABLE_SUFFIXES:
+        what = "pictures"
+    elif set(READABLE_SUFFIXES) < set(search.suffixes):
+        what = "pictures and no videos"
+    else:
+        what = f"files in {', '.join(search.suffixes)}"
     return ImageError(f"{folder} holds no {what}" + (f", only {left_out}" if left_out else ""))
 
 
@@ -296,7 +300,7 @@ def plan_outputs(
     sources: Sequence[Source],
     output: str | None,
     task: str,
-    suffix: str,
+    suffix: str | Sequence[str],
     *,
     keeps_names: bool = False,
 ) -> list[Path]:
@@ -308,7 +312,8 @@ def plan_outputs(
             the input tree; a name without suffix is a folder. None: `<stem>-<task><suffix>` in the
             current directory, numbered where that is taken.
         task: such as "stylized".
-        suffix: such as ".png", for outputs whose name the user does not give.
+        suffix: such as ".png", for outputs whose name the user does not give; or one for each
+            source.
         keeps_names: what an earlier run has written is to be found again: without `output` names
             are numbered by what is taken in this run alone.
 
@@ -319,11 +324,12 @@ def plan_outputs(
         UsageError: several inputs and a single output file, two inputs whose results would have
             the same name, or a result that would replace an input.
     """
+    suffixes = [suffix] * len(sources) if isinstance(suffix, str) else suffix
     if output is None:
         outputs = []
         taken: set[Path] = set()
-        for source in sources:
-            path = Path(f"{source.relative.stem}-{task}{suffix}")
+        for source, own in zip(sources, suffixes, strict=True):
+            path = Path(f"{source.relative.stem}-{task}{own}")
             is_taken = taken.__contains__
             path = _numbered(path, is_taken) if keeps_names else free_path(path, taken)
             taken.add(path)
@@ -342,7 +348,10 @@ def plan_outputs(
                 f"{output} is one file but there are {len(sources)} inputs; give a folder"
             )
         if is_folder:
-            outputs = [target / source.relative.with_suffix(suffix) for source in sources]
+            outputs = [
+                target / source.relative.with_suffix(own)
+                for source, own in zip(sources, suffixes, strict=True)
+            ]
         else:
             outputs = [target]
     first_with: dict[Path, Source] = {}

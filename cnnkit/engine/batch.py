@@ -1,5 +1,6 @@
 """Sources of a command to results and files: one that fails is one line, and the others go on."""
 
+import functools
 import os
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -10,11 +11,29 @@ from typing import TYPE_CHECKING, Annotated, Any, Generic, Protocol, TypeVar
 from cnnkit.console import Console
 from cnnkit.engine.command import PrintSettings
 from cnnkit.engine.settings import OUTPUT_PANEL, RUN_PANEL, Argument, Option, Settings
-from cnnkit.errors import CnnkitError, ExitCode, ImageError, NothingFoundError, UsageError
+from cnnkit.errors import (
+    CnnkitError,
+    ExitCode,
+    ImageError,
+    NothingFoundError,
+    UsageError,
+    VideoError,
+)
 from cnnkit.results import Failure, Record
+from cnnkit.video.clip import VideoSettings
+from cnnkit.video.formats import (
+    REMEDY,
+    VIDEO_SUFFIXES,
+    check_writable_video,
+    is_installed,
+    is_video,
+    parts_folder,
+    suffix_for,
+)
 
 if TYPE_CHECKING:
     from cnnkit.data.sources import Source
+    from cnnkit.engine.video import VideoTask
 
 # What `-o -` names.
 STDOUT = Path("-")
@@ -36,11 +55,15 @@ class Outcome:
         self._records: list[Record] = []
         self._failed: CnnkitError | None = None
         self._is_empty = False
+        self._has_items = False
         self.load_ms: dict[str, float] = {}
 
     def add(self, record: Record, lines: Sequence[str] = ()) -> None:
         """Takes a record, and its lines for people."""
-        self._records.append(record)
+        self._has_items |= bool(record.items)
+        if self._json:
+            # A video has a record for each frame, of which only a document at the end needs all.
+            self._records.append(record)
         if self._jsonl:
             self._console.json_lines([record])
         elif not self._json:
@@ -74,6 +97,7 @@ class Outcome:
     def absorb(self, other: "Outcome") -> None:
         """Takes over what another one counted."""
         self._records += other._records
+        self._has_items |= other._has_items
         self._failed = self._failed or other._failed
 
     def code(self) -> int:
@@ -82,12 +106,47 @@ class Outcome:
             return int(ExitCode.DONE)
         return int(self._failed.exit_code if self._is_single else ExitCode.INPUT_FAILED)
 
+    def video(
+        self,
+        source: str,
+        output: Path | None,
+        make: Callable[[], "VideoTask"],
+        settings: VideoSettings,
+        overwrite: bool,
+    ) -> None:
+        """Takes a video through a task: a record for each frame, and a line at the end.
+
+        Args:
+            source: the video.
+            output: what is made of it; None for records alone.
+            make: loads what is done.
+            settings: the part that is taken.
+            overwrite: replace a file that is there.
+        """
+        from cnnkit.engine.video import run_video
+
+        try:
+            line = run_video(
+                source,
+                output,
+                make,
+                settings,
+                console=self._console,
+                on_record=self.add,
+                overwrite=overwrite,
+            )
+        except CnnkitError as error:
+            self.fail(source, error)
+            return
+        if not (self._json or self._jsonl):
+            self._console.result(line if output is None else f"{line} -> {output}")
+
     def finish(self, fail_if_empty: bool = False) -> int:
         """Prints what is left and returns the exit code."""
         if self._json:
             only = self._is_single and len(self._records) == 1
             self._console.json(self._records[0] if only else self._records)
-        is_empty = fail_if_empty and not any(record.items for record in self._records)
+        is_empty = fail_if_empty and not self._has_items
         if self._failed is None and (is_empty or self._is_empty):
             return int(ExitCode.NOTHING_FOUND)
         return self.code()
@@ -99,11 +158,44 @@ def check_json(json: bool, jsonl: bool) -> None:
         raise UsageError("--json and --jsonl exclude each other; give one of them")
 
 
+def find_videos(
+    sources: Sequence["Source"], settings: VideoSettings, packages: Sequence[str] = ("av",)
+) -> list["Source"]:
+    """Those of some files that are videos.
+
+    Args:
+        sources: all files.
+        settings: of videos.
+        packages: what reads them and does what is to be done.
+
+    Raises:
+        UsageError: settings of videos, and no video.
+        VideoError: a video, and a package that is not installed.
+    """
+    videos = [one for one in sources if is_video(one.path)]
+    if settings.is_given and not videos:
+        raise UsageError("--start, --end, --every and --resume are for videos; there is none")
+    if videos and not all(map(is_installed, packages)):
+        raise VideoError(f"{videos[0].path}: videos need an extra; run: {REMEDY}")
+    return videos
+
+
+def goes_on(path: Path | None, settings: VideoSettings) -> bool:
+    """Whether a file is the beginning of a video, which this run is to finish."""
+    return settings.resume and path is not None and parts_folder(path).is_dir()
+
+
 Pictures = Annotated[
     list[str], Argument("Files, folders, globs, @list.txt or - (stdin).", metavar="IMG...")
 ]
+PicturesOrVideos = Annotated[
+    list[str],
+    Argument("Files, folders, globs, @list.txt or - (stdin); videos too.", metavar="IMG|VIDEO..."),
+]
 Overwrite = Annotated[bool, Option("Replace files that exist.", OUTPUT_PANEL)]
-JsonLines = Annotated[bool, Option("Print one JSON object per input on stdout.", OUTPUT_PANEL)]
+JsonLines = Annotated[
+    bool, Option("Print one JSON object per input on stdout, of a video per frame.", OUTPUT_PANEL)
+]
 Recursive = Annotated[
     bool, Option("Look into folders of folders.", RUN_PANEL, ("-r", "--recursive"))
 ]
@@ -204,6 +296,10 @@ class FileOutput(Generic[_Result]):
         path = self._paths[source]
         return path != STDOUT and path.exists()
 
+    def path_of(self, source: "Source") -> Path:
+        """The file of a source, or `STDOUT`."""
+        return self._paths[source]
+
     def begin(self, sources: Sequence["Source"]) -> None:
         """See `Output`."""
 
@@ -233,13 +329,15 @@ class Batch:
         console: where to.
         names_output: whether the JSON says of each source which file was written, or that none was.
         suffixes: of the files that are looked for in folders; those of pictures by default.
+        video: how videos are taken; None where the command takes none.
 
     Attributes:
         sources: each file once, in order.
+        videos: those of them that are videos.
         is_json: whether JSON is printed, and no lines for people.
 
     Raises:
-        UsageError: no source, or settings that exclude each other.
+        UsageError: no source, settings that exclude each other, or settings of videos without one.
         ImageError: a folder or list that holds no picture.
     """
 
@@ -252,6 +350,7 @@ class Batch:
         console: Console,
         names_output: bool = False,
         suffixes: tuple[str, ...] | None = None,
+        video: VideoSettings | None = None,
     ):
         from cnnkit.data.sources import find_sources
         from cnnkit.images import READABLE_SUFFIXES
@@ -260,9 +359,13 @@ class Batch:
         self._task, self._settings, self._console = task, settings, console
         self._names_output, self._is_on_stdout = names_output, False
         self.is_json = printing.json or settings.jsonl
-        self.sources = find_sources(
-            arguments, settings.recursive, suffixes or READABLE_SUFFIXES, console.note
-        )
+        known = suffixes or READABLE_SUFFIXES
+        if video is not None:
+            known = (*known, *VIDEO_SUFFIXES)
+        self.sources = find_sources(arguments, settings.recursive, known, console.note)
+        self._video = video or VideoSettings()
+        self.videos = [] if video is None else find_videos(self.sources, video)
+        self._drawn: dict[Source, Path] = {}
         self._outcome = Outcome(
             console, printing.json, settings.jsonl, is_single=len(self.sources) == 1
         )
@@ -287,15 +390,23 @@ class Batch:
         Raises:
             UsageError: names that clash, or more than one result, JSON or a terminal for stdout.
         """
-        from cnnkit.data.sources import plan_outputs
+        from cnnkit.data.sources import plan_outputs, stopped_path
 
         if output == str(STDOUT):
             self._take_stdout()
             paths = [STDOUT]
         else:
+            settings, resume = self._settings, self._video.resume
             # Names that an earlier run chose are found again.
-            keeps_names = self._settings.overwrite or self._settings.skip_existing
-            paths = plan_outputs(self.sources, output, self._task, suffix, keeps_names=keeps_names)
+            keeps_names = settings.overwrite or settings.skip_existing or resume
+            suffixes = [
+                suffix_for(one.path) if one in self.videos else suffix for one in self.sources
+            ]
+            paths = plan_outputs(
+                self.sources, output, self._task, suffixes, keeps_names=keeps_names
+            )
+            if resume and output is None:
+                paths = [stopped_path(path, parts_folder) for path in paths]
         planned = dict(zip(self.sources, paths, strict=True))
         return FileOutput(planned, encode, self._settings, suffix, is_named)
 
@@ -309,8 +420,10 @@ class Batch:
             suffix: see `files`.
             draw: result -> its picture, a `Picture`, `PIL.Image` or array.
 
+        Of a video that is a video, which its task draws.
+
         Raises:
-            UsageError: see `files`.
+            UsageError: see `files`, and a name that is of no video.
             ImageError: a file of a format that cannot be written.
         """
         import numpy as np
@@ -323,13 +436,20 @@ class Batch:
             return encode_image(as_picture(picture, "", keep_alpha=True), suffix)
 
         files = self.files(output, suffix, encode, is_named=True)
-        for path in files.planned:
-            check_writable_format(path)
+        for source in self.sources:
+            path = files.path_of(source)
+            if source in self.videos:
+                check_writable_video(path)
+                self._drawn[source] = path
+            elif path != STDOUT:
+                check_writable_format(path)
         return files
 
     def _take_stdout(self) -> None:
         if len(self.sources) > 1:
             raise UsageError(f"-o - takes one picture, not {len(self.sources)}")
+        if self.videos:
+            raise UsageError("-o - takes no video; give a file name")
         if self.is_json:
             raise UsageError("-o - and --json both want stdout; give one of them")
         if sys.stdout.isatty():
@@ -342,6 +462,7 @@ class Batch:
         outputs: Sequence[Output[_Result]] = (),
         fail_if_empty: bool = False,
         to_record: Callable[[_Result], Record] | None = None,
+        make_video: Callable[[str], "VideoTask"] | None = None,
     ) -> int:
         """Predicts, writes and prints; the exit code.
 
@@ -352,18 +473,37 @@ class Batch:
             outputs: what is written of each result.
             fail_if_empty: exit with 4 where no result has an item.
             to_record: what the JSON says of a result; its own `to_record` by default.
+            make_video: loads what is done to a video, by its path; what is made of it goes where
+                `pictures` has it, where there was a call of that.
 
         Raises:
             UsageError: a file is there already.
         """
-        sources, console, outcome = self._left(outputs), self._console, self._outcome
+        left, outcome = self._left(outputs), self._outcome
+        pictures = [source for source in left if source not in self.videos]
         for output in outputs:
-            output.begin(sources)
-        if not sources or outcome.none_is_there(sources):
+            output.begin(pictures)
+        if not left or outcome.none_is_there(left):
             return outcome.finish()
-        results = predict(sources)
+        if pictures:
+            self._run_pictures(pictures, predict(pictures), outputs, to_record)
+        for source in left:
+            if make_video is not None and source in self.videos:
+                path = self._drawn.get(source)
+                overwrites = self._settings.overwrite or goes_on(path, self._video)
+                make = functools.partial(make_video, source.path)
+                outcome.video(source.path, path, make, self._video, overwrites)
+        return outcome.finish(fail_if_empty)
+
+    def _run_pictures(
+        self,
+        sources: Sequence["Source"],
+        results: Iterable[_Result | CnnkitError],
+        outputs: Sequence[Output[_Result]],
+        to_record: Callable[[_Result], Record] | None,
+    ) -> None:
         try:
-            with console.progress() as bar:
+            with self._console.progress() as bar:
                 task = bar.add_task(self._task, total=len(sources), status="")
                 for source, result in zip(sources, results, strict=True):
                     self._take(source, result, outputs, to_record)
@@ -371,8 +511,7 @@ class Batch:
         finally:
             for output in outputs:
                 if line := output.finish():
-                    console.note(line)
-        return outcome.finish(fail_if_empty)
+                    self._console.note(line)
 
     def _take(
         self,
@@ -404,7 +543,12 @@ class Batch:
     def _left(self, outputs: Sequence[Output[_Result]]) -> list["Source"]:
         """The sources of which something is left to be written."""
         if not self._settings.skip_existing:
-            there = [path for output in outputs for path in output.planned if path.exists()]
+            there = [
+                path
+                for output in outputs
+                for path in output.planned
+                if path.exists() and not goes_on(path, self._video)
+            ]
             if there and not self._settings.overwrite:
                 raise UsageError(
                     f"{there[0]} exists; use --overwrite, --skip-existing or another place"
@@ -413,8 +557,8 @@ class Batch:
         left = [one for one in self.sources if not _is_done(one, outputs)]
         if len(left) < len(self.sources):
             self._console.note(
-                f"{len(self.sources) - len(left)} pictures are done already"
-                + (", and are not in the JSON" if self.is_json else "")
+                f"{len(self.sources) - len(left)} {'files' if self.videos else 'pictures'} are "
+                "done already" + (", and are not in the JSON" if self.is_json else "")
             )
         return left
 

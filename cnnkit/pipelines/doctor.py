@@ -21,6 +21,7 @@ _EXTRAS = {
     "serve": ("fastapi", "the HTTP API of cnnkit serve"),
     "show": ("textual_image", "pictures in the terminal, --show"),
     "onnx": ("onnxruntime", "export to ONNX"),
+    "video": ("av", "videos, in and out"),
 }
 _CUDA = {
     "tensorflow": "pip install 'tensorflow[and-cuda]'",

@@ -15,7 +15,7 @@ from cnnkit.engine.batch import (
     BatchSize,
     Output,
     Overwrite,
-    Pictures,
+    PicturesOrVideos,
 )
 from cnnkit.engine.command import (
     DeviceSettings,
@@ -51,9 +51,11 @@ from cnnkit.tasks.detect.settings import (
     Model,
     TrainSettings,
 )
+from cnnkit.video.clip import VIDEO_PANEL, VideoSettings
 
 if TYPE_CHECKING:
     from cnnkit.data.sources import Source
+    from cnnkit.engine.video import VideoTask
     from cnnkit.tasks.detect.results import DetectEvaluation, Detection
 
 # A file of the report of `evaluate detect`.
@@ -67,12 +69,12 @@ class WrittenFiles(Settings):
     output: Annotated[
         str | None,
         Option(
-            "Pictures with the boxes drawn into them.",
+            "Pictures and videos with the boxes drawn into them.",
             OUTPUT_PANEL,
             ("-o", "--output"),
             metavar="FILE|DIR",
-            show_default="<name>-detect.jpg here, and none with --json, --jsonl, --txt, --coco or "
-            "--crops",
+            show_default="<name>-detect.jpg or .mp4 here, and none with --json, --jsonl, --txt, "
+            "--coco or --crops",
         ),
     ] = None
     txt: Annotated[
@@ -101,11 +103,16 @@ class WrittenFiles(Settings):
 
 @command
 def detect(
-    pictures: Pictures,
+    pictures: PicturesOrVideos,
     model: Model = DEFAULT_DETECTOR,
     *,
     settings: DetectSettings,
     files: WrittenFiles,
+    video: VideoSettings,
+    track: Annotated[
+        bool,
+        Option("Give what is the same from frame to frame one number and colour.", VIDEO_PANEL),
+    ] = False,
     batch_settings: BatchSettings,
     batch: BatchSize = 8,
     fail_if_empty: Annotated[
@@ -114,11 +121,13 @@ def detect(
     engine: EngineSettings,
     printing: PrintSettings,
 ) -> int:
-    """Find the objects in pictures: what they are and where.
+    """Find the objects in pictures and videos: what they are and where.
 
     Examples:
 
       cnnkit detect street.jpg
+
+      cnnkit detect traffic.mp4 --track -o tracked.mp4
 
       cnnkit detect photos/ -r --model runs/people --jsonl --conf 0.4 > found.jsonl
     """
@@ -127,7 +136,11 @@ def detect(
     names = class_names(model)
     check_classes(settings.classes, names, model)
     console = printing.console()
-    job = Batch("detect", pictures, batch_settings, printing, console)
+    job = Batch("detect", pictures, batch_settings, printing, console, video=video)
+    if job.videos:
+        _refuse_with_videos(files)
+    elif track:
+        raise UsageError("--track follows objects from frame to frame; give a video")
 
     def predict(sources: "Sequence[Source]") -> "Iterable[Detection | CnnkitError]":
         engine.start(console, printing.verbose)
@@ -137,8 +150,16 @@ def detect(
             [source.path for source in sources], batch=batch, stdin=sys.stdin.buffer.read
         )
 
+    def make_video(source: str) -> "VideoTask":
+        engine.start(console, printing.verbose)
+        from cnnkit.tasks.detect.predict import Detector
+        from cnnkit.tasks.detect.video import DetectVideo, tracking_settings
+
+        detector = Detector(model, tracking_settings(settings) if track else settings)
+        return DetectVideo(detector, source, settings.conf, track=track, batch=batch)
+
     outputs = _outputs(job, files, batch_settings, names)
-    return job.run(predict, outputs, fail_if_empty)
+    return job.run(predict, outputs, fail_if_empty, make_video=make_video)
 
 
 @command
@@ -268,6 +289,12 @@ def train(
     return show_training(
         console, result, is_json=printing.json, command="detect photo.jpg", folder=output
     )
+
+
+def _refuse_with_videos(files: WrittenFiles) -> None:
+    for name in ("txt", "coco", "crops"):
+        if getattr(files, name) is not None:
+            raise UsageError(f"--{name} is of pictures; of a video --jsonl has a line a frame")
 
 
 def _outputs(

@@ -155,10 +155,11 @@ class Detector:
             For each a `Detection` with the pixels, or why there is none.
         """
         return predict_each(
-            sources, lambda source: load_pixels(source, stdin), self._describe, batch=batch
+            sources, lambda source: load_pixels(source, stdin), self.describe, batch=batch
         )
 
-    def _describe(self, pictures: Sequence[Loaded[npt.NDArray[np.uint8]]]) -> Iterator[Detection]:
+    def describe(self, pictures: Sequence[Loaded[npt.NDArray[np.uint8]]]) -> Iterator[Detection]:
+        """Finds the objects in pictures that were read, uint8 `(height, width, 3)`."""
         settings, facts = self.settings, self.facts
         found = self.find(
             [one.value for one in pictures],

@@ -28,12 +28,19 @@ class DetectedObject:
         class_id: number of its class.
         score: in [0, 1].
         box_xyxy: left, top, right and bottom in pixels of the upright picture.
+        track: in a video, the number of the thing that it is, from 1; None where none was given.
     """
 
     label: str
     class_id: int
     score: float
     box_xyxy: tuple[float, float, float, float]
+    track: int | None = None
+
+    @property
+    def name(self) -> str:
+        """Its class, and its number in a video."""
+        return self.label if self.track is None else f"{self.label} {self.track}"
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -84,9 +91,12 @@ class Detection(PlottedResult):
         drawn = draw_detections(
             self._picture(),
             np.array([one.box_xyxy for one in self.objects]).reshape(-1, 4),
-            [one.label for one in self.objects],
+            [one.name for one in self.objects],
             np.array([one.score for one in self.objects]),
-            np.array([one.class_id for one in self.objects], int),
+            # A thing keeps its colour as long as it keeps its number.
+            np.array(
+                [one.class_id if one.track is None else one.track for one in self.objects], int
+            ),
         )
         return Image.fromarray(drawn)
 
@@ -107,6 +117,7 @@ class Detection(PlottedResult):
             {
                 "label": one.label,
                 "class_id": one.class_id,
+                **({} if one.track is None else {"track": one.track}),
                 "score": round(one.score, 4),
                 "box": dict(
                     zip(
