@@ -171,6 +171,9 @@ def test_the_engine_and_the_old_folders_import_tasks_only_where_that_is_declared
 DECLARED = {
     # Where Keras is on OpenVINO, a graph runs as it does without Keras.
     "ops/inference.py imports cnnkit.ops.openvino_graph",
+    # Videos are painted as pictures are, and their people known.
+    "pipelines/identify_video.py imports cnnkit.pipelines.faces",
+    "pipelines/stylize_video.py imports cnnkit.pipelines.stylize",
     # Scenes are made of pictures in canvases.
     "data/scenes.py imports cnnkit.data.letterbox",
     # The captioner looks with the network that ImageNet's classes are told by.

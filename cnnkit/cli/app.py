@@ -85,7 +85,9 @@ def _do_nothing() -> None:
 # Headings of the help, in their order.
 _PANELS = ("Paint", "People", "Find", "Say", "See inside", "Train", "Play and serve", "Set up")
 _COMMANDS = {
-    "stylize": _Command("Paint", "Paint pictures in the style of another.", "stylize", "stylize"),
+    "stylize": _Command(
+        "Paint", "Paint pictures and videos in the style of a picture.", "stylize", "stylize"
+    ),
     "verify": _Command(
         "People",
         "Say whether two pictures show the same person. Exits with 0 for yes, 1 for no.",

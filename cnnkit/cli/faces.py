@@ -33,12 +33,18 @@ from cnnkit.cli._options import (
     Recursive,
     Threads,
     Verbose,
+    VideoEnd,
+    VideoEvery,
+    VideoResume,
+    VideoStart,
 )
 from cnnkit.console import Console
-from cnnkit.engine.batch import Outcome, check_json
+from cnnkit.engine.batch import Outcome, check_json, find_videos, goes_on
 from cnnkit.errors import CnnkitError, ExitCode, GalleryError, ImageError, UsageError
 from cnnkit.options import FACE_CHOICES, FaceOptions
 from cnnkit.results import Record
+from cnnkit.video.clip import VideoSettings
+from cnnkit.video.formats import VIDEO_SUFFIXES, check_writable_video, suffix_for
 
 if TYPE_CHECKING:
     from cnnkit.data.gallery import Gallery
@@ -158,7 +164,7 @@ def identify(
             "-o",
             "--output",
             metavar="FILE|DIR",
-            help="Draw names and boxes into copies of the pictures.",
+            help="Draw names and boxes into copies of the pictures and videos.",
             rich_help_panel=OUTPUT_PANEL,
         ),
     ] = None,
@@ -171,6 +177,10 @@ def identify(
     upsample: Upsample = _DEFAULTS.upsample,
     fail_if_empty: FailIfEmpty = False,
     overwrite: Overwrite = False,
+    start: VideoStart = None,
+    end: VideoEnd = None,
+    every: VideoEvery = 1,
+    resume: VideoResume = False,
     threads: Threads = None,
     device: Device = "auto",
     engine: Engine = "auto",
@@ -179,9 +189,10 @@ def identify(
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> int:
-    """Say who is in pictures: a name or "unknown" for each face, and the next best."""
+    """Say who is in pictures and videos: a name or "unknown" for each face, and the next best."""
     from cnnkit.data.gallery import Gallery
     from cnnkit.data.sources import find_sources, plan_outputs
+    from cnnkit.images import READABLE_SUFFIXES
 
     console = Console(quiet=quiet, verbose=verbose)
     check_json(json, jsonl)
@@ -192,17 +203,24 @@ def identify(
         max_side=max_side,
         upsample=upsample,
     )
-    sources = find_sources(pictures, recursive, note=console.note)
+    video = VideoSettings(start, end, every, resume)
+    suffixes = (*READABLE_SUFFIXES, *VIDEO_SUFFIXES)
+    sources = find_sources(pictures, recursive, suffixes, console.note)
+    videos = find_videos(sources, video)
     outputs: dict[str, Path] = {}
     if draw is not None:
-        planned = plan_outputs(sources, draw, "faces", ".png")
+        kinds = [suffix_for(one.path) if one in videos else ".png" for one in sources]
+        planned = plan_outputs(sources, draw, "faces", kinds)
         outputs = {source.path: path for source, path in zip(sources, planned, strict=True)}
-        _refuse_existing(planned, overwrite)
+        for one in videos:
+            check_writable_video(outputs[one.path])
+        _refuse_existing([one for one in planned if not goes_on(one, video)], overwrite)
     outcome = Outcome(console, json, jsonl, len(sources) == 1)
     watch = Stopwatch(outcome)
     with Gallery(gallery, create=False, read_only=True) as opened:
         book: Any = None
-        for batch in batches(read_pictures(sources, outcome)):
+        still = [source for source in sources if source not in videos]
+        for batch in batches(read_pictures(still, outcome)):
             if book is None:
                 book = _open_book(opened, options, console, threads, verbose, device, engine)
             watch.start()
@@ -224,6 +242,19 @@ def identify(
                 if source.path in outputs:
                     _draw_names(outputs[source.path], picture, faces, overwrite)
                     console.note(f"{outputs[source.path]} shows it")
+        for source in videos:
+
+            def make(source: "Source" = source) -> Any:
+                nonlocal book
+                if book is None:
+                    book = _open_book(opened, options, console, threads, verbose, device, engine)
+                from cnnkit.pipelines.identify_video import IdentifyVideo
+
+                return IdentifyVideo(book, source.path, matches)
+
+            output = outputs.get(source.path)
+            overwrites = overwrite or goes_on(output, video)
+            outcome.video(source.path, output, make, video, overwrites)
     return outcome.finish(fail_if_empty)
 
 

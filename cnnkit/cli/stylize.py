@@ -8,7 +8,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -30,9 +30,13 @@ from cnnkit.cli._options import (
     SkipExisting,
     Threads,
     Verbose,
+    VideoEnd,
+    VideoEvery,
+    VideoStart,
 )
 from cnnkit.cli._style_sheet import SHEET_SIZE, paint_sheet, write_sheet
 from cnnkit.console import Console, duration
+from cnnkit.engine.batch import find_videos
 from cnnkit.errors import CnnkitError, ExitCode, ImageError, UsageError
 from cnnkit.options import (
     COLORS,
@@ -48,6 +52,14 @@ from cnnkit.options import (
 from cnnkit.pipelines._stylize_results import StylizeProgress, StylizeResult
 from cnnkit.results import Failure, Milliseconds, Record
 from cnnkit.tasks.segment.settings import DEFAULT_SEGMENTER
+from cnnkit.video.clip import VideoSettings
+from cnnkit.video.formats import (
+    VIDEO_SUFFIXES,
+    check_writable_video,
+    is_video,
+    parts_folder,
+    suffix_for,
+)
 
 if TYPE_CHECKING:
     from cnnkit.images import Picture
@@ -75,8 +87,8 @@ def stylize(
         list[str],
         typer.Argument(
             metavar="CONTENT... STYLE",
-            help="Files, folders, globs, @list.txt or - (stdin); the last one is the style, "
-            "a picture or a name, unless --style names styles.",
+            help="Files, folders, globs, @list.txt or - (stdin), videos too; the last one is the "
+            "style, a picture or a name, unless --style names styles.",
         ),
     ],
     style: Annotated[
@@ -94,8 +106,9 @@ def stylize(
         typer.Option(
             "-o",
             "--output",
-            help="A file for one picture (.png .jpg .webp .tif, or - for stdout), else a folder.",
-            show_default="<name>-stylized.png here",
+            help="A file for one picture (.png .jpg .webp .tif, or - for stdout) or video (.mp4 "
+            ".webm .gif and more), else a folder.",
+            show_default="<name>-stylized.png or .mp4 here",
             rich_help_panel=OUTPUT_PANEL,
         ),
     ] = None,
@@ -111,7 +124,7 @@ def stylize(
         str | None,
         typer.Option(
             help=f"In a second, or with an optimizer: {', '.join(QUALITIES)}.",
-            show_default=_DEFAULTS.quality,
+            show_default=f"{_DEFAULTS.quality}, of videos draft",
             rich_help_panel=_LOOK_PANEL,
         ),
     ] = None,
@@ -246,6 +259,9 @@ def stylize(
         ),
     ] = _DEFAULTS.tile,
     seed: Seed = _DEFAULTS.seed,
+    start: VideoStart = None,
+    end: VideoEnd = None,
+    every: VideoEvery = 1,
     recursive: Recursive = False,
     overwrite: Overwrite = False,
     skip_existing: SkipExisting = False,
@@ -282,7 +298,7 @@ def stylize(
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> int:
-    """Paint pictures in the style of another.
+    """Paint pictures and videos in the style of a picture.
 
     Examples:
 
@@ -291,6 +307,8 @@ def stylize(
       cnnkit stylize photo.jpg waves --size 1024 --budget 60s
 
       cnnkit stylize photo.jpg --sheet -o styles.jpg
+
+      cnnkit stylize clip.mp4 woodcut --size 640 -o painted.mp4
 
       cnnkit stylize holiday/ -r --style a.jpg:0.7 --style b.jpg:0.3 -o painted/
     """
@@ -378,6 +396,8 @@ def stylize(
         sidecar=sidecar,
         strengths=strengths if sheet else (),
         started=started,
+        video=VideoSettings(start, end, every, resume),
+        video_quality=quality or "draft",
     )
     records = []
     for record in batch.run(threads, verbose, device, engine):
@@ -421,6 +441,20 @@ class _Mask:
         if self.path is not None:
             self._picture = _read(self.path).opaque(0.0)
 
+    @property
+    def name(self) -> str:
+        """What it depends on."""
+        return f"{self.path or self._labels}{' inverted' * self._is_inverted} {self._name}".strip()
+
+    def of_frame(self, pixels: Any) -> Any:
+        """The mask of a frame of a video, where what is to be found may come and go."""
+        if not self._class_ids:
+            return self.of(None)
+        from cnnkit.images import as_picture
+
+        plane = self._plane(as_picture(pixels, "the frame"))
+        return 1.0 - plane if self._is_inverted else plane
+
     def of(self, content: Any) -> Any:
         """The mask of a picture that was read; None for all of it.
 
@@ -433,13 +467,16 @@ class _Mask:
             return self._picture
         return replace(self._picture, pixels=1.0 - self._picture.pixels)
 
-    def _found(self, content: Any) -> Any:
+    def _plane(self, content: Any) -> Any:
         from cnnkit.tasks.segment.predict import Segmenter
         from cnnkit.tasks.segment.regions import soft_mask
 
         if self._segmenter is None:
             self._segmenter = Segmenter(self._name)
-        plane = soft_mask(self._segmenter.label(content), self._class_ids)
+        return soft_mask(self._segmenter.label(content), self._class_ids)
+
+    def _found(self, content: Any) -> Any:
+        plane = self._plane(content)
         if plane.max() < _SURE:
             raise ImageError(
                 f"{content.source or 'the picture'} shows no {self._labels} that could be found; "
@@ -483,9 +520,11 @@ class _Batch:
         sidecar: bool,
         strengths: Sequence[float],
         started: float,
+        video: VideoSettings,
+        video_quality: str,
     ):
         from cnnkit.data.sources import find_sources, plan_outputs, stopped_path
-        from cnnkit.images import check_writable_format
+        from cnnkit.images import READABLE_SUFFIXES, check_writable_format
 
         self._console = console
         self._options = options
@@ -502,8 +541,15 @@ class _Batch:
         self.exit_code = ExitCode.DONE
         self._to_stdout = output == _STDOUT
         finds_again = overwrite or skip_existing or resume
-        sources = find_sources(contents, recursive, note=console.note)
+        suffixes = (*READABLE_SUFFIXES, *VIDEO_SUFFIXES)
+        sources = find_sources(contents, recursive, suffixes, console.note)
         self.is_single = len(sources) == 1
+        self._video, self._video_options = video, options
+        # Pictures too are gone on with.
+        self._videos = find_videos(sources, replace(video, resume=False), ("av", "cv2"))
+        self._check_videos()
+        if self._videos:
+            self._video_options = replace(options, quality=video_quality)
         givens = [name for name, _ in styles] + ([] if mask.path is None else [mask.path])
         if [*(source.path for source in sources), *givens].count(_STDIN) > 1:
             raise UsageError("only one picture can come from stdin (-)")
@@ -520,12 +566,13 @@ class _Batch:
         elif self._sheet:
             outputs = plan_outputs(sources, output, "sheet", ".jpg", keeps_names=finds_again)
         else:
-            outputs = plan_outputs(sources, output, "stylized", ".png", keeps_names=finds_again)
+            kinds = [suffix_for(one.path) if one in self._videos else ".png" for one in sources]
+            outputs = plan_outputs(sources, output, "stylized", kinds, keeps_names=finds_again)
         if resume and output is None:
             outputs = [stopped_path(path, self._state_path) for path in outputs]
         self._jobs = []
         for source, path in zip(sources, outputs, strict=True):
-            check_writable_format(path)
+            (check_writable_video if source in self._videos else check_writable_format)(path)
             is_done = False
             if not self._to_stdout and _is_there(path):
                 if path.is_dir():
@@ -547,7 +594,22 @@ class _Batch:
             self._jobs.append((source, path, is_done))
 
     def _state_path(self, output: Path) -> Path:
+        if is_video(output):
+            return parts_folder(output)
         return output.with_name(f".{output.name}.cnnkit-state")
+
+    def _check_videos(self) -> None:
+        """Refuses what does not go with videos."""
+        given = {
+            "--sheet": bool(self._sheet),
+            "--budget": self._options.budget is not None,
+            "--save-every": self._save_every is not None,
+            "--sidecar": self._sidecar,
+            "-o -": self._to_stdout,
+        }
+        for name, is_given in given.items():
+            if is_given and self._videos:
+                raise UsageError(f"{name} is of pictures; leave it out for {self._videos[0].path}")
 
     def run(self, threads: int | None, verbose: bool, device: str, engine: str) -> Iterator[Record]:
         """Paints everything; yields a `Record` for each picture.
@@ -556,9 +618,9 @@ class _Batch:
         is raised.
         """
 
-        def start() -> None:
+        def start(quality: str) -> None:
             settings = {"threads": threads, "device": device, "verbose": verbose}
-            if self._options.quality == "draft":
+            if quality == "draft":
                 start_inference(self._console, engine, **settings)
                 return
             from cnnkit.engine.choice import remember_choice
@@ -575,7 +637,7 @@ class _Batch:
             configure(**settings)
             ahead.join()
 
-        stylizer = None
+        stylizer = video_stylizer = None
         if not all(is_done for _, _, is_done in self._jobs):
             # What cannot be read is found out before the heavy imports.
             styles = [(_read_style(name), weight) for name, weight in self._styles]
@@ -583,6 +645,22 @@ class _Batch:
         for source, path, is_done in self._jobs:
             if is_done:
                 yield Record(source.path, items=({"output": str(path), "skipped": True},))
+                continue
+            if source in self._videos:
+
+                def load() -> "Stylizer":
+                    nonlocal video_stylizer
+                    if video_stylizer is None:
+                        options = self._video_options
+                        start(options.quality)
+                        from cnnkit.pipelines.stylize import Stylizer
+
+                        video_stylizer = Stylizer(styles, options, on_note=self._console.note)
+                    return video_stylizer
+
+                yield self._paint_video(source.path, path, load)
+                if self.interrupted:
+                    return
                 continue
             begin = time.monotonic()
             try:
@@ -592,11 +670,11 @@ class _Batch:
                 continue
             load = time.monotonic() - begin
             if self._sheet:
-                start()
+                start(self._options.quality)
                 yield self._paint_sheet(content, [style for style, _ in styles], source.path, path)
                 continue
             if stylizer is None:
-                start()
+                start(self._options.quality)
                 from cnnkit.pipelines.stylize import Stylizer
 
                 stylizer = Stylizer(styles, self._options, on_note=self._console.note)
@@ -614,6 +692,51 @@ class _Batch:
             yield record
             if self.interrupted:
                 return
+
+    def _paint_video(self, source: str, path: Path, load: "Callable[[], Stylizer]") -> Record:
+        from cnnkit.engine.video import run_video
+
+        def make() -> Any:
+            from cnnkit.pipelines.stylize_video import StylizeVideo
+
+            return StylizeVideo(load(), source, self._mask.of_frame, self._mask.name)
+
+        record = Record(source)
+
+        def keep(frame: Record) -> None:
+            nonlocal record
+            record = frame
+
+        begin = time.monotonic()
+        try:
+            run_video(
+                source,
+                path,
+                make,
+                self._video,
+                console=self._console,
+                on_record=keep,
+                overwrite=self._replaces,
+            )
+        except CnnkitError as error:
+            return self._failure(source, error)
+        except KeyboardInterrupt:
+            self.interrupted = True
+        frames = record.details["frame"] + 1 if record.details else 0
+        return Record(
+            source,
+            record.width,
+            record.height,
+            items=(
+                {
+                    "output": str(path),
+                    "frames": frames,
+                    "finished": not self.interrupted,
+                },
+            ),
+            model=None if self.interrupted else self._video_options.quality,
+            ms=Milliseconds(net=round((time.monotonic() - begin) * 1e3, 1)),
+        )
 
     def _falls_back_to_draft(self) -> bool:
         """Makes the options a draft's where the budget is too short for the optimizer.
@@ -849,6 +972,11 @@ def _is_there(path: Path) -> bool:
 
 def _line(record: Record) -> str:
     item = record.items[0]
+    if "frames" in item:
+        return (
+            f"{item['output']}  {record.width}x{record.height}, {item['frames']:,} frames, "
+            f"{duration(record.ms.net / 1e3)}"
+        )
     if "styles" in item:
         return (
             f"{item['output']}  {record.width}x{record.height}, {', '.join(item['styles'])}, "

@@ -217,6 +217,20 @@ class StylizeLoss:
                 layer: mask_at(mask, *activations[layer].shape[:2])[..., None] for layer in wanted
             }
 
+    def hold(self, picture: np.ndarray, weight: np.ndarray) -> None:
+        """Has images be near to a picture: the temporal loss of Ruder et al. (2016).
+
+        `mean_xy w sum_c (G - P)^2` is added to the sum.
+
+        Args:
+            picture: P, `(height, width, 3)`, such as the last frame of a video, moved along.
+            weight: w, `(height, width)`, 0 where it is not to be seen.
+        """
+        self.targets["held"] = {
+            "picture": picture.astype(np.float32),
+            "weight": (weight / weight.size).astype(np.float32)[..., None],
+        }
+
     def __call__(
         self, image: Tensor, targets: Mapping[str, Any] | None = None
     ) -> tuple[Tensor, dict[str, Tensor]]:
@@ -241,6 +255,9 @@ class StylizeLoss:
             style += layer_loss(*moments(activations[layer][0], mask), own, self._kind)
         tv = total_variation(image)
         total = self._alpha * content + self._beta * style + self._gamma * tv
+        if "held" in targets:
+            held = targets["held"]
+            total += keras.ops.sum(held["weight"] * keras.ops.square(image - held["picture"]))
         return total, {"content": content, "style": style, "tv": tv}
 
 

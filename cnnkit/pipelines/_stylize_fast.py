@@ -46,6 +46,22 @@ _GRAIN_SIZE = 2.0
 TILE = 1024
 
 
+class Steadiness:
+    """What the frames of a video before one hand on to it: nothing, as it is of a picture alone."""
+
+    def grain(self, height: int, width: int, seed: int) -> np.ndarray:
+        """The grain of a picture before it is painted, `(height, width)` of variance 1."""
+        return smooth_noise(height, width, _GRAIN_SIZE, seed)
+
+    def smooth(self, name: str, found: LayerStatistics) -> LayerStatistics:
+        """What a picture is painted by, for what is measured of it under a name."""
+        return found
+
+    def blend(self, level: int, picture: np.ndarray) -> np.ndarray:
+        """What goes on to the next level, for what a level has painted."""
+        return picture
+
+
 class FastStylizer:
     """The compact backbone, its decoders, and the statistics that go from one to the other.
 
@@ -106,6 +122,7 @@ class FastStylizer:
         content: np.ndarray | None = None,
         seed: int = 0,
         tile: int | None = None,
+        steadiness: "Steadiness | None" = None,
         on_level: Callable[[np.ndarray], None] | None = None,
     ) -> np.ndarray:
         """Gives a picture the statistics of a style.
@@ -119,6 +136,7 @@ class FastStylizer:
             content: canvas whose statistics a smaller strength starts from; `canvas` by default.
             seed: of the grain.
             tile: side of smaller tiles, for less memory.
+            steadiness: what the frames of a video before this one hand on.
             on_level: called with the canvas after each level.
 
         Returns:
@@ -126,10 +144,16 @@ class FastStylizer:
         """
         if strength == 0.0:
             return canvas.copy()
+        steadiness = steadiness or Steadiness()
         own = {}
         if strength < 1.0:
-            own = self.measure(canvas if content is None else content, mask)
-        noise = smooth_noise(*canvas.shape[:2], _GRAIN_SIZE, seed)
+            own = {
+                level: steadiness.smooth(f"content{level}", found)
+                for level, found in self.measure(
+                    canvas if content is None else content, mask
+                ).items()
+            }
+        noise = steadiness.grain(*canvas.shape[:2], seed)
         amount = np.float32(strength * _GRAIN)
         if mask is not None:
             amount = amount * mask[..., None]
@@ -138,7 +162,8 @@ class FastStylizer:
             share = strength * SHARES[level]
             change = _Change(style[level], own.get(level), share, transform)
             tiles = list(self._tiles(picture, level, tile))
-            picture = self._paint_level(picture, tiles, level, change, mask)
+            picture = self._paint_level(picture, tiles, level, change, mask, steadiness)
+            picture = steadiness.blend(level, picture)
             if on_level is not None:
                 on_level(picture)
         return picture
@@ -150,13 +175,15 @@ class FastStylizer:
         level: int,
         change: "_Change",
         mask: np.ndarray | None,
+        steadiness: "Steadiness",
     ) -> np.ndarray:
         moments = _Moments()
         maps = None
         for tile in tiles:
             maps = self._encode[level](canvas[tile.whole][None])[0]
             moments.add(maps, tile, level, mask)
-        matrix, offset = change.transform_of(moments.statistics())
+        found = steadiness.smooth(f"level{level}", moments.statistics())
+        matrix, offset = change.transform_of(found)
         result = np.empty_like(canvas)
         for tile in tiles:
             if len(tiles) > 1:

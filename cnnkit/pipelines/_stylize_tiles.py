@@ -199,6 +199,11 @@ class TiledLoss:
             gradient[tile.whole] += change
         value = options.content_weight * content + options.style_weight * style
         value += options.tv_weight * options.strength * tv
+        if "held" in targets:
+            held = {name: np.asarray(one) for name, one in targets["held"].items()}
+            away = shown - held["picture"]
+            value += float(np.sum(held["weight"] * away**2))
+            gradient += 2.0 * held["weight"] * away
         _, gradient = self._lead_back(image, keep, gradient)
         return (value, {"content": content, "style": style, "tv": tv}), gradient
 

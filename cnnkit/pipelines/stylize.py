@@ -52,6 +52,7 @@ from cnnkit.ops.guided_filter import guided_filter
 from cnnkit.ops.schedule import Scale, fit_steps_to_budget, plan_scales, scale_sizes
 from cnnkit.options import StylizeOptions
 from cnnkit.pipelines._stylize_fast import fast_stylizer
+from cnnkit.pipelines._stylize_memory import Carried, FrameMemory
 from cnnkit.pipelines._stylize_results import ScaleReport, StylizeProgress, StylizeResult
 from cnnkit.runtime import give_back_memory, has_fast_bfloat16, measure_memory
 
@@ -98,6 +99,8 @@ _TILES = (1024, 512, 256)
 _MEMORY_OF_STEPS = (6, 3)
 # The same of a draft, which works on large pictures in tiles.
 _DRAFT_BASE_BYTES, _DRAFT_BYTES_PER_PIXEL = 1_600e6, 70
+# Weight of the difference from the frame before, beside the losses of a picture.
+_STEADINESS = 40.0
 # What "auto" falls back to, where memory or time do not allow more.
 _SMALL_BACKBONE = "compact"
 # What a step costs in looks at the same canvas, and what compiling it costs in what compiling the
@@ -167,7 +170,7 @@ class Stylizer:
         on_note: Callable[[str], None] | None = None,
     ):
         self.options = options or StylizeOptions()
-        self._note = on_note or (lambda text: None)
+        self._note = on_note or _say_nothing
         self._styles = _as_styles(style_image)
         self._keep_from_vanishing()
         self._statistics: dict[tuple, Mapping[Any, LayerStatistics]] = {}
@@ -443,6 +446,55 @@ class Stylizer:
             )
         return self._result(content_image, content, job, begin, pixels, reports, finished)
 
+    def settings(self, is_draft: bool | None = None) -> dict[str, Any]:
+        """All that a picture depends on beside the content, as plain JSON types.
+
+        Args:
+            is_draft: whether it is a draft; by default as the options have it.
+        """
+        is_draft = self.options.quality == "draft" if is_draft is None else is_draft
+        network = fast_stylizer() if is_draft else self.network
+        return {
+            "program": f"cnnkit {cnnkit.__version__}",
+            "engine": network.engine if is_draft else current_engine(),
+            **_keras_version(),
+            "styles": [
+                {"source": style.source, "weight": weight, "sha256": _digest(style)}
+                for style, weight in self._styles
+            ],
+            **_plain_options(self.options),
+            "optimizer": (
+                None if self.options.quality == "draft" else self.options.chosen_optimizer
+            ),
+            "backbone": network.name,
+            "backbone_sha256": network.hash,
+        }
+
+    def paint_frame(
+        self, frame: np.ndarray, memory: FrameMemory, *, mask: Any = None
+    ) -> np.ndarray:
+        """Stylises the next frame of a video.
+
+        Args:
+            frame: uint8 `(height, width, 3)`.
+            memory: what the frames before hand on; changed.
+            mask: as in `stylize`.
+
+        Returns:
+            uint8, at the size that the options have it.
+        """
+        is_first, note = memory.frame is None, self._note
+        if not is_first:
+            # What was said of the first frame goes for all.
+            self._note = _say_nothing
+        try:
+            job = _Job(self, as_picture(frame, "the video"), mask, None, time.monotonic())
+            if is_first:
+                job.choose_tiles()
+            return to_uint8(job.paint_frame(memory))
+        finally:
+            self._note = note
+
     def _result(
         self,
         content_image: Any,
@@ -460,23 +512,7 @@ class Stylizer:
         picture = Picture(pixels, None, content.source).with_alpha(job.alpha)
         is_draft = is_draft or self.options.quality == "draft"
         network = fast_stylizer() if is_draft else self.network
-        settings = {
-            "program": f"cnnkit {cnnkit.__version__}",
-            "engine": network.engine if is_draft else current_engine(),
-            **_keras_version(),
-            "content": content.source,
-            "styles": [
-                {"source": style.source, "weight": weight, "sha256": _digest(style)}
-                for style, weight in self._styles
-            ],
-            **_plain_options(self.options),
-            "tile": job.tile,
-            "optimizer": (
-                None if self.options.quality == "draft" else self.options.chosen_optimizer
-            ),
-            "backbone": network.name,
-            "backbone_sha256": network.hash,
-        }
+        settings = {**self.settings(is_draft), "content": content.source, "tile": job.tile}
         return StylizeResult(
             image=_like(content_image, picture),
             losses=reports[-1].losses if reports else {},
@@ -594,6 +630,10 @@ class Stylizer:
         }
 
 
+def _say_nothing(text: str) -> None:
+    pass
+
+
 class _Job:
     """One content picture on its way through the scales."""
 
@@ -702,6 +742,52 @@ class _Job:
             writer.remove()
         return self._finish(image), reports, go_on
 
+    def paint_frame(self, memory: FrameMemory) -> np.ndarray:
+        """The picture as a frame of a video, with what the last one hands on."""
+        carried = memory.move(to_uint8(self._source_pixels))
+        if self._options.quality == "draft":
+            image = self._paint_fast((self.height, self.width), memory=memory)
+        elif carried is None:
+            image = self._optimize_anew()
+        else:
+            image = self._optimize_on(carried)
+        memory.image = image.astype(np.float32)
+        return self._finish(image)
+
+    def _plan(self) -> list[Scale]:
+        sizes = scale_sizes(
+            self.height, self.width, self._options.coarsest_scale, self._options.scale_factor
+        )
+        preset = self._options.steps_for(sizes, self._stylizer.is_small)
+        return plan_scales(sizes, preset, self._options.steps)
+
+    def _optimize_anew(self) -> np.ndarray:
+        """A frame that gets nothing from the last one, through all scales."""
+        image = None
+        for scale in self._plan():
+            image = self._optimize_frame(scale, image, None)
+        return self._draft if image is None else image
+
+    def _optimize_on(self, carried: Carried) -> np.ndarray:
+        """A frame that starts from the last one, at the finest scale alone.
+
+        What was not to be seen there starts from the draft.
+        """
+        size = self.height, self.width
+        fresh = np.clip(resize(self._aligned_draft(), *size), 0.0, 1.0)
+        plan = self._plan()
+        if not plan:
+            return carried.laid_over(fresh)
+        return self._optimize_frame(plan[-1], carried.laid_over(fresh), carried)
+
+    def _optimize_frame(
+        self, scale: Scale, image: np.ndarray | None, carried: Carried | None
+    ) -> np.ndarray:
+        optimizer, (height, width) = self._prepare(scale, image, carried)
+        optimizer.run(lambda step, losses: None)
+        margin = self._options.margin
+        return optimizer.image()[margin : margin + height, margin : margin + width]
+
     def _paint_draft(self) -> tuple[np.ndarray, list[ScaleReport], bool]:
         """The picture without an optimizer, with a report after each level."""
         image, done = None, 0
@@ -740,6 +826,7 @@ class _Job:
         self,
         size: tuple[int, int],
         on_level: Callable[[np.ndarray, int], None] | None = None,
+        memory: FrameMemory | None = None,
     ) -> np.ndarray:
         """The styled picture as the decoders make it, `(height, width, 3)` of that size."""
         stylizer, options = self._stylizer, self._options
@@ -761,6 +848,7 @@ class _Job:
             transform=options.transform,
             mask=mask,
             seed=options.seed,
+            steadiness=memory,
             on_level=after_level,
         )
         return canvas[:height, :width]
@@ -1002,9 +1090,15 @@ class _Job:
     # One scale ---------------------------------------------------------------------------------
 
     def _prepare(
-        self, scale: Scale, image: np.ndarray | None
+        self, scale: Scale, image: np.ndarray | None, carried: Carried | None = None
     ) -> "tuple[ScaleOptimizer, tuple[int, int]]":
-        """The optimizer of a scale; `image` is the result of the scale before, if there was one."""
+        """The optimizer of a scale.
+
+        Args:
+            scale: its size and steps.
+            image: the result of the scale before, or where a frame is to start; None for neither.
+            carried: what the frame before hands on, which the result is to be near.
+        """
         size = (scale.height, scale.width)
         content = np.clip(resize(self._pixels, *size), 0.0, 1.0)
         margin = self._options.margin
@@ -1022,7 +1116,7 @@ class _Job:
                 lost = content - resize(resize(content, *image.shape[:2]), *size)
                 enlarged += (1.0 - self._options.strength) * lost
             enlarged = np.clip(enlarged, 0.0, 1.0)
-            if self._starts_from_draft:
+            if self._starts_from_draft and carried is None:
                 enlarged = self._refined(enlarged, content)
             initial = _on_canvas(enlarged, margin)
         stylizer = self._stylizer
@@ -1036,6 +1130,9 @@ class _Job:
         target = stylizer.target(measure, max(size), content)
         # In tiles `keep` says where style is measured, since its mask is that of the pixels.
         loss = stylizer.loss(canvas, activations, target, None if tiled else mask)
+        if carried is not None:
+            weight = _on_canvas(_STEADINESS * carried.trust, margin)
+            loss.hold(_on_canvas(carried.image, margin), weight)
         evaluate = tiled.evaluate if tiled else stylizer.evaluator(loss)
         from cnnkit.pipelines._stylize_scale import ScaleOptimizer
 

@@ -510,3 +510,14 @@ def test_a_direction_without_variance_is_not_amplified(kind):
     ridge = transform_ridge(target)
     most = np.sqrt((np.linalg.eigvalsh(target.covariance)[-1] + ridge) / ridge)
     assert np.linalg.norm(matrix, 2) <= 1.001 * most
+
+
+def test_a_held_picture_adds_its_weighted_squared_difference(network):
+    content, style, image, held = (random(seed, 16, 12, 3) for seed in (50, 51, 52, 53))
+    loss = whole_loss(network, content, style)
+    before, _ = parts(loss, image)
+    weight = random(54, 16, 12)
+    loss.hold(held, weight)
+    after, _ = parts(loss, image)
+    expected = np.mean(weight * np.sum((image - held) ** 2, axis=-1))
+    assert after - before == pytest.approx(expected, rel=1e-4)

@@ -60,14 +60,14 @@ def whole_and_tiled(network, options, mask=None):
 
 
 @pytest.mark.parametrize(
-    ("changes", "is_masked"),
+    ("changes", "is_masked", "is_held"),
     [
-        ({}, False),
-        ({"style_loss": "gram", "strength": 0.4}, False),
-        ({"style_layers": {"block1_conv1": 1.0, "block3_conv1": 3.0}}, True),
+        ({}, False, True),
+        ({"style_loss": "gram", "strength": 0.4}, False, False),
+        ({"style_layers": {"block1_conv1": 1.0, "block3_conv1": 3.0}}, True, False),
     ],
 )
-def test_value_and_gradient_are_those_of_the_whole_picture(network, changes, is_masked):
+def test_value_and_gradient_are_those_of_the_whole_picture(network, changes, is_masked, is_held):
     options = StylizeOptions(style_weight=2.0, **changes)
     mask, keep = None, ()
     if is_masked:
@@ -77,6 +77,8 @@ def test_value_and_gradient_are_those_of_the_whole_picture(network, changes, is_
     loss, tiled = whole_and_tiled(network, options, mask)
     assert len(tiled.tiling.tiles(HEIGHT, WIDTH)) == 7
     image = picture(2)
+    if is_held:
+        loss.hold(picture(4), 10.0 * picture(5)[..., 0])
     (value, parts), gradient = compile_loss(loss, options.strength)(image, keep, loss.targets)
     (tiled_value, tiled_parts), tiled_gradient = tiled.evaluate(image, keep, loss.targets)
     assert tiled_value == pytest.approx(value, rel=1e-4)

@@ -1,0 +1,109 @@
+"""Videos in a style: steady, and the same after a stop."""
+
+import itertools
+
+import numpy as np
+import pytest
+import skimage.data
+from PIL import Image
+
+pytest.importorskip("cv2")
+
+from cnnkit import StylizeOptions, Stylizer
+from cnnkit.losses._layer_statistics import LayerStatistics
+from cnnkit.pipelines._stylize_memory import Carried, FrameMemory
+
+SIZE = (64, 96)
+
+
+def frames(count, step, noise=2.0):
+    """A photograph that goes to the left, with noise."""
+    random = np.random.default_rng(0)
+    scene = np.asarray(Image.fromarray(skimage.data.chelsea()).resize((192, 128)))
+    for number in range(count):
+        window = scene[20 : 20 + SIZE[0], 10 + step * number : 10 + step * number + SIZE[1]]
+        noisy = window + random.normal(0, noise, window.shape)
+        yield np.clip(noisy + 0.5, 0, 255).astype(np.uint8)
+
+
+@pytest.fixture(scope="module")
+def stylizer():
+    style = np.asarray(Image.fromarray(skimage.data.coffee()).resize((96, 64)))
+    return Stylizer(style, StylizeOptions(quality="draft", size=96))
+
+
+def change(painted, step):
+    """Mean squared change from frame to frame of what goes to the left."""
+    errors = []
+    for last, frame in itertools.pairwise(painted):
+        before, now = last.astype(float) / 255, frame.astype(float) / 255
+        width = SIZE[1] - step
+        errors.append(np.mean((now[:, :width] - before[:, step:]) ** 2))
+    return np.mean(errors)
+
+
+@pytest.mark.parametrize("step", [0, 2])
+def test_drafts_of_frames_change_less_than_those_of_single_pictures(stylizer, step):
+    memory, shown = FrameMemory(), list(frames(6, step))
+    steady = [stylizer.paint_frame(one, memory) for one in shown]
+    single = [stylizer.paint_frame(one, FrameMemory()) for one in shown]
+    assert (steady[0] == single[0]).all()
+    assert change(steady, step) < 0.4 * change(single, step)
+    # As much contrast is left.
+    assert steady[-1].std() > 0.9 * single[-1].std()
+
+
+def test_a_frame_after_a_cut_is_painted_as_the_first_of_a_video(stylizer):
+    other = np.asarray(Image.fromarray(skimage.data.rocket()).resize(SIZE[::-1]))
+    memory = FrameMemory()
+    for one in frames(3, 2):
+        stylizer.paint_frame(one, memory)
+    after = stylizer.paint_frame(other, memory)
+    assert (after == stylizer.paint_frame(other, FrameMemory())).all()
+
+
+def test_a_video_goes_on_from_its_state_as_if_it_had_not_stopped(stylizer):
+    shown = list(frames(5, 2))
+    whole, first, second = FrameMemory(), FrameMemory(), FrameMemory()
+    expected = [stylizer.paint_frame(one, whole) for one in shown]
+    for one in shown[:3]:
+        stylizer.paint_frame(one, first)
+    second.restore(first.state())
+    found = [stylizer.paint_frame(one, second) for one in shown[3:]]
+    assert all((one == other).all() for one, other in zip(found, expected[3:], strict=True))
+
+
+def test_colours_and_masks_are_kept_in_every_frame():
+    style = np.asarray(Image.fromarray(skimage.data.coffee()).resize((96, 64)))
+    stylizer = Stylizer(style, StylizeOptions(quality="draft", size=96))
+    mask = np.zeros(SIZE, np.uint8)
+    mask[:, 48:] = 255
+    memory = FrameMemory()
+    for frame in frames(3, 2):
+        painted = stylizer.paint_frame(frame, memory, mask=mask)
+        assert (painted[:, :48] == frame[:, :48]).all()
+        assert (painted[:, 48:] != frame[:, 48:]).any()
+
+
+def test_statistics_are_averages_of_the_frames_so_far():
+    memory = FrameMemory()
+    assert memory.smooth("a", LayerStatistics(np.zeros(1), np.eye(1))).mean == 0.0
+    found = memory.smooth("a", LayerStatistics(np.ones(1), np.eye(1))).mean
+    assert found == pytest.approx(0.15)
+    assert memory.smooth("b", LayerStatistics(np.ones(1), np.eye(1))).mean == 1.0
+
+
+def test_only_what_can_be_trusted_is_carried_over():
+    carried = Carried(np.ones((1, 2, 3), np.float32), np.array([[1.0, 0.0]], np.float32))
+    laid = carried.laid_over(np.zeros((1, 2, 3), np.float32))
+    assert laid[0, :, 0].tolist() == [1.0, 0.0]
+
+
+@pytest.mark.slow
+def test_an_optimised_frame_stays_near_to_the_one_before():
+    style = np.asarray(Image.fromarray(skimage.data.coffee()).resize((96, 64)))
+    stylizer = Stylizer(style, StylizeOptions(size=96, backbone="compact", steps=30))
+    memory, shown = FrameMemory(), list(frames(3, 2))
+    steady = [stylizer.paint_frame(one, memory) for one in shown]
+    single = [stylizer.paint_frame(one, FrameMemory()) for one in shown]
+    assert change(steady, 2) < 0.4 * change(single, 2)
