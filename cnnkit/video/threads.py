@@ -2,7 +2,7 @@
 
 import queue
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from typing import Any, Generic, TypeVar
 
 _Item = TypeVar("_Item")
@@ -12,7 +12,7 @@ _WAITING = 12
 _END = object()
 
 
-def read_beside(items: Iterator[_Item], waiting: int = _WAITING) -> Iterator[_Item]:
+def read_beside(items: Iterator[_Item], waiting: int = _WAITING) -> Generator[_Item, None, None]:
     """The items of an iterator that runs in a thread, a few ahead of who takes them.
 
     Args:
