@@ -93,7 +93,7 @@ _MEMORY = {
 }
 # The same where the network looks at tiles, beside what the largest tile takes, and sides of tiles,
 # the quickest first (benchmarks/stylize_tiles.py).
-_TILED_BASE_BYTES, _TILED_BYTES_PER_PIXEL = 2_000e6, 370
+_TILED_BASE_BYTES, _TILED_BYTES_PER_PIXEL = 2_000e6, 430
 _TILES = (1024, 512, 256)
 # Steps that L-BFGS looks back on, of canvases that are looked at as a whole and in tiles.
 _MEMORY_OF_STEPS = (6, 3)
