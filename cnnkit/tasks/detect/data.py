@@ -17,7 +17,6 @@ from cnnkit.runtime import reader_count
 from cnnkit.tasks.detect.formats.layouts import BoxLayout, recognise_boxes
 from cnnkit.tasks.detect.formats.rows import RawSplits
 
-FORMATS = ("yolo", "voc", "coco")
 # Their numbers in COCO's files: 1 to 90, ten of which were never given.
 COCO_IDS = tuple(
     number for number in range(1, 91) if number not in (12, 26, 29, 30, 45, 66, 68, 69, 71, 83)
