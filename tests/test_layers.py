@@ -61,6 +61,8 @@ OLD_OF_TASKS = {
     "tasks/segment/results.py imports cnnkit.results",
     "tasks/segment/settings.py imports cnnkit.options",
     "tasks/segment/train.py imports cnnkit.plots",
+    "tasks/segment/cli.py imports cnnkit.results",
+    "tasks/segment/video.py imports cnnkit.results",
     "tasks/text/evaluate.py imports cnnkit.metrics.classification",
     "tasks/text/predict.py imports cnnkit.results",
     "tasks/text/results.py imports cnnkit.results",

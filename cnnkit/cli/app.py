@@ -123,13 +123,13 @@ _COMMANDS = {
     ),
     "segment": _Command(
         "Find",
-        "Tell what every pixel of a picture shows: people, animals, vehicles, furniture.",
+        "Tell what every pixel of a picture or video shows: people, animals, vehicles, furniture.",
         "tasks.segment.cli",
         "segment",
     ),
     "cutout": _Command(
         "Find",
-        "Cut people, animals or things out of pictures, with soft edges.",
+        "Cut people, animals or things out of pictures and videos, with soft edges.",
         "tasks.segment.cli",
         "cutout",
     ),

@@ -1,15 +1,25 @@
 """``cnnkit segment``, ``cutout``, ``evaluate segment`` and ``train segment``."""
 
+import functools
 import io
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cnnkit.engine.batch import STDOUT, Batch, BatchSettings, FileOutput, Overwrite, Pictures
+from cnnkit.console import Console
+from cnnkit.engine.batch import (
+    STDOUT,
+    Batch,
+    BatchSettings,
+    FileOutput,
+    Overwrite,
+    PicturesOrVideos,
+    find_videos,
+)
 from cnnkit.engine.command import (
     DeviceSettings,
     EngineSettings,
@@ -31,6 +41,7 @@ from cnnkit.engine.settings import (
     require_there,
 )
 from cnnkit.errors import CnnkitError, NothingFoundError, UsageError
+from cnnkit.results import Record
 from cnnkit.tasks.segment.settings import (
     DATA,
     DEFAULT_SEGMENTER,
@@ -42,9 +53,11 @@ from cnnkit.tasks.segment.settings import (
     SegmentSettings,
     TrainSettings,
 )
+from cnnkit.video.clip import VideoSettings
 
 if TYPE_CHECKING:
     from cnnkit.data.sources import Source
+    from cnnkit.engine.video import VideoTask
     from cnnkit.images import Picture
     from cnnkit.tasks.segment.results import Cutout, Segmentation, SegmentEvaluation
 
@@ -67,7 +80,7 @@ class Drawing(Settings):
             "Colours over the picture, colours alone, or outlines.", PICTURE_PANEL, choices=SHOWS
         ),
     ] = "overlay"
-    legend: Annotated[bool, Option("Name the colours below the picture.", PICTURE_PANEL)] = True
+    legend: Annotated[bool, Option("Name the colours below a picture.", PICTURE_PANEL)] = True
     mask: Annotated[
         bool,
         Option("Write a PNG of class numbers instead, of the picture's own size.", PICTURE_PANEL),
@@ -110,7 +123,7 @@ class Drawing(Settings):
 
 @command
 def segment(
-    pictures: Pictures,
+    pictures: PicturesOrVideos,
     output: Annotated[
         str | None,
         Option(
@@ -124,6 +137,7 @@ def segment(
     *,
     drawing: Drawing,
     settings: SegmentSettings,
+    video: VideoSettings,
     batch: BatchSettings,
     fail_if_empty: Annotated[
         bool, Option("Exit with 4 when nothing but background is found.", RUN_PANEL)
@@ -131,7 +145,7 @@ def segment(
     engine: EngineSettings,
     printing: PrintSettings,
 ) -> int:
-    """Tell what every pixel of a picture shows: people, animals, vehicles, furniture.
+    """Tell what every pixel of a picture or video shows: people, animals, vehicles, furniture.
 
     Examples:
 
@@ -142,6 +156,8 @@ def segment(
       cnnkit segment ada.jpg --cutout person --background blur
 
       cnnkit segment photos/ -r --jsonl --rle compressed
+
+      cnnkit segment talk.mp4 --cutout person --background blur -o blurred.mp4
     """
     from cnnkit.tasks.segment.files import find_classes, find_segmenter_file
 
@@ -150,7 +166,11 @@ def segment(
     if drawing.cutout is not None:
         keep = find_classes(drawing.cutout, file.classes, "--cutout")
     console = printing.console()
-    job = Batch(drawing.task, pictures, batch, printing, console, names_output=True)
+    job = _job(drawing.task, pictures, batch, printing, console, video)
+    if job.videos and drawing.mask:
+        raise UsageError("--mask is of pictures; of a video --jsonl --rle has masks of each frame")
+    if drawing.task == "cutout":
+        _refuse_transparent_videos(job)
     if drawing.rle != "none" and not job.is_json:
         raise UsageError("--rle is for --json and --jsonl; give one of them")
     if drawing.task != "segment" and job.is_json and output is None:
@@ -186,9 +206,45 @@ def segment(
             [source.path for source in sources], stdin=sys.stdin.buffer.read
         )
 
-    return job.run(
-        predict, outputs, fail_if_empty, to_record=lambda found: found.to_record(drawing.rle)
-    )
+    def make_video(source: str) -> "VideoTask":
+        engine.start(console, printing.verbose)
+        from cnnkit.tasks.segment.predict import Segmenter
+        from cnnkit.tasks.segment.results import Segmentation
+        from cnnkit.tasks.segment.video import CutoutVideo, SegmentVideo
+
+        segmenter, how = Segmenter(model, settings), asdict(drawing)
+        if behind is not None:
+            return CutoutVideo(segmenter, source, lambda found: keep, behind, how, to_record)
+        # A legend has more or fewer lines from frame to frame.
+        shown = functools.partial(Segmentation.plot, show=drawing.show, legend=False)
+        return SegmentVideo(segmenter, source, shown, how, to_record)
+
+    def to_record(found: "Segmentation") -> Record:
+        return found.to_record(drawing.rle)
+
+    return job.run(predict, outputs, fail_if_empty, to_record, make_video)
+
+
+def _job(
+    task: str,
+    pictures: Sequence[str],
+    batch: BatchSettings,
+    printing: PrintSettings,
+    console: Console,
+    video: VideoSettings,
+) -> Batch:
+    job = Batch(task, pictures, batch, printing, console, names_output=True, video=video)
+    # Masks of videos go along with the motion.
+    find_videos(job.videos, video, ("av", "cv2"))
+    return job
+
+
+def _refuse_transparent_videos(job: Batch) -> None:
+    if job.videos:
+        raise UsageError(
+            f"{job.videos[0].path}: a video has no transparency; give --background blur, a colour "
+            "or a picture"
+        )
 
 
 def _background(name: str | None, job: Batch) -> "str | Picture | None":
@@ -223,9 +279,9 @@ def cutout(
     pictures: Annotated[
         list[str],
         Argument(
-            "Files, folders, globs, @list.txt or - (stdin). Of two names without -o the second is "
-            "the output.",
-            metavar="IMG... [OUT]",
+            "Files, folders, globs, @list.txt or - (stdin); videos too, with --background. Of two "
+            "names without -o the second is the output.",
+            metavar="IMG|VIDEO... [OUT]",
         ),
     ],
     output: Annotated[
@@ -241,11 +297,12 @@ def cutout(
     model: Model = DEFAULT_SEGMENTER,
     *,
     settings: CutoutSettings,
+    video: VideoSettings,
     batch: BatchSettings,
     engine: EngineSettings,
     printing: PrintSettings,
 ) -> int:
-    """Cut people, animals or things out of pictures, with soft edges.
+    """Cut people, animals or things out of pictures and videos, with soft edges.
 
     Exits with 4 where a picture does not show the subject; nothing is written for it then.
 
@@ -258,6 +315,8 @@ def cutout(
       cnnkit cutout ada.jpg before-yellow.jpg --background "#ffcc00"
 
       cnnkit cutout photos/ -r -o cutouts/ --background blur
+
+      cnnkit cutout talk.mp4 office.mp4 --background office.jpg
     """
     from cnnkit.tasks.segment.files import find_classes, find_segmenter_file
 
@@ -266,7 +325,9 @@ def cutout(
         find_classes(settings.subject, file.classes, "--subject")
     pictures, output = _split(pictures, output, batch.skip_existing)
     console = printing.console()
-    job = Batch("cutout", pictures, batch, printing, console, names_output=True)
+    job = _job("cutout", pictures, batch, printing, console, video)
+    if background is None:
+        _refuse_transparent_videos(job)
     behind = _background(background, job)
     cutouts: FileOutput[Cutout] = job.pictures(output, ".png", lambda cut: cut.cut_picture())
     if background is None:
@@ -281,7 +342,24 @@ def cutout(
         segmenter = Segmenter(model, settings)
         return cut_each(segmenter, paths, settings.subject, behind, stdin=sys.stdin.buffer.read)
 
-    return job.run(predict, [cutouts])
+    def make_video(source: str) -> "VideoTask":
+        engine.start(console, printing.verbose)
+        from cnnkit.tasks.segment.cutout import subject_classes
+        from cnnkit.tasks.segment.predict import Segmenter
+        from cnnkit.tasks.segment.video import CutoutVideo
+
+        # Without one, videos were refused.
+        assert behind is not None
+        segmenter, how = Segmenter(model, settings), {"background": background}
+        return CutoutVideo(
+            segmenter,
+            source,
+            lambda found: subject_classes(found, settings.subject),
+            behind,
+            {**how, "subject": settings.subject},
+        )
+
+    return job.run(predict, [cutouts], make_video=make_video)
 
 
 def _split(

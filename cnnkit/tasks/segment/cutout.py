@@ -184,6 +184,8 @@ def cut_out(
     segmentation: Segmentation,
     class_ids: Sequence[int],
     background: "str | Picture | None" = None,
+    *,
+    alpha: np.ndarray | None = None,
 ) -> Picture:
     """Some classes of a picture alone, or before another background.
 
@@ -193,12 +195,15 @@ def cut_out(
         class_ids: what stays.
         background: of `read_background`; a picture is enlarged until it covers all. None leaves
             transparency.
+        alpha: of `subject_alpha`, where it is known already.
 
     Returns:
         A `Picture` with alpha, of the foreground's own colours; or with a background, with the
         alpha that the picture had.
     """
-    pixels, alpha = picture.pixels, subject_alpha(picture, segmentation, class_ids)
+    pixels = picture.pixels
+    if alpha is None:
+        alpha = subject_alpha(picture, segmentation, class_ids)
     reach = max(1, round(_COLOR_REACH * max(alpha.shape)))
     colors = estimate_foreground(pixels, alpha, reach)
     if background is None:

@@ -104,12 +104,24 @@ class Segmenter:
             found = self.label(one.value)
             yield replace(found, source=one.source, ms=replace(found.ms, load=round(one.ms, 1)))
 
-    def label(self, picture: Picture) -> Segmentation:
-        """Labels one picture, sRGB; what alpha hides is white."""
+    def label(
+        self,
+        picture: Picture,
+        steady: Callable[[npt.NDArray[np.float32]], npt.NDArray[np.float32]] | None = None,
+    ) -> Segmentation:
+        """Labels one picture, sRGB; what alpha hides is white.
+
+        Args:
+            picture: to be labelled.
+            steady: what the network says, `(h, w, C)` -> what counts, such as with what it said of
+                the frames before.
+        """
         begin = time.monotonic()
         small = self._fit(picture.opaque().pixels)
         pre, begin = milliseconds_since(begin), time.monotonic()
         probabilities = self.probabilities(small)
+        if steady is not None:
+            probabilities = steady(probabilities)
         net, begin = milliseconds_since(begin), time.monotonic()
         classes, certain = label_pixels(probabilities, picture.height, picture.width)
         segments = find_segments(classes, certain, self.names)
