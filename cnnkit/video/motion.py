@@ -20,6 +20,8 @@ _DISAGREEMENT, _SLACK = 0.01, 0.5
 # quarter of that and less is noise, where flows are short.
 _SAME, _NOISE = 24.0, 3.0
 _STILL = 0.75
+# Share of such places from which on the camera is held to stand.
+_MOSTLY = 0.5
 # Blurs of the two, as standard deviations in pixels.
 _BLUR, _FEATHER = 1.5, 1.0
 # Share of a frame that must come from the last one, and likeness of their brightness, below which
@@ -63,8 +65,11 @@ def find_motion(last: npt.NDArray[np.uint8], frame: npt.NDArray[np.uint8]) -> Mo
     else:
         search = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
         flow, back = search.calc(now, before, None), search.calc(before, now, None)
-    difference = _blurred_difference(now, before)
-    is_still = (difference < _NOISE) & (np.hypot(flow[..., 0], flow[..., 1]) < _STILL)
+    is_same = _blurred_difference(now, before) < _NOISE
+    is_still = is_same & (np.hypot(flow[..., 0], flow[..., 1]) < _STILL)
+    if is_still.mean() > _MOSTLY:
+        # The camera stands: in flat places the search follows the noise.
+        is_still = is_same
     flow[is_still] = 0.0
     returned = warp(back, flow)
     disagreement = np.sum((flow + returned) ** 2, axis=-1)

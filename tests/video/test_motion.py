@@ -36,7 +36,8 @@ def test_what_is_still_does_not_move_for_all_its_noise():
         np.clip(still + random.normal(0, 2, still.shape), 0, 255).astype(np.uint8) for _ in "ab"
     ]
     motion = find_motion(*frames)
-    assert np.mean(motion.flow != 0.0) < 0.02
+    # In the flat sky, noise alone looks like motion.
+    assert np.mean(motion.flow != 0.0) < 0.005
     assert motion.trust.mean() > 0.98
 
 
