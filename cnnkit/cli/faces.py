@@ -44,7 +44,7 @@ from cnnkit.errors import CnnkitError, ExitCode, GalleryError, ImageError, Usage
 from cnnkit.options import FACE_CHOICES, FaceOptions
 from cnnkit.results import Record
 from cnnkit.video.clip import VideoSettings
-from cnnkit.video.formats import VIDEO_SUFFIXES, check_writable_video, suffix_for
+from cnnkit.video.formats import check_writable_video, suffix_for, video_suffixes
 
 if TYPE_CHECKING:
     from cnnkit.data.gallery import Gallery
@@ -204,8 +204,9 @@ def identify(
         upsample=upsample,
     )
     video = VideoSettings(start, end, every, resume)
-    suffixes = (*READABLE_SUFFIXES, *VIDEO_SUFFIXES)
-    sources = find_sources(pictures, recursive, suffixes, console.note)
+    sources = find_sources(
+        pictures, recursive, (*READABLE_SUFFIXES, *video_suffixes()), console.note
+    )
     videos = find_videos(sources, video)
     outputs: dict[str, Path] = {}
     if draw is not None:

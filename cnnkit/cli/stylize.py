@@ -54,11 +54,11 @@ from cnnkit.results import Failure, Milliseconds, Record
 from cnnkit.tasks.segment.settings import DEFAULT_SEGMENTER
 from cnnkit.video.clip import VideoSettings
 from cnnkit.video.formats import (
-    VIDEO_SUFFIXES,
     check_writable_video,
     is_video,
     parts_folder,
     suffix_for,
+    video_suffixes,
 )
 
 if TYPE_CHECKING:
@@ -541,8 +541,9 @@ class _Batch:
         self.exit_code = ExitCode.DONE
         self._to_stdout = output == _STDOUT
         finds_again = overwrite or skip_existing or resume
-        suffixes = (*READABLE_SUFFIXES, *VIDEO_SUFFIXES)
-        sources = find_sources(contents, recursive, suffixes, console.note)
+        sources = find_sources(
+            contents, recursive, (*READABLE_SUFFIXES, *video_suffixes()), console.note
+        )
         self.is_single = len(sources) == 1
         self._video, self._video_options = video, options
         # Pictures too are gone on with.

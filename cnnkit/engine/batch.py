@@ -23,12 +23,12 @@ from cnnkit.results import Failure, Record
 from cnnkit.video.clip import VideoSettings
 from cnnkit.video.formats import (
     REMEDY,
-    VIDEO_SUFFIXES,
     check_writable_video,
     is_installed,
     is_video,
     parts_folder,
     suffix_for,
+    video_suffixes,
 )
 
 if TYPE_CHECKING:
@@ -170,12 +170,13 @@ def find_videos(
 
     Raises:
         UsageError: settings of videos, and no video.
-        VideoError: a video, and a package that is not installed.
+        VideoError: nothing but videos, and a package that is not installed. Beside pictures, each
+            video fails in its turn.
     """
     videos = [one for one in sources if is_video(one.path)]
     if settings.is_given and not videos:
         raise UsageError("--start, --end, --every and --resume are for videos; there is none")
-    if videos and not all(map(is_installed, packages)):
+    if videos and len(videos) == len(sources) and not all(map(is_installed, packages)):
         raise VideoError(f"{videos[0].path}: videos need an extra; run: {REMEDY}")
     return videos
 
@@ -361,7 +362,7 @@ class Batch:
         self.is_json = printing.json or settings.jsonl
         known = suffixes or READABLE_SUFFIXES
         if video is not None:
-            known = (*known, *VIDEO_SUFFIXES)
+            known = (*known, *video_suffixes())
         self.sources = find_sources(arguments, settings.recursive, known, console.note)
         self._video = video or VideoSettings()
         self.videos = [] if video is None else find_videos(self.sources, video)

@@ -42,6 +42,11 @@ WRITABLE_VIDEOS = {
 REMEDY = 'pip install "cnnkit[video]"'
 
 
+def video_suffixes() -> tuple[str, ...]:
+    """Of the videos that are taken from folders: none where they cannot be read."""
+    return VIDEO_SUFFIXES if is_installed() else ()
+
+
 def is_video(path: str | os.PathLike[str]) -> bool:
     """Whether a file is a video or an animation, by its name and its first bytes.
 
@@ -75,7 +80,8 @@ def _is_animation(path: Path, kind: str) -> bool:
 
     try:
         with Image.open(path, formats=(kind,)) as image:
-            return bool(getattr(image, "is_animated", False))
+            # Without the extra its first frame is a picture, as everywhere else.
+            return bool(getattr(image, "is_animated", False)) and is_installed()
     except (*DAMAGED, Image.DecompressionBombError):
         # Read as a picture, it says what is wrong.
         return False

@@ -93,6 +93,22 @@ def test_without_the_extra_a_line_says_how_to_install_it(dot_detector, clip, cap
     )
 
 
+def test_without_the_extra_the_videos_of_a_folder_are_left_out(
+    dot_detector, dotted_pictures, clip, capsys, monkeypatch
+):
+    from cnnkit.video import formats
+
+    monkeypatch.setattr(formats, "is_installed", lambda package="av": False)
+    (dotted_pictures / "clip.mp4").write_bytes(clip.read_bytes())
+    try:
+        assert detect(dot_detector, dotted_pictures, "--jsonl") == 0
+    finally:
+        (dotted_pictures / "clip.mp4").unlink()
+    out, err = capsys.readouterr()
+    assert len(out.splitlines()) == 3
+    assert "1 .mp4 (clip.mp4)" in err
+
+
 def test_a_missing_video_is_told_before_an_engine_is_loaded(dot_detector, capsys, monkeypatch):
     monkeypatch.setitem(sys.modules, "cnnkit.tasks.detect.predict", None)
     assert detect(dot_detector, "gone.mp4") == 3
