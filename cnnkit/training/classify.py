@@ -356,7 +356,7 @@ class _Run:
         optimizer = build_optimizer(options, schedule, model.trainable_variables)
         model.compile(
             optimizer=optimizer,
-            loss=class_loss(options),
+            loss=class_loss(options.label_smoothing),
             metrics=["accuracy"],
             jit_compile=compiles_training(),
         )
