@@ -38,7 +38,7 @@ from cnnkit.cli._training import (
     typed_settings,
 )
 from cnnkit.console import Console
-from cnnkit.engine.observer import show_training, showing_tasks
+from cnnkit.engine.observer import show_training, showing
 from cnnkit.errors import CnnkitError, ExitCode, UsageError
 from cnnkit.options import (
     PRETRAINED,
@@ -386,10 +386,11 @@ def _train(
     if resume:
         data, options = _resumed(context, data, options, *read_run_options(output))
 
-    def show(epoch: int, row: dict) -> None:
-        console.note(epoch_line(epoch, row, options.total_epochs))
+    def line(epoch: int, row: dict) -> str:
+        return epoch_line(epoch, row, options.total_epochs)
 
-    with showing_tasks(console) as show_progress:
+    score = ("val_accuracy", "accuracy")
+    with showing(console, line, score, options.time_budget) as observer:
         return train_classifier(
             data,
             output,
@@ -399,8 +400,9 @@ def _train(
             skip_bad=skip_bad,
             devices=devices,
             on_note=console.note,
-            on_progress=show_progress,
-            on_epoch=show,
+            on_progress=observer.on_progress,
+            on_step=observer.on_step,
+            on_epoch=observer.on_epoch,
         )
 
 

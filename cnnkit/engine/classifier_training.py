@@ -82,8 +82,7 @@ class TrainedClassifier(RunResult):
                 right = round(scores["accuracy"] * counts[split])
                 low, high = wilson_interval(right, counts[split])
                 lines.append(
-                    f"{'':10}  of {counts[split]} only: of others {low:.0%} to {high:.0%} may be "
-                    "right (95 % confidence)"
+                    f"{'':10}  of {counts[split]} only: {low:.0%} to {high:.0%} at 95 % confidence"
                 )
         return [
             *lines,

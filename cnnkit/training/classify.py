@@ -40,7 +40,7 @@ from cnnkit.engine.classifier_training import (
 from cnnkit.engine.dataset import CountedEpochs, reading
 from cnnkit.engine.distribution import CommonStop, Team
 from cnnkit.engine.labelled_batches import LabelledBatches
-from cnnkit.engine.observer import Observer
+from cnnkit.engine.observer import Observer, Step
 from cnnkit.engine.run import (
     BEST_WEIGHTS,
     STATE,
@@ -89,6 +89,7 @@ def train_classifier(
     devices: int | None = None,
     on_note: Callable[[str], None] | None = None,
     on_progress: Callable[[str, int, int], None] | None = None,
+    on_step: Callable[[Step], None] | None = None,
     on_epoch: Callable[[int, dict], None] | None = None,
 ) -> TrainedClassifier:
     """Trains a classifier, or goes on with a training that was stopped.
@@ -112,6 +113,7 @@ def train_classifier(
             alone writes into it and calls the functions below.
         on_note: takes a line that the user should know.
         on_progress: called with what is being done, the number of examples done, and of all.
+        on_step: called with where the training stands.
         on_epoch: called with the epoch's index and its row of `results.csv`.
 
     Returns:
@@ -131,9 +133,14 @@ def train_classifier(
     if team.processes > 1 and options.time_budget is not None:
         raise UsageError("--time-budget is for one process: clocks differ; use --epochs")
     if not team.is_first:
-        on_note = on_progress = on_epoch = None
+        on_note = on_progress = on_step = on_epoch = None
     note = on_note or (lambda text: None)
     progress = on_progress or (lambda what, done, total: None)
+    observer = Observer()
+    if on_step is not None:
+        observer = replace(observer, on_step=on_step)
+    if on_epoch is not None:
+        observer = replace(observer, on_epoch=on_epoch)
     folder = Path(output)
     with team.watched():
         read = labelled or team.together(
@@ -147,7 +154,7 @@ def train_classifier(
         run = _Run(labelled, folder, options, note, progress, team)
         stopped: BaseException | None = None
         try:
-            reason = run.fit(on_epoch)
+            reason = run.fit(observer)
         except KeyboardInterrupt as error:
             stopped, reason = error, reason_of(error)
             if team.processes > 1 and not isinstance(error, CommonStop):
@@ -452,9 +459,8 @@ class _Run:
         with reading(batches), self._team.apart():
             return self._kept.predict(batches, verbose=0)
 
-    def fit(self, on_epoch: Callable[[int, dict], None] | None) -> str:
+    def fit(self, observer: Observer) -> str:
         """Trains to the end, from where the run stands; the reason why it ended."""
-        observer = Observer() if on_epoch is None else Observer(on_epoch=on_epoch)
         batches = self._training_batches(finished_epochs(self._folder / STATE))
         slow = []
         if not self._is_head:

@@ -26,7 +26,7 @@ def test_of_few_pictures_it_is_said_how_little_their_share_says():
     # Wilson's interval of 6 of 6 is [0.61, 1].
     first, second, _ = trained(6, 1.0).lines()
     assert first == "validation  100.0% right, 100.0% in the mean of the classes"
-    words = "of 6 only: of others 61% to 100% may be right (95 % confidence)"
+    words = "of 6 only: 61% to 100% at 95 % confidence"
     assert second == f"{'':10}  {words}"
 
 
