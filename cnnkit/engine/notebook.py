@@ -35,8 +35,10 @@ def watching(
         CnnkitError: there is no IPython.
     """
     page = _Page(TrainingView(score, budget), display or _display())
-    yield Observer(page.note, page.error, page.progress, page.step, page.epoch)
-    page.draw(is_last=True)
+    try:
+        yield Observer(page.note, page.error, page.progress, page.step, page.epoch)
+    finally:
+        page.draw(is_last=True)
 
 
 def _display() -> Callable[[str, bool], None]:

@@ -84,11 +84,13 @@ def run_range_test(
         settings: of the training.
         build: an optimizer with a learning rate.
         on_progress: called with the number of steps done, and of all.
+
+    Raises:
+        DataError: a file could not be read.
     """
     trainer, usual = stage.trainer, settings.peak_learning_rate
     rates = np.geomspace(_LOWEST * usual, _HIGHEST * usual, _STEPS)
-    before = [np.array(one) for one in trainer.get_weights()]
-    states = [(one, keras.ops.convert_to_numpy(one.value)) for one in trainer.variables]
+    before = [(one, np.array(keras.ops.convert_to_numpy(one.value))) for one in trainer.variables]
     trainer.compile(optimizer=build(rates[0]), loss=stage.loss, jit_compile=compiles_training())
     losses: list[float] = []
     average = 0.0
@@ -107,8 +109,7 @@ def run_range_test(
                 on_progress(step + 1, _STEPS)
     if on_progress is not None:
         on_progress(_STEPS, _STEPS)
-    trainer.set_weights(before)
-    for variable, value in states:
+    for variable, value in before:
         variable.assign(value)
     seen = rates[: len(losses)].tolist()
     return RangeTest(tuple(seen), tuple(losses), steepest(seen, losses))
