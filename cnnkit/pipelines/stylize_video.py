@@ -1,4 +1,4 @@
-"""Videos in the style of a picture, without flicker; see `_stylize_memory` for how."""
+"""Videos in the style of a picture, steadily; see `_stylize_memory` for how."""
 
 import dataclasses
 from collections.abc import Callable, Iterator, Mapping, Sequence
