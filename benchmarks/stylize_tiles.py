@@ -3,7 +3,7 @@
 The pictures differ by what rounding grows to in as many steps, as they do with another number of
 threads; the losses should not.
 
-python benchmarks/stylize_tiles.py [--size 3000] [--tiles 1024 512] [--output DIR]
+python benchmarks/stylize_tiles.py [--size 3000] [--tiles 1024 512] [--only-tiles] [--output DIR]
 """
 
 import argparse
@@ -21,6 +21,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--size", type=int, default=3000, help="long side of the photograph")
     parser.add_argument("--tiles", type=int, nargs="+", default=[1024, 512])
+    parser.add_argument("--only-tiles", action="store_true", help="where the whole does not fit")
     parser.add_argument("--output", type=Path, default=Path("runs/benchmarks"))
     arguments = parser.parse_args()
     folder = arguments.output
@@ -33,7 +34,7 @@ def main() -> None:
     print("| tiles | seconds | peak memory, GB | loss | mean difference, of 255 |")
     print("| --- | --- | --- | --- | --- |")
     whole: np.ndarray | None = None
-    for side in (None, *arguments.tiles):
+    for side in (*(() if arguments.only_tiles else (None,)), *arguments.tiles):
         output = folder / f"large-{side or 'whole'}.png"
         command = cnnkit("stylize", str(content), str(style), "-o", str(output), "--overwrite")
         command += ["--size", "original", "--sidecar", "-q"]
