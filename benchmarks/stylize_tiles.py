@@ -41,10 +41,10 @@ def main() -> None:
         seconds, peak = run_process([*command, *(("--tile", str(side)) if side else ())])
         loss = json.loads(Path(f"{output}.json").read_text())["losses"]["loss"]
         pixels = read_image(output).pixels
+        difference = "" if whole is None else f"{255 * np.abs(pixels - whole).mean():.1f}"
         whole = pixels if whole is None else whole
         print(
-            f"| {side or 'none'} | {seconds:.1f} | {peak / 1e9:.2f} | {loss:.4f} "
-            f"| {255 * np.abs(pixels - whole).mean():.1f} |",
+            f"| {side or 'none'} | {seconds:.1f} | {peak / 1e9:.2f} | {loss:.4f} | {difference} |",
             flush=True,
         )
 
