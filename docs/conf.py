@@ -7,6 +7,7 @@ from typing import Any
 HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE.parent), str(HERE)]
 
+import _architecture  # noqa: E402
 import _commands  # noqa: E402
 import _figures  # noqa: E402
 import _math  # noqa: E402
@@ -33,5 +34,6 @@ html_math_renderer = "mathml"
 def setup(app: Any) -> None:
     """Writes the page of all commands from the commands themselves, and draws the figures."""
     app.add_html_math_renderer("mathml", (_math.visit_inline, None), (_math.visit_block, None))
+    _architecture.draw(HERE / "explanation" / "_made" / "architecture.png")
     _figures.draw(HERE / "course" / "_made")
     _commands.write(HERE / "reference" / "commands.md")
