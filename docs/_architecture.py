@@ -87,9 +87,8 @@ def _room(path: Path) -> str:
 
 
 def _lines(room: str) -> int:
-    paths = (
-        (PACKAGE / room).rglob("*.py") if (PACKAGE / room).is_dir() else [PACKAGE / f"{room}.py"]
-    )
+    folder = PACKAGE / room
+    paths = folder.rglob("*.py") if folder.is_dir() else [PACKAGE / f"{room}.py"]
     return sum(len(path.read_text(encoding="utf-8").splitlines()) for path in paths)
 
 
