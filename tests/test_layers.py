@@ -14,7 +14,7 @@ ROOT = Path(cnnkit.__file__).parent
 # A module imports only from lower layers; siblings never import each other. Of the engine some
 # modules lie lower than the others.
 LAYERS = {
-    **dict.fromkeys(("errors", "imports", "results", "written_files"), 0),
+    **dict.fromkeys(("errors", "imports", "results", "schemas", "written_files"), 0),
     **dict.fromkeys(("console", "images", "ops", "runtime", "paintings"), 1),
     "engine.settings": 2,
     "options": 3,

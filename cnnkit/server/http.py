@@ -32,6 +32,7 @@ from cnnkit.errors import (
 )
 from cnnkit.images import Picture
 from cnnkit.options import COLORS, StylizeOptions
+from cnnkit.schemas import read_record_schema
 from cnnkit.server import answers
 from cnnkit.server.answers import Answer, decode, find_style
 from cnnkit.server.guard import Guard, RefusedError
@@ -85,8 +86,12 @@ _ERRORS = {
 }
 
 
-def _described(*, picture: bool = False, is_json: bool = True) -> dict[int | str, dict[str, Any]]:
-    content: dict[str, Any] = {_JSON: {"schema": {"type": "object"}}} if is_json else {}
+def _described(
+    schema: str | None = None, *, picture: bool = False, is_json: bool = True
+) -> dict[int | str, dict[str, Any]]:
+    """What may be answered, with the schema of a command whose JSON it is."""
+    answer = read_record_schema(schema) if schema else {"type": "object"}
+    content: dict[str, Any] = {_JSON: {"schema": answer}} if is_json else {}
     if picture:
         content |= {kind: {"schema": {"type": "string", "format": "binary"}} for kind in _SUFFIXES}
     described: dict[int | str, dict[str, Any]] = {
@@ -323,7 +328,9 @@ def _add_finding(app: FastAPI, server: Server) -> None:
 
         return await _answer(request, queue, job, default)
 
-    @app.post("/v1/detect", responses=_described(picture=True), openapi_extra=_ONE_PICTURE)
+    @app.post(
+        "/v1/detect", responses=_described("detect", picture=True), openapi_extra=_ONE_PICTURE
+    )
     async def detect(
         request: Request,
         conf: Annotated[float, Query(ge=LEAST_CONFIDENCE, le=1, description="least score")] = 0.25,
@@ -336,12 +343,16 @@ def _add_finding(app: FastAPI, server: Server) -> None:
         names = None if classes is None else [name.strip() for name in classes.split(",")]
         return await run(request, answers.detect, conf, max_det, names)
 
-    @app.post("/v1/segment", responses=_described(picture=True), openapi_extra=_ONE_PICTURE)
+    @app.post(
+        "/v1/segment", responses=_described("segment", picture=True), openapi_extra=_ONE_PICTURE
+    )
     async def segment(request: Request) -> Response:
         """What every pixel shows, or the picture with that laid over it."""
         return await run(request, answers.segment)
 
-    @app.post("/v1/cutout", responses=_described(picture=True), openapi_extra=_ONE_PICTURE)
+    @app.post(
+        "/v1/cutout", responses=_described("cutout", picture=True), openapi_extra=_ONE_PICTURE
+    )
     async def cutout(
         request: Request,
         subject: Annotated[
@@ -356,7 +367,7 @@ def _add_finding(app: FastAPI, server: Server) -> None:
             request, answers.cut_out, subject, background, default=_PNG, keep_alpha=True
         )
 
-    @app.post("/v1/classify", responses=_described(), openapi_extra=_ONE_PICTURE)
+    @app.post("/v1/classify", responses=_described("classify"), openapi_extra=_ONE_PICTURE)
     async def classify(
         request: Request,
         top: Annotated[int, Query(ge=1, le=1000, description="classes")] = 5,
@@ -365,7 +376,7 @@ def _add_finding(app: FastAPI, server: Server) -> None:
         """What a picture shows."""
         return await run(request, answers.classify, top, group)
 
-    @app.post("/v1/caption", responses=_described(), openapi_extra=_ONE_PICTURE)
+    @app.post("/v1/caption", responses=_described("caption"), openapi_extra=_ONE_PICTURE)
     async def caption(
         request: Request,
         candidates: Annotated[int, Query(ge=1, le=16, description="sentences")] = 1,
@@ -379,7 +390,7 @@ def _add_faces(app: FastAPI, server: Server) -> None:
     queue, models = server.queue, server.models
     pair = _form_of("first", "second")
 
-    @app.post("/v1/embed", responses=_described(), openapi_extra=_ONE_PICTURE)
+    @app.post("/v1/embed", responses=_described("embed"), openapi_extra=_ONE_PICTURE)
     async def embed(request: Request) -> Response:
         """Each face of a picture as a vector: near for one person, far for two."""
         content = (await _read_files(request, "file"))["file"]
@@ -389,7 +400,7 @@ def _add_faces(app: FastAPI, server: Server) -> None:
 
         return await _answer(request, queue, job)
 
-    @app.post("/v1/verify", responses=_described(picture=True), openapi_extra=pair)
+    @app.post("/v1/verify", responses=_described("verify", picture=True), openapi_extra=pair)
     async def verify(request: Request) -> Response:
         """Whether two pictures show one person."""
         files = await _read_files(request, "first", "second")
@@ -400,7 +411,11 @@ def _add_faces(app: FastAPI, server: Server) -> None:
 
         return await _answer(request, queue, job)
 
-    @app.post("/v1/identify", responses=_described(picture=True), openapi_extra=_ONE_PICTURE)
+    @app.post(
+        "/v1/identify",
+        responses=_described("faces-identify", picture=True),
+        openapi_extra=_ONE_PICTURE,
+    )
     async def identify(
         request: Request,
         matches: Annotated[int, Query(ge=1, le=100, description="people, nearest first")] = 2,

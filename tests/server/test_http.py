@@ -3,6 +3,7 @@ import threading
 
 import numpy as np
 import pytest
+from jsonschema import Draft202012Validator
 from starlette.testclient import TestClient
 
 import cnnkit
@@ -36,6 +37,19 @@ def test_objects_are_those_of_the_library(client):
     assert [(one["label"], one["score"]) for one in record["items"]] == [
         (one.label, round(one.score, 4)) for one in found.objects if one.score >= 0.3
     ]
+
+
+def follows(client, path, record):
+    described = client.get("/openapi.json").json()["paths"][path]["post"]["responses"]["200"]
+    schema = described["content"]["application/json"]["schema"]
+    Draft202012Validator(schema).validate(record)
+
+
+@pytest.mark.parametrize("task", ["detect", "segment", "cutout", "classify", "caption", "embed"])
+def test_answers_are_what_the_description_says(client, task):
+    answer = client.post(f"/v1/{task}", content=ASTRONAUT, headers={"accept": "application/json"})
+    assert answer.status_code == 200
+    follows(client, f"/v1/{task}", answer.json())
 
 
 def test_nothing_is_drawn_for_who_wants_no_picture(client, monkeypatch):
