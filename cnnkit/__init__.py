@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from cnnkit.tasks.text.predict import TextClassifier, classify_text
     from cnnkit.tasks.text.settings import TextSettings
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 _HOMES = {
     "Caption": "cnnkit.tasks.caption.results",

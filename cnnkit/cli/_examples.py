@@ -27,7 +27,10 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "visualize shapes '28x28x1 conv5-6p pool2 conv5-16 pool2 fc120 fc84 fc10'",
         "visualize shapes '224x224x3 conv3-64p conv3-64p pool2' --json",
     ),
-    "visualize model": ("visualize model lenet5 -v",),
+    "visualize model": (
+        "visualize model resnet18 --plot resnet18.png",
+        "visualize model lenet5 -v",
+    ),
     "visualize edges": ("visualize edges cat.jpg --kernel sobel -o edges.png",),
     "visualize activations": ("visualize activations cat.jpg layer2 -o layer2.png",),
     "visualize filters": ("visualize filters --model runs/pets -o filters.png",),

@@ -58,7 +58,7 @@ def shapes(
     Layers: convF-N, poolF, avgpoolF, gap (global average), flatten, fcN.
     After convF-N or poolF: /S stride, p or same padding, pP padding by P, dD dilation, gG groups.
 
-    Examples: conv11-96/4, conv3-64p, conv3x5-8, pool3/2, conv5-256pg2.
+    Such as conv11-96/4, conv3-64p, conv3x5-8, pool3/2, conv5-256pg2.
     """
     from cnnkit.pipelines.visualize_shapes import visualize_shapes
 
@@ -67,7 +67,7 @@ def shapes(
     _show_network(console, visualize_shapes(" ".join(network)), json, plot, overwrite)
 
 
-@app.command("model", epilog="Example: cnnkit visualize model resnet18 --plot resnet18.png")
+@app.command("model")
 def model(
     network: Annotated[
         str,
@@ -116,7 +116,7 @@ def model(
     )
 
 
-@app.command("edges", epilog="Example: cnnkit visualize edges cat.jpg --kernel sobel -o sobel.png")
+@app.command("edges")
 def edges(
     image: Image,
     kernel: Annotated[

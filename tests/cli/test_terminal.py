@@ -189,6 +189,7 @@ def test_every_help_has_three_examples_whose_options_there_are():
             r"^ *(?:\S.* \| |\S+=\S+ |srun |cp \$\()*(cnnkit .*|curl .*)$", command.help, re.M
         )
         assert len(lines) >= 3, f"{name}: {command.help}"
+        assert command.help.count("Example") == 1, f"{name}: {command.help}"
         for line in lines:
             if line.startswith("curl") or f"cnnkit {name} " not in f"{line} ":
                 continue
