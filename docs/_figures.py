@@ -1,9 +1,15 @@
-"""The figures of the course: what its commands make of the pictures that come with cnnkit."""
+"""The figures of the course: what its commands make of cnnkit's own pictures, and drawings."""
 
+import csv
+import shutil
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
+
+import _drawings
+
+from cnnkit.data.reviews import generate_reviews
 
 # Name of the figure -> what is typed behind `cnnkit`.
 FIGURES = {
@@ -13,9 +19,25 @@ FIGURES = {
     "segment.png": "segment samples/astronaut.png",
     "verify.png": "verify samples/astronaut.png samples/camera.png --explain",
     "style.png": "stylize samples/coffee.png samples/waves.png --quality draft --size 384",
+    "stride.png": "visualize edges samples/coffee.png --kernel sobel --stride 6",
+    "pooling.png": "visualize edges samples/coffee.png --pool max --size 8",
+    "volumes.png": "visualize filters",
+    "alexnet.png": "visualize model alexnet --plot",
+    "vgg.png": "visualize model vgg16 --plot",
+    "residual.png": "visualize model resnet18 --plot",
+    "inception.png": "visualize model inception --plot",
+    "augmentation.png": "train classify animals --preview-augment",
+    "siamese.png": "verify samples/astronaut.png samples/astronaut.png --explain",
+    "seen.png": "visualize gradcam samples/chelsea.png",
+    "embeddings.png": (
+        "train text reviews.csv --network bag --epochs 12 -o reviews && "
+        "visualize words cold superb --model reviews --near 4 --plot"
+    ),
 }
 # `verify` says with 1 that they are two people.
 _ANSWERS = (0, 1)
+# Options that the name of the figure stands behind, instead of `-o`.
+_NAMED = ("--plot", "--explain", "--preview-augment")
 
 
 def draw(folder: Path) -> None:
@@ -25,15 +47,32 @@ def draw(folder: Path) -> None:
         folder: of the figures.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    for name in _drawings.DRAWINGS:
+        if not (folder / name).exists():
+            _drawings.draw(name, folder / name)
     missing = {name: words for name, words in FIGURES.items() if not (folder / name).exists()}
     if not missing:
         return
     with tempfile.TemporaryDirectory() as room:
         _run(["samples", "samples"], room)
+        _prepare(Path(room))
         for name, words in missing.items():
-            typed = words.split()
-            named = [] if typed[-1] in ("--plot", "--explain") else ["-o"]
-            _run([*typed, *named, str(folder / name)], room)
+            *before, last = (line.split() for line in words.split(" && "))
+            for typed in before:
+                _run(typed, room)
+            named = [] if last[-1] in _NAMED else ["-o"]
+            _run([*last, *named, str(folder / name)], room)
+
+
+def _prepare(room: Path) -> None:
+    """Writes pictures in two classes, and reviews."""
+    for name, photograph in (("cats", "chelsea"), ("cups", "coffee")):
+        (room / "animals" / name).mkdir(parents=True)
+        for number in range(2):
+            copied = room / "animals" / name / f"{number}.png"
+            shutil.copy(room / "samples" / f"{photograph}.png", copied)
+    with (room / "reviews.csv").open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file).writerows([("text", "label"), *generate_reviews(400)])
 
 
 def _run(words: list[str], room: str) -> None:

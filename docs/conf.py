@@ -11,6 +11,7 @@ import _architecture  # noqa: E402
 import _commands  # noqa: E402
 import _figures  # noqa: E402
 import _math  # noqa: E402
+import _notebooks  # noqa: E402
 
 import cnnkit  # noqa: E402
 
@@ -36,4 +37,5 @@ def setup(app: Any) -> None:
     app.add_html_math_renderer("mathml", (_math.visit_inline, None), (_math.visit_block, None))
     _architecture.draw(HERE / "explanation" / "_made" / "architecture.png")
     _figures.draw(HERE / "course" / "_made")
+    _notebooks.write(HERE / "course", HERE / "course" / "_notebooks")
     _commands.write(HERE / "reference" / "commands.md")

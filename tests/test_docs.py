@@ -11,7 +11,12 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-FIGURES = runpy.run_path(str(ROOT / "docs" / "_figures.py"))["FIGURES"]
+sys.path.insert(0, str(ROOT / "docs"))
+MADE_FIGURES = {
+    *runpy.run_path(str(ROOT / "docs" / "_figures.py"))["FIGURES"],
+    *runpy.run_path(str(ROOT / "docs" / "_drawings.py"))["DRAWINGS"],
+}
+sys.path.remove(str(ROOT / "docs"))
 # Written when the documentation is built, from the commands themselves.
 MADE = ROOT / "docs" / "reference" / "commands.md"
 PAGES = [ROOT / "README.md", *(one for one in sorted((ROOT / "docs").rglob("*.md")) if one != MADE)]
@@ -62,9 +67,20 @@ def test_links_lead_somewhere(path):
     text = path.read_text(encoding="utf-8")
     for target in re.findall(r"\]\(([^)#]+)\)", text):
         if target.startswith("_made/"):
-            assert Path(target).name in FIGURES
+            assert Path(target).name in MADE_FIGURES
         elif not target.startswith(("http:", "https:")):
             assert (path.parent / target).exists(), f"{ids(path)}: {target}"
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "docs" / "course").glob("*.md")), ids=ids)
+def test_every_page_of_the_course_has_formula_code_figure_and_exercises(path):
+    text = path.read_text(encoding="utf-8")
+    if path.stem != "index":
+        assert "$$" in text
+        assert "literalinclude" in text
+        assert "](_made/" in text
+        assert re.search(r"## Exercises\n\n1\. .*\n2\. ", text)
+        assert list(commands(text))
 
 
 SHAPES = sorted(
@@ -107,3 +123,16 @@ def test_the_documentation_is_built_without_a_warning(tmp_path):
     shown = (tmp_path / "reference" / "commands.html").read_text(encoding="utf-8")
     for name in ("stylize", "train detect", "faces identify"):
         assert f">{name}<" in shown
+
+
+def test_pages_of_the_course_are_notebooks_too():
+    pytest.importorskip("nbformat")
+    make = runpy.run_path(str(ROOT / "docs" / "_notebooks.py"))["make"]
+    notebook = make(ROOT / "docs" / "course" / "edges.md")
+    cells = [(cell["cell_type"], cell["source"]) for cell in notebook["cells"]]
+    assert cells[1] == ("code", "!cnnkit samples samples --skip-existing")
+    assert ("code", "!cnnkit visualize edges samples/coffee.png --kernel vertical") in cells
+    prose = "\n".join(source for kind, source in cells if kind == "markdown")
+    assert "def convolve_image(" in prose
+    assert "_made" not in prose
+    assert "## Exercises" in prose
