@@ -39,6 +39,7 @@ from cnnkit.cli._training import (
 )
 from cnnkit.console import Console
 from cnnkit.engine.observer import show_training, showing
+from cnnkit.engine.train_command import class_line
 from cnnkit.errors import CnnkitError, ExitCode, UsageError
 from cnnkit.options import (
     PRETRAINED,
@@ -380,14 +381,13 @@ def _train(
     console: Console,
 ) -> Any:
     """Trains, and shows how it goes."""
-    from cnnkit.engine.classifier_training import epoch_line
     from cnnkit.training.classify import read_run_options, train_classifier
 
     if resume:
         data, options = _resumed(context, data, options, *read_run_options(output))
 
     def line(epoch: int, row: dict) -> str:
-        return epoch_line(epoch, row, options.total_epochs)
+        return class_line(epoch, row, options.total_epochs)
 
     score = ("val_accuracy", "accuracy")
     with showing(console, line, score, options.time_budget) as observer:

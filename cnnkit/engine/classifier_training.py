@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -33,40 +33,24 @@ _CALIBRATION_LEAST = 50
 _FEW = 100
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class TrainedClassifier(RunResult):
     """What a training gave.
 
-    Attributes:
-        model: the `.keras` file, with the weights of the best epoch.
+    Attributes, beside those of every training:
         classes: names of the classes.
         counts: examples for training, validation and test.
-        epochs: passes over the data that were made, in all runs together.
-        best: the epoch whose weights were kept, from 1.
-        seconds: that the epochs took.
-        weights: number of weights that were trained, and of all.
         scores: "val" and, where there is a test split, "test" -> accuracy and mean accuracy of
             the classes, in [0, 1].
         temperature: by which the best weights' logits were divided in `model`, so that its
             probabilities are right as often as they say on the validation data; 1 where there is
             too little of that.
-        reason: why the training ended: "epochs", "patience" or "time budget".
     """
 
-    model: Path
     classes: tuple[str, ...]
     counts: tuple[int, int, int]
-    epochs: int
-    best: int
-    seconds: float
-    weights: tuple[int, int]
     scores: Mapping[str, Mapping[str, float]]
     temperature: float
-    reason: str
-
-    def to_dict(self) -> dict[str, Any]:
-        """All of it by name."""
-        return asdict(self)
 
     def lines(self) -> list[str]:
         """For people."""
@@ -86,8 +70,7 @@ class TrainedClassifier(RunResult):
                 )
         return [
             *lines,
-            f"{self.model}: {len(self.classes)} classes, epoch {self.best} of {self.epochs} was "
-            f"best, {self.seconds:.0f} s",
+            self._model_line(f"{len(self.classes)} classes"),
         ]
 
 
@@ -235,16 +218,3 @@ def write_classifier(
 def end_of(split: str) -> str:
     """What names of files about a split end with."""
     return "" if split == "val" else f"-{split}"
-
-
-def epoch_line(epoch: int, row: Mapping[str, Any], epochs: int) -> str:
-    """A line about an epoch of a classifier.
-
-    >>> epoch_line(1, {"loss": 0.5, "accuracy": 0.75, "val_accuracy": 0.7}, 20)
-    'epoch 2 of 20: loss 0.500, accuracy 75.0%, validation 70.0%'
-    """
-    checked = f", validation {row['val_accuracy']:.1%}" if "val_accuracy" in row else ""
-    return (
-        f"epoch {epoch + 1} of {epochs}: loss {row['loss']:.3f}, "
-        f"accuracy {row['accuracy']:.1%}{checked}"
-    )

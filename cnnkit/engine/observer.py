@@ -241,6 +241,8 @@ class Trained(Protocol):
 
     def lines(self) -> list[str]: ...
 
+    def warnings(self) -> list[str]: ...
+
 
 def show_training(
     console: Console, result: Trained, *, is_json: bool, command: str, folder: Path
@@ -257,6 +259,8 @@ def show_training(
     Returns:
         The exit code.
     """
+    for line in result.warnings():
+        console.warning(line)
     if is_json:
         console.json({"schema": SCHEMA, **result.to_dict()})
     else:

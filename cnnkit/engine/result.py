@@ -5,7 +5,9 @@ import base64
 import html
 import io
 import os
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from PIL import Image
 
@@ -48,18 +50,44 @@ class PlottedResult(abc.ABC):
 _RUN_PICTURES = ("samples.png", "mistakes.png", "curves.png")
 
 
+@dataclass(frozen=True, kw_only=True)
 class RunResult(abc.ABC):
     """What a training gave, which notebooks show with a picture of its run.
 
     Attributes:
-        model: the file that was written into the folder of the run.
+        model: the `.keras` file, with the weights of the best epoch.
+        epochs: passes over the data that were made, in all runs together.
+        best: the epoch whose weights were kept, from 1.
+        seconds: that the epochs took.
+        weights: number of weights that were trained, and of all.
+        reason: why the training ended: "epochs", "patience" or "time budget".
     """
 
     model: Path
+    epochs: int
+    best: int
+    seconds: float
+    weights: tuple[int, int]
+    reason: str
 
     @abc.abstractmethod
     def lines(self) -> list[str]:
         """For people."""
+
+    def warnings(self) -> list[str]:
+        """What is wrong with the model, if anything is."""
+        return []
+
+    def to_dict(self) -> dict[str, Any]:
+        """All of it by name."""
+        return asdict(self)
+
+    def _model_line(self, knows: str) -> str:
+        """The file, what the network knows, and how long that took."""
+        return (
+            f"{self.model}: {knows}, epoch {self.best} of {self.epochs} was best, "
+            f"{self.seconds:.0f} s"
+        )
 
     def _repr_html_(self) -> str:
         """The lines, and a sheet of what the network says of pictures, for notebooks."""

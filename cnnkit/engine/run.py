@@ -3,7 +3,7 @@
 import csv
 import io
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TypeVar
@@ -13,6 +13,7 @@ import numpy as np
 import yaml
 
 from cnnkit import __version__
+from cnnkit.engine.settings import FitSettings
 from cnnkit.errors import CnnkitError, DataError, UsageError
 from cnnkit.images import write_bytes
 from cnnkit.weights.keras_file import (
@@ -24,7 +25,7 @@ from cnnkit.weights.keras_file import (
     writing_anew,
 )
 
-_Settings = TypeVar("_Settings")
+_Settings = TypeVar("_Settings", bound=FitSettings)
 
 ARGS_FILE = "args.yaml"
 NO_RUN = "{} holds no training run; leave out --resume to start one"
@@ -293,24 +294,21 @@ def read_run(folder: str | Path) -> dict[str, Any]:
     return values
 
 
-def read_run_settings(
-    folder: str | Path, kind: Callable[..., _Settings], what: str
-) -> tuple[str, _Settings]:
+def read_run_settings(folder: str | Path, kind: type[_Settings]) -> tuple[str, _Settings]:
     """The data and the settings that a run was started with.
 
     Args:
         folder: of the run.
         kind: the class of the settings.
-        what: is trained, for the message, such as "a detector".
 
     Raises:
         DataError: the folder holds no such run.
     """
     values = read_run(folder)
     try:
-        return values["data"], kind(**values["options"])
+        return values["data"], kind.of_run(values["options"])
     except TypeError:
-        raise DataError(f"{folder} holds no run of {what}; give another -o") from None
+        raise DataError(f"{folder} holds no run of {kind.trains}; give another -o") from None
 
 
 def require_mostly_good(

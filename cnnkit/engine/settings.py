@@ -18,9 +18,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from types import NoneType, UnionType
-from typing import Annotated, Any, ClassVar, get_args, get_origin
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, get_args, get_origin
 
 from cnnkit.errors import DataError, UsageError
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 LEARNING_RATE_SCHEDULES = ("cosine", "constant", "exponential")
 TRAINING_OPTIMIZERS = ("adamw", "adam", "sgd", "rmsprop")
@@ -345,7 +348,12 @@ class FitSettings(Settings, abc.ABC):
     """What the trainings have in common; each has defaults of its own.
 
     The learning rate is None for what suits the rest, the time budget for none.
+
+    Attributes:
+        trains: what comes of it, for messages, such as "a detector".
     """
+
+    trains: ClassVar[str]
 
     batch_size: Annotated[int, Option("Examples in a step.", FIT_PANEL, ("--batch",), min=1)] = 32
     optimizer: Annotated[str, Option("Of Keras.", FIT_PANEL, choices=TRAINING_OPTIMIZERS)] = "adamw"
@@ -397,6 +405,15 @@ class FitSettings(Settings, abc.ABC):
         super().__post_init__()
         if self.find_lr and self.learning_rate is not None:
             raise UsageError("--find-lr chooses the learning rate; leave out --learning-rate")
+
+    @classmethod
+    def of_run(cls, values: Mapping[str, Any]) -> "Self":
+        """The settings that a run's folder keeps, those of an earlier version too.
+
+        Raises:
+            TypeError: they are of another training.
+        """
+        return cls(**values)
 
     @property
     def averaging(self) -> float:

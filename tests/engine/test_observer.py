@@ -27,6 +27,9 @@ class Trained:
     def lines(self):
         return [f"trained for {self.seconds} s"]
 
+    def warnings(self):
+        return ["it has learnt nothing"]
+
 
 def test_by_default_nobody_is_told():
     observer = Observer()
@@ -55,12 +58,13 @@ def test_a_training_is_shown_as_lines_or_as_json(is_json, capsys):
     where = {"command": "detect photo.jpg", "folder": folder}
     assert show_training(Console(), Trained(), is_json=is_json, **where) == 0
     out, error = capsys.readouterr()
+    warning = "warning: it has learnt nothing\n"
     if is_json:
         assert json.loads(out) == {"schema": "cnnkit/1", "seconds": 1.5}
-        assert error == ""
+        assert error == warning
     else:
         assert out == "trained for 1.5 s\n"
-        assert error == "try: cnnkit detect photo.jpg --model 'my runs/cups'\n"
+        assert error == f"{warning}try: cnnkit detect photo.jpg --model 'my runs/cups'\n"
 
 
 def test_the_view_of_a_training_says_where_it_stands_and_what_was_best():

@@ -2,31 +2,24 @@
 
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from cnnkit.engine.batch import Batch, BatchSettings, JsonLines, Overwrite, Pictures, Recursive
-from cnnkit.engine.command import (
-    DeviceSettings,
-    EngineSettings,
-    PrintSettings,
-    command,
-    typed_settings,
-)
+from cnnkit.engine.command import EngineSettings, PrintSettings, command
 from cnnkit.engine.evaluator import check_report, report_option, show_evaluation
-from cnnkit.engine.observer import show_training, showing
+from cnnkit.engine.observer import Observer, showing
 from cnnkit.engine.settings import (
     DATA_PANEL,
     RUN_PANEL,
     Option,
-    Resume,
     RunFolder,
     require_there,
 )
-from cnnkit.errors import CnnkitError, UsageError
+from cnnkit.engine.train_command import RunSettings, run_training_command
+from cnnkit.errors import CnnkitError
 from cnnkit.tasks.caption.settings import (
     DATA,
     DEFAULT_CAPTIONER,
@@ -38,7 +31,7 @@ from cnnkit.tasks.caption.settings import (
 
 if TYPE_CHECKING:
     from cnnkit.data.sources import Source
-    from cnnkit.tasks.caption.results import Caption, CaptionEvaluation
+    from cnnkit.tasks.caption.results import Caption, CaptionEvaluation, TrainedCaptioner
 
 # Files of a report beside report.json.
 _TABLE, _SHEET = "captions.csv", "captions.png"
@@ -158,11 +151,10 @@ def train(
     *,
     output: RunFolder = Path("runs/caption"),
     settings: TrainSettings,
-    resume: Resume = False,
     skip_bad: Annotated[
         bool, Option("Go on where most pictures are missing or cannot be read.", DATA_PANEL)
     ] = False,
-    device: DeviceSettings,
+    run: RunSettings,
     printing: PrintSettings,
 ) -> int:
     """Train a network that writes sentences about pictures, on your own.
@@ -180,10 +172,8 @@ def train(
 
       cnnkit train caption --resume -o runs/holidays
     """
-    require_there([data])
-    if not (data or resume):
-        raise UsageError("no data is given; name a CSV of files and sentences, or COCO's JSON")
-    if data is not None and not resume:
+    run.check_data(data, "a CSV of files and sentences, or COCO's JSON")
+    if data is not None and not run.resume:
         from cnnkit.tasks.caption.data import read_captions
 
         read_captions(
@@ -193,36 +183,29 @@ def train(
             seed=settings.seed,
             skip_bad=skip_bad,
         )
-    device.start_keras(printing.verbose)
-    from cnnkit.tasks.caption.train import read_captioner_run, train_captioner
 
-    data_before = ""
-    if resume:
-        data_before, before = read_captioner_run(output)
-        settings = replace(before, **typed_settings(context, settings))
+    def fit(data: str | Path, settings: TrainSettings, observer: Observer) -> "TrainedCaptioner":
+        from cnnkit.tasks.caption.train import train_captioner
 
-    def epoch_line(epoch: int, row: dict[str, Any]) -> str:
-        return (
-            f"epoch {epoch + 1} of {settings.epochs}: loss {row['loss']:.3f}, validation "
-            f"{row['val_loss']:.3f}, perplexity {row['val_perplexity']:.2f}"
+        return train_captioner(
+            data, output, settings, resume=run.resume, skip_bad=skip_bad, observer=observer
         )
 
-    console = printing.console()
-    with showing(console, epoch_line, budget=settings.time_budget) as observer:
-        result = train_captioner(
-            data or data_before,
-            output,
-            settings,
-            resume=resume,
-            skip_bad=skip_bad,
-            observer=observer,
-        )
-    if result.collapsed:
-        sentence, share = result.most_common
-        console.warning(
-            f"the model says '{sentence}' of {share:.0%} of the pictures: it has not learnt to "
-            "look; train longer, on more pictures, or with another --learning-rate"
-        )
-    return show_training(
-        console, result, is_json=printing.json, command="caption photo.jpg", folder=output
+    return run_training_command(
+        context,
+        data,
+        output,
+        settings,
+        run,
+        printing,
+        train=fit,
+        epoch_line=_epoch_line,
+        try_next="caption photo.jpg",
+    )
+
+
+def _epoch_line(epoch: int, row: dict[str, Any], settings: TrainSettings) -> str:
+    return (
+        f"epoch {epoch + 1} of {settings.epochs}: loss {row['loss']:.3f}, validation "
+        f"{row['val_loss']:.3f}, perplexity {row['val_perplexity']:.2f}"
     )

@@ -1,8 +1,7 @@
 """What is said of pictures."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
-from pathlib import Path
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -189,45 +188,29 @@ class CaptionEvaluation:
         ]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class TrainedCaptioner(RunResult):
     """What a training gave.
 
-    Attributes:
-        model: the `.keras` file, with the weights of the best epoch.
+    Attributes, beside those of every training:
         words: number of words that it knows, with the four signs.
         counts: pictures for training and for validation.
         sentences: to train on.
-        epochs: passes over the sentences, in all runs together.
-        best: the epoch whose weights were kept, from 1.
-        seconds: that the epochs took.
-        weights: number of weights that were trained, and of all.
         perplexity: of the sentences about the validation pictures.
         bleu: BLEU-1 to BLEU-4 of what is said of them.
         distinct: share of what is said of them that differs.
         collapsed: whether nearly all of it is one sentence.
         most_common: what is said most often, and of which share of the pictures.
-        reason: why the training ended: "epochs", "patience" or "time budget".
     """
 
-    model: Path
     words: int
     counts: tuple[int, int]
     sentences: int
-    epochs: int
-    best: int
-    seconds: float
-    weights: tuple[int, int]
     perplexity: float
     bleu: Sequence[float]
     distinct: float
     collapsed: bool
     most_common: tuple[str, float]
-    reason: str
-
-    def to_dict(self) -> dict[str, Any]:
-        """All of it by name."""
-        return asdict(self)
 
     def lines(self) -> list[str]:
         """For people."""
@@ -235,6 +218,15 @@ class TrainedCaptioner(RunResult):
         return [
             f"perplexity {self.perplexity:.2f}; BLEU-1 to 4: {scores}; "
             f"{self.distinct:.0%} of the sentences differ",
-            f"{self.model}: {self.words} words and signs, epoch {self.best} of {self.epochs} was "
-            f"best, {self.seconds:.0f} s",
+            self._model_line(f"{self.words} words and signs"),
+        ]
+
+    def warnings(self) -> list[str]:
+        """Says so where the network writes nearly the same of all pictures."""
+        if not self.collapsed:
+            return []
+        sentence, share = self.most_common
+        return [
+            f"the model says '{sentence}' of {share:.0%} of the pictures: it has not learnt to "
+            "look; train longer, on more pictures, or with another --learning-rate"
         ]

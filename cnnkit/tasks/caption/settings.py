@@ -1,9 +1,10 @@
 """Settings of captioning, and the names of captioners."""
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from cnnkit.engine.settings import (
     DATA_PANEL,
@@ -17,6 +18,9 @@ from cnnkit.engine.settings import (
 )
 from cnnkit.errors import UsageError
 from cnnkit.options import CAPTION_CELLS
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 DEFAULT_CAPTIONER = "captions"
 # Captioners that have a name, and weights in the table.
@@ -106,6 +110,8 @@ class TrainSettings(FitSettings):
     mirror images "left" and "right" change places.
     """
 
+    trains = "a captioner"
+
     images: Annotated[
         Path | None, Option(_IMAGES_HELP, DATA_PANEL, metavar="DIR", show_default=_IMAGES_DEFAULT)
     ] = None
@@ -185,6 +191,11 @@ class TrainSettings(FitSettings):
         """Refuses layers to train that nobody can count."""
         if not re.fullmatch(r"head|all|last:[1-9]\d*", self.transfer):
             raise UsageError(f"transfer must be head, last:N or all, not {self.transfer}")
+
+    @classmethod
+    def of_run(cls, values: Mapping[str, Any]) -> "Self":
+        """See `FitSettings.of_run`; runs of before there were several backbones have "compact"."""
+        return super().of_run({"backbone": "compact", **values})
 
     @property
     def side(self) -> int:

@@ -26,7 +26,6 @@ from cnnkit.engine.run import (
     finished_epochs,
     open_run,
     read_results,
-    read_run_settings,
     require_mostly_good,
     write_model,
     write_run_report,
@@ -121,20 +120,6 @@ def train_captioner(
     keras.utils.set_random_seed(settings.seed)
     training = _Training(found, folder, settings, observer)
     return run_training(training.fit, training.finish, folder, observer.on_note)
-
-
-def read_captioner_run(folder: str | Path) -> tuple[str, TrainSettings]:
-    """The data and the settings that a run was started with.
-
-    Raises:
-        DataError: the folder holds no run.
-    """
-
-    def settings_of(**values: Any) -> TrainSettings:
-        # Runs of before there were several backbones have the compact network.
-        return TrainSettings(**{"backbone": "compact", **values})
-
-    return read_run_settings(folder, settings_of, "a captioner")
 
 
 def _check_parts(data: str | Path, found: CaptionData) -> None:

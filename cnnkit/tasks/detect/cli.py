@@ -3,7 +3,7 @@
 import glob
 import sys
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -17,13 +17,7 @@ from cnnkit.engine.batch import (
     Overwrite,
     PicturesOrVideos,
 )
-from cnnkit.engine.command import (
-    DeviceSettings,
-    EngineSettings,
-    PrintSettings,
-    command,
-    typed_settings,
-)
+from cnnkit.engine.command import EngineSettings, PrintSettings, command
 from cnnkit.engine.evaluator import (
     WORST_CLASSES,
     AllClasses,
@@ -31,17 +25,17 @@ from cnnkit.engine.evaluator import (
     report_option,
     show_evaluation,
 )
-from cnnkit.engine.observer import show_training, showing
+from cnnkit.engine.observer import Observer, showing
 from cnnkit.engine.settings import (
     DATA_PANEL,
     OUTPUT_PANEL,
     RUN_PANEL,
     Option,
-    Resume,
     RunFolder,
     Settings,
     require_there,
 )
+from cnnkit.engine.train_command import RunSettings, run_training_command
 from cnnkit.errors import CnnkitError, UsageError
 from cnnkit.tasks.detect.settings import (
     DATA,
@@ -56,7 +50,7 @@ from cnnkit.video.clip import VIDEO_PANEL, VideoSettings
 if TYPE_CHECKING:
     from cnnkit.data.sources import Source
     from cnnkit.engine.video import VideoTask
-    from cnnkit.tasks.detect.results import DetectEvaluation, Detection
+    from cnnkit.tasks.detect.results import DetectEvaluation, Detection, TrainedDetector
 
 # A file of the report of `evaluate detect`.
 _CURVES = "precision-recall.png"
@@ -233,12 +227,11 @@ def train(
     *,
     output: RunFolder = Path("runs/detect"),
     settings: TrainSettings,
-    resume: Resume = False,
     skip_bad: Annotated[
         bool,
         Option("Go on where most pictures cannot be read or most boxes are bad.", DATA_PANEL),
     ] = False,
-    device: DeviceSettings,
+    run: RunSettings,
     printing: PrintSettings,
 ) -> int:
     """Train a detector on your own pictures with boxes.
@@ -252,43 +245,38 @@ def train(
 
       cnnkit train detect --resume -o runs/people --epochs 100
     """
-    require_there([data])
-    if not (data or resume):
-        raise UsageError("no data is given; name a folder of pictures with boxes, or a .json")
+    run.check_data(data, "a folder of pictures with boxes, or a .json")
     from cnnkit.tasks.detect.files import find_training_files
 
     settings = find_training_files(settings)
     _check_layout(data)
-    device.start_keras(printing.verbose)
-    from cnnkit.engine.run import read_run_settings
-    from cnnkit.tasks.detect.train import train_detector
 
-    data_before = ""
-    if resume:
-        # What was not typed is as it was; `train_detector` refuses what must not change.
-        data_before, before = read_run_settings(output, TrainSettings, "a detector")
-        settings = replace(before, **typed_settings(context, settings))
+    def fit(data: str | Path, settings: TrainSettings, observer: Observer) -> "TrainedDetector":
+        from cnnkit.tasks.detect.train import train_detector
 
-    def epoch_line(epoch: int, row: dict[str, Any]) -> str:
-        checked = ""
-        if "val_ap50" in row:
-            checked = f", validation AP50 {row['val_ap50']:.1%}, AP {row['val_ap']:.1%}"
-        return f"epoch {epoch + 1} of {settings.epochs}: loss {row['loss']:.3f}{checked}"
-
-    console = printing.console()
-    score = ("val_ap50", "AP50")
-    with showing(console, epoch_line, score, settings.time_budget) as observer:
-        result = train_detector(
-            data or data_before,
-            output,
-            settings,
-            resume=resume,
-            skip_bad=skip_bad,
-            observer=observer,
+        return train_detector(
+            data, output, settings, resume=run.resume, skip_bad=skip_bad, observer=observer
         )
-    return show_training(
-        console, result, is_json=printing.json, command="detect photo.jpg", folder=output
+
+    return run_training_command(
+        context,
+        data,
+        output,
+        settings,
+        run,
+        printing,
+        train=fit,
+        epoch_line=_epoch_line,
+        score=("val_ap50", "AP50"),
+        try_next="detect photo.jpg",
     )
+
+
+def _epoch_line(epoch: int, row: dict[str, Any], settings: TrainSettings) -> str:
+    checked = ""
+    if "val_ap50" in row:
+        checked = f", validation AP50 {row['val_ap50']:.1%}, AP {row['val_ap']:.1%}"
+    return f"epoch {epoch + 1} of {settings.epochs}: loss {row['loss']:.3f}{checked}"
 
 
 def _refuse_with_videos(files: WrittenFiles) -> None:

@@ -2,8 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -260,36 +259,20 @@ class DetectEvaluation:
         return lines
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class TrainedDetector(RunResult):
     """What a training gave.
 
-    Attributes:
-        model: the `.keras` file, with the weights of the best epoch.
+    Attributes, beside those of every training:
         classes: names of the classes.
         counts: pictures for training, validation and test.
-        epochs: passes over the data that were made, in all runs together.
-        best: the epoch whose weights were kept, from 1.
-        seconds: that the epochs took.
-        weights: number of weights that were trained, and of all.
         scores: "val" and, where there is a test split, "test" -> "ap", "ap50" and "ap75" in [0, 1],
             of pictures in a square of the size that was trained with.
-        reason: why the training ended: "epochs", "patience" or "time budget".
     """
 
-    model: Path
     classes: tuple[str, ...]
     counts: tuple[int, int, int]
-    epochs: int
-    best: int
-    seconds: float
-    weights: tuple[int, int]
     scores: Mapping[str, Mapping[str, float]]
-    reason: str
-
-    def to_dict(self) -> dict[str, Any]:
-        """All of it by name."""
-        return asdict(self)
 
     def lines(self) -> list[str]:
         """For people."""
@@ -301,11 +284,7 @@ class TrainedDetector(RunResult):
                 f"AP {scores['ap']:.1%}"
             )
         plural = "class" if len(self.classes) == 1 else "classes"
-        lines.append(
-            f"{self.model}: {len(self.classes)} {plural}, epoch {self.best} of {self.epochs} "
-            f"was best, {self.seconds:.0f} s"
-        )
-        return lines
+        return [*lines, self._model_line(f"{len(self.classes)} {plural}")]
 
 
 def _known(value: float) -> float | None:

@@ -129,6 +129,8 @@ class TrainSettings(FitSettings):
     strides 8, 16 and 32.
     """
 
+    trains = "a detector"
+
     model: Annotated[
         str,
         Option(

@@ -4,7 +4,7 @@ import functools
 import io
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -20,26 +20,20 @@ from cnnkit.engine.batch import (
     PicturesOrVideos,
     find_videos,
 )
-from cnnkit.engine.command import (
-    DeviceSettings,
-    EngineSettings,
-    PrintSettings,
-    command,
-    typed_settings,
-)
+from cnnkit.engine.command import EngineSettings, PrintSettings, command
 from cnnkit.engine.evaluator import check_report, report_option, show_evaluation
-from cnnkit.engine.observer import show_training, showing
+from cnnkit.engine.observer import Observer, showing
 from cnnkit.engine.settings import (
     DATA_PANEL,
     OUTPUT_PANEL,
     RUN_PANEL,
     Argument,
     Option,
-    Resume,
     RunFolder,
     Settings,
     require_there,
 )
+from cnnkit.engine.train_command import RunSettings, run_training_command
 from cnnkit.errors import CnnkitError, NothingFoundError, UsageError
 from cnnkit.results import Record
 from cnnkit.tasks.segment.settings import (
@@ -59,7 +53,12 @@ if TYPE_CHECKING:
     from cnnkit.data.sources import Source
     from cnnkit.engine.video import VideoTask
     from cnnkit.images import Picture
-    from cnnkit.tasks.segment.results import Cutout, Segmentation, SegmentEvaluation
+    from cnnkit.tasks.segment.results import (
+        Cutout,
+        Segmentation,
+        SegmentEvaluation,
+        TrainedSegmenter,
+    )
 
 # How the classes of pixels are drawn, and how their masks are written into JSON.
 SHOWS = ("overlay", "colors", "contours")
@@ -438,9 +437,8 @@ def train(
     *,
     output: RunFolder = Path("runs/segment"),
     settings: TrainSettings,
-    resume: Resume = False,
     skip_bad: Annotated[bool, Option("Go on where most pairs cannot be used.", DATA_PANEL)] = False,
-    device: DeviceSettings,
+    run: RunSettings,
     printing: PrintSettings,
 ) -> int:
     """Train a network that labels every pixel, on your own pictures and masks.
@@ -459,7 +457,7 @@ def train(
 
       cnnkit train segment --resume -o runs/roads
     """
-    require_there([data])
+    run.check_data(data, "a folder with images/ and labels/")
     from cnnkit.tasks.segment.files import find_training_files
 
     settings = find_training_files(settings)
@@ -467,36 +465,31 @@ def train(
         from cnnkit.tasks.segment.data import read_masks
 
         read_masks(data, val_share=settings.val_share, seed=settings.seed)
-    elif not resume:
-        raise UsageError("no data is given; name a folder with images/ and labels/")
-    device.start_keras(printing.verbose)
-    from cnnkit.engine.run import read_run_settings
-    from cnnkit.tasks.segment.train import train_segmenter
 
-    data_before = ""
-    if resume:
-        # What was not typed is as it was; `train_segmenter` refuses what must not change.
-        data_before, before = read_run_settings(output, TrainSettings, "a segmenter")
-        settings = replace(before, **typed_settings(context, settings))
+    def fit(data: str | Path, settings: TrainSettings, observer: Observer) -> "TrainedSegmenter":
+        from cnnkit.tasks.segment.train import train_segmenter
 
-    def epoch_line(epoch: int, row: dict[str, Any]) -> str:
-        return (
-            f"epoch {epoch + 1} of {settings.epochs} ({row['stage']}): loss {row['loss']:.3f}, "
-            f"validation mean IoU {row['val_mean_iou']:.1%}, "
-            f"{row['val_pixel_accuracy']:.1%} of the pixels"
+        return train_segmenter(
+            data, output, settings, resume=run.resume, skip_bad=skip_bad, observer=observer
         )
 
-    console = printing.console()
-    score = ("val_mean_iou", "mean IoU")
-    with showing(console, epoch_line, score, settings.time_budget) as observer:
-        result = train_segmenter(
-            data or data_before,
-            output,
-            settings,
-            resume=resume,
-            skip_bad=skip_bad,
-            observer=observer,
-        )
-    return show_training(
-        console, result, is_json=printing.json, command="segment photo.jpg", folder=output
+    return run_training_command(
+        context,
+        data,
+        output,
+        settings,
+        run,
+        printing,
+        train=fit,
+        epoch_line=_epoch_line,
+        score=("val_mean_iou", "mean IoU"),
+        try_next="segment photo.jpg",
+    )
+
+
+def _epoch_line(epoch: int, row: dict[str, Any], settings: TrainSettings) -> str:
+    return (
+        f"epoch {epoch + 1} of {settings.epochs} ({row['stage']}): loss {row['loss']:.3f}, "
+        f"validation mean IoU {row['val_mean_iou']:.1%}, "
+        f"{row['val_pixel_accuracy']:.1%} of the pixels"
     )

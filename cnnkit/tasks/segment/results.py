@@ -3,8 +3,7 @@
 import csv
 import io
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
-from pathlib import Path
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -381,40 +380,24 @@ class SegmentEvaluation:
         return [line.rstrip() for line in lines]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class TrainedSegmenter(RunResult):
     """What a training gave.
 
-    Attributes:
-        model: the `.keras` file, with the weights of the last stage's best epoch.
+    Attributes, beside those of every training:
         classes: names of the classes.
         counts: pairs for training and for validation.
-        epochs: passes over the data, in all stages and runs together.
         variant: of `model`, such as "8s".
-        best: the epoch whose weights were kept, from 1.
-        seconds: that the epochs took.
-        weights: number of weights that were trained in the last stage, and of all.
         stages: variant -> its best `mean_iou` and `pixel_accuracy` on the validation pairs, and
             its seconds.
         iou: class -> intersection over union on the validation pairs; None where none occurs.
-        reason: why the training ended: "epochs", "patience", "time budget".
     """
 
-    model: Path
     classes: tuple[str, ...]
     counts: tuple[int, int]
-    epochs: int
     variant: str
-    best: int
-    seconds: float
-    weights: tuple[int, int]
     stages: Mapping[str, Mapping[str, float]]
     iou: Mapping[str, float | None]
-    reason: str
-
-    def to_dict(self) -> dict[str, Any]:
-        """All of it by name."""
-        return asdict(self)
 
     def lines(self) -> list[str]:
         """For people."""
@@ -425,6 +408,5 @@ class TrainedSegmenter(RunResult):
         ]
         return [
             *lines,
-            f"{self.model}: {len(self.classes)} classes, epoch {self.best} of {self.epochs} was "
-            f"best, {self.seconds:.0f} s",
+            self._model_line(f"{len(self.classes)} classes"),
         ]

@@ -130,6 +130,8 @@ class TrainSettings(FitSettings):
     to 15: those after the map at stride 16.
     """
 
+    trains = "a segmenter"
+
     backbone: Annotated[
         str,
         Option(

@@ -3,18 +3,12 @@
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from cnnkit.engine.batch import JsonLines, Outcome, Overwrite, check_json
-from cnnkit.engine.command import (
-    DeviceSettings,
-    EngineSettings,
-    PrintSettings,
-    command,
-    typed_settings,
-)
+from cnnkit.engine.command import EngineSettings, PrintSettings, command
 from cnnkit.engine.evaluator import (
     CLASS_FILES,
     AllClasses,
@@ -22,15 +16,15 @@ from cnnkit.engine.evaluator import (
     report_option,
     show_evaluation,
 )
-from cnnkit.engine.observer import show_training, showing
+from cnnkit.engine.observer import Observer
 from cnnkit.engine.settings import (
     RUN_PANEL,
     Argument,
     Option,
-    Resume,
     RunFolder,
     require_there,
 )
+from cnnkit.engine.train_command import RunSettings, class_line, run_training_command
 from cnnkit.errors import DataError, UsageError
 from cnnkit.tasks.text.settings import (
     DATA,
@@ -44,6 +38,7 @@ from cnnkit.tasks.text.settings import (
 
 if TYPE_CHECKING:
     from cnnkit.data._csv_table import CsvTable
+    from cnnkit.engine.classifier_training import TrainedClassifier
 
 STDIN = "-"
 # A file of the report of `evaluate text`.
@@ -198,8 +193,7 @@ def train(
     *,
     output: RunFolder = Path("runs/text"),
     settings: TrainSettings,
-    resume: Resume = False,
-    device: DeviceSettings,
+    run: RunSettings,
     printing: PrintSettings,
 ) -> int:
     """Train a classifier of texts on your own CSV file.
@@ -218,42 +212,34 @@ def train(
 
       cnnkit train text --resume -o runs/mail --epochs 40
     """
-    require_there([data])
-    if not resume:
+    run.check_data(data, "a .csv with texts and labels")
+    if data is not None and not run.resume:
         _check_data(data, settings)
-    device.start_keras(printing.verbose)
-    from cnnkit.engine.classifier_training import epoch_line
-    from cnnkit.engine.run import read_run_settings
-    from cnnkit.tasks.text.train import train_text
 
-    data_before = ""
-    if resume:
-        data_before, before = read_run_settings(output, TrainSettings, "a classifier of texts")
-        settings = replace(before, **typed_settings(context, settings))
+    def fit(data: str | Path, settings: TrainSettings, observer: Observer) -> "TrainedClassifier":
+        from cnnkit.tasks.text.train import train_text
 
-    def line(epoch: int, row: dict[str, Any]) -> str:
-        return epoch_line(epoch, row, settings.epochs)
+        return train_text(data, output, settings, resume=run.resume, observer=observer)
 
-    console = printing.console()
-    score = ("val_accuracy", "accuracy")
-    with showing(console, line, score, settings.time_budget) as observer:
-        result = train_text(data or data_before, output, settings, resume=resume, observer=observer)
-    return show_training(
-        console,
-        result,
-        is_json=printing.json,
-        command='classify-text "a sentence"',
-        folder=output,
+    return run_training_command(
+        context,
+        data,
+        output,
+        settings,
+        run,
+        printing,
+        train=fit,
+        epoch_line=lambda epoch, row, settings: class_line(epoch, row, settings.epochs),
+        score=("val_accuracy", "accuracy"),
+        try_next='classify-text "a sentence"',
     )
 
 
-def _check_data(data: Path | None, settings: TrainSettings) -> None:
+def _check_data(data: Path, settings: TrainSettings) -> None:
     """Says at once what is wrong with a file, before Keras is imported."""
     from cnnkit.data.tables import TableEncoder
     from cnnkit.tasks.text.data import read_labelled_texts
 
-    if data is None:
-        raise UsageError("no data is given; name a .csv with texts and labels")
     texts = read_labelled_texts(
         data, text_column=settings.text_column, label_column=settings.label_column
     )

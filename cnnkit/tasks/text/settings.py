@@ -82,6 +82,8 @@ class TrainSettings(FitSettings):
     of long texts explode now and then, so that they are clipped, all weights together.
     """
 
+    trains = "a classifier of texts"
+
     text_column: Annotated[str, Option("Column of the texts.", DATA_PANEL, metavar="NAME")] = "text"
     label_column: Annotated[str, Option("Column of the labels.", DATA_PANEL, metavar="NAME")] = (
         "label"

@@ -16,10 +16,11 @@ from cnnkit.cli.app import run
 from cnnkit.data.imagenet import imagenet_groups, imagenet_names, with_article
 from cnnkit.data.text import NAME
 from cnnkit.engine.observer import Observer
+from cnnkit.engine.run import read_run_settings
 from cnnkit.errors import DataError, UsageError, WeightsError
 from cnnkit.tasks.caption.predict import Captioner
 from cnnkit.tasks.caption.settings import TrainSettings
-from cnnkit.tasks.caption.train import read_captioner_run, train_captioner
+from cnnkit.tasks.caption.train import train_captioner
 
 COLORS = {"red": 0, "green": 1, "blue": 2}
 
@@ -224,7 +225,7 @@ def test_one_sentence_for_all_is_told(data, tmp_path, capsys):
     assert run(["train", "caption", str(data), *output[:2]]) == 2
     assert run(["train", "caption", "--resume", *output[:2], "--size", "64"]) == 2
     assert "holds a run with another size" in capsys.readouterr().err
-    assert read_captioner_run(tmp_path / "run")[1].max_words == 3
+    assert read_run_settings(tmp_path / "run", TrainSettings)[1].max_words == 3
 
 
 def test_data_that_cannot_be_used_is_refused_before_anything_is_built(data, tmp_path):

@@ -99,9 +99,15 @@ def test_yolo_has_the_middle_and_the_sides_as_parts_of_the_picture():
 def test_a_training_is_summed_up_in_a_few_lines():
     scores = {"ap": 0.5, "ap50": 0.75, "ap75": 0.25}
     trained = TrainedDetector(
-        *(Path("run/model.keras"), ("cup",), (8, 2, 0), 3, 2, 4.2, (10, 20)),
-        {"val": scores},
-        "epochs",
+        model=Path("run/model.keras"),
+        classes=("cup",),
+        counts=(8, 2, 0),
+        epochs=3,
+        best=2,
+        seconds=4.2,
+        weights=(10, 20),
+        scores={"val": scores},
+        reason="epochs",
     )
     first, last = trained.lines()
     assert first == "validation  AP50 75.0%, AP75 25.0%, AP 50.0%"

@@ -45,7 +45,7 @@ def test_a_run_goes_on_where_it_was_stopped(tmp_path):
         assert (tmp_path / "parts" / name).exists()
     assert (tmp_path / "parts" / "precision-recall.png").exists()
     assert [row["epoch"] for row in read_results(tmp_path / "parts")] == [0, 1]
-    _, known = read_run_settings(tmp_path / "parts", TrainSettings, "a detector")
+    _, known = read_run_settings(tmp_path / "parts", TrainSettings)
     assert known == longer
     changed = replace(longer, batch_size=3)
     with pytest.raises(UsageError, match="another batch_size"):
@@ -297,7 +297,7 @@ def test_a_folder_without_a_run_cannot_go_on(tmp_path):
     with pytest.raises(DataError, match="holds no training run"):
         train_detector(data, tmp_path / "run", TINY, resume=True)
     with pytest.raises(DataError, match="holds no training run"):
-        read_run_settings(tmp_path / "run", TrainSettings, "a detector")
+        read_run_settings(tmp_path / "run", TrainSettings)
 
 
 def test_a_classifier_is_no_detector_to_start_from(tmp_path, color_run):

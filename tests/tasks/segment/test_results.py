@@ -82,8 +82,17 @@ def test_masks_are_in_its_record_where_they_are_wanted(found):
 def test_a_training_is_summed_up_in_a_few_lines():
     scores = {"mean_iou": 0.5, "pixel_accuracy": 0.75, "seconds": 3.0}
     trained = TrainedSegmenter(
-        *(Path("run/model.keras"), ("sky", "road"), (8, 2), 3, "8s", 2, 4.2, (10, 20)),
-        *({"8s": scores}, {"sky": 0.5, "road": None}, "epochs"),
+        model=Path("run/model.keras"),
+        classes=("sky", "road"),
+        counts=(8, 2),
+        epochs=3,
+        variant="8s",
+        best=2,
+        seconds=4.2,
+        weights=(10, 20),
+        stages={"8s": scores},
+        iou={"sky": 0.5, "road": None},
+        reason="epochs",
     )
     first, last = trained.lines()
     assert first == "8s    mean IoU 50.0%, 75.0% of the pixels right, 3 s"

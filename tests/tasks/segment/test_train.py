@@ -720,7 +720,7 @@ def test_another_run_in_the_folder_is_not_replaced(squares, tmp_path, monkeypatc
             train_segmenter(squares, folder, SETTINGS)
         with pytest.raises(UsageError, match=message):
             train_segmenter(squares, folder, settings, resume=resume)
-        assert read_run_settings(folder, TrainSettings, "a segmenter") == (str(squares), SETTINGS)
+        assert read_run_settings(folder, TrainSettings) == (str(squares), SETTINGS)
         (folder / "args.yaml").unlink()
     with pytest.raises(DataError, match="holds no training run"):
         train_segmenter(squares, tmp_path / "new", SETTINGS, resume=True)

@@ -155,7 +155,7 @@ def test_a_run_that_was_stopped_goes_on_as_if_nothing_had_happened(network, mail
 def test_a_run_knows_its_settings_and_its_data(mail, tmp_path):
     settings = options(network="bag", epochs=1, table_columns=("age",))
     train_text(mail, tmp_path / "run", settings)
-    data, before = read_run_settings(tmp_path / "run", TrainSettings, "a classifier of texts")
+    data, before = read_run_settings(tmp_path / "run", TrainSettings)
     assert (data, before) == (str(mail), settings)
     other = options(network="bag", epochs=1, table_columns=("way",))
     with pytest.raises(UsageError, match="a run with another table_columns"):
