@@ -45,7 +45,7 @@ def main() -> None:
         command = cnnkit(
             *("train", "classify", str(folder / "digits"), "--model", "lenet5", "--epochs", "40"),
             # A mirrored digit is another one, or none.
-            *("--mirror", "0", "--crop", "0.2", "--val-share", "0.2"),
+            *("--horizontal-flip", "0", "--crop", "0.2", "--val-share", "0.2"),
             *("-o", str(folder / "lenet5"), "-q"),
         )
         report("digits, LeNet-5", folder / "lenet5", *run_process(command))

@@ -28,7 +28,7 @@ def ours(data: str, size: int, augmented: bool, workers: int) -> Iterator[tuple[
     """The batches of one epoch after the other."""
     from cnnkit.data.labelled import read_labelled
     from cnnkit.engine.labelled_batches import LabelledBatches
-    from cnnkit.options import AugmentOptions
+    from cnnkit.engine.settings import AugmentSettings
 
     labelled = read_labelled(data, val_share=0.0)
     batches = LabelledBatches(
@@ -36,7 +36,7 @@ def ours(data: str, size: int, augmented: bool, workers: int) -> Iterator[tuple[
         len(labelled.classes),
         (size, size, 3),
         BATCH,
-        augment=AugmentOptions() if augmented else None,
+        augment=AugmentSettings() if augmented else None,
         shuffle=True,
         workers=workers,
     )
@@ -69,7 +69,7 @@ def trained(batches: Iterator[tuple[Any, Any]], size: int) -> Iterator[int]:
     """Trains on each batch; numbers of pictures in them."""
     import keras
 
-    from cnnkit.training._classifiers import build_untrained
+    from cnnkit.tasks.classify.trainable import build_untrained
 
     x, y = next(batches)
     model = build_untrained("compact", y.shape[-1], (size, size, 3)).model

@@ -3,17 +3,12 @@
 Nothing heavy is imported here, so that ``--help`` can show the defaults at once.
 """
 
-import difflib
 import math
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any
 
 from cnnkit.engine.settings import (
-    MIXED_PRECISIONS,
-    Ema,
-    FitSettings,
     check_kinds,
     is_count,
     spell,
@@ -35,22 +30,6 @@ FACE_FORMS = ("absolute", "chi-square", "squared")
 # Which face of a picture counts where there are several.
 FACE_CHOICES = ("main", "largest")
 MININGS = ("random", "semi-hard", "batch-hard")
-
-# What `cnnkit train classify` builds, besides a `.keras` file.
-TRAINABLE = (
-    *("compact", "lenet5", "alexnet", "vgg16", "vgg19", "resnet18", "resnet34", "resnet50"),
-    *("inception", "mobilenet-v2", "convnet1d", "convnet3d", "yolov1"),
-    *(f"efficientnet-lite{number}" for number in range(5)),
-)
-# Those of them that have trained weights, by what these are called in the table of weights; the
-# first is what is meant where none is named.
-PRETRAINED = {
-    "efficientnet-lite0": "efficientnet-lite0",
-    "compact": "compact",
-    "vgg16": "vgg16-classifier",
-    "vgg19": "vgg19-classifier",
-    "mobilenet-v2": "mobilenet-v2",
-}
 
 # Fully convolutional networks by the pixels between their scores.
 FCN_VARIANTS = ("32s", "16s", "8s")
@@ -365,13 +344,6 @@ def _check_ranges(options: Any, **most: float) -> None:
             raise UsageError(f"{spell(name)} must be between 0 and {limit:g}, not {value}")
 
 
-def _check_width(options: Any) -> None:
-    if not 0.0 < options.width <= 1.0 or (options.width != 1.0 and options.model != "yolov1"):
-        raise UsageError(
-            f"width must be over 0 and at most 1, and is for yolov1 alone, not {options.width}"
-        )
-
-
 @dataclass(frozen=True)
 class BackboneOptions:
     """Settings of `cnnkit train backbone`; the defaults are the recipe of the shipped weights.
@@ -563,147 +535,6 @@ class FaceTrainOptions:
     def peak_learning_rate(self) -> float:
         """Adam's step size at its highest."""
         return self.learning_rate or (2e-3 if self.loss == "triplet" else 0.05)
-
-
-@dataclass(frozen=True)
-class AugmentOptions:
-    """How pictures are changed at random before a network is trained on them.
-
-    Each number is the most of it; 0 switches it off. What a class is must not change: leave out
-    mirroring for letters, colours for ripe and unripe fruit.
-
-    Attributes:
-        mirror: share of the pictures that are mirrored, left for right.
-        rotation: turn, in degrees each way.
-        shear: slant, in degrees each way.
-        crop: part of the area that may be cut away; the rest is enlarged to the full size.
-        stretch: change of the crop's width against its height, as a part.
-        color: change of brightness, contrast, saturation and of each channel, as a part.
-        pca_color: standard deviation of the shift along the principal axes of the colours of
-            natural pictures (Krizhevsky et al. 2012 have 0.1).
-        cutout: side of a grey square put anywhere, as a part of the picture's.
-        mixup: alpha of the Beta distribution by which two pictures and their labels are mixed.
-    """
-
-    mirror: float = 0.5
-    rotation: float = 10.0
-    shear: float = 5.0
-    crop: float = 0.5
-    stretch: float = 0.2
-    color: float = 0.2
-    pca_color: float = 0.1
-    cutout: float = 0.0
-    mixup: float = 0.0
-
-    def __post_init__(self):
-        check_kinds(self)
-        most = {
-            **dict.fromkeys(("mirror", "color", "stretch"), 1.0),
-            **{"rotation": 180.0, "shear": 45.0, "crop": 0.95, "cutout": 0.9},
-            **dict.fromkeys(("pca_color", "mixup"), 10.0),
-        }
-        _check_ranges(self, **most)
-
-    @classmethod
-    def off(cls) -> "AugmentOptions":
-        """Pictures as they are.
-
-        >>> AugmentOptions.off().rotation
-        0.0
-        """
-        return cls(**{one.name: 0.0 for one in fields(cls)})
-
-
-@dataclass(frozen=True)
-class ClassifyTrainOptions(FitSettings):
-    """Settings of `cnnkit train classify`.
-
-    Attributes, beside those of `FitSettings`:
-        model: one of `TRAINABLE`, or a `.keras` file.
-        transfer: what is trained: "head", the classes alone, on activations that are computed once;
-            "last:N", that and the last N layers with weights; "all", everything from the trained
-            weights; "scratch", everything from random ones. None: "head" where there are trained
-            weights, else "scratch".
-        size: side that pictures are stretched to, in pixels; None for the model's own.
-        width: of "yolov1", the part of the detector that is pretrained: filters, as a part of the
-            paper's.
-        epochs: passes over the training data; None for the regime's own number.
-        head_epochs: of "last:N" and "all", passes before them that train the head alone, on
-            activations computed once: a random head would spoil the trained weights below it.
-        pretrained_rate: of it, for weights that come trained.
-        label_smoothing: share of the target that goes to all classes alike.
-        dropout: share of the head's inputs that is left out; None for the regime's own.
-        ema: momentum of averaged weights, which are the ones kept; 0 for none.
-        class_weights: let rare classes count as much as frequent ones.
-        mixed_precision: compute in 16 bits: "auto" on GPUs, "on", "bfloat16" or "off".
-        per_class: training examples of each class at most.
-        augment: see `AugmentOptions`; arrays are not augmented.
-    """
-
-    model: str = "efficientnet-lite0"
-    transfer: str | None = None
-    size: int | None = None
-    width: float = 1.0
-    epochs: int | None = None
-    head_epochs: int = 30
-    pretrained_rate: float = 0.03
-    label_smoothing: float = 0.1
-    dropout: float | None = None
-    ema: Ema = 0.0
-    class_weights: bool = False
-    mixed_precision: str = "auto"
-    per_class: int | None = None
-    augment: AugmentOptions = field(default_factory=AugmentOptions)
-
-    def __post_init__(self):
-        super().__post_init__()
-        if self.model not in TRAINABLE and not self.model.endswith(".keras"):
-            nearest = difflib.get_close_matches(self.model, TRAINABLE, n=1, cutoff=0.0)[0]
-            raise UsageError(
-                f"model must be a .keras file or one of {', '.join(TRAINABLE)}, "
-                f"not {self.model!r}; did you mean {nearest}?"
-            )
-        if self.transfer is not None and not re.fullmatch(
-            r"head|all|scratch|last:[1-9]\d*", self.transfer
-        ):
-            raise UsageError(f"transfer must be head, last:N, all or scratch, not {self.transfer}")
-        if self.transfer not in (None, "scratch") and not self.is_pretrained:
-            raise UsageError(
-                f"{self.model} has no trained weights to start from; use --transfer scratch, or "
-                f"--model {', '.join(PRETRAINED)} or a .keras file"
-            )
-        _check_width(self)
-        _check_choices(self, mixed_precision=MIXED_PRECISIONS)
-        _check_counts(self, size=8, epochs=1, per_class=1, head_epochs=0)
-        _check_ranges(self, label_smoothing=0.9, dropout=0.95, pretrained_rate=1.0)
-
-    @property
-    def is_pretrained(self) -> bool:
-        """Whether the model comes with trained weights."""
-        return self.model in PRETRAINED or self.model.endswith(".keras")
-
-    @property
-    def regime(self) -> str:
-        """What is trained: `transfer`, or what it stands for when it is None."""
-        return self.transfer or ("head" if self.is_pretrained else "scratch")
-
-    @property
-    def total_epochs(self) -> int:
-        """Passes over the training data."""
-        return self.epochs or {"head": 60, "scratch": 60}.get(self.regime, 20)
-
-    @property
-    def usual_learning_rate(self) -> float:
-        """What the learning rate is at its highest where none is given."""
-        default = 1e-3 if self.regime in ("head", "scratch") else 3e-4
-        return default * (50 if self.optimizer == "sgd" else 1)
-
-    @property
-    def head_dropout(self) -> float:
-        """Share of the head's inputs that is left out in training."""
-        if self.dropout is not None:
-            return self.dropout
-        return 0.5 if self.is_pretrained else 0.2
 
 
 @dataclass(frozen=True)

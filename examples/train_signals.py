@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from cnnkit.options import ClassifyTrainOptions
-from cnnkit.training.classify import train_classifier
+from cnnkit.tasks.classify.settings import TrainSettings
+from cnnkit.tasks.classify.train import train_classifier
 
 
 def draw_signal(kind: str, random: np.random.Generator, length: int = 256) -> np.ndarray:
@@ -29,7 +29,7 @@ def main(output: str = "runs/signals", size: int = 600) -> None:
             folder.mkdir()
             for number in range(size):
                 np.save(folder / f"{number:04}.npy", draw_signal(kind, random))
-        options = ClassifyTrainOptions(
+        options = TrainSettings(
             model="convnet1d", epochs=max(1, size // 20), learning_rate=0.01, seed=1
         )
         result = train_classifier(data, output, options)

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from cnnkit.options import ClassifyTrainOptions
-from cnnkit.training.classify import train_classifier
+from cnnkit.tasks.classify.settings import TrainSettings
+from cnnkit.tasks.classify.train import train_classifier
 
 KINDS = ("cube", "sphere", "tube")
 
@@ -36,7 +36,7 @@ def main(output: str = "runs/volumes", size: int = 300) -> None:
             folder.mkdir()
             for number in range(size):
                 np.save(folder / f"{number:04}.npy", draw_volume(kind, random))
-        options = ClassifyTrainOptions(
+        options = TrainSettings(
             model="convnet3d", epochs=max(1, size // 20), learning_rate=0.003, seed=1
         )
         result = train_classifier(data, output, options)

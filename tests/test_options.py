@@ -12,7 +12,6 @@ from cnnkit import options as every_option
 from cnnkit.errors import UsageError
 from cnnkit.options import (
     BackboneOptions,
-    ClassifyTrainOptions,
     DecoderOptions,
     FaceOptions,
     StylizeOptions,
@@ -81,8 +80,6 @@ def test_what_makes_no_sense_is_refused(changes, message):
         (StylizeOptions, {"size": True}, "size must be a number or a text, not True"),
         (StylizeOptions, {"scale_steps": 3}, "several values in brackets or None, not 3"),
         (StylizeOptions, {"style_layers": ["a"]}, "style-layers must be a mapping of names to num"),
-        (ClassifyTrainOptions, {"model": 3}, "model must be a text, not 3"),
-        (ClassifyTrainOptions, {"augment": None}, "augment must be AugmentOptions, not None"),
     ],
 )
 def test_what_would_end_a_training_later_is_refused_at_once(kind, changes, message):

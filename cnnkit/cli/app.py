@@ -192,7 +192,7 @@ _COMMANDS = {
         "Train networks.",
         "train",
         more=(
-            ("classify", "train_classify", "classify"),
+            ("classify", "tasks.classify.cli", "train"),
             ("caption", "tasks.caption.cli", "train"),
             ("detect", "tasks.detect.cli", "train"),
             ("segment", "tasks.segment.cli", "train"),

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
+from cnnkit.engine.settings import AugmentSettings
 from cnnkit.ops.color import LUMA
-from cnnkit.options import AugmentOptions
 
 # Principal axes of the colours of ImageNet's pictures, in columns, RGB in rows, and how far the
 # colours spread along each for pixels in [0, 1], as in the published code of ResNet for Torch.
@@ -31,7 +31,7 @@ _DRAWS = 15
 def augment(
     pixels: np.ndarray,
     size: tuple[int, int],
-    options: AugmentOptions,
+    options: AugmentSettings,
     random: np.random.Generator,
 ) -> np.ndarray:
     r"""Changes a picture at random and stretches it to a size.
@@ -60,7 +60,7 @@ def augment(
     Example:
 
     >>> black = np.zeros((20, 30, 3), np.uint8)
-    >>> augment(black, (8, 8), AugmentOptions.off(), np.random.default_rng(0)).shape
+    >>> augment(black, (8, 8), AugmentSettings.off(), np.random.default_rng(0)).shape
     (8, 8, 3)
 
     The colours follow Krizhevsky et al., "ImageNet Classification with Deep Convolutional Neural
@@ -68,7 +68,7 @@ def augment(
     Networks with Cutout" (2017): its side is always the same, and its centre may lie anywhere, so
     that a part of it falls outside. Their square is of the data's mean colour, this one grey.
     """
-    turn, slant, area, shape, left, top, mirror, *colors = random.random(_DRAWS).tolist()
+    turn, slant, area, shape, left, top, flip, *colors = random.random(_DRAWS).tolist()
     shifts = random.standard_normal(3)
     height, width = pixels.shape[:2]
     shares = _crop_shares(options, area, shape)
@@ -86,7 +86,7 @@ def augment(
         matrix = np.array([[cosine, -sine], [sine, cosine]])
         matrix = matrix @ [[1.0, shear], [0.0, 1.0]] @ np.diag((scale[1], scale[0]))
         image = _transform(pixels, size, centre, matrix)
-    if mirror < options.mirror:
+    if flip < options.horizontal_flip:
         image = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
     result = np.divide(image, np.float32(255.0), dtype=np.float32)
     if options.color or options.pca_color:
@@ -96,7 +96,7 @@ def augment(
     return result
 
 
-def _crop_shares(options: AugmentOptions, area: float, shape: float) -> tuple[float, float]:
+def _crop_shares(options: AugmentSettings, area: float, shape: float) -> tuple[float, float]:
     """Of the picture's height and width; the crop never leaves the picture."""
     side = math.sqrt(1.0 - options.crop * area)
     stretch = (1.0 + options.stretch) ** (shape - 0.5)
@@ -174,10 +174,10 @@ class ColorChange:
     shift: np.ndarray
 
 
-def draw_color_change(options: AugmentOptions, random: np.random.Generator) -> ColorChange:
+def draw_color_change(options: AugmentSettings, random: np.random.Generator) -> ColorChange:
     """The change of colours that `augment` would make with these options and draws.
 
-    >>> change = draw_color_change(AugmentOptions.off(), np.random.default_rng(0))
+    >>> change = draw_color_change(AugmentSettings.off(), np.random.default_rng(0))
     >>> change.matrix.tolist() == np.eye(3).tolist(), change.contrast
     (True, 1.0)
     """
@@ -185,7 +185,7 @@ def draw_color_change(options: AugmentOptions, random: np.random.Generator) -> C
     return _color_change(options, colors, random.standard_normal(3))
 
 
-def _color_change(options: AugmentOptions, draws: np.ndarray, shifts: np.ndarray) -> ColorChange:
+def _color_change(options: AugmentSettings, draws: np.ndarray, shifts: np.ndarray) -> ColorChange:
     most = options.color * np.array([1.0, 1.0, 1.0, 0.5, 0.5, 0.5])
     brightness, contrast, saturation, *gains = 1.0 + most * (2.0 * draws - 1.0)
     matrix = saturation * np.eye(3) + (1.0 - saturation) * LUMA.astype(float)

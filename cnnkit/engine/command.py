@@ -6,7 +6,7 @@ import typing
 from collections.abc import Callable
 from dataclasses import MISSING, Field, dataclass, fields
 from types import NoneType
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -22,6 +22,9 @@ from cnnkit.engine.settings import (
     split_option,
 )
 from cnnkit.errors import UsageError
+
+if TYPE_CHECKING:
+    from cnnkit.runtime import Cluster
 
 # Between the name of a setting and a name of before, in the name of a hidden parameter.
 _FORMER = "__former"
@@ -53,18 +56,19 @@ class DeviceSettings(Settings):
     ] = None
     device: Annotated[str, Option("auto, cpu, or gpu.", RUN_PANEL)] = "auto"
 
-    def start_keras(self, verbose: bool = False) -> None:
+    def start_keras(self, verbose: bool = False, cluster: "Cluster | None" = None) -> None:
         """Imports Keras, to train.
 
         Args:
             verbose: let the messages of its backend through.
+            cluster: processes to join.
 
         Raises:
             UsageError: see `configure`.
         """
         from cnnkit.runtime import configure
 
-        configure(threads=self.threads, verbose=verbose, device=self.device)
+        configure(threads=self.threads, verbose=verbose, device=self.device, cluster=cluster)
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ Each device has all the weights and a part of every batch; what they learn of it
 
 import contextlib
 import os
+import pickle
 import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -18,6 +19,7 @@ from cnnkit.errors import CnnkitError, UsageError
 from cnnkit.runtime import LOST_PROCESS, expect_interruption
 
 _Result = TypeVar("_Result")
+_Item = TypeVar("_Item")
 
 # Milliseconds that processes wait for one another; lost ones are noticed much earlier.
 _PATIENCE = 7 * 24 * 3600 * 1000
@@ -55,7 +57,7 @@ class Team:
         self.rank, self.processes = 0, 1
         self._data_parallel = self._strategy = None
         self._meetings = 0
-        self._is_stopping = False
+        self._is_stopping = self._is_alone = False
         if backend == "jax":
             import jax
 
@@ -128,6 +130,17 @@ class Team:
         with contextlib.nullcontext() if self._data_parallel is None else self.building():
             yield
 
+    def copy_state(self, source: keras.Model, target: keras.Model) -> None:
+        """Weights and the states of random layers, from process 0 to what trains on all devices.
+
+        Args:
+            source: a model of this process.
+            target: the same network.
+        """
+        values = [keras.ops.convert_to_numpy(one) for one in source.variables]
+        for variable, value in zip(target.variables, self.same(values), strict=True):
+            variable.assign(value)
+
     @contextlib.contextmanager
     def apart(self) -> Iterator[None]:
         """Within `fitting`: where each process computes for itself, on one device."""
@@ -138,9 +151,39 @@ class Team:
         finally:
             keras.distribution.set_distribution(before)
 
+    @property
+    def _has_others(self) -> bool:
+        """Whether there are other processes to work with."""
+        return self.processes > 1 and not self._is_alone
+
+    def go_alone(self) -> None:
+        """After a common stop: the other processes wait, or are gone."""
+        self._is_alone = True
+
     def own_part(self, count: int) -> slice:
         """Which of so many examples this process looks at, where each is looked at once."""
-        return slice(self.rank, count, self.processes)
+        return slice(self.rank, count, self.processes) if self._has_others else slice(0, count)
+
+    def own_block(self, count: int) -> range:
+        """The same as a block: what all make of theirs, one after the other, is `share`d."""
+        rank, processes = self.shard if self._has_others else (0, 1)
+        return range(count * rank // processes, count * (rank + 1) // processes)
+
+    def share(self, part: Sequence[_Item]) -> list[_Item]:
+        """What all processes made of their `own_block`, the same list in all processes.
+
+        Args:
+            part: of this process; whatever can be pickled.
+        """
+        if not self._has_others:
+            return list(part)
+        own = np.frombuffer(pickle.dumps(list(part)), np.uint8)
+        sizes = self.gather(np.array([len(own)]), self.processes)
+        padded = np.zeros((1, int(sizes.max())), np.uint8)
+        padded[0, : len(own)] = own
+        rows = self.gather(padded, self.processes)
+        parts = [row[:size].tobytes() for row, size in zip(rows, sizes, strict=True)]
+        return [one for each in parts for one in pickle.loads(each)]
 
     def gather(self, part: np.ndarray, count: int) -> np.ndarray:
         """What all processes made of their `own_part`, in the order of the whole.
@@ -152,7 +195,7 @@ class Team:
         Returns:
             `(count, ...)`, the same in all processes.
         """
-        if self.processes == 1:
+        if not self._has_others:
             return part
         self.meet()
         longest = -(-count // self.processes)
@@ -164,14 +207,14 @@ class Team:
 
     def same(self, values: Sequence[np.ndarray]) -> list[np.ndarray]:
         """The values of process 0, of the same shapes, in all processes."""
-        if self.processes == 1:
+        if not self._has_others:
             return list(values)
         self.meet()
         return [np.asarray(one) for one in _multihost().broadcast_one_to_all(list(values))]
 
     def meet(self) -> None:
         """Waits until all processes are here."""
-        if self.processes == 1:
+        if not self._has_others:
             return
         from jax._src import distributed
 
@@ -237,7 +280,7 @@ class Team:
         Raises:
             LostProcessError: it failed in another process, which says why.
         """
-        if self.processes == 1:
+        if not self._has_others:
             return work()
         error: CnnkitError | OSError | None = None
         try:

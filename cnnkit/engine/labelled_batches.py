@@ -14,9 +14,9 @@ from cnnkit.data.labelled import (
     to_channels,
 )
 from cnnkit.engine.dataset import BatchesAhead
+from cnnkit.engine.settings import AugmentSettings
 from cnnkit.errors import DataError, ImageError
 from cnnkit.images import read_pixels
-from cnnkit.options import AugmentOptions
 from cnnkit.runtime import reader_count
 
 _Batch = tuple[Any, ...]
@@ -61,7 +61,7 @@ class LabelledBatches(BatchesAhead):
         shape: tuple[int, ...],
         batch_size: int,
         *,
-        augment: AugmentOptions | None = None,
+        augment: AugmentSettings | None = None,
         shuffle: bool,
         seed: int = 0,
         epoch: int = 0,

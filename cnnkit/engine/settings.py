@@ -30,6 +30,7 @@ TRAINING_OPTIMIZERS = ("adamw", "adam", "sgd", "rmsprop")
 MIXED_PRECISIONS = ("auto", "on", "bfloat16", "off")
 
 DATA_PANEL, FIT_PANEL, NETWORK_PANEL = "Data", "Fit", "Network"
+AUGMENT_PANEL = "Augmentation (0 switches off)"
 OUTPUT_PANEL, RUN_PANEL = "Output", "Run"
 
 # What values of a kind are called in messages.
@@ -162,7 +163,10 @@ class Settings:
         super().__init_subclass__()
         found = {name: split_option(kind)[1] for name, kind in cls.__annotations__.items()}
         own = {name: option for name, option in found.items() if option is not None}
-        cls.options = {**cls.options, **own}
+        inherited: dict[str, Option] = {}
+        for base in reversed(cls.__bases__):
+            inherited |= getattr(base, "options", {})
+        cls.options = {**inherited, **own}
         lines = [f"    {name}: {option.help}" for name, option in own.items()]
         if lines:
             heading = [inspect.cleandoc(cls.__doc__ or cls.__name__), "", "Attributes:"]
@@ -341,6 +345,47 @@ OnDevice = Annotated[
         RUN_PANEL,
     ),
 ]
+
+
+def _augment_option(help: str, most: float, former: tuple[str, ...] = ()) -> Option:
+    return Option(help, AUGMENT_PANEL, min=0.0, max=most, former=former)
+
+
+@dataclass(frozen=True)
+class AugmentSettings(Settings):
+    """How pictures are changed at random before a network is trained on them.
+
+    Each number is the most of it; 0 switches it off. What a class is must not change: leave out
+    flips for letters, colours for ripe and unripe fruit. Krizhevsky et al. (2012) have 0.1
+    as `pca_color`.
+    """
+
+    horizontal_flip: Annotated[
+        float, _augment_option("Share that is mirrored, left for right.", 1.0, ("--mirror",))
+    ] = 0.5
+    rotation: Annotated[float, _augment_option("Degrees each way.", 180.0)] = 10.0
+    shear: Annotated[float, _augment_option("Degrees each way.", 45.0)] = 5.0
+    crop: Annotated[float, _augment_option("Part of the area cut away.", 0.95)] = 0.5
+    stretch: Annotated[float, _augment_option("Change of width to height.", 1.0)] = 0.2
+    color: Annotated[float, _augment_option("Brightness, contrast, saturation, channels.", 1.0)] = (
+        0.2
+    )
+    pca_color: Annotated[float, _augment_option("Shift along the main axes of colours.", 10.0)] = (
+        0.1
+    )
+    cutout: Annotated[float, _augment_option("Side of a grey square, as a part.", 0.9)] = 0.0
+    mixup: Annotated[
+        float, _augment_option("Mix two pictures; alpha of the Beta distribution.", 10.0)
+    ] = 0.0
+
+    @staticmethod
+    def off() -> "AugmentSettings":
+        """Pictures as they are.
+
+        >>> AugmentSettings.off().rotation
+        0.0
+        """
+        return AugmentSettings(**dict.fromkeys(AugmentSettings.options, 0.0))
 
 
 @dataclass(frozen=True)

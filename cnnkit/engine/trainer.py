@@ -11,7 +11,7 @@ import keras
 
 from cnnkit.engine.callbacks import Backup, Clock, Follow, Guard, InStep, Record, Stage, Tell
 from cnnkit.engine.dataset import CountedEpochs, reading
-from cnnkit.engine.distribution import Team
+from cnnkit.engine.distribution import CommonStop, Team
 from cnnkit.engine.observer import Observer
 from cnnkit.engine.range_test import find_learning_rate
 from cnnkit.engine.run import finished_epochs, read_results, restore, state_file
@@ -52,8 +52,8 @@ def build_schedule(
 ) -> keras.optimizers.schedules.LearningRateSchedule:
     """The learning rate over so many steps.
 
-    >>> from cnnkit.options import ClassifyTrainOptions
-    >>> schedule = build_schedule(ClassifyTrainOptions(warmup=0.1, learning_rate=1.0), 100)
+    >>> from cnnkit.tasks.classify.settings import TrainSettings
+    >>> schedule = build_schedule(TrainSettings(warmup=0.1, learning_rate=1.0), 100)
     >>> [round(float(schedule(step)), 2) for step in (0, 4, 10, 55, 100)]
     [0.1, 0.5, 1.0, 0.5, 0.0]
     """
@@ -154,11 +154,37 @@ class TrainedModel(Protocol):
 _Trained = TypeVar("_Trained", bound=TrainedModel)
 
 
+def gather_team(
+    devices: int | None, settings: FitSettings, observer: Observer | None, batch_size: int = 0
+) -> tuple[Team, Observer]:
+    """The devices that train together, and whom this process tells what.
+
+    Args:
+        devices: of each process, which share every batch: on JAX any, on TensorFlow GPUs of one
+            machine. All GPUs, or else one device, by default. Several processes are those that
+            `runtime.configure` joined; all train with the same arguments, into the same folder,
+            and process 0 alone writes into it and tells.
+        settings: of the training.
+        observer: whom process 0 tells.
+        batch_size: where it is not that of the settings.
+
+    Raises:
+        UsageError: there are fewer devices, or they cannot share a batch equally, or several
+            processes are to end in time.
+    """
+    team = Team(devices)
+    team.check_batch(batch_size or settings.batch_size)
+    if team.processes > 1 and settings.time_budget is not None:
+        raise UsageError("--time-budget is for one process: clocks differ; use --epochs")
+    return team, (observer or Observer()) if team.is_first else Observer()
+
+
 def run_training(
     fit: Callable[[], str],
     finish: Callable[[str], _Trained],
     folder: Path,
-    note: Callable[[str], None],
+    observer: Observer,
+    team: Team | None = None,
 ) -> _Trained:
     """Trains, and writes what came out, after Ctrl-C and a loss that is no finite number too.
 
@@ -166,21 +192,36 @@ def run_training(
         fit: trains to the end, from where the run stands; gives the reason why it ended.
         finish: writes the model with the best weights, and what there is to say about it.
         folder: of the run.
-        note: takes a line for people.
+        observer: is told where the best so far is.
+        team: devices that train; this process alone by default.
 
     Raises:
         KeyboardInterrupt: the user stopped it; the best so far is written.
         DivergenceError: the loss is no finite number; the best so far is written.
+        LostProcessError: another process of the training ended.
     """
+    team = team or Team(devices=1)
     stopped: KeyboardInterrupt | DivergenceError | None = None
     try:
         reason = fit()
-    except (KeyboardInterrupt, DivergenceError) as error:
+    except KeyboardInterrupt as error:
         stopped, reason = error, reason_of(error)
-        if not read_results(folder):
-            raise
+        if team.processes > 1:
+            if not isinstance(error, CommonStop):
+                raise
+            if not team.is_first:
+                team.part()
+                raise
+            team.go_alone()
+    except DivergenceError as error:
+        stopped, reason = error, reason_of(error)
+    if stopped is not None and not read_results(folder):
+        raise stopped
+    team.meet()
     result = finish(reason)
-    conclude(stopped, result.model, note)
+    if isinstance(stopped, KeyboardInterrupt):
+        team.part()
+    conclude(stopped, result.model, observer.on_note)
     return result
 
 

@@ -8,14 +8,14 @@ from PIL import Image
 from skimage import data
 
 from cnnkit.data.augmentation import PCA_AXES, PCA_SPREADS, augment, mixup
+from cnnkit.engine.settings import AugmentSettings
 from cnnkit.images import resize
-from cnnkit.options import AugmentOptions
 
-OFF = AugmentOptions.off()
+OFF = AugmentSettings.off()
 
 
 def only(**changes):
-    return AugmentOptions(**{**vars(OFF), **changes})
+    return AugmentSettings(**{**vars(OFF), **changes})
 
 
 def photograph(height=96, width=96):
@@ -57,10 +57,12 @@ def test_mirroring_is_exact_and_of_the_share_that_is_wanted():
     pixels = photograph()
     plain = augment(pixels, (40, 40), OFF, random())
     for seed in range(4):
-        always = augment(pixels, (40, 40), only(mirror=1.0), random(seed))
+        always = augment(pixels, (40, 40), only(horizontal_flip=1.0), random(seed))
         np.testing.assert_array_equal(always, plain[:, ::-1])
     count = sum(
-        np.array_equal(augment(pixels, (40, 40), only(mirror=0.25), random(seed)), plain[:, ::-1])
+        np.array_equal(
+            augment(pixels, (40, 40), only(horizontal_flip=0.25), random(seed)), plain[:, ::-1]
+        )
         for seed in range(400)
     )
     # Binomial of 400 and a quarter: mean 100, standard deviation 8.7.
@@ -134,7 +136,7 @@ def test_stretching_changes_the_shape_of_a_crop_and_no_more():
 
 def test_borders_have_no_black_corners():
     pixels = np.full((60, 80, 3), 200, np.uint8)
-    options = only(rotation=180.0, shear=45.0, crop=0.5, stretch=1.0, mirror=0.5)
+    options = only(rotation=180.0, shear=45.0, crop=0.5, stretch=1.0, horizontal_flip=0.5)
     for seed in range(50):
         result = augment(pixels, (40, 40), options, random(seed))
         np.testing.assert_allclose(result, 200 / 255, atol=1e-6)
@@ -237,7 +239,7 @@ def test_a_cutout_is_a_grey_square_of_the_wanted_side_anywhere():
 
 
 def test_every_value_stays_in_range_and_every_draw_can_be_repeated():
-    options = AugmentOptions(color=1.0, pca_color=1.0, rotation=90.0, crop=0.9, cutout=0.3)
+    options = AugmentSettings(color=1.0, pca_color=1.0, rotation=90.0, crop=0.9, cutout=0.3)
     pixels = photograph()
     before = pixels.copy()
     for seed in range(20):

@@ -44,10 +44,10 @@ if job.get("mirrors"):
     tf.config.set_logical_device_configuration(cpu, parts)
 from cnnkit.runtime import configure
 configure(device="cpu")
-from cnnkit.options import ClassifyTrainOptions
-from cnnkit.training.classify import train_classifier
+from cnnkit.tasks.classify.settings import TrainSettings
+from cnnkit.tasks.classify.train import train_classifier
 for devices, output in job["runs"]:
-    train_classifier(job["data"], output, ClassifyTrainOptions(**job["options"]), devices=devices)
+    train_classifier(job["data"], output, TrainSettings(**job["options"]), devices=devices)
 """
 
 

@@ -12,11 +12,11 @@ from PIL import Image
 from cnnkit.data.labelled import LabelledFiles, read_example
 from cnnkit.engine.dataset import reading
 from cnnkit.engine.labelled_batches import LabelledBatches
+from cnnkit.engine.settings import AugmentSettings
 from cnnkit.errors import DataError
-from cnnkit.options import AugmentOptions
 
 SHAPE = (12, 10, 3)
-AUGMENT = AugmentOptions(mixup=0.3, cutout=0.2)
+AUGMENT = AugmentSettings(mixup=0.3, cutout=0.2)
 
 
 @pytest.fixture(scope="module")
@@ -176,7 +176,7 @@ def test_processes_share_a_batch_and_read_only_their_part(files, monkeypatch, sh
 
 def test_mixup_keeps_pairs_of_pictures_and_labels(files):
     plain = batches(files, size=5)
-    mixed = batches(files, size=5, augment=replace(AugmentOptions.off(), mixup=1.0))
+    mixed = batches(files, size=5, augment=replace(AugmentSettings.off(), mixup=1.0))
     (x, y), (mixed_x, mixed_y) = plain[0], mixed[0]
     share = mixed_y[0, 0]
     assert 0 < share < 1
@@ -197,7 +197,7 @@ def test_examples_carry_the_weights_of_their_classes(files):
     assert sample.dtype == np.float32
     # Labels 0, 1, 2, 0.
     assert sample.tolist() == [1.0, 2.0, 4.0, 1.0]
-    mixed = batches(files, class_weights=weights, augment=replace(AugmentOptions.off(), mixup=1.0))
+    mixed = batches(files, class_weights=weights, augment=replace(AugmentSettings.off(), mixup=1.0))
     _, y, sample = mixed[0]
     # A mixture of 1 and 2.
     assert sample[0] == pytest.approx(y[0, 0] + 2 * y[0, 1])
@@ -205,7 +205,7 @@ def test_examples_carry_the_weights_of_their_classes(files):
 
 def test_a_network_of_one_channel_sees_grey(files):
     shape = (*SHAPE[:2], 1)
-    for augment in (None, AugmentOptions()):
+    for augment in (None, AugmentSettings()):
         x, _ = LabelledBatches(files, 3, shape, 4, shuffle=False, augment=augment)[0]
         assert x.shape == (4, *shape)
         assert 0.0 <= x.min() < x.max() <= 1.0
@@ -217,7 +217,7 @@ def test_arrays_are_not_changed_but_mixed(tmp_path):
         paths.append(str(tmp_path / f"{number}.npy"))
         np.save(paths[-1], np.full((5, 4, 3), number, np.uint8))
     files = LabelledFiles(tuple(paths), np.array([0, 1, 0, 1]))
-    x, y = LabelledBatches(files, 2, (5, 4, 3, 1), 4, shuffle=False, augment=AugmentOptions())[0]
+    x, y = LabelledBatches(files, 2, (5, 4, 3, 1), 4, shuffle=False, augment=AugmentSettings())[0]
     assert x.shape == (4, 5, 4, 3, 1)
     assert x[:, 0, 0, 0, 0].tolist() == [0, 1, 2, 3]
     mixed = LabelledBatches(files, 2, (5, 4, 3), 4, shuffle=False, augment=AUGMENT)

@@ -18,7 +18,7 @@ from cnnkit.engine.range_test import run_range_test, steepest
 from cnnkit.engine.run import read_results
 from cnnkit.engine.trainer import build_optimizer, build_schedule, fit_stage
 from cnnkit.errors import UsageError
-from cnnkit.options import ClassifyTrainOptions
+from cnnkit.tasks.classify.settings import TrainSettings
 
 
 class Ones(CountedEpochs):
@@ -46,7 +46,7 @@ def fit(folder, observer=None, **settings):
         quality=lambda row: -row["loss"],
         end=1,
     )
-    settings = ClassifyTrainOptions(epochs=1, **settings)
+    settings = TrainSettings(epochs=1, **settings)
     return fit_stage(stage, Ones(), folder, settings, observer=observer)
 
 
@@ -61,7 +61,7 @@ def test_tensorboard_gets_its_logs_where_tensorflow_is(tmp_path, monkeypatch, is
 @pytest.mark.parametrize("momentum", [0.3, 0.999])
 def test_averaged_weights_are_of_all_steps_of_a_short_training(momentum):
     weight = keras.Variable([0.0])
-    optimizer = build_optimizer(ClassifyTrainOptions(optimizer="sgd", ema=momentum), 1.0, [weight])
+    optimizer = build_optimizer(TrainSettings(optimizer="sgd", ema=momentum), 1.0, [weight])
     average = np.array([0.0])
     for step in range(40):
         optimizer.apply([keras.ops.array([-1.0])], [weight])
@@ -76,7 +76,7 @@ def test_averaged_weights_are_of_all_steps_of_a_short_training(momentum):
 def test_the_time_to_compile_is_no_part_of_the_schedule(monkeypatch):
     now = 1000.0
     monkeypatch.setattr(callbacks.time, "monotonic", lambda: now)
-    options = ClassifyTrainOptions(learning_rate=1.0, warmup=0.0)
+    options = TrainSettings(learning_rate=1.0, warmup=0.0)
     clock = Clock(build_schedule(options, 40), steps=40, budget=110.0, before=10.0)
     model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
     model.compile(keras.optimizers.SGD(0.5))
@@ -107,7 +107,7 @@ SCRIPT = """
 import keras, numpy as np
 from cnnkit.engine.run import read_results
 from cnnkit.errors import UsageError
-from cnnkit.options import ClassifyTrainOptions
+from cnnkit.tasks.classify.settings import TrainSettings
 from cnnkit.engine.callbacks import Clock, Stage
 from cnnkit.engine.trainer import build_schedule
 
@@ -115,7 +115,7 @@ inputs = keras.Input((1,))
 layer = keras.layers.Dense(1, use_bias=False, kernel_initializer="zeros")
 model = keras.Model(inputs, layer(inputs))
 model.compile(keras.optimizers.SGD(1.0), lambda truth, found: keras.ops.mean(found))
-options = ClassifyTrainOptions(learning_rate=1.0, warmup=0.0)
+options = TrainSettings(learning_rate=1.0, warmup=0.0)
 clock = Clock(build_schedule(options, 40), 40, 1e9, 0.0)
 weights, syncs = [], []
 if keras.backend.backend() == "jax":
@@ -184,7 +184,7 @@ def test_a_range_test_takes_back_what_it_trained():
     before = [np.array(one) for one in model.get_weights()]
     loss = keras.losses.MeanSquaredError()
     stage = Stage(model, loss=loss, kept=model, measure=dict, quality=len, end=1)
-    settings = ClassifyTrainOptions(optimizer="sgd", learning_rate=0.01)
+    settings = TrainSettings(optimizer="sgd", learning_rate=0.01)
     found = run_range_test(stage, Line(), settings, keras.optimizers.SGD)
     # SGD on a parabola: too little below, divergence above, and in between it falls.
     assert 1e-3 < found.learning_rate < 0.3
@@ -209,4 +209,4 @@ def test_a_run_finds_its_learning_rate_once(tmp_path):
 
 def test_a_learning_rate_is_found_or_given():
     with pytest.raises(UsageError, match="--find-lr chooses the learning rate; leave out"):
-        ClassifyTrainOptions(find_lr=True, learning_rate=0.1)
+        TrainSettings(find_lr=True, learning_rate=0.1)

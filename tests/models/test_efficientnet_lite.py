@@ -19,8 +19,8 @@ from cnnkit.models.efficientnet_lite import (
     feature_layers,
     load_torch_weights,
 )
-from cnnkit.options import TRAINABLE
-from cnnkit.training._classifiers import build_pretrained, build_untrained, default_shape
+from cnnkit.tasks.classify.settings import TRAINABLE
+from cnnkit.tasks.classify.trainable import build_pretrained, build_untrained, default_shape
 from cnnkit.weights import locate, package_dir
 from cnnkit.weights.torch_format import read_torch_tensors
 from tests._torch_files import encode_tensors, tensor

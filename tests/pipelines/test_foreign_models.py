@@ -17,7 +17,7 @@ from cnnkit.pipelines.visualize_gradcam import visualize_gradcam
 from cnnkit.pipelines.visualize_model import visualize_model
 from cnnkit.tasks.classify.evaluate import evaluate_classify
 from cnnkit.tasks.classify.predict import classify
-from cnnkit.training._classifiers import build_pretrained
+from cnnkit.tasks.classify.trainable import build_pretrained
 from cnnkit.weights.keras_file import load_keras_file
 
 L = keras.layers

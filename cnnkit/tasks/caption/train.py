@@ -119,7 +119,7 @@ def train_captioner(
     _check_parts(data, found)
     keras.utils.set_random_seed(settings.seed)
     training = _Training(found, folder, settings, observer)
-    return run_training(training.fit, training.finish, folder, observer.on_note)
+    return run_training(training.fit, training.finish, folder, observer)
 
 
 def _check_parts(data: str | Path, found: CaptionData) -> None:

@@ -15,10 +15,14 @@ from cnnkit.models.caption_encoder import (
     seen_tensors,
 )
 from cnnkit.models.captioner import build_captioner, encoder_of
+from cnnkit.models.compact_features import (
+    WHOLE_LAYERS,
+    check_compact_shape,
+    compact_features,
+)
 from cnnkit.models.transfer import backbone_layers, freeze_backbone
 from cnnkit.models.vgg import build_feature_network
 from cnnkit.tasks.caption.settings import TrainSettings
-from cnnkit.training._classifiers import WHOLE_LAYERS, check_compact_shape, compact_features
 from cnnkit.weights import fingerprint, locate
 
 # Places along each side that attention looks at on the compact network.

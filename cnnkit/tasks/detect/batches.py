@@ -24,10 +24,10 @@ from cnnkit.engine.device_pictures import (
     empty_changes,
     empty_placements,
 )
+from cnnkit.engine.settings import AugmentSettings
 from cnnkit.engine.workers import Workers
 from cnnkit.errors import DataError, ImageError
 from cnnkit.images import read_pixels
-from cnnkit.options import AugmentOptions
 from cnnkit.tasks.detect.data import BoxedPictures
 from cnnkit.tasks.detect.settings import TrainSettings
 
@@ -191,9 +191,9 @@ def _shares(settings: TrainSettings) -> dict[str, float]:
     return {name: getattr(settings, name) for name in ("mosaic", "scale", "mirror")}
 
 
-def _color_only(settings: TrainSettings) -> AugmentOptions:
-    return AugmentOptions(
-        **{**vars(AugmentOptions.off()), "color": settings.color, "pca_color": 0.0}
+def _color_only(settings: TrainSettings) -> AugmentSettings:
+    return AugmentSettings(
+        **{**vars(AugmentSettings.off()), "color": settings.color, "pca_color": 0.0}
     )
 
 

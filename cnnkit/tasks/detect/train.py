@@ -96,7 +96,7 @@ def train_detector(
     boxed, sizes = _check(data, boxed, skip_bad, observer)
     keras.utils.set_random_seed(settings.seed)
     training = _Training(boxed, sizes, folder, settings, known_classes, observer)
-    return run_training(training.fit, training.finish, folder, observer.on_note)
+    return run_training(training.fit, training.finish, folder, observer)
 
 
 def _check(

@@ -21,9 +21,9 @@ from cnnkit.engine.device_pictures import (
     empty_placements,
 )
 from cnnkit.engine.labelled_batches import LabelledBatches
+from cnnkit.engine.settings import AugmentSettings
 from cnnkit.errors import DataError, ImageError
 from cnnkit.images import fit_size, read_pixels
-from cnnkit.options import AugmentOptions
 from cnnkit.runtime import reader_count
 from cnnkit.tasks.segment.data import MaskCoding, MaskPairs, read_mask
 from cnnkit.tasks.segment.settings import TrainSettings
@@ -342,11 +342,11 @@ def draw_repeated(rows: np.ndarray, repeats: np.ndarray, offset: float) -> np.nd
     return rows[np.minimum(places, len(rows) - 1)]
 
 
-def colors_only(settings: TrainSettings) -> AugmentOptions:
+def colors_only(settings: TrainSettings) -> AugmentSettings:
     """The changes that move nothing."""
-    return AugmentOptions(
+    return AugmentSettings(
         **{
-            **dict.fromkeys(("mirror", "rotation", "shear", "crop", "stretch"), 0.0),
+            **dict.fromkeys(("horizontal_flip", "rotation", "shear", "crop", "stretch"), 0.0),
             "color": settings.color,
             "pca_color": 0.1 if settings.color else 0.0,
         }

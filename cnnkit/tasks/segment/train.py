@@ -125,7 +125,7 @@ def train_segmenter(
     for line in warnings_of_split(masks.train.pictures, masks.val.pictures):
         observer.on_note(line)
     training = _Training(masks, report, folder, settings, observer)
-    return run_training(training.fit, training.finish, folder, observer.on_note)
+    return run_training(training.fit, training.finish, folder, observer)
 
 
 def _quality_of(row: Mapping[str, Any]) -> float:

@@ -87,7 +87,7 @@ def train_text(
         observer.on_note(line)
     keras.utils.set_random_seed(settings.seed)
     training = _Training(texts, encoder, table, folder, settings, observer)
-    return run_training(training.fit, training.finish, folder, observer.on_note)
+    return run_training(training.fit, training.finish, folder, observer)
 
 
 def _data_hash(texts: LabelledTexts, table: np.ndarray | None) -> str:

@@ -16,13 +16,13 @@ from cnnkit.engine.run import read_results, read_run_settings
 from cnnkit.errors import DataError, UsageError
 from cnnkit.models.detector import STAGES
 from cnnkit.ops.inference import compiles_training
+from cnnkit.tasks.classify.trainable import build_untrained
 from cnnkit.tasks.detect.batches import SceneBatches, encode_objects, read_for_scenes
 from cnnkit.tasks.detect.data import read_boxed
 from cnnkit.tasks.detect.predict import detect
 from cnnkit.tasks.detect.settings import DetectSettings, TrainSettings
 from cnnkit.tasks.detect.train import train_detector
 from cnnkit.tasks.detect.trainable import build_trainable
-from cnnkit.training._classifiers import build_untrained
 from cnnkit.weights.keras_file import load_keras_file
 
 

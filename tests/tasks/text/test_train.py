@@ -20,10 +20,10 @@ from cnnkit.engine.run import STATE, read_results, read_run_settings
 from cnnkit.engine.trainer import build_optimizer
 from cnnkit.errors import DataError, DivergenceError, UsageError
 from cnnkit.options import ClassifyTrainOptions
+from cnnkit.tasks.classify.settings import TrainSettings as ClassifyTrainSettings
 from cnnkit.tasks.text.batches import TextBatches
 from cnnkit.tasks.text.settings import TrainSettings
 from cnnkit.tasks.text.train import train_text
-from cnnkit.training.classify import read_run_options as read_classify_options
 
 SMALL = {"units": 4, "embedding_size": 3, "batch_size": 8, "epochs": 2, "learning_rate": 0.05}
 
@@ -165,7 +165,7 @@ def test_a_run_knows_its_settings_and_its_data(mail, tmp_path):
     with pytest.raises(DataError, match="are not those that"):
         train_text(changed, tmp_path / "run", settings, resume=True)
     with pytest.raises(DataError, match="holds no run of a classifier"):
-        read_classify_options(tmp_path / "run")
+        read_run_settings(tmp_path / "run", ClassifyTrainSettings)
 
 
 def test_a_loss_that_is_no_number_ends_the_run(mail, tmp_path):

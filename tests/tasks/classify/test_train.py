@@ -10,19 +10,19 @@ import yaml
 from PIL import Image
 
 from cnnkit.data.labelled import read_example
-from cnnkit.engine.run import STATE
+from cnnkit.engine.observer import Observer
+from cnnkit.engine.run import STATE, read_run_settings
 from cnnkit.errors import DataError, DivergenceError, UsageError
-from cnnkit.options import AugmentOptions, ClassifyTrainOptions
-from cnnkit.training import classify
-from cnnkit.training.classify import read_run_options, train_classifier
+from cnnkit.tasks.classify import train as module
+from cnnkit.tasks.classify.settings import TrainSettings
+from cnnkit.tasks.classify.train import train_classifier
 
 COLORS = {"red": (200, 40, 40), "green": (40, 180, 60), "blue": (40, 60, 200)}
 HEAD = {"model": "compact", "size": 32, "epochs": 4, "batch_size": 8}
 
 
-def options(**settings):
-    settings.setdefault("augment", AugmentOptions(rotation=0.0, shear=0.0))
-    return ClassifyTrainOptions(**{"warmup": 0.0, **settings})
+def settings_of(**settings):
+    return TrainSettings(**{"warmup": 0.0, "rotation": 0.0, "shear": 0.0, **settings})
 
 
 @pytest.fixture
@@ -88,7 +88,9 @@ def same(first, second):
 
 def test_a_new_head_tells_colours_apart_and_all_is_written(pictures, tmp_path):
     notes = []
-    result = train_classifier(pictures, tmp_path / "run", options(**HEAD), on_note=notes.append)
+    result = train_classifier(
+        pictures, tmp_path / "run", settings_of(**HEAD), observer=Observer(on_note=notes.append)
+    )
     assert result.scores["val"]["accuracy"] == 1.0
     assert result.classes == ("blue", "green", "red")
     assert result.weights[0] == (1024 + 1) * 3
@@ -103,7 +105,10 @@ def test_a_new_head_tells_colours_apart_and_all_is_written(pictures, tmp_path):
     assert (model.predict(red, verbose=0).argmax(axis=1) == 2).all()
     assert yaml.safe_load((tmp_path / "run/args.yaml").read_text())["options"]["size"] == 32
     assert json.loads((tmp_path / "run/report.json").read_text())["reason"] == "epochs"
-    assert read_run_options(tmp_path / "run") == (str(pictures), options(**HEAD))
+    assert read_run_settings(tmp_path / "run", TrainSettings) == (
+        str(pictures),
+        settings_of(**HEAD),
+    )
     with zipfile.ZipFile(result.model) as archive:
         assert archive.read("classes.txt").decode().split() == ["blue", "green", "red"]
         assert json.loads(archive.read("settings.json"))["pixels"] == "unit"
@@ -114,7 +119,7 @@ def test_a_new_head_tells_colours_apart_and_all_is_written(pictures, tmp_path):
     [("head", 0), ("last:2", 2), pytest.param("all", 4, marks=pytest.mark.slow)],
 )
 def test_a_regime_changes_the_layers_that_it_names(pictures, small, tmp_path, regime, changed):
-    settings = options(**small, epochs=1, transfer=regime, head_epochs=2)
+    settings = settings_of(**small, epochs=1, transfer=regime, head_epochs=2)
     result = train_classifier(pictures, tmp_path / "run", settings)
     before = keras.models.load_model(small["model"])
     after = keras.models.load_model(result.model)
@@ -140,11 +145,13 @@ def test_a_regime_changes_the_layers_that_it_names(pictures, small, tmp_path, re
 def test_a_run_that_was_killed_goes_on_as_if_nothing_had_happened(
     pictures, small, tmp_path, regime, policy, monkeypatch
 ):
-    monkeypatch.setattr(classify, "training_policy", lambda mixed_precision: policy)
-    settings = options(**small, transfer=regime, epochs=3, head_epochs=1, seed=3)
+    monkeypatch.setattr(module, "training_policy", lambda mixed_precision: policy)
+    settings = settings_of(**small, transfer=regime, epochs=3, head_epochs=1, seed=3)
     whole = train_classifier(pictures, tmp_path / "whole", settings)
     with pytest.raises(Killed):
-        train_classifier(pictures, tmp_path / "run", settings, on_epoch=kill_after(1))
+        train_classifier(
+            pictures, tmp_path / "run", settings, observer=Observer(on_epoch=kill_after(1))
+        )
     resumed = train_classifier(pictures, tmp_path / "run", settings, resume=True)
     assert resumed.epochs == whole.epochs == 3
     assert same(weights_of(resumed.model), weights_of(whole.model))
@@ -157,7 +164,7 @@ def test_a_run_that_was_killed_goes_on_as_if_nothing_had_happened(
 @pytest.mark.slow
 def test_the_same_seed_gives_the_same_weights_and_another_one_others(pictures, small, tmp_path):
     def run(name, seed):
-        settings = options(**small, transfer="scratch", epochs=1, seed=seed)
+        settings = settings_of(**small, transfer="scratch", epochs=1, seed=seed)
         return weights_of(train_classifier(pictures, tmp_path / name, settings).model)
 
     assert same(run("a", 1), run("b", 1))
@@ -166,35 +173,35 @@ def test_the_same_seed_gives_the_same_weights_and_another_one_others(pictures, s
 
 @pytest.mark.slow
 def test_a_finished_run_may_get_more_epochs(pictures, tmp_path):
-    train_classifier(pictures, tmp_path / "run", options(**{**HEAD, "epochs": 2}))
+    train_classifier(pictures, tmp_path / "run", settings_of(**{**HEAD, "epochs": 2}))
     longer = train_classifier(
-        pictures, tmp_path / "run", options(**{**HEAD, "epochs": 4}), resume=True
+        pictures, tmp_path / "run", settings_of(**{**HEAD, "epochs": 4}), resume=True
     )
     assert longer.epochs == 4
 
 
 def test_a_folder_with_a_run_is_not_trained_over(pictures, tmp_path):
-    train_classifier(pictures, tmp_path / "run", options(**{**HEAD, "epochs": 1}))
+    train_classifier(pictures, tmp_path / "run", settings_of(**{**HEAD, "epochs": 1}))
     with pytest.raises(UsageError, match="holds a run; use --resume"):
-        train_classifier(pictures, tmp_path / "run", options(**HEAD))
+        train_classifier(pictures, tmp_path / "run", settings_of(**HEAD))
     with pytest.raises(UsageError, match="another batch_size"):
         train_classifier(
-            pictures, tmp_path / "run", options(**{**HEAD, "batch_size": 4}), resume=True
+            pictures, tmp_path / "run", settings_of(**{**HEAD, "batch_size": 4}), resume=True
         )
     (pictures / "red" / "0.png").unlink()
     with pytest.raises(DataError, match="are not those that"):
-        train_classifier(pictures, tmp_path / "run", options(**HEAD), resume=True)
+        train_classifier(pictures, tmp_path / "run", settings_of(**HEAD), resume=True)
 
 
 def test_nothing_to_resume_is_said(pictures, tmp_path):
     with pytest.raises(DataError, match="holds no training run; leave out --resume"):
-        train_classifier(pictures, tmp_path / "run", options(**HEAD), resume=True)
+        train_classifier(pictures, tmp_path / "run", settings_of(**HEAD), resume=True)
     with pytest.raises(DataError, match="holds no training run"):
-        read_run_options(tmp_path / "run")
+        read_run_settings(tmp_path / "run", TrainSettings)
 
 
 def test_a_loss_that_is_no_number_ends_the_run(pictures, small, tmp_path):
-    settings = options(**{**small, "optimizer": "sgd", "learning_rate": 1e30}, transfer="all")
+    settings = settings_of(**{**small, "optimizer": "sgd", "learning_rate": 1e30}, transfer="all")
     with pytest.raises(DivergenceError, match=r"no finite number.*--learning-rate below 1e\+30"):
         train_classifier(pictures, tmp_path / "run", settings)
     assert not (tmp_path / "run" / STATE).exists()
@@ -208,7 +215,10 @@ def test_ctrl_c_keeps_the_best_so_far(pictures, tmp_path):
     notes = []
     with pytest.raises(KeyboardInterrupt):
         train_classifier(
-            pictures, tmp_path / "run", options(**HEAD), on_epoch=interrupt, on_note=notes.append
+            pictures,
+            tmp_path / "run",
+            settings_of(**HEAD),
+            observer=Observer(on_epoch=interrupt, on_note=notes.append),
         )
     assert (tmp_path / "run" / "model.keras").exists()
     assert "go on with --resume" in notes[-1]
@@ -217,11 +227,11 @@ def test_ctrl_c_keeps_the_best_so_far(pictures, tmp_path):
 @pytest.mark.slow
 def test_patience_and_time_end_a_run(pictures, tmp_path):
     settings = {**HEAD, "epochs": 200}
-    early = train_classifier(pictures, tmp_path / "a", options(**settings, patience=2))
+    early = train_classifier(pictures, tmp_path / "a", settings_of(**settings, patience=2))
     assert early.reason == "patience"
     # All colours are told apart after a few epochs: from then on none is better but by its loss.
     assert early.epochs - early.best == 2
-    timed = train_classifier(pictures, tmp_path / "b", options(**settings, time_budget=0.5))
+    timed = train_classifier(pictures, tmp_path / "b", settings_of(**settings, time_budget=0.5))
     assert timed.reason == "time budget"
     assert timed.epochs < 200
 
@@ -229,8 +239,8 @@ def test_patience_and_time_end_a_run(pictures, tmp_path):
 @pytest.mark.slow
 def test_the_kept_weights_are_averages_with_ema(pictures, tmp_path):
     settings = {**HEAD, "epochs": 1}
-    plain = train_classifier(pictures, tmp_path / "a", options(**settings))
-    averaged = train_classifier(pictures, tmp_path / "b", options(**settings, ema=0.9))
+    plain = train_classifier(pictures, tmp_path / "a", settings_of(**settings))
+    averaged = train_classifier(pictures, tmp_path / "b", settings_of(**settings, ema=0.9))
     assert not same(weights_of(plain.model), weights_of(averaged.model))
     # What goes on is the weights themselves, not their average.
     rows = [(tmp_path / name / "results.csv").read_text().splitlines()[1] for name in "ab"]
@@ -239,7 +249,7 @@ def test_the_kept_weights_are_averages_with_ema(pictures, tmp_path):
 
 
 def test_signals_are_brought_to_one_scale_and_told_apart(signals, tmp_path):
-    settings = options(model="convnet1d", epochs=12, batch_size=8, learning_rate=0.01)
+    settings = settings_of(model="convnet1d", epochs=12, batch_size=8, learning_rate=0.01)
     result = train_classifier(signals, tmp_path / "run", settings)
     assert result.scores["val"]["accuracy"] == 1.0
     scale = keras.models.load_model(result.model).get_layer("standardize")
@@ -251,36 +261,37 @@ def test_signals_with_nan_are_refused(signals, tmp_path):
     for path in [*signals.rglob("*.npy")][:-1]:
         np.save(path, np.full(64, np.nan))
     with pytest.raises(DataError, match=r"NaN|no numbers|finite"):
-        train_classifier(signals, tmp_path / "run", options(model="convnet1d", epochs=1))
+        train_classifier(signals, tmp_path / "run", settings_of(model="convnet1d", epochs=1))
 
 
 def test_models_and_data_that_do_not_fit_are_refused(pictures, signals, tmp_path):
     with pytest.raises(UsageError, match="convnet1d takes arrays"):
-        train_classifier(pictures, tmp_path / "a", options(model="convnet1d", epochs=1))
+        train_classifier(pictures, tmp_path / "a", settings_of(model="convnet1d", epochs=1))
     with pytest.raises(UsageError, match="efficientnet-lite0 takes pictures"):
-        train_classifier(signals, tmp_path / "b", options(epochs=1))
+        train_classifier(signals, tmp_path / "b", settings_of(epochs=1))
     with pytest.raises(UsageError, match="compact takes pictures"):
-        train_classifier(signals, tmp_path / "c", options(model="compact", epochs=1))
+        train_classifier(signals, tmp_path / "c", settings_of(model="compact", epochs=1))
 
 
 def test_a_broken_picture_is_named_and_left_out(pictures, tmp_path):
     broken = pictures / "red" / "0.png"
     broken.write_bytes(broken.read_bytes()[:100])
-    settings, notes = options(**{**HEAD, "epochs": 1}), []
-    result = train_classifier(pictures, tmp_path / "b", settings, on_note=notes.append)
+    settings, notes = settings_of(**{**HEAD, "epochs": 1}), []
+    observer = Observer(on_note=notes.append)
+    result = train_classifier(pictures, tmp_path / "b", settings, observer=observer)
     assert sum(result.counts) == 23
     assert "1 file cannot be used:" in notes
     for path in [*pictures.rglob("*.png")][:20]:
         path.write_bytes(b"no")
     with pytest.raises(DataError, match=r"files that cannot be used .*--skip-bad"):
-        train_classifier(pictures, tmp_path / "a", options(**HEAD))
+        train_classifier(pictures, tmp_path / "a", settings_of(**HEAD))
 
 
 @pytest.mark.slow
 def test_a_file_of_ours_is_taken_over_with_other_classes(pictures, tmp_path):
-    first = train_classifier(pictures, tmp_path / "a", options(**{**HEAD, "epochs": 1}))
+    first = train_classifier(pictures, tmp_path / "a", settings_of(**{**HEAD, "epochs": 1}))
     (pictures / "red").rename(pictures / "crimson")
-    settings = options(model=str(first.model), epochs=2, batch_size=8)
+    settings = settings_of(model=str(first.model), epochs=2, batch_size=8)
     second = train_classifier(pictures, tmp_path / "b", settings)
     assert second.classes == ("blue", "crimson", "green")
     names = [layer.name for layer in keras.models.load_model(second.model).layers]
@@ -291,12 +302,12 @@ def test_a_file_of_ours_is_taken_over_with_other_classes(pictures, tmp_path):
 def test_probabilities_are_calibrated_where_there_is_enough_to_do_it_with(
     pictures, small, tmp_path, monkeypatch
 ):
-    from cnnkit.engine import classifier_training as module
+    from cnnkit.engine import classifier_training
 
-    settings = options(**small, transfer="head", epochs=2, val_share=0.5)
+    settings = settings_of(**small, transfer="head", epochs=2, val_share=0.5)
     plain = train_classifier(pictures, tmp_path / "a", settings)
     assert plain.temperature == 1.0
-    monkeypatch.setattr(module, "_CALIBRATION_LEAST", 12)
+    monkeypatch.setattr(classifier_training, "_CALIBRATION_LEAST", 12)
     tempered = train_classifier(pictures, tmp_path / "b", settings)
     assert tempered.temperature != 1.0
     expected = weights_of(plain.model)[-2] / tempered.temperature

@@ -1,7 +1,6 @@
 """Classifiers to be trained: from random weights, or on top of layers that come trained."""
 
-import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,12 @@ from cnnkit.errors import UsageError
 from cnnkit.models._arguments import smallest_input
 from cnnkit.models._pixel_range import PIXELS, expected_pixels
 from cnnkit.models.alexnet import build_alexnet
+from cnnkit.models.compact_features import (
+    WHOLE_LAYERS,
+    check_compact_shape,
+    compact_features,
+    sizes_of,
+)
 from cnnkit.models.convnet1d import build_convnet1d
 from cnnkit.models.convnet3d import build_convnet3d
 from cnnkit.models.efficientnet_lite import (
@@ -25,7 +30,6 @@ from cnnkit.models.mobilenet_v2 import build_mobilenet_v2, build_trained_mobilen
 from cnnkit.models.resnet import build_resnet
 from cnnkit.models.unrolled import unroll_model
 from cnnkit.models.vgg import (
-    COMPACT_LAST_LAYER,
     COMPACT_WIDTHS,
     VGG16_CONVOLUTIONS,
     VGG19_CONVOLUTIONS,
@@ -48,15 +52,6 @@ INPUT_SHAPES = {
     "convnet3d": (32, 32, 32, 1),
 }
 _USUAL_SHAPE = (224, 224, 3)
-
-# What the classes of the compact network are told by: averages and maxima over the whole picture,
-# and the maxima over its quarters, which say where things are. Found on Caltech-101.
-WHOLE_LAYERS = {
-    "block3_conv4": ("mean", "max"),
-    "block4_conv4": ("mean", "max"),
-    COMPACT_LAST_LAYER: ("mean",),
-}
-_COMPACT_STRIDE = 16
 
 _CONVNET_FILTERS = (16, 32, 64, 64)
 
@@ -169,8 +164,8 @@ def build_pretrained(
         inputs, features = _without_last(whole, model)
         if input_shape is not None and tuple(input_shape) != tuple(inputs.shape[1:]):
             raise UsageError(
-                f"{model} takes examples of {_sizes(inputs.shape[1:])}, not {_sizes(input_shape)}; "
-                "leave out --size"
+                f"{model} takes examples of {sizes_of(inputs.shape[1:])}, not "
+                f"{sizes_of(input_shape)}; leave out --size"
             )
     layers = keras.layers
     head = (
@@ -206,7 +201,7 @@ def _build_trained(model: str, shape: tuple[int, ...]) -> keras.Model:
         return _TRAINED_AT_ANY_SIZE[model](shape)
     except ValueError as error:
         reason = str(error).splitlines()[0]
-        raise UsageError(f"{model} cannot see {_sizes(shape)}: {reason}") from None
+        raise UsageError(f"{model} cannot see {sizes_of(shape)}: {reason}") from None
 
 
 def _load_whole(path: str) -> keras.Model:
@@ -241,7 +236,7 @@ def build_untrained(
     """A network with random weights, to be trained from scratch.
 
     Args:
-        model: one of `options.TRAINABLE`, or a `.keras` file, whose weights are not used.
+        model: one of `settings.TRAINABLE`, or a `.keras` file, whose weights are not used.
         classes: number of classes.
         input_shape: of the examples, channels last; the model's own by default.
         dropout: of the compact network; others have what their papers say.
@@ -261,7 +256,7 @@ def build_untrained(
     except ValueError as error:
         reason = str(error).splitlines()[0]
         raise UsageError(
-            f"{model} cannot be built for examples of {_sizes(shape)}: {reason}"
+            f"{model} cannot be built for examples of {sizes_of(shape)}: {reason}"
         ) from None
     if statistics is not None:
         mean, deviation = statistics
@@ -326,47 +321,12 @@ def _build_untrained(
         return build_yolov1_classifier(
             classes, size=shape[0], width=width, batch_normalization=True
         )
-    build = {"lenet5": build_lenet5, "alexnet": build_alexnet, "inception": build_inception}[model]
-    return build(shape, classes)
-
-
-def compact_features(network: keras.Model, shape: tuple[int, ...]) -> tuple[Any, Any, Any]:
-    """The input, what the classes are told by, and the deepest maps of a compact feature network.
-
-    Args:
-        network: with the layers of `WHOLE_LAYERS`.
-        shape: of the pictures.
-    """
-    layers = keras.layers
-    inputs = keras.Input(shape, name="picture")
-    found: dict[str, Any] = {}
-    unroll_model(network, [inputs], found)
-    # With batch normalisation the activations are those behind it.
-    maps = {layer: found.get(f"{layer}_relu", found.get(layer)) for layer in WHOLE_LAYERS}
-    pools = {"mean": layers.GlobalAveragePooling2D, "max": layers.GlobalMaxPooling2D}
-    parts = [
-        pools[kind](name=f"{layer}_{kind}")(maps[layer])
-        for layer, kinds in WHOLE_LAYERS.items()
-        for kind in kinds
-    ]
-    deepest = maps[COMPACT_LAST_LAYER]
-    quarter = tuple(math.ceil(side / 2) for side in deepest.shape[1:3])
-    grid = layers.MaxPooling2D(quarter, padding="same", name="quarters")(deepest)
-    parts.append(layers.Flatten(name="quarters_max")(grid))
-    return inputs, layers.Concatenate(name="features")(parts), deepest
-
-
-def check_compact_shape(shape: tuple[int, ...]) -> None:
-    """Refuses shapes that the compact network cannot see.
-
-    Raises:
-        UsageError: it is one.
-    """
-    if len(shape) != 3 or shape[-1] != 3 or min(shape[:2]) < 2 * _COMPACT_STRIDE:
-        raise UsageError(
-            f"compact takes pictures of 3 channels and {2 * _COMPACT_STRIDE} pixels or more a "
-            f"side, not {_sizes(shape)}"
-        )
+    plain: dict[str, Callable[..., keras.Model]] = {
+        "lenet5": build_lenet5,
+        "alexnet": build_alexnet,
+        "inception": build_inception,
+    }
+    return plain[model](shape, classes)
 
 
 def _without_last(model: keras.Model, name: str) -> tuple[Any, Any]:
@@ -394,7 +354,3 @@ def _before(tensor: Any) -> tuple[Any, Any]:
     history = tensor._keras_history
     inputs = history.operation._inbound_nodes[history.node_index].input_tensors
     return (history.operation, inputs[0]) if len(inputs) == 1 else (None, None)
-
-
-def _sizes(shape: Sequence[int | None]) -> str:
-    return "x".join("any" if size is None else str(size) for size in shape)

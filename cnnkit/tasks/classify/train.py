@@ -5,26 +5,18 @@ the trained network that are computed once; with more, its last layers too; with
 more slowly than the head; or everything from random weights.
 """
 
+import functools
 import hashlib
-import json
 import math
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
 import keras
 import numpy as np
 
-from cnnkit.data.labelled import (
-    DataReport,
-    LabelledData,
-    LabelledFiles,
-    check_labelled,
-    read_example,
-    read_labelled,
-    without_bad,
-)
+from cnnkit.data.labelled import LabelledData, LabelledFiles, read_example, read_labelled
 from cnnkit.engine.cached_features import FeatureBatches, cache_features, feature_statistics
 from cnnkit.engine.callbacks import Stage
 from cnnkit.engine.classifier_training import (
@@ -38,39 +30,30 @@ from cnnkit.engine.classifier_training import (
     write_classifier,
 )
 from cnnkit.engine.dataset import CountedEpochs, reading
-from cnnkit.engine.distribution import CommonStop, Team
+from cnnkit.engine.distribution import Team
 from cnnkit.engine.labelled_batches import LabelledBatches
-from cnnkit.engine.observer import Observer, Step
-from cnnkit.engine.run import (
-    BEST_WEIGHTS,
-    STATE,
-    finished_epochs,
-    open_run,
-    read_run,
-    require_mostly_good,
-)
+from cnnkit.engine.observer import Observer
+from cnnkit.engine.run import BEST_WEIGHTS, STATE, finished_epochs, open_run
+from cnnkit.engine.settings import AugmentSettings
 from cnnkit.engine.trainer import (
     build_optimizer,
     build_schedule,
-    conclude,
     fit_stage,
-    reason_of,
+    gather_team,
+    run_training,
     training_policy,
 )
-from cnnkit.errors import DataError, DivergenceError, UsageError
-from cnnkit.images import Picture, write_bytes, write_image
+from cnnkit.errors import DivergenceError
+from cnnkit.images import Picture, write_image
 from cnnkit.metrics.classification import worst_mistakes
 from cnnkit.ops.inference import compiles_training
-from cnnkit.options import PRETRAINED, AugmentOptions, ClassifyTrainOptions
 from cnnkit.plots import draw_mistakes
-from cnnkit.training._classifiers import (
+from cnnkit.tasks.classify.data import channel_statistics, check_data, data_hash, example_shape
+from cnnkit.tasks.classify.settings import TrainSettings
+from cnnkit.tasks.classify.trainable import (
     TrainableClassifier,
     build_pretrained,
     build_untrained,
-    default_shape,
-)
-from cnnkit.weights.keras_file import (
-    load_keras_file,
 )
 
 # Examples that statistics of the training data are taken from.
@@ -81,16 +64,13 @@ _SHOWN_MISTAKES = 30
 def train_classifier(
     data: str | Path,
     output: str | Path,
-    options: ClassifyTrainOptions | None = None,
+    settings: TrainSettings | None = None,
     *,
     labelled: LabelledData | None = None,
     resume: bool = False,
     skip_bad: bool = False,
     devices: int | None = None,
-    on_note: Callable[[str], None] | None = None,
-    on_progress: Callable[[str, int, int], None] | None = None,
-    on_step: Callable[[Step], None] | None = None,
-    on_epoch: Callable[[int, dict], None] | None = None,
+    observer: Observer | None = None,
 ) -> TrainedClassifier:
     """Trains a classifier, or goes on with a training that was stopped.
 
@@ -99,22 +79,14 @@ def train_classifier(
         output: run folder: `model.keras` (the best epoch), `args.yaml`, `results.csv`,
             `curves.png`, `confusion.png`, `mistakes.png`, `report.json`, `classes.txt`, weights of
             the best and the last epoch, TensorBoard's logs, and the state to go on from.
-        options: see `ClassifyTrainOptions`. What is said there of epochs, patience and time budget
-            may change when a run is taken up again.
-        labelled: what `data.read_labelled` gave of `data` with these options, where it was read
+        settings: epochs, patience and time budget may change when a run is taken up again.
+        labelled: what `data.read_labelled` gave of `data` with these settings, where it was read
             already.
         resume: go on with the run in `output`.
         skip_bad: leave out training data that is in another split, and go on where most files
             cannot be read.
-        devices: of each process, which share every batch: on JAX any, on TensorFlow GPUs of one
-            machine. All GPUs, or else one device, by default. A run that is taken up again may
-            have others. Several processes are those that `runtime.configure` joined; all are
-            called with the same arguments, `output` is the same folder for all, and process 0
-            alone writes into it and calls the functions below.
-        on_note: takes a line that the user should know.
-        on_progress: called with what is being done, the number of examples done, and of all.
-        on_step: called with where the training stands.
-        on_epoch: called with the epoch's index and its row of `results.csv`.
+        devices: see `engine.trainer.gather_team`; may change when a run is taken up again.
+        observer: is told what the user should know, what is being done, and of each epoch.
 
     Returns:
         What came out. After Ctrl-C the best so far is written and `KeyboardInterrupt` raised.
@@ -127,133 +99,50 @@ def train_classifier(
         WeightsError: the trained weights that were asked for are not here.
         DivergenceError: the loss is no finite number; the best so far is kept.
     """
-    options = options or ClassifyTrainOptions()
-    team = Team(devices)
-    team.check_batch(options.batch_size)
-    if team.processes > 1 and options.time_budget is not None:
-        raise UsageError("--time-budget is for one process: clocks differ; use --epochs")
-    if not team.is_first:
-        on_note = on_progress = on_step = on_epoch = None
-    note = on_note or (lambda text: None)
-    progress = on_progress or (lambda what, done, total: None)
-    observer = Observer()
-    if on_step is not None:
-        observer = replace(observer, on_step=on_step)
-    if on_epoch is not None:
-        observer = replace(observer, on_epoch=on_epoch)
+    settings = settings or TrainSettings()
+    team, observer = gather_team(devices, settings, observer)
     folder = Path(output)
     with team.watched():
         read = labelled or team.together(
             lambda: read_labelled(
-                data, val_share=options.val_share, per_class=options.per_class, seed=options.seed
+                data,
+                val_share=settings.val_share,
+                per_class=settings.per_class,
+                seed=settings.seed,
             )
         )
-        team.first(lambda: open_run(folder, data, options, _data_hash(read), resume))
-        labelled = _checked(data, read, folder, skip_bad, note, progress, team)
-        keras.utils.set_random_seed(options.seed)
-        run = _Run(labelled, folder, options, note, progress, team)
-        stopped: BaseException | None = None
-        try:
-            reason = run.fit(observer)
-        except KeyboardInterrupt as error:
-            stopped, reason = error, reason_of(error)
-            if team.processes > 1 and not isinstance(error, CommonStop):
-                raise
-            if not team.is_first:
-                team.part()
-            if not team.is_first or not (folder / BEST_WEIGHTS).exists():
-                raise
-        except DivergenceError as error:
-            stopped, reason = error, reason_of(error)
-            if not (folder / BEST_WEIGHTS).exists():
-                raise
-        # The other processes wait, or are gone.
-        is_alone = isinstance(stopped, KeyboardInterrupt)
-        result = run.finish(reason, is_alone)
-        if is_alone:
-            team.part()
-    conclude(stopped, result.model, note)
-    return result
+        team.first(lambda: open_run(folder, data, settings, data_hash(read), resume))
+        labelled = check_data(data, read, folder, skip_bad, observer, team)
+        keras.utils.set_random_seed(settings.seed)
+        training = _Training(labelled, folder, settings, observer, team)
+        return run_training(training.fit, training.finish, folder, observer, team)
 
 
-def read_run_options(folder: str | Path) -> tuple[str, ClassifyTrainOptions]:
-    """The data and the settings that a run was started with.
-
-    Raises:
-        DataError: the folder holds no run.
-    """
-    values = read_run(folder)
-    try:
-        options = {**values["options"], "augment": AugmentOptions(**values["options"]["augment"])}
-        return values["data"], ClassifyTrainOptions(**options)
-    except (TypeError, KeyError):
-        raise DataError(f"{folder} holds no run of a classifier; give another -o") from None
-
-
-def _data_hash(data: LabelledData) -> str:
-    digest = hashlib.sha256("\n".join(data.classes).encode("utf-8", "surrogateescape"))
-    for split in (data.train, data.val, data.test):
-        if split is not None:
-            # Names below the folder of the class: the data may be moved.
-            names = "\n".join("/".join(Path(path).parts[-2:]) for path in split.paths)
-            digest.update(names.encode("utf-8", "surrogateescape"))
-            digest.update(split.labels.tobytes())
-    return digest.hexdigest()
-
-
-def _checked(
-    source: str | Path,
-    data: LabelledData,
-    folder: Path,
-    skip_bad: bool,
-    note: Callable[[str], None],
-    progress: Callable[[str, int, int], None],
-    team: Team,
-) -> LabelledData:
-    """The data without what is bad, or an error that says what is."""
-    path = folder / "check.json"
-
-    def check() -> DataReport:
-        known = json.loads(path.read_text()) if path.exists() else None
-        return check_labelled(
-            data, known=known, on_progress=lambda done, total: progress("check", done, total)
-        )
-
-    # The others do not read what is in the report of process 0.
-    team.first(lambda: write_bytes(path, json.dumps(check().files).encode()))
-    report = check()
-    for line in report.lines():
-        note(line)
-    require_mostly_good(source, report.unreadable, len(report.files), skip_bad)
-    return without_bad(data, report, keeps_repeats=not skip_bad)
-
-
-class _Run:
+class _Training:
     """One training: what is built, fed, fitted and written."""
 
     def __init__(
         self,
         data: LabelledData,
         folder: Path,
-        options: ClassifyTrainOptions,
-        note: Callable[[str], None],
-        progress: Callable[[str, int, int], None],
+        settings: TrainSettings,
+        observer: Observer,
         team: Team,
     ):
-        self._data, self._folder, self._options = data, folder, options
-        self._note, self._progress, self._team = note, progress, team
+        self._data, self._folder, self._settings = data, folder, settings
+        self._observer, self._team = observer, team
         self._channels: tuple[list[float], list[float]] | None = None
         self._classes = len(data.classes)
-        self._shape = _example_shape(data, options)
-        self._is_head = options.regime == "head"
+        self._shape = example_shape(data, settings)
+        self._is_head = settings.regime == "head"
         self._policy = "float32"
         if not self._is_head:
-            self._policy = training_policy(options.mixed_precision)
+            self._policy = training_policy(settings.mixed_precision)
         self._network = self._build("float32")
-        self._features = {}
+        self._features: dict[str, np.ndarray] = {}
         if self._is_head:
             self._cache("train", "val", "test")
-        elif options.regime != "scratch" and finished_epochs(folder / STATE) == 0:
+        elif settings.regime != "scratch" and finished_epochs(folder / STATE) == 0:
             # Where a run goes on, the head is in the state that it goes on from.
             self._cache("train")
             self._fit_head()
@@ -265,7 +154,7 @@ class _Run:
         if team.is_several or self._policy != "float32":
             with team.building():
                 self._trained_network = self._build(self._policy)
-                self._copy_state()
+                team.copy_state(self._network.model, self._trained_network.model)
         if self._is_head:
             self._kept = self._network.head_model()
             self._trainer = self._kept
@@ -281,38 +170,31 @@ class _Run:
         self._tell_what_trains()
 
     def _build(self, policy: str) -> TrainableClassifier:
-        options = self._options
+        settings = self._settings
         before = keras.config.dtype_policy()
         keras.config.set_dtype_policy(policy)
         try:
-            if options.regime == "scratch":
+            if settings.regime == "scratch":
                 # The compact network brings its own.
-                is_compact = options.model == "compact"
+                is_compact = settings.model == "compact"
                 # The convolutions of a detector see pictures as they are.
-                is_plain = is_compact or options.model == "yolov1"
+                is_plain = is_compact or settings.model == "yolov1"
                 statistics = None if is_plain else self._statistics()
                 return build_untrained(
-                    options.model,
+                    settings.model,
                     self._classes,
                     self._shape,
-                    options.head_dropout,
+                    settings.head_dropout,
                     statistics,
-                    options.width,
+                    settings.width,
                 )
             network = build_pretrained(
-                options.model, self._classes, self._shape, options.head_dropout
+                settings.model, self._classes, self._shape, settings.head_dropout
             )
         finally:
             keras.config.set_dtype_policy(before)
-        network.freeze(options.regime)
+        network.freeze(settings.regime)
         return network
-
-    def _copy_state(self) -> None:
-        """Weights and the states of random layers, from process 0 to what trains on all devices."""
-        values = [keras.ops.convert_to_numpy(one) for one in self._network.model.variables]
-        copies = self._trained_network.model.variables
-        for variable, value in zip(copies, self._team.same(values), strict=True):
-            variable.assign(value)
 
     def _statistics(self) -> tuple[list[float], list[float]]:
         """Of the channels of some training examples, evenly spread, that process 0 reads."""
@@ -323,7 +205,7 @@ class _Run:
 
             def look() -> None:
                 sample = [read_example(path, self._shape) for path in paths[::step][:_SAMPLE]]
-                found[:] = _channel_statistics(np.stack(sample))
+                found[:] = channel_statistics(np.stack(sample))
 
             self._team.first(look)
             # In bytes: JAX would make 32 bits of each number.
@@ -336,7 +218,7 @@ class _Run:
         model = self._network.feature_model()
         weights = b"".join(np.ascontiguousarray(value).tobytes() for value in model.get_weights())
         digest = hashlib.sha256(weights).hexdigest()
-        mirrored = self._data.kind == "pictures" and self._options.augment.mirror > 0
+        mirrored = self._data.kind == "pictures" and self._settings.changes.horizontal_flip > 0
         for split in splits:
             files = getattr(self._data, split)
             if files is None or not len(files):
@@ -348,43 +230,47 @@ class _Run:
                 mirrored=mirrored and split == "train",
                 fingerprint=digest,
                 team=self._team,
-                on_progress=lambda done, total: self._progress("look at the data", done, total),
+                on_progress=functools.partial(self._observer.on_progress, "look at the data"),
             )
         self._network.set_feature_statistics(*feature_statistics(self._features["train"]))
 
     def _fit_head(self) -> None:
         """Trains the head alone, so that it does not spoil the layers below while it is random."""
-        options = replace(self._options, transfer="head", learning_rate=None, ema=0.0)
-        if not options.head_epochs:
+        settings = replace(self._settings, transfer="head", learning_rate=None, ema=0.0)
+        if not settings.head_epochs:
             return
         model = self._network.head_model()
         batches = self._feature_batches(0)
-        schedule = build_schedule(options, options.head_epochs * len(batches))
-        optimizer = build_optimizer(options, schedule, model.trainable_variables)
+        schedule = build_schedule(settings, settings.head_epochs * len(batches))
+        optimizer = build_optimizer(settings, schedule, model.trainable_variables)
         model.compile(
             optimizer=optimizer,
-            loss=class_loss(options.label_smoothing),
+            loss=class_loss(settings.label_smoothing),
             metrics=["accuracy"],
             jit_compile=compiles_training(),
         )
         with reading(batches):
-            model.fit(batches, epochs=options.head_epochs, shuffle=False, verbose=0)
+            model.fit(batches, epochs=settings.head_epochs, shuffle=False, verbose=0)
         reached = model.history.history["accuracy"][-1]
-        self._note(f"the head alone: {options.head_epochs} epochs, accuracy {reached:.1%}")
+        self._observer.on_note(
+            f"the head alone: {settings.head_epochs} epochs, accuracy {reached:.1%}"
+        )
 
     def _tell_what_trains(self) -> None:
         trained, total = self.weights
-        options = self._options
-        if options.regime == "scratch":
-            self._note(f"{options.model} from scratch: {total:,} weights, all of them train")
+        settings = self._settings
+        if settings.regime == "scratch":
+            self._observer.on_note(
+                f"{settings.model} from scratch: {total:,} weights, all of them train"
+            )
             return
         layers = self._network.pretrained
         frozen = [layer.name for layer in layers if not layer.trainable]
         begin = f"{frozen[0]} to {frozen[-1]} frozen" if frozen else "nothing frozen"
-        self._note(f"{options.model}: {begin}; {trained:,} of {total:,} weights train")
-        if self._is_head and options.augment != AugmentOptions.off():
-            mirrored = " and its mirror image" if options.augment.mirror else ""
-            self._note(
+        self._observer.on_note(f"{settings.model}: {begin}; {trained:,} of {total:,} weights train")
+        if self._is_head and settings.changes != AugmentSettings.off():
+            mirrored = " and its mirror image" if settings.changes.horizontal_flip else ""
+            self._observer.on_note(
                 f"each picture{mirrored} goes through the frozen part once; it is not changed "
                 "otherwise: use --transfer last:N or all for augmentation"
             )
@@ -398,10 +284,10 @@ class _Run:
             files,
             self._classes,
             self._shape,
-            self._options.batch_size,
-            augment=self._options.augment if self._data.kind == "pictures" else None,
+            self._settings.batch_size,
+            augment=self._settings.changes if self._data.kind == "pictures" else None,
             shuffle=True,
-            seed=self._options.seed,
+            seed=self._settings.seed,
             epoch=epoch,
             shard=shard,
             class_weights=self._class_weights(),
@@ -412,9 +298,9 @@ class _Run:
             self._features["train"],
             self._data.train.labels,
             self._classes,
-            self._options.batch_size,
+            self._settings.batch_size,
             shuffle=True,
-            seed=self._options.seed,
+            seed=self._settings.seed,
             epoch=epoch,
             shard=shard,
             class_weights=self._class_weights(),
@@ -423,7 +309,7 @@ class _Run:
     def _plain_batches(self, split: str, rows: slice) -> CountedEpochs:
         """Some examples of a split in their order, as they are."""
         files = getattr(self._data, split)
-        labels, size = files.labels[rows], self._options.batch_size
+        labels, size = files.labels[rows], self._settings.batch_size
         if self._is_head:
             features = self._features[split][rows]
             return FeatureBatches(features, labels, self._classes, size, shuffle=False)
@@ -431,17 +317,15 @@ class _Run:
         return LabelledBatches(part, self._classes, self._shape, size, shuffle=False)
 
     def _class_weights(self) -> np.ndarray | None:
-        if not self._options.class_weights:
+        if not self._settings.class_weights:
             return None
         return class_weights_of(self._data.train.labels, self._classes)
 
-    def _probabilities(self, split: str, is_alone: bool = False) -> np.ndarray | None:
-        """What is predicted for a split; the processes share the work, unless this one is alone."""
+    def _probabilities(self, split: str) -> np.ndarray | None:
+        """What is predicted for a split; the processes share the work."""
         files = getattr(self._data, split)
         if files is None or not len(files):
             return None
-        if is_alone:
-            return self._predict(split, slice(None))
         rows = self._team.own_part(len(files))
         return self._team.gather(self._predict(split, rows), len(files))
 
@@ -459,7 +343,7 @@ class _Run:
         with reading(batches), self._team.apart():
             return self._kept.predict(batches, verbose=0)
 
-    def fit(self, observer: Observer) -> str:
+    def fit(self) -> str:
         """Trains to the end, from where the run stands; the reason why it ended."""
         batches = self._training_batches(finished_epochs(self._folder / STATE))
         slow = []
@@ -467,17 +351,22 @@ class _Run:
             slow = [v for layer in self._trained_network.pretrained for v in layer.variables]
         stage = Stage(
             self._trainer,
-            loss=class_loss(self._options.label_smoothing),
+            loss=class_loss(self._settings.label_smoothing),
             metrics=("accuracy",),
             kept=self._kept,
             measure=class_figures(self._validate, self._data.val.labels),
             quality=score_of,
-            end=self._options.total_epochs,
+            end=self._settings.total_epochs,
             slow=slow,
             check_data=self._check_data,
         )
         return fit_stage(
-            stage, batches, self._folder, self._options, team=self._team, observer=observer
+            stage,
+            batches,
+            self._folder,
+            self._settings,
+            team=self._team,
+            observer=self._observer,
         )
 
     def _check_data(self, epoch: int, batch: int) -> None:
@@ -488,32 +377,27 @@ class _Run:
                 "has values that are none; check it for NaN and infinities"
             )
 
-    def finish(self, reason: str, is_alone: bool = False) -> TrainedClassifier:
+    def finish(self, reason: str) -> TrainedClassifier:
         """Writes the model with the best weights, and what there is to say about it."""
         folder, data = self._folder, self._data
-        if not is_alone:
-            self._team.meet()
         self._kept.load_weights(folder / BEST_WEIGHTS)
         found = {}
         for split in ("val", "test"):
-            probabilities = self._probabilities(split, is_alone)
+            probabilities = self._probabilities(split)
             if probabilities is not None:
                 found[split] = getattr(data, split).labels, probabilities
         counts = len(data.train), len(data.val), len(data.test or ())
         result = summarize_classifier(folder, data.classes, counts, self.weights, found, reason)
-        if is_alone:
-            self._write(result, found)
-        else:
-            self._team.first(lambda: self._write(result, found))
+        self._team.first(lambda: self._write(result, found))
         return result
 
     def _write(
         self, result: TrainedClassifier, found: Mapping[str, tuple[np.ndarray, np.ndarray]]
     ) -> None:
         """Writes the model, and the report with its pictures."""
-        settings = {"pixels": "unit", "kind": self._data.kind}
-        options, model = self._options, self._network.model
-        calibrated = write_classifier(model, result, found, options, settings)
+        about = {"pixels": "unit", "kind": self._data.kind}
+        model = self._network.model
+        calibrated = write_classifier(model, result, found, self._settings, about)
         if self._data.kind == "pictures":
             for split, probabilities in calibrated.items():
                 path = self._folder / f"mistakes{end_of(split)}.png"
@@ -533,40 +417,3 @@ class _Run:
             [float(probabilities[i, predicted[i]]) for i in worst],
         )
         write_image(path, Picture(sheet.astype(np.float32) / 255.0))
-
-
-def _example_shape(data: LabelledData, options: ClassifyTrainOptions) -> tuple[int, ...]:
-    """What all examples are brought to, channels last."""
-    if data.kind == "arrays":
-        takes_pictures = options.model == "compact" or (
-            options.model in PRETRAINED and options.regime != "scratch"
-        )
-        if takes_pictures or options.size is not None:
-            raise UsageError(
-                f"{options.model} takes pictures, and --size is for pictures; for arrays use "
-                "--model convnet1d (signals) or convnet3d (volumes)"
-            )
-        first = np.load(data.train.paths[0], mmap_mode="r", allow_pickle=False)
-        axes = {"convnet1d": 1, "convnet3d": 3}.get(options.model, 2)
-        shape = tuple(first.shape)
-        return (*shape, 1) if len(shape) == axes else shape
-    if options.model in ("convnet1d", "convnet3d"):
-        raise UsageError(f"{options.model} takes arrays (.npy), not pictures; leave out --model")
-    if options.model.endswith(".keras"):
-        shape = tuple(load_keras_file(options.model, "--model").inputs[0].shape[1:])
-    else:
-        shape = default_shape(options.model)
-    if options.size is not None:
-        shape = (options.size, options.size, shape[-1])
-    if None in shape:
-        raise UsageError(f"{options.model} takes pictures of any size; say which with --size")
-    return shape
-
-
-def _channel_statistics(sample: np.ndarray) -> tuple[list[float], list[float]]:
-    """Mean and standard deviation of each channel of examples `(N, ..., channels)`."""
-    flat = sample.reshape(-1, sample.shape[-1]).astype(np.float64)
-    if not np.isfinite(flat).all():
-        raise DataError("the training data has values that are no numbers; check it for NaN")
-    deviation = np.maximum(flat.std(axis=0), 1e-6)
-    return flat.mean(axis=0).tolist(), deviation.tolist()
