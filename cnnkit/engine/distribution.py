@@ -115,6 +115,15 @@ class Team:
                 f"give --batch {fitting}"
             )
 
+    def check_alone(self, option: str) -> None:
+        """Refuses what one device does alone.
+
+        Raises:
+            UsageError: there are several.
+        """
+        if self.is_several:
+            raise UsageError(f"{option} is for one device; leave it out, or use --devices 1")
+
     @contextlib.contextmanager
     def building(self) -> Iterator[None]:
         """Where models and optimizers are made, and their values set, that live on all devices."""
@@ -130,12 +139,12 @@ class Team:
         with contextlib.nullcontext() if self._data_parallel is None else self.building():
             yield
 
-    def copy_state(self, source: keras.Model, target: keras.Model) -> None:
+    def copy_state(self, source: keras.Layer, target: keras.Layer) -> None:
         """Weights and the states of random layers, from process 0 to what trains on all devices.
 
         Args:
-            source: a model of this process.
-            target: the same network.
+            source: a model or layer of this process.
+            target: the same network or layer.
         """
         values = [keras.ops.convert_to_numpy(one) for one in source.variables]
         for variable, value in zip(target.variables, self.same(values), strict=True):

@@ -471,6 +471,11 @@ class FitSettings(Settings, abc.ABC):
         return getattr(self, "pretrained_rate", 1.0)
 
     @property
+    def keeps_on_device(self) -> bool:
+        """Whether the data lie on the device that trains, of those trainings that can do that."""
+        return getattr(self, "on_device", False)
+
+    @property
     def peak_learning_rate(self) -> float:
         """The learning rate at its highest, whether given or not."""
         return self.learning_rate or self.usual_learning_rate

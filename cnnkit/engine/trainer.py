@@ -155,7 +155,7 @@ _Trained = TypeVar("_Trained", bound=TrainedModel)
 
 
 def gather_team(
-    devices: int | None, settings: FitSettings, observer: Observer | None, batch_size: int = 0
+    devices: int | None, settings: FitSettings, observer: Observer | None
 ) -> tuple[Team, Observer]:
     """The devices that train together, and whom this process tells what.
 
@@ -166,14 +166,17 @@ def gather_team(
             and process 0 alone writes into it and tells.
         settings: of the training.
         observer: whom process 0 tells.
-        batch_size: where it is not that of the settings.
 
     Raises:
         UsageError: there are fewer devices, or they cannot share a batch equally, or several
             processes are to end in time.
     """
+    if settings.keeps_on_device and devices is None:
+        devices = 1
     team = Team(devices)
-    team.check_batch(batch_size or settings.batch_size)
+    if settings.keeps_on_device:
+        team.check_alone("--on-device")
+    team.check_batch(settings.batch_size)
     if team.processes > 1 and settings.time_budget is not None:
         raise UsageError("--time-budget is for one process: clocks differ; use --epochs")
     return team, (observer or Observer()) if team.is_first else Observer()

@@ -16,7 +16,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from cnnkit.data.shapes import write_shapes
 from cnnkit.engine.distribution import CommonStop, LostProcessError, Team
+from cnnkit.engine.run import read_results
 from cnnkit.errors import UsageError
 
 # What differs between the two is only the order of sums.
@@ -123,11 +125,17 @@ def free_port():
 def start(folder, output, process_id, port, *more, processes=2, network="normalised"):
     """One of several processes of `cnnkit train classify`."""
     arguments = [
-        *("train", "classify", str(folder / "data"), "-o", str(output)),
+        *("classify", str(folder / "data"), "-o", str(output)),
         *("--model", str(folder / f"{network}.keras"), "--transfer", "all", "--head-epochs", "1"),
-        *("--batch", "8", "--optimizer", "sgd", "--learning-rate", "0.05", "--device", "cpu"),
+        *("--batch", "8", "--optimizer", "sgd", "--learning-rate", "0.05"),
         *more,
     ]
+    return start_training(arguments, output, process_id, port, processes)
+
+
+def start_training(arguments, output, process_id, port, processes=2):
+    """One of several processes of `cnnkit train`."""
+    arguments = ["train", *arguments, "--device", "cpu"]
     if processes > 1:
         arguments += ["--coordinator", f"127.0.0.1:{port}", "--processes", str(processes)]
         arguments += ["--process-id", str(process_id)]
@@ -263,6 +271,66 @@ def test_two_processes_learn_as_one_each_from_its_own_files(folder, tmp_path):
     # Then the others: half of each batch, of which one or two more are read ahead.
     for part in parts:
         assert abs(len(part) - len(whole) / 2) <= 16
+
+
+def write_scenes(folder):
+    write_shapes(folder, "train", 8, seed=0, side=64)
+    write_shapes(folder, "val", 3, seed=1, side=64)
+
+
+def write_masks(folder):
+    """Pictures with a red or a blue square, and their masks."""
+    for part, count in (("train", 8), ("val", 3)):
+        for kind in ("images", "labels"):
+            (folder / part / kind).mkdir(parents=True)
+        for number in range(count):
+            pixels = (
+                np.random.default_rng([count, number]).integers(0, 60, (32, 40, 3)).astype(np.uint8)
+            )
+            mask = np.zeros((32, 40), np.uint8)
+            pixels[4:28, 6:30, 2 * (number % 2)], mask[4:28, 6:30] = 250, 1 + number % 2
+            Image.fromarray(pixels).save(folder / part / "images" / f"{number}.png")
+            Image.fromarray(mask).save(folder / part / "labels" / f"{number}.png")
+    (folder / "classes.txt").write_text("background\nred\nblue\n")
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize(
+    ("task", "write", "options"),
+    [
+        ("detect", write_scenes, ("--model", "compact", "--size", "64")),
+        ("segment", write_masks, ("--variant", "16s", "--crop", "32")),
+        ("segment", write_masks, ("--no-staged", "--crop", "32", "--views", "2")),
+    ],
+    ids=["detect", "segment", "views"],
+)
+def test_detectors_and_segmenters_learn_of_two_processes_as_of_one(tmp_path, task, write, options):
+    pytest.importorskip("jax")
+    write(tmp_path / "data")
+    arguments = [task, str(tmp_path / "data"), *options, "--epochs", "2", "--batch", "4"]
+    arguments += ["--optimizer", "sgd", "--learning-rate", "0.01", "--clip-norm", "0"]
+
+    def begin(output, process_id, port, processes):
+        output = tmp_path / output
+        return start_training(
+            [*arguments, "-o", str(output), "--json"], output, process_id, port, processes
+        )
+
+    port = free_port()
+    ends = finish(begin("one", 0, port, 1))
+    ends += finish(*(begin("two", process_id, port, 2) for process_id in (0, 1)))
+    assert [code for code, _, _ in ends] == [0, 0, 0], ends
+    rows = [read_results(tmp_path / name) for name in ("one", "two")]
+    for one, two in zip(*rows, strict=True):
+        assert one.pop("seconds") > 0
+        assert two.pop("seconds") > 0
+        stages = one.pop("stage", ""), two.pop("stage", "")
+        assert stages[0] == stages[1]
+        np.testing.assert_allclose([*one.values()], [*two.values()], **SAME)
+    reports = [json.loads(out) for _, out, _ in ends[:2]]
+    assert reports[0]["epochs"] == reports[1]["epochs"] == 2
+    assert ends[2][1:] == ("", "")
 
 
 @pytest.mark.slow

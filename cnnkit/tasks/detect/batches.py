@@ -49,6 +49,7 @@ class SceneBatches(BatchesAhead):
         random_changes: whether scenes are composed; otherwise each is one whole picture.
         on_device: the same pictures on the device that trains, which composes the scenes then;
             `x` is what `DevicePictures.compose` gives.
+        shard: `(rank, count)` of this process among those that share each batch.
     """
 
     def __init__(
@@ -59,8 +60,10 @@ class SceneBatches(BatchesAhead):
         epoch: int = 0,
         random_changes: bool = True,
         on_device: DevicePictures | None = None,
+        shard: tuple[int, int] = (0, 1),
     ):
         super().__init__(epoch)
+        self._shard = shard
         self._pictures, self._settings, self._encode = pictures, settings, encode
         self._random_changes, self._device = random_changes, on_device
         # Whole pictures are few, and are asked for by batches of their own each time.
@@ -88,6 +91,8 @@ class SceneBatches(BatchesAhead):
         places = np.arange(index * size, (index + 1) * size)
         if not self._random_changes:
             places = places[places < len(self._pictures)]
+        rank, count = self._shard
+        places = np.array_split(places, count)[rank]
         rows = self._order[1][places % len(self._pictures)]
         if self._device is not None:
             return None, [self._makers.submit(rows, epoch, places)]

@@ -35,7 +35,7 @@ from cnnkit.engine.settings import (
     Settings,
     require_there,
 )
-from cnnkit.engine.train_command import RunSettings, run_training_command
+from cnnkit.engine.train_command import SharedRunSettings, run_training_command
 from cnnkit.errors import CnnkitError, UsageError
 from cnnkit.tasks.detect.settings import (
     DATA,
@@ -231,7 +231,7 @@ def train(
         bool,
         Option("Go on where most pictures cannot be read or most boxes are bad.", DATA_PANEL),
     ] = False,
-    run: RunSettings,
+    run: SharedRunSettings,
     printing: PrintSettings,
 ) -> int:
     """Train a detector on your own pictures with boxes.
@@ -255,7 +255,13 @@ def train(
         from cnnkit.tasks.detect.train import train_detector
 
         return train_detector(
-            data, output, settings, resume=run.resume, skip_bad=skip_bad, observer=observer
+            data,
+            output,
+            settings,
+            resume=run.resume,
+            skip_bad=skip_bad,
+            devices=run.devices,
+            observer=observer,
         )
 
     return run_training_command(

@@ -9,6 +9,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -17,6 +18,7 @@ from cnnkit.data.letterbox import GREY
 from cnnkit.engine.callbacks import Stage, best_row, seconds_of
 from cnnkit.engine.dataset import reading
 from cnnkit.engine.device_pictures import DevicePictures
+from cnnkit.engine.distribution import Team
 from cnnkit.engine.observer import Observer
 from cnnkit.engine.run import (
     BEST_WEIGHTS,
@@ -30,14 +32,20 @@ from cnnkit.engine.run import (
     write_run_report,
 )
 from cnnkit.engine.splits import warnings_of_split
-from cnnkit.engine.trainer import fit_stage, run_training, training_policy, write_curves
+from cnnkit.engine.trainer import (
+    fit_stage,
+    gather_team,
+    run_training,
+    training_policy,
+    write_curves,
+)
 from cnnkit.errors import DataError
 from cnnkit.images import Picture, write_bytes, write_image
 from cnnkit.plots import draw_tiles, encode_figure
 from cnnkit.tasks.detect.batches import SceneBatches, read_for_scenes
 from cnnkit.tasks.detect.data import BoxedData, check_boxed, read_boxed, without_unreadable
 from cnnkit.tasks.detect.files import find_training_files
-from cnnkit.tasks.detect.metrics import FoundBoxes
+from cnnkit.tasks.detect.metrics import CocoScores, FoundBoxes
 from cnnkit.tasks.detect.plots import draw_detections, plot_precision_recall
 from cnnkit.tasks.detect.results import TrainedDetector
 from cnnkit.tasks.detect.settings import TrainSettings
@@ -61,6 +69,7 @@ def train_detector(
     known_classes: tuple[str, ...] = (),
     resume: bool = False,
     skip_bad: bool = False,
+    devices: int | None = None,
     observer: Observer | None = None,
 ) -> TrainedDetector:
     """Trains a detector, or goes on with a training that was stopped.
@@ -76,6 +85,7 @@ def train_detector(
             its file has by default.
         resume: go on with the run in `output`.
         skip_bad: go on where most pictures cannot be read, or most boxes make no sense.
+        devices: see `engine.trainer.gather_team`; may change when a run is taken up again.
         observer: is told what the user should know, what is being done, and of each epoch.
 
     Returns:
@@ -83,20 +93,26 @@ def train_detector(
 
     Raises:
         DataError: no pictures or classes, or files or boxes that are bad.
-        UsageError: `output` holds another run, or the model is no detector.
+        UsageError: `output` holds another run, the model is no detector, there are fewer devices,
+            or they cannot share a batch equally.
+        LostProcessError: another process of the training ended.
         WeightsError: the model's file cannot be loaded.
         DivergenceError: the loss is no finite number; the best so far is kept.
     """
-    settings, observer = find_training_files(settings or TrainSettings()), observer or Observer()
+    settings = find_training_files(settings or TrainSettings())
+    team, observer = gather_team(devices, settings, observer)
     folder = Path(output)
     if not known_classes and settings.model.endswith(".keras"):
         known_classes = own_names(Path(settings.model))
-    boxed = read_boxed(data, val_share=settings.val_share, seed=settings.seed)
-    open_run(folder, data, settings, _data_hash(boxed), resume, _EXTENDABLE)
-    boxed, sizes = _check(data, boxed, skip_bad, observer)
-    keras.utils.set_random_seed(settings.seed)
-    training = _Training(boxed, sizes, folder, settings, known_classes, observer)
-    return run_training(training.fit, training.finish, folder, observer)
+    with team.watched():
+        read = team.together(
+            lambda: read_boxed(data, val_share=settings.val_share, seed=settings.seed)
+        )
+        team.first(lambda: open_run(folder, data, settings, _data_hash(read), resume, _EXTENDABLE))
+        boxed, sizes = team.together(lambda: _check(data, read, skip_bad, observer))
+        keras.utils.set_random_seed(settings.seed)
+        training = _Training(boxed, sizes, folder, settings, known_classes, observer, team)
+        return run_training(training.fit, training.finish, folder, observer, team)
 
 
 def _check(
@@ -148,9 +164,10 @@ class _Training:
         settings: TrainSettings,
         known_classes: tuple[str, ...],
         observer: Observer,
+        team: Team,
     ):
         self._data, self._folder, self._settings = data, folder, settings
-        self._observer = observer
+        self._observer, self._team = observer, team
         self._on_device: DevicePictures | None = None
         if settings.on_device:
             self._on_device = DevicePictures(
@@ -163,19 +180,23 @@ class _Training:
                 ),
             )
         policy = training_policy(settings.mixed_precision)
-        self._detector = build_trainable(settings, data.classes, known_classes, policy)
-        # What is seen with and kept is in 32 bits.
-        self._plain = self._detector
-        if policy != "float32":
+        # What is seen with and kept is in 32 bits, and of this process.
+        plain = settings
+        if team.is_several or policy != "float32":
             usual = {name: getattr(TrainSettings, name) for name in ("imitation", "labels")}
-            alone = replace(settings, teacher=None, **usual)
-            self._plain = build_trainable(alone, data.classes, known_classes)
-        self._model = self._detector.model
-        if not self._detector.is_scaled:
+            plain = replace(settings, teacher=None, **usual)
+        self._detector = self._plain = build_trainable(plain, data.classes, known_classes)
+        if not self._plain.is_scaled:
             self._set_scales()
+        if plain is not settings:
+            with team.building():
+                self._detector = build_trainable(settings, data.classes, known_classes, policy)
+                for layer in self._plain.model.layers:
+                    team.copy_state(layer, self._detector.model.get_layer(layer.name))
+        self._model = self._detector.model
         self._scored = self._plain.scored
         self._validations = {
-            split: Validation(self._scored, pictures, settings, len(data.classes), sizes)
+            split: Validation(self._scored, pictures, settings, len(data.classes), sizes, team)
             for split in ("val", "test")
             if (pictures := getattr(data, split)) is not None and len(pictures)
         }
@@ -196,25 +217,26 @@ class _Training:
         return f"{settings.model}: {trained:,} of {total:,} weights train{below}"
 
     def _set_scales(self) -> None:
-        batches = self._batches(0)
+        batches = self._batches(0, (0, 1))
         count = min(len(batches), math.ceil(_SAMPLE / self._settings.batch_size))
         with reading(batches):
             self._detector.set_scales(np.concatenate([batches[i][0] for i in range(count)]))
 
-    def _batches(self, epoch: int) -> SceneBatches:
+    def _batches(self, epoch: int, shard: tuple[int, int]) -> SceneBatches:
         return SceneBatches(
             self._data.train,
             self._settings,
             self._detector.encode,
             epoch,
             on_device=self._on_device,
+            shard=shard,
         )
 
     def _validate(self) -> dict[str, float]:
         """Figures of the validation pictures with the weights of now; none without any."""
+        self._make_plain()
         if "val" not in self._validations:
             return {}
-        self._make_plain()
         validation = self._validations["val"]
         scores = validation.scores(validation.find())
         return {
@@ -225,8 +247,9 @@ class _Training:
     def _make_plain(self) -> None:
         """Gives the detector of 32 bits the weights of now, where it is another one."""
         if self._plain is not self._detector:
-            for layer in self._plain.model.layers:
-                layer.set_weights(self._model.get_layer(layer.name).get_weights())
+            with self._team.apart():
+                for layer in self._plain.model.layers:
+                    layer.set_weights(self._model.get_layer(layer.name).get_weights())
 
     def fit(self) -> str:
         """Trains to the end, from where the run stands; gives the reason why it ended."""
@@ -235,7 +258,7 @@ class _Training:
             self._model,
             loss=self._detector.loss,
             # Not the teacher.
-            kept=self._detector.scored,
+            kept=self._scored,
             measure=lambda logs: self._validate(),
             quality=quality_of,
             end=self._settings.epochs,
@@ -243,9 +266,10 @@ class _Training:
         )
         return fit_stage(
             stage,
-            self._batches(begin),
+            self._batches(begin, self._team.shard),
             self._folder,
             self._settings,
+            team=self._team,
             observer=self._observer,
         )
 
@@ -253,11 +277,10 @@ class _Training:
         """Writes the model with the best weights, and what there is to say about it."""
         folder, data = self._folder, self._data
         rows = read_results(folder)
-        self._detector.scored.load_weights(folder / BEST_WEIGHTS)
-        self._make_plain()
-        about = {"kind": DETECTOR_KIND, "size": self._settings.seen_side}
-        write_model(folder, self._scored, about, class_file(data.classes))
-        write_curves(folder, rows)
+        self._scored.load_weights(folder / BEST_WEIGHTS)
+        validations = self._validations.items()
+        found = {split: one.find() for split, one in validations}
+        scores = {split: one.scores(found[split], is_full=True) for split, one in validations}
         result = TrainedDetector(
             model=folder / MODEL_FILE,
             classes=data.classes,
@@ -266,28 +289,34 @@ class _Training:
             best=best_row(rows, quality_of)["epoch"] + 1,
             seconds=seconds_of(rows),
             weights=self._weights,
-            scores={split: self._summarise(split) for split in self._validations},
+            scores={split: _figures(one) for split, one in scores.items()},
             reason=reason,
         )
-        write_run_report(folder, result, self._settings)
+        self._team.first(lambda: self._write(result, rows, found, scores))
         return result
 
-    def _summarise(self, split: str) -> dict[str, float]:
-        """Figures of a split with the best weights; its curves and a sheet of it are written."""
-        validation = self._validations[split]
-        found = validation.find()
-        scores = validation.scores(found, is_full=True)
-        end = "" if split == "val" else "-test"
-        figure = plot_precision_recall(
-            scores.precision50,
-            scores.class_ap50,
-            self._data.classes,
-            title=f"AP50 {scores.ap50:.1%}, AP {scores.ap:.1%} of {split}",
-        )
-        write_bytes(self._folder / f"precision-recall{end}.png", encode_figure(figure))
-        self._write_samples(self._folder / f"samples{end}.png", split, found)
-        names = ("ap", "ap50", "ap75")
-        return {name: float(np.nan_to_num(getattr(scores, name))) for name in names}
+    def _write(
+        self,
+        result: TrainedDetector,
+        rows: list[dict[str, Any]],
+        found: Mapping[str, list[FoundBoxes]],
+        scores: Mapping[str, CocoScores],
+    ) -> None:
+        folder, classes = self._folder, self._data.classes
+        about = {"kind": DETECTOR_KIND, "size": self._settings.seen_side}
+        write_model(folder, self._scored, about, class_file(classes))
+        write_curves(folder, rows)
+        for split, one in scores.items():
+            end = "" if split == "val" else "-test"
+            figure = plot_precision_recall(
+                one.precision50,
+                one.class_ap50,
+                classes,
+                title=f"AP50 {one.ap50:.1%}, AP {one.ap:.1%} of {split}",
+            )
+            write_bytes(folder / f"precision-recall{end}.png", encode_figure(figure))
+            self._write_samples(folder / f"samples{end}.png", split, found[split])
+        write_run_report(folder, result, self._settings)
 
     def _write_samples(self, path: Path, split: str, found: list[FoundBoxes]) -> None:
         """A sheet of pictures as the detector sees them, evenly spread."""
@@ -324,3 +353,8 @@ class _Training:
             smooth=True,
         )
         write_image(path, Picture(sheet.astype(np.float32) / 255.0))
+
+
+def _figures(scores: CocoScores) -> dict[str, float]:
+    names = ("ap", "ap50", "ap75")
+    return {name: float(np.nan_to_num(getattr(scores, name))) for name in names}

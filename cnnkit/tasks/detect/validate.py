@@ -6,6 +6,7 @@ import keras
 import numpy as np
 
 from cnnkit.engine.dataset import reading
+from cnnkit.engine.distribution import Team
 from cnnkit.ops.boxes import Letterbox, select_detections
 from cnnkit.tasks.detect.batches import SceneBatches
 from cnnkit.tasks.detect.data import BoxedPictures
@@ -25,6 +26,7 @@ class Validation:
         settings: of the training.
         classes: how many there are.
         sizes: path -> height and width of each picture, upright.
+        team: processes that share the work.
     """
 
     def __init__(
@@ -34,7 +36,9 @@ class Validation:
         settings: TrainSettings,
         classes: int,
         sizes: Mapping[str, tuple[int, int]],
+        team: Team,
     ):
+        self._team = team
         self._model, self._pictures = model, pictures
         self._settings, self._classes = settings, classes
         self._truth = self._true_boxes(sizes)
@@ -42,13 +46,13 @@ class Validation:
     def find(self, conf: float = LEAST_SCORE) -> list[FoundBoxes]:
         """What the model finds in each picture with its weights of now, in pixels of the square."""
         batches = SceneBatches(
-            self._pictures,
+            self._pictures.take(self._team.own_block(len(self._pictures))),
             self._settings,
             lambda boxes, more: np.zeros(0, np.float32),
             random_changes=False,
         )
         found = []
-        with reading(batches):
+        with reading(batches), self._team.apart():
             for index in range(len(batches)):
                 pixels, _ = batches[index]
                 predictions = keras.ops.convert_to_numpy(self._model.predict_on_batch(pixels))
@@ -57,7 +61,7 @@ class Validation:
                         one[:, :4], one[:, 4:], conf=conf, iou=OVERLAP, most=MOST, multi_label=True
                     )
                     found.append(FoundBoxes(boxes, class_ids, scores))
-        return found
+        return self._team.share(found)
 
     def _true_boxes(self, sizes: Mapping[str, tuple[int, int]]) -> list[TrueBoxes]:
         """The objects of each picture, in pixels of the square."""

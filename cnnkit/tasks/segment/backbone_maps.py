@@ -124,6 +124,7 @@ class MapBatches(CountedEpochs):
         strides: of the maps that a batch has, in their order.
         settings: of the training.
         epoch: to begin with.
+        shard: `(rank, count)` of this process among those that share each batch.
     """
 
     def __init__(
@@ -133,8 +134,10 @@ class MapBatches(CountedEpochs):
         strides: Iterable[int],
         settings: TrainSettings,
         epoch: int = 0,
+        shard: tuple[int, int] = (0, 1),
     ):
         super().__init__(epoch)
+        self._shard = shard
         self._maps, self._labels = [maps[stride] for stride in strides], labels
         self._settings = settings
         self._order: tuple[int, np.ndarray] | None = None
@@ -153,6 +156,8 @@ class MapBatches(CountedEpochs):
                 self._order = turn, random.permutation(len(self._labels))
             begin = part * (len(self._labels) // views) + index * size
             rows = np.sort(self._order[1][begin : begin + size])
+        rank, count = self._shard
+        rows = np.array_split(rows, count)[rank]
         self._took(index)
         x = [one[rows].astype(np.float32) for one in self._maps]
         return (x[0] if len(x) == 1 else tuple(x)), self._labels[rows]

@@ -65,6 +65,7 @@ class MaskBatches(LabelledBatches):
         on_device: the same pairs on the device that trains, which cuts the crops then; see
             `put_on_device`.
         teacher: what a teacher says of the same pairs.
+        shard: see `LabelledBatches`.
     """
 
     def __init__(
@@ -76,6 +77,7 @@ class MaskBatches(LabelledBatches):
         repeats: np.ndarray | None = None,
         on_device: DevicePictures | None = None,
         teacher: TeacherMaps | None = None,
+        shard: tuple[int, int] = (0, 1),
     ):
         side = settings.crop
         files = LabelledFiles(pairs.pictures, np.zeros(len(pairs), np.int64))
@@ -87,6 +89,7 @@ class MaskBatches(LabelledBatches):
             shuffle=True,
             seed=settings.seed,
             epoch=epoch,
+            shard=shard,
         )
         self._masks, self._coding, self._settings = pairs.masks, coding, settings
         self._colors = colors_only(settings)

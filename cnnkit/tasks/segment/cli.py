@@ -33,7 +33,7 @@ from cnnkit.engine.settings import (
     Settings,
     require_there,
 )
-from cnnkit.engine.train_command import RunSettings, run_training_command
+from cnnkit.engine.train_command import SharedRunSettings, run_training_command
 from cnnkit.errors import CnnkitError, NothingFoundError, UsageError
 from cnnkit.results import Record
 from cnnkit.tasks.segment.settings import (
@@ -438,7 +438,7 @@ def train(
     output: RunFolder = Path("runs/segment"),
     settings: TrainSettings,
     skip_bad: Annotated[bool, Option("Go on where most pairs cannot be used.", DATA_PANEL)] = False,
-    run: RunSettings,
+    run: SharedRunSettings,
     printing: PrintSettings,
 ) -> int:
     """Train a network that labels every pixel, on your own pictures and masks.
@@ -470,7 +470,13 @@ def train(
         from cnnkit.tasks.segment.train import train_segmenter
 
         return train_segmenter(
-            data, output, settings, resume=run.resume, skip_bad=skip_bad, observer=observer
+            data,
+            output,
+            settings,
+            resume=run.resume,
+            skip_bad=skip_bad,
+            devices=run.devices,
+            observer=observer,
         )
 
     return run_training_command(

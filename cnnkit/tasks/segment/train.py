@@ -15,6 +15,7 @@ import numpy as np
 from cnnkit.engine.callbacks import Stage, best_row, seconds_of
 from cnnkit.engine.dataset import CountedEpochs
 from cnnkit.engine.device_pictures import DevicePictures
+from cnnkit.engine.distribution import Team
 from cnnkit.engine.observer import Observer
 from cnnkit.engine.run import (
     BEST,
@@ -29,7 +30,13 @@ from cnnkit.engine.run import (
     write_run_report,
 )
 from cnnkit.engine.splits import warnings_of_split
-from cnnkit.engine.trainer import fit_stage, run_training, training_policy, write_curves
+from cnnkit.engine.trainer import (
+    fit_stage,
+    gather_team,
+    run_training,
+    training_policy,
+    write_curves,
+)
 from cnnkit.errors import DataError
 from cnnkit.images import Picture, write_bytes, write_image
 from cnnkit.models.fcn import set_feature_statistics, start_from
@@ -86,6 +93,7 @@ def train_segmenter(
     *,
     resume: bool = False,
     skip_bad: bool = False,
+    devices: int | None = None,
     observer: Observer | None = None,
 ) -> TrainedSegmenter:
     """Trains a segmenter, or goes on with a training that was stopped.
@@ -98,6 +106,7 @@ def train_segmenter(
         settings: patience and time budget may change when a run is taken up again.
         resume: go on with the run in `output`.
         skip_bad: go on where most pairs cannot be used.
+        devices: see `engine.trainer.gather_team`; may change when a run is taken up again.
         observer: is told what the user should know, what is being done, and of each epoch.
 
     Returns:
@@ -105,16 +114,33 @@ def train_segmenter(
 
     Raises:
         DataError: no pairs, or some that cannot be used.
-        UsageError: `output` holds another run.
+        UsageError: `output` holds another run, there are fewer devices, or they cannot share a
+            batch equally.
+        LostProcessError: another process of the training ended.
         WeightsError: the backbone's weights are not here.
         DivergenceError: the loss is no finite number; the best so far is kept.
     """
-    settings, observer = find_training_files(settings or TrainSettings()), observer or Observer()
+    settings = find_training_files(settings or TrainSettings())
+    team, observer = gather_team(devices, settings, observer)
     folder = Path(output)
-    masks = read_masks(data, val_share=settings.val_share, seed=settings.seed)
-    if not len(masks.train):
-        raise DataError(f"{data} has nothing to train on; put pairs into train/")
-    open_run(folder, data, settings, data_hash(masks), resume, _EXTENDABLE)
+    with team.watched():
+        read = team.together(
+            lambda: read_masks(data, val_share=settings.val_share, seed=settings.seed)
+        )
+        if not len(read.train):
+            raise DataError(f"{data} has nothing to train on; put pairs into train/")
+        team.first(lambda: open_run(folder, data, settings, data_hash(read), resume, _EXTENDABLE))
+        masks, report = team.together(lambda: _check(data, read, skip_bad, observer))
+        # The last batch is filled up, and a batch is no larger than the data.
+        team.check_batch(min(settings.batch_size, len(masks.train)))
+        training = _Training(masks, report, folder, settings, observer, team)
+        return run_training(training.fit, training.finish, folder, observer, team)
+
+
+def _check(
+    data: str | Path, masks: MaskData, skip_bad: bool, observer: Observer
+) -> tuple[MaskData, MaskReport]:
+    """The data without what cannot be used, and what was found."""
     report = check_masks(masks, functools.partial(observer.on_progress, "check"))
     for line in report.lines():
         observer.on_note(line)
@@ -124,8 +150,7 @@ def train_segmenter(
         raise DataError(f"{data} has nothing to train on")
     for line in warnings_of_split(masks.train.pictures, masks.val.pictures):
         observer.on_note(line)
-    training = _Training(masks, report, folder, settings, observer)
-    return run_training(training.fit, training.finish, folder, observer)
+    return masks, report
 
 
 def _quality_of(row: Mapping[str, Any]) -> float:
@@ -144,9 +169,10 @@ class _Training:
         folder: Path,
         settings: TrainSettings,
         observer: Observer,
+        team: Team,
     ):
         self._data, self._report, self._folder = data, report, folder
-        self._settings, self._observer = settings, observer
+        self._settings, self._observer, self._team = settings, observer, team
         self._policy = training_policy(settings.mixed_precision)
         self._classes = len(data.classes)
         self._weights = (0, 0)
@@ -184,26 +210,29 @@ class _Training:
         # A run that goes on with this stage begins it with the same draws.
         keras.utils.set_random_seed(settings.seed + index)
         kept = self._build(variant)
-        trained = kept if self._policy == "float32" else self._build(variant, self._policy)
         if settings.views or not state.exists():
             # The state of a run on kept maps has no weights of the backbone.
-            self._start(index, trained)
-        batches: CountedEpochs
+            self._start(index, kept)
+        trained = kept
+        if self._team.is_several or self._policy != "float32":
+            # Process 0 has drawn more than the others, where it wrote files for all.
+            keras.utils.set_random_seed(settings.seed + index)
+            with self._team.building():
+                trained = self._build(variant, self._policy)
+                self._team.copy_state(kept, trained)
+        maps, views = None, None
         if settings.views:
-            student = trainer = build_head(trained, variant)
+            views = self._maps()
+        elif settings.teacher_sees == "pictures":
+            maps = self._teacher_maps()
+        with self._team.building():
+            student, trainer = self._trainer(variant, trained, maps)
+        batches: CountedEpochs
+        if views is not None:
             strides = map_layers(trained)
-            batches = MapBatches(*self._maps(), strides, settings, done)
+            batches = MapBatches(*views, strides, settings, done, self._team.shard)
         else:
-            student = trainer = build_coarse(trained, variant, trained.inputs[0])
-            maps = None
-            if settings.teacher is not None:
-                teacher = load_teacher(settings, self._classes, self._policy)
-                if settings.teacher_sees == "pictures":
-                    maps = self._teacher_maps(teacher)
-                    trainer = imitating_maps(trainer, trained, settings, maps)
-                else:
-                    trainer = imitating(trainer, settings, teacher)
-            batches = self._batches(done, maps)
+            batches = self._batches(done, maps, self._team.shard)
         self._weights = (
             sum(math.prod(one.shape) for one in student.trainable_variables),
             trained.count_params(),
@@ -215,7 +244,8 @@ class _Training:
 
         def measure(logs: Mapping[str, float]) -> dict[str, float]:
             if kept is not trained:
-                kept.set_weights(trained.get_weights())
+                with self._team.apart():
+                    kept.set_weights(trained.get_weights())
             scores = segmentation_scores(self._validate(kept))
             return {
                 "val_mean_iou": scores.mean_iou,
@@ -243,21 +273,47 @@ class _Training:
             batches,
             self._folder,
             settings,
+            team=self._team,
             observer=self._observer,
         )
 
-    def _teacher_maps(self, teacher: keras.Model) -> TeacherMaps:
-        """What a teacher says of the pictures to train on, in the first stage."""
-        return keep_teacher_maps(
-            teacher,
-            self._data.train.pictures,
-            self._folder / "teacher",
-            self._settings.val_size,
-            self._settings.hints > 0,
-            functools.partial(self._observer.on_progress, "ask the teacher"),
-        )
+    def _trainer(
+        self, variant: str, trained: keras.Model, maps: TeacherMaps | None
+    ) -> tuple[keras.Model, keras.Model]:
+        """What of a segmenter trains, and the same with a teacher where there is one."""
+        settings = self._settings
+        if settings.views:
+            head = build_head(trained, variant)
+            return head, head
+        student = build_coarse(trained, variant, trained.inputs[0])
+        if maps is not None:
+            return student, imitating_maps(student, trained, settings, maps)
+        if settings.teacher is None:
+            return student, student
+        return student, imitating(student, settings, self._teacher())
 
-    def _batches(self, epoch: int = 0, maps: TeacherMaps | None = None) -> MaskBatches:
+    def _teacher(self) -> keras.Model:
+        return load_teacher(self._settings, self._classes, self._policy)
+
+    def _teacher_maps(self) -> TeacherMaps:
+        """What a teacher says of the pictures to train on, in the first stage."""
+
+        def keep() -> TeacherMaps:
+            return keep_teacher_maps(
+                self._teacher(),
+                self._data.train.pictures,
+                self._folder / "teacher",
+                self._settings.val_size,
+                self._settings.hints > 0,
+                functools.partial(self._observer.on_progress, "ask the teacher"),
+            )
+
+        self._team.first(keep)
+        return keep()
+
+    def _batches(
+        self, epoch: int = 0, maps: TeacherMaps | None = None, shard: tuple[int, int] = (0, 1)
+    ) -> MaskBatches:
         """Crops of the pictures to train on, from an epoch on."""
         data, settings = self._data, self._settings
         if settings.balance and self._repeats is None:
@@ -270,7 +326,7 @@ class _Training:
                 functools.partial(self._observer.on_progress, "read the pictures"),
             )
         return MaskBatches(
-            data.train, data.coding, settings, epoch, self._repeats, self._on_device, maps
+            data.train, data.coding, settings, epoch, self._repeats, self._on_device, maps, shard
         )
 
     def _start(self, index: int, model: keras.Model) -> None:
@@ -289,13 +345,18 @@ class _Training:
     def _statistics(self) -> dict[int, tuple[np.ndarray, np.ndarray]]:
         """Of what the backbone gives at first, of some crops; the same for all stages."""
         path = self._folder / "statistics.npz"
-        if not path.exists():
+
+        def measure() -> None:
+            if path.exists():
+                return
             model = self._build("8s", self._policy)
             batches = self._batches()
             count = min(_SAMPLE, len(batches))
             found = feature_statistics(model, (batches[step][0] for step in range(count)))
             arrays: dict[str, Any] = {str(stride): np.stack(pair) for stride, pair in found.items()}
             np.savez(path, **arrays)
+
+        self._team.first(measure)
         with np.load(path) as file:
             return {int(stride): tuple(file[stride]) for stride in file.files}
 
@@ -304,14 +365,19 @@ class _Training:
         variant = self._settings.variant
         whole = self._build(variant, self._policy)
         self._start(0, whole)
-        return cache_maps(
-            whole,
-            map_layers(whole),
-            self._batches(),
-            self._settings.views,
-            self._folder / "features",
-            functools.partial(self._observer.on_progress, "look at the data"),
-        )
+
+        def cache() -> tuple[dict[int, np.ndarray], np.ndarray]:
+            return cache_maps(
+                whole,
+                map_layers(whole),
+                self._batches(),
+                self._settings.views,
+                self._folder / "features",
+                functools.partial(self._observer.on_progress, "look at the data"),
+            )
+
+        self._team.first(cache)
+        return cache()
 
     def _budget(self, index: int) -> float | None:
         """Seconds of a stage: as much of all as it has of the epochs."""
@@ -333,11 +399,12 @@ class _Training:
     def _validate(self, model: keras.Model) -> np.ndarray:
         """The confusion matrix of the validation pairs."""
         matrix = np.zeros((self._classes, self._classes), np.int64)
-        pairs = self._data.val
-        for done, (pixels, classes) in enumerate(self._read(pairs, range(len(pairs))), 1):
-            matrix += pixel_confusion(classes, _labels(model, pixels), self._classes)
-            self._observer.on_progress("validate", done, len(pairs))
-        return matrix
+        rows = self._team.own_block(len(self._data.val))
+        with self._team.apart():
+            for done, (pixels, classes) in enumerate(self._read(self._data.val, rows), 1):
+                matrix += pixel_confusion(classes, _labels(model, pixels), self._classes)
+                self._observer.on_progress("validate", done, len(rows))
+        return np.sum(self._team.share([matrix]), axis=0)
 
     def _read(
         self, pairs: MaskPairs, rows: Sequence[int]
@@ -383,7 +450,7 @@ class _Training:
             },
             reason=reason,
         )
-        self._write(result, model, matrix, rows)
+        self._team.first(lambda: self._write(result, model, matrix, rows))
         return result
 
     def _write(
