@@ -457,10 +457,10 @@ def train(
 
       cnnkit train segment --resume -o runs/roads
     """
-    run.check_data(data, "a folder with images/ and labels/")
     from cnnkit.tasks.segment.files import find_training_files
 
     settings = find_training_files(settings)
+    run.check_data(data, "a folder with images/ and labels/")
     if data is not None:
         from cnnkit.tasks.segment.data import read_masks
 

@@ -281,7 +281,7 @@ def test_the_names_of_the_classes_come_from_the_file_that_a_training_begins_with
     with zipfile.ZipFile(file, "a") as archive:
         archive.writestr("classes.txt", "disc\nsquare\n")
 
-    def stop(data, sizes, folder, settings, known_classes, observer):
+    def stop(data, sizes, folder, settings, known_classes, observer, team):
         raise KeyboardInterrupt(known_classes)
 
     monkeypatch.setattr("cnnkit.tasks.detect.train._Training", stop)
