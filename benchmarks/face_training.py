@@ -23,6 +23,7 @@ from _measure import machine
 
 from cnnkit.data.pairs import Pair, read_pairs
 from cnnkit.data.people import read_people
+from cnnkit.engine.observer import Observer
 from cnnkit.engine.run import read_results
 from cnnkit.metrics.verification import (
     accuracy_at,
@@ -32,12 +33,12 @@ from cnnkit.metrics.verification import (
     validation_rate,
 )
 from cnnkit.models.face_similarity import FaceSimilarity, load_face_similarity
-from cnnkit.options import FACE_FORMS, MININGS, FaceTrainOptions
-from cnnkit.pipelines._face_analysis import FaceAnalyzer
-from cnnkit.pipelines._face_calibration import calibration_to_json, fit_face_calibration
-from cnnkit.pipelines.face_chips import MainFaces
-from cnnkit.training._face_data import prepare_faces
-from cnnkit.training.faces import train_faces
+from cnnkit.options import FACE_FORMS, MININGS
+from cnnkit.tasks.faces.analysis import FaceAnalyzer
+from cnnkit.tasks.faces.chips import MainFaces
+from cnnkit.tasks.faces.data import prepare_faces
+from cnnkit.tasks.faces.settings import TrainSettings
+from cnnkit.tasks.faces.train import train_faces
 
 
 def embed(similarity: FaceSimilarity, faces: dict, paths: Sequence[Path]) -> dict:
@@ -78,10 +79,6 @@ def every_distance(similarity: FaceSimilarity, embeddings: dict) -> tuple[np.nda
     return np.concatenate(measured), people[first] == people[second]
 
 
-def calibrate(measured, same, strangers, model_hash):
-    return calibration_to_json(fit_face_calibration(measured, same, strangers, model_hash))
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, required=True)
@@ -98,13 +95,13 @@ def main() -> None:
     paths = pictures_of(train_pairs + test_pairs)
     source = MainFaces()
     runs = {"dlib, Euclidean": None}
-    runs |= {f"dlib, {form}": FaceTrainOptions("binary", form=form) for form in FACE_FORMS}
+    runs |= {f"dlib, {form}": TrainSettings("binary", form=form) for form in FACE_FORMS}
     runs |= {
         # Without restarts: what a mining does by itself.
-        f"scratch, {mining}": FaceTrainOptions(mining=mining, steps=arguments.steps, restarts=0)
+        f"scratch, {mining}": TrainSettings(mining=mining, steps=arguments.steps, restarts=0)
         for mining in MININGS
     }
-    runs["scratch, defaults"] = FaceTrainOptions()
+    runs["scratch, defaults"] = TrainSettings()
     print(machine())
     print(
         "| model | accuracy | 95 % | AUC | EER | threshold | missed | active | spread | s "
@@ -131,9 +128,8 @@ def main() -> None:
                 run,
                 options,
                 source=source,
-                calibrate=calibrate,
                 train_people=people,
-                on_note=lambda text: print(text, file=sys.stderr, flush=True),
+                observer=Observer(on_note=lambda text: print(text, file=sys.stderr, flush=True)),
             )
             seconds = f"{time.monotonic() - begin:.0f}"
             similarity = load_face_similarity(str(result.model))

@@ -19,8 +19,8 @@ from _measure import machine
 
 from cnnkit.data.pairs import Pair, read_pairs
 from cnnkit.metrics.verification import accuracy_at, best_threshold, even_odds_threshold
-from cnnkit.pipelines._face_analysis import FaceAnalyzer
-from cnnkit.pipelines.evaluate_faces import FaceJudge
+from cnnkit.tasks.faces.analysis import FaceAnalyzer
+from cnnkit.tasks.faces.evaluate import FaceJudge
 
 
 def main() -> None:

@@ -17,7 +17,7 @@ import numpy as np
 from _measure import machine
 
 from cnnkit.images import read_pixels
-from cnnkit.pipelines._face_analysis import FaceAnalyzer
+from cnnkit.tasks.faces.analysis import FaceAnalyzer
 
 
 class Dlib:

@@ -18,7 +18,7 @@ from _measure import machine, sample
 from cnnkit.images import read_image, to_uint8
 from cnnkit.models.shape_predictor import ShapePredictor, load_shape_predictor_weights
 from cnnkit.ops.alignment import extract_chip
-from cnnkit.pipelines._face_analysis import FaceAnalyzer
+from cnnkit.tasks.faces.analysis import FaceAnalyzer
 
 # dlib's box holds its last pixel.
 INCLUSIVE = np.array([0, 0, 1, 1])

@@ -17,7 +17,7 @@ from _measure import machine
 from cnnkit.data.face_pictures import read_face_picture
 from cnnkit.data.pairs import read_pairs
 from cnnkit.metrics.verification import accuracy_at, even_odds_threshold
-from cnnkit.pipelines._face_analysis import FaceAnalyzer, main_face
+from cnnkit.tasks.faces.analysis import FaceAnalyzer, main_face
 
 # The first is the nearest to the middle, whatever its size, and the last is the largest.
 _REACHES = (0.001, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 1.0, math.inf)

@@ -20,7 +20,7 @@ from cnnkit.images import to_uint8
 from cnnkit.models.face_detector import load_face_detector_weights
 from cnnkit.models.face_encoder import load_face_encoder_weights
 from cnnkit.models.shape_predictor import load_shape_predictor_weights
-from cnnkit.pipelines._face_analysis import FaceAnalyzer
+from cnnkit.tasks.faces.analysis import FaceAnalyzer
 
 
 def row(what: str, function: Callable[[], object], runs: int, target: str = "") -> None:

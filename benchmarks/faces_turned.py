@@ -15,8 +15,8 @@ from PIL import Image
 
 from cnnkit.data.face_pictures import read_face_picture
 from cnnkit.data.pairs import read_pairs
-from cnnkit.pipelines._face_analysis import FaceAnalyzer, main_face
-from cnnkit.pipelines._face_calibration import shipped_calibration
+from cnnkit.tasks.faces.analysis import FaceAnalyzer, main_face
+from cnnkit.tasks.faces.calibration import shipped_calibration
 
 _ANGLES = (0, 30, 45, 60, 75, 90, 120, 150, 180, 225, 270, 315)
 

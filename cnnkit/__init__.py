@@ -10,12 +10,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from cnnkit.data.gallery import Gallery
     from cnnkit.engine.classification import Classification
-    from cnnkit.options import FaceOptions, StylizeOptions
+    from cnnkit.options import StylizeOptions
     from cnnkit.pipelines._stylize_results import StylizeProgress, StylizeResult
-    from cnnkit.pipelines.faces import FaceBook
     from cnnkit.pipelines.stylize import Stylizer, stylize
-    from cnnkit.pipelines.verify import Verifier, verify
-    from cnnkit.results import IdentifiedFace, VerifyResult
     from cnnkit.tasks.caption.predict import Captioner, caption
     from cnnkit.tasks.caption.results import Caption
     from cnnkit.tasks.caption.settings import CaptionSettings
@@ -24,6 +21,10 @@ if TYPE_CHECKING:
     from cnnkit.tasks.detect.predict import Detector, detect
     from cnnkit.tasks.detect.results import Detection
     from cnnkit.tasks.detect.settings import DetectOptions, DetectSettings
+    from cnnkit.tasks.faces.predict import FaceBook
+    from cnnkit.tasks.faces.results import IdentifiedFace, VerifyResult
+    from cnnkit.tasks.faces.settings import FaceOptions, FaceSettings
+    from cnnkit.tasks.faces.verify import Verifier, verify
     from cnnkit.tasks.segment.cutout import cutout
     from cnnkit.tasks.segment.predict import Segmenter, segment
     from cnnkit.tasks.segment.results import Cutout, Segmentation
@@ -46,10 +47,11 @@ _HOMES = {
     "DetectSettings": "cnnkit.tasks.detect.settings",
     "Detection": "cnnkit.tasks.detect.results",
     "Detector": "cnnkit.tasks.detect.predict",
-    "FaceBook": "cnnkit.pipelines.faces",
-    "FaceOptions": "cnnkit.options",
+    "FaceBook": "cnnkit.tasks.faces.predict",
+    "FaceOptions": "cnnkit.tasks.faces.settings",
+    "FaceSettings": "cnnkit.tasks.faces.settings",
     "Gallery": "cnnkit.data.gallery",
-    "IdentifiedFace": "cnnkit.results",
+    "IdentifiedFace": "cnnkit.tasks.faces.results",
     "SegmentSettings": "cnnkit.tasks.segment.settings",
     "Segmentation": "cnnkit.tasks.segment.results",
     "Segmenter": "cnnkit.tasks.segment.predict",
@@ -59,8 +61,8 @@ _HOMES = {
     "Stylizer": "cnnkit.pipelines.stylize",
     "TextClassifier": "cnnkit.tasks.text.predict",
     "TextSettings": "cnnkit.tasks.text.settings",
-    "Verifier": "cnnkit.pipelines.verify",
-    "VerifyResult": "cnnkit.results",
+    "Verifier": "cnnkit.tasks.faces.verify",
+    "VerifyResult": "cnnkit.tasks.faces.results",
     "caption": "cnnkit.tasks.caption.predict",
     "classify": "cnnkit.tasks.classify.predict",
     "classify_text": "cnnkit.tasks.text.predict",
@@ -68,7 +70,7 @@ _HOMES = {
     "detect": "cnnkit.tasks.detect.predict",
     "segment": "cnnkit.tasks.segment.predict",
     "stylize": "cnnkit.pipelines.stylize",
-    "verify": "cnnkit.pipelines.verify",
+    "verify": "cnnkit.tasks.faces.verify",
 }
 
 __all__ = [
@@ -86,6 +88,7 @@ __all__ = [
     "Detector",
     "FaceBook",
     "FaceOptions",
+    "FaceSettings",
     "Gallery",
     "IdentifiedFace",
     "SegmentSettings",

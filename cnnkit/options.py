@@ -24,11 +24,7 @@ PARAMETERIZATIONS = ("pyramid", "pixels")
 COLORS = ("none", "luminance", "histogram", "chroma")
 QUALITIES = ("draft", "standard", "fine")
 
-FACE_LOSSES = ("triplet", "binary")
-FACE_ENCODERS = ("scratch", "dlib")
 FACE_FORMS = ("absolute", "chi-square", "squared")
-# Which face of a picture counts where there are several.
-FACE_CHOICES = ("main", "largest")
 MININGS = ("random", "semi-hard", "batch-hard")
 
 # Fully convolutional networks by the pixels between their scores.
@@ -433,108 +429,6 @@ class DecoderOptions:
     def steps_of(self, level: int) -> int:
         """Optimizer steps of one level, without those of the polishing."""
         return 0 if level == 1 else self.steps or {2: 4000, 3: 7000}.get(level, 5000)
-
-
-@dataclass(frozen=True)
-class FaceOptions:
-    """Settings of `cnnkit verify`, `cnnkit faces` and `cnnkit embed`.
-
-    Attributes:
-        model: "dlib", or a `.keras` file of `cnnkit train faces`.
-        threshold: faces nearer than this are of one person; None for the calibration's.
-        calibration: file of `cnnkit faces calibrate`, instead of the model's own.
-        max_side: a picture is searched at this long side at most, in pixels.
-        upsample: how often a picture is doubled before the search, for small faces.
-        fallback: double once more where nothing is found.
-    """
-
-    model: str = "dlib"
-    threshold: float | None = None
-    calibration: str | None = None
-    max_side: int = 1000
-    upsample: int = 0
-    fallback: bool = True
-
-    def __post_init__(self):
-        check_kinds(self)
-        if not is_count(self.max_side, least=32):
-            raise UsageError(f"max-side must be at least 32 pixels, not {self.max_side!r}")
-        if self.upsample not in (0, 1, 2):
-            raise UsageError(f"upsample must be 0, 1 or 2, not {self.upsample!r}")
-        if self.threshold is not None and not (
-            math.isfinite(self.threshold) and self.threshold > 0
-        ):
-            raise UsageError(f"threshold must be more than 0, not {self.threshold}")
-
-
-@dataclass(frozen=True)
-class FaceTrainOptions:
-    """Settings of `cnnkit train faces`.
-
-    Attributes:
-        loss: "triplet" trains an encoder, "binary" a head that compares pairs of embeddings.
-        encoder: "scratch", a small network of its own, or "dlib", the shipped one, frozen; None
-            for what the loss is for.
-        mining: how triplets are chosen: "random", "semi-hard" or "batch-hard".
-        form: what the head compares: "absolute", "chi-square" or "squared" differences.
-        margin: of the triplet loss.
-        people: in a batch, with two pictures or more each.
-        pictures: of each person in a batch, at most; people with one picture fill the rest.
-        steps: optimizer steps; None for the loss's own number.
-        steps_per_epoch: steps between two reports and two checkpoints.
-        learning_rate: Adam's step size at its highest; None for the loss's own.
-        val_share: share of the people kept for validation.
-        restarts: how often a collapsed training is taken up again with easier triplets.
-        patience: steps that the loss may be stuck before that is called a collapse.
-        seed: of people, pictures, changes to pictures, and initial weights.
-    """
-
-    loss: str = "triplet"
-    encoder: str | None = None
-    mining: str = "semi-hard"
-    form: str = "squared"
-    margin: float = 0.2
-    people: int = 32
-    pictures: int = 3
-    steps: int | None = None
-    steps_per_epoch: int = 100
-    learning_rate: float | None = None
-    val_share: float = 0.15
-    restarts: int = 3
-    patience: int = 100
-    seed: int = 0
-
-    def __post_init__(self):
-        check_kinds(self)
-        _check_choices(
-            self, loss=FACE_LOSSES, encoder=FACE_ENCODERS, mining=MININGS, form=FACE_FORMS
-        )
-        trained = "scratch" if self.loss == "triplet" else "dlib"
-        if self.encoder not in (None, trained):
-            raise UsageError(
-                f"{self.loss} loss goes with the encoder {trained}, not {self.encoder}: "
-                "triplets train an encoder from scratch, a binary head compares dlib's embeddings"
-            )
-        _check_positive(self, "margin", "learning_rate")
-        _check_counts(self, people=2, pictures=2, steps_per_epoch=1, restarts=0, patience=1, seed=0)
-        _check_counts(self, steps=1)
-        if not 0.0 < self.val_share < 1.0:
-            raise UsageError(f"val-share must be between 0 and 1, not {self.val_share}")
-
-    @property
-    def total_steps(self) -> int:
-        """Optimizer steps of the whole run."""
-        return self.steps or (2000 if self.loss == "triplet" else 400)
-
-    @property
-    def epoch_steps(self) -> int:
-        """Steps of an epoch; all of a shorter run."""
-        return min(self.steps_per_epoch, self.total_steps)
-
-    @property
-    def peak_learning_rate(self) -> float:
-        """Adam's step size at its highest."""
-        return self.learning_rate or (2e-3 if self.loss == "triplet" else 0.05)
 
 
 @dataclass(frozen=True)

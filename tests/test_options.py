@@ -10,12 +10,8 @@ import pytest
 
 from cnnkit import options as every_option
 from cnnkit.errors import UsageError
-from cnnkit.options import (
-    BackboneOptions,
-    DecoderOptions,
-    FaceOptions,
-    StylizeOptions,
-)
+from cnnkit.options import BackboneOptions, DecoderOptions, StylizeOptions
+from cnnkit.tasks.faces.settings import FaceSettings
 
 
 @pytest.mark.parametrize(
@@ -109,7 +105,7 @@ def test_no_value_of_any_setting_ends_in_a_traceback(kind):
 
 
 def test_a_path_stands_for_its_text():
-    assert FaceOptions(model=Path("faces.keras")).model == "faces.keras"
+    assert FaceSettings(model=Path("faces.keras")).model == "faces.keras"
 
 
 def test_numpys_whole_numbers_are_numbers():

@@ -61,7 +61,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     ),
     "train faces": (
         "train faces people/ --loss triplet -o runs/faces",
-        "train faces people/ --loss chi-square -o runs/faces",
+        "train faces people/ --loss binary --form chi-square -o runs/faces",
     ),
     "train detect": ("train detect --resume -o runs/people --epochs 60",),
     "evaluate faces": (

@@ -91,13 +91,13 @@ _COMMANDS = {
     "verify": _Command(
         "People",
         "Say whether two pictures show the same person. Exits with 0 for yes, 1 for no.",
-        "verify",
+        "tasks.faces.cli",
         "verify",
     ),
     "embed": _Command(
         "People",
         "Turn each face of the pictures into a vector: near for one person, far for two.",
-        "embed",
+        "tasks.faces.cli",
         "embed",
     ),
     "caption": _Command(
@@ -169,7 +169,7 @@ _COMMANDS = {
         "serve",
         "serve",
     ),
-    "faces": _Command("People", "Recognise people: a gallery of faces.", "faces"),
+    "faces": _Command("People", "Recognise people: a gallery of faces.", "tasks.faces.gallery_cli"),
     "visualize": _Command(
         "See inside",
         "See what networks are made of, and what convolutions do.",
@@ -193,6 +193,7 @@ _COMMANDS = {
         "train",
         more=(
             ("classify", "tasks.classify.cli", "train"),
+            ("faces", "tasks.faces.cli", "train"),
             ("caption", "tasks.caption.cli", "train"),
             ("detect", "tasks.detect.cli", "train"),
             ("segment", "tasks.segment.cli", "train"),
@@ -209,6 +210,7 @@ _COMMANDS = {
             ("segment", "tasks.segment.cli", "evaluate"),
             ("classify", "tasks.classify.cli", "evaluate"),
             ("text", "tasks.text.cli", "evaluate"),
+            ("faces", "tasks.faces.cli", "evaluate"),
         ),
     ),
 }

@@ -1,7 +1,7 @@
 """``cnnkit train``: the recipes behind the shipped weights."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -18,24 +18,12 @@ from cnnkit.cli._options import (
 )
 from cnnkit.cli._training import TimeBudget, Workers
 from cnnkit.console import Console
-from cnnkit.engine.observer import suggest_model
 from cnnkit.errors import UsageError
-from cnnkit.options import (
-    FACE_ENCODERS,
-    FACE_FORMS,
-    FACE_LOSSES,
-    MININGS,
-    BackboneOptions,
-    DecoderOptions,
-    FaceTrainOptions,
-)
+from cnnkit.options import BackboneOptions, DecoderOptions
 
 app = typer.Typer(help="Train networks.", no_args_is_help=True)
 _DEFAULTS = BackboneOptions()
 _DECODER = DecoderOptions()
-_FACES = FaceTrainOptions()
-DATA_PANEL = "Data"
-MODEL_PANEL = "Model"
 
 Pictures = Annotated[
     list[Path],
@@ -229,213 +217,4 @@ def decoder(
         console.result("PSNR on the pictures held out")
         for level, value in report.items():
             console.result(f"level {level}  {value:.2f} dB")
-    return 0
-
-
-@app.command("faces", epilog="Example: cnnkit train faces people/ --loss binary -o runs/faces")
-def faces(
-    data: Annotated[
-        list[Path],
-        typer.Argument(metavar="DIR...", help="Folders with one folder of pictures per person."),
-    ],
-    output: Annotated[
-        Path, typer.Option("-o", "--output", help="Run folder.", rich_help_panel=OUTPUT_PANEL)
-    ] = Path("runs/faces"),
-    loss: Annotated[
-        str,
-        typer.Option(
-            metavar="|".join(FACE_LOSSES),
-            help="triplet: a small encoder; binary: weights for the differences of dlib's.",
-            rich_help_panel=MODEL_PANEL,
-        ),
-    ] = _FACES.loss,
-    encoder: Annotated[
-        str | None,
-        typer.Option(
-            metavar="|".join(FACE_ENCODERS),
-            help="Where embeddings come from.",
-            show_default="scratch for triplet, dlib for binary",
-            rich_help_panel=MODEL_PANEL,
-        ),
-    ] = _FACES.encoder,
-    mining: Annotated[
-        str,
-        typer.Option(
-            metavar="|".join(MININGS),
-            help="How triplets are chosen from a batch.",
-            rich_help_panel=MODEL_PANEL,
-        ),
-    ] = _FACES.mining,
-    margin: Annotated[
-        float,
-        typer.Option(
-            help="By which others are to be farther, of distances up to 2.",
-            rich_help_panel=MODEL_PANEL,
-        ),
-    ] = _FACES.margin,
-    form: Annotated[
-        str,
-        typer.Option(
-            metavar="|".join(FACE_FORMS),
-            help="What a binary head weighs: |f - g|, (f - g)^2 / (f + g), or (f - g)^2.",
-            rich_help_panel=MODEL_PANEL,
-        ),
-    ] = _FACES.form,
-    train_people: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE",
-            help="Names to train on, one in a line; LFW's lists are read too.",
-            rich_help_panel=DATA_PANEL,
-        ),
-    ] = None,
-    val_people: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="Names to validate with.", rich_help_panel=DATA_PANEL),
-    ] = None,
-    val_share: Annotated[
-        float,
-        typer.Option(help="Share of the people kept for validation.", rich_help_panel=DATA_PANEL),
-    ] = _FACES.val_share,
-    val_pairs: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE",
-            help="Pairs to validate with, LFW's list or a .csv; nobody in them is trained on.",
-            rich_help_panel=DATA_PANEL,
-        ),
-    ] = None,
-    images: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="DIR",
-            help="Where the pictures of --val-pairs are.",
-            show_default="the folder of the file",
-            rich_help_panel=DATA_PANEL,
-        ),
-    ] = None,
-    people: Annotated[int, typer.Option(min=2, help="People in a batch.")] = _FACES.people,
-    pictures: Annotated[
-        int, typer.Option(min=2, help="Pictures of each in a batch.")
-    ] = _FACES.pictures,
-    steps: Annotated[
-        int | None,
-        typer.Option(
-            min=1,
-            help="Optimizer steps.",
-            show_default=f"{FaceTrainOptions().total_steps} for triplet, "
-            f"{FaceTrainOptions(loss='binary').total_steps} for binary",
-        ),
-    ] = None,
-    learning_rate: Annotated[
-        float | None,
-        typer.Option(
-            help="Adam's step size at its highest.",
-            show_default=f"{FaceTrainOptions().peak_learning_rate} for triplet, "
-            f"{FaceTrainOptions(loss='binary').peak_learning_rate} for binary",
-        ),
-    ] = None,
-    steps_per_epoch: StepsPerEpoch = _FACES.steps_per_epoch,
-    seed: Seed = _FACES.seed,
-    threads: Threads = None,
-    device: Device = "auto",
-    json: Json = False,
-    quiet: Quiet = False,
-    verbose: Verbose = False,
-) -> int:
-    """Learn to tell people apart: an encoder of faces from scratch, or a head for dlib's.
-
-    Writes faces.keras, which verify, faces and evaluate take as --model. People are kept for
-    validation whole, and the threshold comes from them. Stopped runs go on when the same command
-    is given again; Ctrl-C keeps the best so far.
-    """
-    console = Console(quiet=quiet, verbose=verbose)
-    options = FaceTrainOptions(
-        loss=loss,
-        encoder=encoder,
-        mining=mining,
-        form=form,
-        margin=margin,
-        people=people,
-        pictures=pictures,
-        steps=steps,
-        steps_per_epoch=steps_per_epoch,
-        learning_rate=learning_rate,
-        val_share=val_share,
-        seed=seed,
-    )
-    if val_pairs is not None and val_people is not None:
-        raise UsageError("--val-pairs and --val-people exclude each other; give one of them")
-    if images is not None and val_pairs is None:
-        raise UsageError("--images says where the pictures of --val-pairs are; give both")
-    from cnnkit.data.pairs import read_pairs
-
-    require_there(data)
-    from cnnkit.runtime import configure
-
-    pairs = None if val_pairs is None else read_pairs(val_pairs, images)
-    configure(threads=threads, verbose=verbose, device=device)
-    from cnnkit.data.people import read_people
-    from cnnkit.pipelines._face_calibration import calibration_to_json, fit_face_calibration
-    from cnnkit.pipelines.face_chips import MainFaces
-    from cnnkit.training.faces import train_faces
-
-    def calibrate(distances: Any, same: Any, strangers: Any, model_hash: str) -> dict[str, Any]:
-        note = f"cnnkit train faces, {len(distances)} pairs of people kept for validation"
-        return calibration_to_json(
-            fit_face_calibration(distances, same, strangers, model_hash, note)
-        )
-
-    def show_epoch(epoch: int, row: dict) -> None:
-        done = min(options.total_steps, (epoch + 1) * options.epoch_steps)
-        active = f", active {row['active']:.0%}" if "active" in row else ""
-        spread = f", spread {row['distance']:.2f}" if "distance" in row else ""
-        console.note(
-            f"step {done} of {options.total_steps}: loss {row['loss']:.4f}{active}{spread}, "
-            f"validation {row['val_accuracy']:.1%}"
-        )
-
-    with console.progress() as bar:
-        task = bar.add_task("find faces", total=None, status="")
-
-        def show_faces(done: int, total: int) -> None:
-            bar.update(task, completed=done, total=total)
-            if done == total:
-                bar.stop()
-
-        result = train_faces(
-            data,
-            output,
-            options,
-            source=MainFaces(),
-            calibrate=calibrate,
-            train_people=None if train_people is None else read_people(train_people),
-            val_people=None if val_people is None else read_people(val_people),
-            val_pairs=pairs,
-            on_note=console.note,
-            on_faces=show_faces,
-            on_epoch=show_epoch,
-        )
-    threshold = result.similarity.calibration["threshold"]
-    if json:
-        console.json(
-            {
-                "model": result.model,
-                "name": result.similarity.name,
-                "hash": result.similarity.hash,
-                "threshold": threshold,
-                "accuracy": result.accuracy,
-                "auc": result.auc,
-                "people": dict(zip(("training", "validation"), result.people, strict=True)),
-                "pictures": dict(zip(("training", "validation"), result.pictures, strict=True)),
-                "missed": result.missed,
-                "restarts": result.restarts,
-            }
-        )
-    else:
-        console.result(
-            f"{result.model}: {result.accuracy:.1%} of the pairs for validation right at "
-            f"{threshold:.3f}, AUC {result.auc:.4f}"
-        )
-        suggest_model(console, "verify a.jpg b.jpg", output)
     return 0

@@ -68,6 +68,19 @@ def build_schedule(
     return Warmup(after, growing)
 
 
+def cosine_decay(
+    learning_rate: float, steps: int, warmup_steps: int, end: float = 0.0
+) -> keras.optimizers.schedules.LearningRateSchedule:
+    """A step size that grows for `warmup_steps`, then falls to a share `end` as a half cosine."""
+    return keras.optimizers.schedules.CosineDecay(
+        initial_learning_rate=learning_rate / 100,
+        decay_steps=max(1, steps - warmup_steps),
+        alpha=end,
+        warmup_target=learning_rate,
+        warmup_steps=warmup_steps,
+    )
+
+
 def build_optimizer(
     options: FitSettings,
     learning_rate: Any,

@@ -6,11 +6,11 @@ from cnnkit.data.samples import find_sample, load_sample
 from cnnkit.errors import UsageError
 from cnnkit.images import Picture, to_uint8
 from cnnkit.options import WARMED
-from cnnkit.pipelines._face_recognition import FaceRecognizer
 from cnnkit.pipelines._stylize_fast import fast_stylizer
 from cnnkit.tasks.caption.predict import Captioner
 from cnnkit.tasks.classify.predict import Classifier
 from cnnkit.tasks.detect.predict import Detector
+from cnnkit.tasks.faces.recognition import FaceRecognizer
 from cnnkit.tasks.segment.predict import Segmenter
 
 

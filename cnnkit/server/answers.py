@@ -238,8 +238,8 @@ def verify(models: Models, first: Picture, second: Picture) -> Answer:
 
 def identify(models: Models, gallery: Any, picture: Picture, matches: int = 2) -> Answer:
     """Who the people of a gallery are in the picture; the picture with their names."""
-    from cnnkit.pipelines.faces import FaceBook
     from cnnkit.plots import draw_labels
+    from cnnkit.tasks.faces.predict import FaceBook
 
     book = FaceBook(gallery, recognizer=models.verifier().recognizer)
     begin = time.monotonic()
@@ -261,7 +261,7 @@ def identify(models: Models, gallery: Any, picture: Picture, matches: int = 2) -
 
 def enroll(models: Models, gallery: Any, name: str, picture: Picture) -> Answer:
     """Puts the picture's main face into the gallery, under a name."""
-    from cnnkit.pipelines.faces import FaceBook
+    from cnnkit.tasks.faces.predict import FaceBook
 
     book = FaceBook(gallery, recognizer=models.verifier().recognizer)
     begin = time.monotonic()

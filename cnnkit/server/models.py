@@ -126,6 +126,6 @@ class Models:
 
     def verifier(self) -> Any:
         """The `Verifier`, whose recognizer serves all that has to do with faces."""
-        from cnnkit.pipelines.verify import Verifier
+        from cnnkit.tasks.faces.verify import Verifier
 
         return self._keep("verify", Verifier)

@@ -18,6 +18,7 @@ import numpy as np
 
 from cnnkit.engine.callbacks import Backup
 from cnnkit.engine.run import STATE, finished_epochs, restore
+from cnnkit.engine.trainer import cosine_decay
 from cnnkit.errors import WeightsError
 from cnnkit.images import write_bytes
 from cnnkit.models.vgg import (
@@ -32,7 +33,6 @@ from cnnkit.options import BackboneOptions
 from cnnkit.training._pictures import (
     RandomCrops,
     Record,
-    cosine_decay,
     read_for_report,
     start_run,
 )

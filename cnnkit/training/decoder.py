@@ -22,6 +22,7 @@ import numpy as np
 
 from cnnkit.engine.callbacks import Backup, Clock
 from cnnkit.engine.run import STATE, finished_epochs, restore
+from cnnkit.engine.trainer import cosine_decay
 from cnnkit.images import write_bytes
 from cnnkit.losses._layer_statistics import LayerStatistics, mix_statistics
 from cnnkit.losses.style import layer_statistics
@@ -38,7 +39,6 @@ from cnnkit.runtime import has_accelerator
 from cnnkit.training._pictures import (
     RandomCrops,
     Record,
-    cosine_decay,
     read_for_report,
     start_run,
 )

@@ -8,7 +8,7 @@ from PIL import Image
 
 from cnnkit.cli.app import run
 from cnnkit.models.face_similarity import load_face_similarity
-from cnnkit.pipelines import face_chips
+from cnnkit.tasks.faces import chips
 
 
 class Patterns:
@@ -30,7 +30,7 @@ class Patterns:
 
 @pytest.fixture
 def people(tmp_path, monkeypatch):
-    monkeypatch.setattr(face_chips, "MainFaces", Patterns)
+    monkeypatch.setattr(chips, "MainFaces", Patterns)
     root = tmp_path / "people"
     for person in range(12):
         folder = root / f"person{person:02d}"

@@ -17,10 +17,10 @@ from cnnkit.engine.network_cache import network_cache_dir
 from cnnkit.engine.networks import Networks, NetworkSource
 from cnnkit.errors import WeightsError
 from cnnkit.images import to_uint8
-from cnnkit.pipelines._face_analysis import FaceAnalyzer, _networks
 from cnnkit.tasks.caption.predict import Captioner
 from cnnkit.tasks.classify.predict import Classifier
 from cnnkit.tasks.detect.predict import Detector
+from cnnkit.tasks.faces.analysis import FaceAnalyzer, _networks
 from cnnkit.tasks.segment.predict import Segmenter
 
 pytest.importorskip("openvino")

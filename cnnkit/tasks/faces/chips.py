@@ -3,7 +3,7 @@
 import numpy as np
 
 from cnnkit.ops.alignment import extract_chip
-from cnnkit.pipelines._face_analysis import FaceAnalyzer, main_face
+from cnnkit.tasks.faces.analysis import FaceAnalyzer, main_face
 
 
 class MainFaces:

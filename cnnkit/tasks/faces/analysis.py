@@ -16,7 +16,7 @@ from cnnkit.models.shape_predictor import ShapePredictor, load_shape_predictor_w
 from cnnkit.ops.alignment import FIVE_POINTS, chip_points, extract_chip, fit_similarity
 from cnnkit.ops.boxes import areas
 from cnnkit.ops.tiles import draw_tiles, enlarge, plan_tiles, to_small
-from cnnkit.results import Face, FaceQuality
+from cnnkit.tasks.faces.results import Face, FaceQuality
 from cnnkit.weights import locate
 
 if TYPE_CHECKING:
@@ -207,7 +207,7 @@ class FaceAnalyzer:
     def _embed_as_they_are(self, chips: Sequence[np.ndarray] | np.ndarray) -> np.ndarray:
         batches = []
         for begin in range(0, len(chips), self.batch_size):
-            batch = np.stack(chips[begin : begin + self.batch_size])
+            batch = np.stack(list(chips[begin : begin + self.batch_size]))
             count = len(batch)
             if self._networks.compiles_each_size:
                 padded = min((step for step in _BATCH_STEPS if step >= count), default=count)
@@ -350,7 +350,9 @@ class FaceAnalyzer:
         rows, columns = fit_size(height, width, _FRAMED_SIDE)
         image = Image.fromarray(np.ascontiguousarray(pixels))
         resized = image.resize((columns, rows), Image.Resampling.BILINEAR, reducing_gap=2.0)
-        found = self._scan(np.pad(resized, [(_FRAME, _FRAME), (_FRAME, _FRAME), (0, 0)]))
+        found = self._scan(
+            np.pad(np.asarray(resized), [(_FRAME, _FRAME), (_FRAME, _FRAME), (0, 0)])
+        )
         boxes = (found.boxes_xyxy - float(_FRAME)) * ([width / columns, height / rows] * 2)
         return _within(Detections(boxes, found.scores), height, width)
 
@@ -372,7 +374,8 @@ class FaceAnalyzer:
         canvas = draw_tiles(
             pixels,
             plan,
-            *(-(-max(side, _LEAST_CANVAS) // step) * step for side in (plan.height, plan.width)),
+            -(-max(plan.height, _LEAST_CANVAS) // step) * step,
+            -(-max(plan.width, _LEAST_CANVAS) // step) * step,
             background=tuple(facts["mean_rgb"]),
         )
         rows, columns = (
@@ -457,7 +460,7 @@ def _turned_square(box: np.ndarray, roll: float) -> np.ndarray:
 @functools.cache
 def _networks() -> Networks:
     files = [locate(name) for name in ("face-detector", "face-encoder")]
-    return Networks(NetworkSource("faces dlib", "cnnkit.pipelines._face_networks:build", files))
+    return Networks(NetworkSource("faces dlib", "cnnkit.tasks.faces.network:build", files))
 
 
 @functools.cache

@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING, Any
 
 from cnnkit.data.face_pictures import FacePicture, read_face_picture
 from cnnkit.ops.alignment import chip_points, extract_chip, fit_similarity
-from cnnkit.options import FaceOptions
-from cnnkit.pipelines._face_recognition import FaceRecognizer, face_warnings
 from cnnkit.plots import FacePanel, plot_verification
-from cnnkit.results import VerifyResult
+from cnnkit.tasks.faces.recognition import FaceRecognizer, face_warnings
+from cnnkit.tasks.faces.results import VerifyResult
+from cnnkit.tasks.faces.settings import FaceSettings
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 def verify(
     first: Any,
     second: Any,
-    options: FaceOptions | None = None,
+    settings: FaceSettings | None = None,
     *,
     faces: tuple[int | None, int | None] = (None, None),
     on_note: Callable[[str], None] | None = None,
@@ -27,7 +27,7 @@ def verify(
     Args:
         first: a path, a `PIL.Image`, or an array `(height, width, 3)` of uint8.
         second: the same.
-        options: see `FaceOptions`.
+        settings: see `FaceSettings`.
         faces: which face of each picture, 1 for the largest; None for the main
             one, large and near to the middle, with a note where there are more.
         on_note: called with a line of text where several faces were found.
@@ -45,23 +45,23 @@ def verify(
     >>> result.same, result.distance < 0.4
     (True, True)
     """
-    return Verifier(options, on_note=on_note).run(first, second, faces=faces)
+    return Verifier(settings, on_note=on_note).run(first, second, faces=faces)
 
 
 class Verifier:
     """Compares faces of any number of pairs, with the networks loaded once.
 
     Args:
-        options: see `FaceOptions`.
+        settings: see `FaceSettings`.
         on_note: as in `verify`.
     """
 
     def __init__(
         self,
-        options: FaceOptions | None = None,
+        settings: FaceSettings | None = None,
         on_note: Callable[[str], None] | None = None,
     ):
-        self.recognizer = FaceRecognizer(options, on_note)
+        self.recognizer = FaceRecognizer(settings, on_note)
 
     def run(
         self,
@@ -83,7 +83,7 @@ class Verifier:
             )
         ]
         a, b = recognizer.describe(pictures, chosen)
-        distance = float(recognizer.distance(a.embedding[None], b.embedding[None])[0])
+        distance = float(recognizer.distance(a.vector[None], b.vector[None])[0])
         same = distance < recognizer.threshold
         probability = recognizer.calibration.probability(distance)
         return VerifyResult(

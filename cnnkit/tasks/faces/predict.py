@@ -12,11 +12,11 @@ from cnnkit.data.gallery import Enrolment, FaceRow, Gallery
 from cnnkit.errors import UsageError
 from cnnkit.images import Picture, encode_image, read_image, to_uint8, write_bytes
 from cnnkit.ops.alignment import extract_chip
-from cnnkit.options import FaceOptions
-from cnnkit.pipelines._face_analysis import assess_quality
-from cnnkit.pipelines._face_recognition import FaceRecognizer
 from cnnkit.plots import draw_sheet
-from cnnkit.results import Face, IdentifiedFace, PersonMatch
+from cnnkit.tasks.faces.analysis import assess_quality
+from cnnkit.tasks.faces.recognition import FaceRecognizer
+from cnnkit.tasks.faces.results import Face, IdentifiedFace, PersonMatch
+from cnnkit.tasks.faces.settings import FaceSettings
 
 # The people nearest by embedding that a learned distance is asked about.
 _SHORTLIST = 10
@@ -46,20 +46,20 @@ class FaceBook:
 
     Args:
         gallery: where the people are.
-        options: see `FaceOptions`.
+        settings: see `FaceSettings`.
         on_note: takes a line of text that the user may want to know.
-        recognizer: one that is loaded already, instead of options.
+        recognizer: one that is loaded already, instead of settings.
     """
 
     def __init__(
         self,
         gallery: Gallery,
-        options: FaceOptions | None = None,
+        settings: FaceSettings | None = None,
         on_note: Callable[[str], None] | None = None,
         recognizer: FaceRecognizer | None = None,
     ):
         self.gallery = gallery
-        self.recognizer = recognizer or FaceRecognizer(options, on_note)
+        self.recognizer = recognizer or FaceRecognizer(settings, on_note)
 
     def enroll(
         self, name: str, pictures: Iterable[Any], *, face: int | None = None
@@ -153,7 +153,7 @@ class FaceBook:
             raise UsageError(f"matches must be at least 1, not {matches}")
         read = [_as_face_picture(picture) for picture in pictures]
         found = [faces for faces, _ in self.find(read)]
-        everything = [face.embedding for faces in found for face in faces]
+        everything = [face.vector for faces in found for face in faces]
         near = iter(self._search(np.stack(everything), matches) if everything else ())
         return [[self._judge(face, next(near)) for face in faces] for faces in found]
 
@@ -200,19 +200,19 @@ class FaceGroups:
     Of each face a small picture is kept, compressed; the pictures themselves are not.
 
     Args:
-        options: see `FaceOptions`; the threshold says how near is near.
+        settings: see `FaceSettings`; the threshold says how near is near.
         chip_size: side of the small pictures, in pixels.
         on_note: takes a line of text that the user may want to know.
     """
 
     def __init__(
         self,
-        options: FaceOptions | None = None,
+        settings: FaceSettings | None = None,
         *,
         chip_size: int = 256,
         on_note: Callable[[str], None] | None = None,
     ):
-        self.recognizer = FaceRecognizer(options, on_note)
+        self.recognizer = FaceRecognizer(settings, on_note)
         self._chip_size = chip_size
         self._faces: list[GroupedFace] = []
 
@@ -230,7 +230,7 @@ class FaceGroups:
         if not self._faces:
             return []
         groups = cluster_embeddings(
-            np.stack([one.face.embedding for one in self._faces]),
+            np.stack([one.face.vector for one in self._faces]),
             self.recognizer.threshold,
             None if self.recognizer.similarity.is_euclidean else self.recognizer.distance,
         )
@@ -351,7 +351,7 @@ def _as_face_picture(picture: Any) -> FacePicture:
 
 def _to_row(picture: FacePicture, face: Face, encoder: str, settings: str) -> FaceRow:
     return FaceRow(
-        face.embedding,
+        face.vector,
         encoder,
         picture.sha256,
         face.box_xyxy,
@@ -364,12 +364,15 @@ def _to_row(picture: FacePicture, face: Face, encoder: str, settings: str) -> Fa
 
 
 def _to_face(picture: FacePicture, row: FaceRow) -> Face:
-    box = np.asarray(row.box_xyxy)
+    # Rows of pictures that were looked at before have all of it.
+    assert row.landmarks_xy is not None
+    assert row.confidence is not None
+    left, top, right, bottom = map(float, row.box_xyxy)
     chip = extract_chip(picture.pixels, row.landmarks_xy)
     return Face(
-        tuple(map(float, row.box_xyxy)),
-        float(row.confidence),
+        (left, top, right, bottom),
+        row.confidence,
         row.landmarks_xy,
-        assess_quality(box, row.landmarks_xy, chip),
+        assess_quality(np.array([left, top, right, bottom]), row.landmarks_xy, chip),
         row.embedding,
     )

@@ -6,6 +6,7 @@ validation whole, never single pictures of them: what has to be shown is that st
 apart.
 """
 
+import functools
 import hashlib
 import json
 import math
@@ -20,6 +21,7 @@ import numpy as np
 from cnnkit.data.pairs import Pair
 from cnnkit.data.people import find_people, split_people
 from cnnkit.engine.callbacks import Backup
+from cnnkit.engine.observer import Observer
 from cnnkit.engine.run import (
     BEST_WEIGHTS,
     STATE,
@@ -30,6 +32,7 @@ from cnnkit.engine.run import (
     save_weights,
     write_results,
 )
+from cnnkit.engine.trainer import cosine_decay
 from cnnkit.errors import DataError, DivergenceError
 from cnnkit.images import write_bytes
 from cnnkit.losses.faces import embedding_spread, pair_features, triplet_loss
@@ -43,9 +46,10 @@ from cnnkit.models.face_similarity import (
     scale_to_range,
 )
 from cnnkit.ops.inference import compiles_training
-from cnnkit.options import MININGS, FaceTrainOptions
+from cnnkit.options import MININGS
 from cnnkit.plots import encode_figure, plot_training
-from cnnkit.training._face_data import (
+from cnnkit.tasks.faces.calibration import calibration_to_json, fit_face_calibration
+from cnnkit.tasks.faces.data import (
     FaceSource,
     LabelledFaces,
     PeopleBatches,
@@ -56,7 +60,7 @@ from cnnkit.training._face_data import (
     label_faces,
     prepare_faces,
 )
-from cnnkit.training._pictures import cosine_decay
+from cnnkit.tasks.faces.settings import TrainSettings
 
 MODEL_FILE = "faces.keras"
 
@@ -78,6 +82,7 @@ class FaceTraining:
     Attributes:
         model: the `.keras` file.
         similarity: what is in it.
+        threshold: faces nearer than this are of one person.
         people: number of people trained on and kept for validation.
         pictures: number of pictures of both.
         missed: number of pictures without a face, or that cannot be read.
@@ -89,6 +94,7 @@ class FaceTraining:
 
     model: Path
     similarity: FaceSimilarity
+    threshold: float
     people: tuple[int, int]
     pictures: tuple[int, int]
     missed: int
@@ -98,7 +104,34 @@ class FaceTraining:
     finished: bool
 
 
-class TripletTrainer(keras.Model):
+class TrackedModel(keras.Model):
+    """A model whose loss is its own, with means of figures of it.
+
+    Args:
+        names: of the figures.
+    """
+
+    def __init__(self, names: Sequence[str], **kwargs: Any):
+        super().__init__(**kwargs)
+        self._trackers = [keras.metrics.Mean(name=name) for name in names]
+
+    def build(self, input_shape: Any) -> None:
+        self.built = True
+
+    @property
+    def metrics(self) -> list[keras.metrics.Metric]:
+        return self._trackers
+
+    def track(self, *values: Any) -> None:
+        """Takes the figures of a step."""
+        for tracker, value in zip(self._trackers, values, strict=True):
+            tracker.update_state(value)
+
+    def compute_metrics(self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None) -> Any:
+        return {metric.name: metric.result() for metric in self.metrics}
+
+
+class TripletTrainer(TrackedModel):
     """An encoder's trunk with the triplet loss of a batch.
 
     Args:
@@ -108,39 +141,31 @@ class TripletTrainer(keras.Model):
         seed: of random mining.
     """
 
-    def __init__(self, trunk: keras.Model, margin: float, mining: str, seed: int = 0, **kwargs):
-        super().__init__(**kwargs)
+    def __init__(self, trunk: keras.Model, margin: float, mining: str, seed: int = 0):
+        super().__init__(("loss", "active", "distance", "variance"))
         self.trunk = trunk
         self._margin, self._mining = margin, mining
         self._seed = keras.random.SeedGenerator(seed)
-        self._trackers = [
-            keras.metrics.Mean(name=name) for name in ("loss", "active", "distance", "variance")
-        ]
         self.build((None, *trunk.input_shape[1:]))
 
-    def build(self, input_shape) -> None:
-        self.built = True
-
-    @property
-    def metrics(self) -> list:
-        return self._trackers
-
-    def call(self, chips, training=False):
+    def call(self, chips: Any, training: bool = False) -> Any:
         return self.trunk(chips, training=training)
 
-    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+    def compute_loss(
+        self,
+        x: Any = None,
+        y: Any = None,
+        y_pred: Any = None,
+        sample_weight: Any = None,
+        training: bool = True,
+    ) -> Any:
         found = triplet_loss(y_pred, y, self._margin, self._mining, self._seed)
         spread = embedding_spread(y_pred)
-        values = (found.loss, found.active, spread.distance, spread.variance)
-        for tracker, value in zip(self._trackers, values, strict=True):
-            tracker.update_state(value)
+        self.track(found.loss, found.active, spread.distance, spread.variance)
         return found.loss
 
-    def compute_metrics(self, x, y, y_pred, sample_weight=None):
-        return {metric.name: metric.result() for metric in self.metrics}
 
-
-class PairTrainer(keras.Model):
+class PairTrainer(TrackedModel):
     """A head of pairs with the binary cross-entropy of all pairs of a batch.
 
     Same and different pairs weigh the same, however many there are of each. A penalty keeps the
@@ -152,21 +177,13 @@ class PairTrainer(keras.Model):
         scale: of the features, which brings their variance near 1.
     """
 
-    def __init__(self, head: keras.Model, form: str, scale: float, **kwargs):
-        super().__init__(**kwargs)
+    def __init__(self, head: keras.Model, form: str, scale: float):
+        super().__init__(("loss", "accuracy"))
         self.head = head
         self._form, self._scale = form, scale
-        self._trackers = [keras.metrics.Mean(name=name) for name in ("loss", "accuracy")]
         self.build((None, head.input_shape[-1]))
 
-    def build(self, input_shape) -> None:
-        self.built = True
-
-    @property
-    def metrics(self) -> list:
-        return self._trackers
-
-    def call(self, embeddings, training=False):
+    def call(self, embeddings: Any, training: bool = False) -> Any:
         """Logits `(N, N)` that two embeddings are of different people."""
         features = pair_features(embeddings[:, None], embeddings[None], self._form)
         count = keras.ops.shape(embeddings)[0]
@@ -174,7 +191,14 @@ class PairTrainer(keras.Model):
         rows = keras.ops.reshape(self._scale * features, (-1, features.shape[-1]))
         return keras.ops.reshape(self.head(rows), (count, count))
 
-    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+    def compute_loss(
+        self,
+        x: Any = None,
+        y: Any = None,
+        y_pred: Any = None,
+        sample_weight: Any = None,
+        training: bool = True,
+    ) -> Any:
         ops = keras.ops
         labels = ops.convert_to_tensor(y)
         index = ops.arange(ops.shape(labels)[0])
@@ -187,15 +211,9 @@ class PairTrainer(keras.Model):
         losses = ops.softplus(ops.where(is_same, y_pred, -y_pred))
         loss = 0.5 * ops.sum(weights * losses)
         right = ops.cast((y_pred < 0.0) == is_same, y_pred.dtype)
-        for tracker, value in zip(
-            self._trackers, (loss, 0.5 * ops.sum(weights * right)), strict=True
-        ):
-            tracker.update_state(value)
+        self.track(loss, 0.5 * ops.sum(weights * right))
         kernel = self.head.get_layer("logit").kernel
         return loss + _RIDGE * ops.sum(ops.square(kernel - ops.mean(kernel)))
-
-    def compute_metrics(self, x, y, y_pred, sample_weight=None):
-        return {metric.name: metric.result() for metric in self.metrics}
 
 
 class _TripletRecipe:
@@ -204,15 +222,15 @@ class _TripletRecipe:
     embeds = False
     augment = staticmethod(augment_chip)
 
-    def __init__(self, options: FaceTrainOptions, training: LabelledFaces):
-        self._options = options
-        self.network = build_face_trunk(seed=options.seed)
+    def __init__(self, settings: TrainSettings, training: LabelledFaces):
+        self._settings = settings
+        self.network = build_face_trunk(seed=settings.seed)
         self.encoder = build_siamese_encoder(self.network)
         self.training = training
 
     def trainer(self, attempt: "_Attempt") -> keras.Model:
         return TripletTrainer(
-            self.network, self._options.margin, attempt.mining, self._options.seed
+            self.network, self._settings.margin, attempt.mining, self._settings.seed
         )
 
     def embed(self, values: np.ndarray) -> np.ndarray:
@@ -224,7 +242,7 @@ class _TripletRecipe:
         return (sides[0] + sides[1]) / np.float32(2.0)
 
     def similarity(self) -> tuple[FaceSimilarity, keras.Model]:
-        return encoder_similarity(self.encoder, f"triplet {self._options.mining}"), self.encoder
+        return encoder_similarity(self.encoder, f"triplet {self._settings.mining}"), self.encoder
 
 
 class _PairRecipe:
@@ -233,19 +251,19 @@ class _PairRecipe:
     embeds = True
     augment = None
 
-    def __init__(self, options: FaceTrainOptions, training: LabelledFaces):
-        self._options = options
+    def __init__(self, settings: TrainSettings, training: LabelledFaces):
+        self._settings = settings
         self._low, self._high = training.values.min(axis=0), training.values.max(axis=0)
-        if options.form == "squared":
+        if settings.form == "squared":
             # One scale for all dimensions: the head starts as the Euclidean distance.
             self._low = np.full_like(self._low, self._low.min())
             self._high = np.full_like(self._high, self._high.max())
         scaled = scale_to_range(training.values, self._low, self._high)
         self.training = LabelledFaces(scaled, training.people)
-        random = np.random.default_rng(options.seed)
+        random = np.random.default_rng(settings.seed)
         first, second = random.integers(0, len(scaled), (2, 1000))
         features = keras.ops.convert_to_numpy(
-            pair_features(scaled[first], scaled[second], options.form)
+            pair_features(scaled[first], scaled[second], settings.form)
         )
         self._scale = float(1.0 / max(features.std(axis=0).mean(), 1e-6))
         self.network = build_pair_head(scaled.shape[1])
@@ -254,7 +272,7 @@ class _PairRecipe:
         self.network.set_weights([kernel, -(self._scale * features @ kernel).mean(axis=0)])
 
     def trainer(self, attempt: "_Attempt") -> keras.Model:
-        return PairTrainer(self.network, self._options.form, self._scale)
+        return PairTrainer(self.network, self._settings.form, self._scale)
 
     def embed(self, values: np.ndarray) -> np.ndarray:
         return values
@@ -263,8 +281,8 @@ class _PairRecipe:
         kernel, bias = self.network.get_weights()
         head = build_pair_head(len(kernel))
         head.set_weights([self._scale * kernel, bias])
-        name = f"dlib {self._options.form}"
-        return pair_similarity(head, self._options.form, self._low, self._high, name), head
+        name = f"dlib {self._settings.form}"
+        return pair_similarity(head, self._settings.form, self._low, self._high, name), head
 
 
 @dataclass(frozen=True)
@@ -284,11 +302,11 @@ class _Attempt:
 class _Guard(keras.callbacks.Callback):
     """Stops a training that collapsed: the loss is stuck at the margin, all faces in one point."""
 
-    def __init__(self, options: FaceTrainOptions, can_restart: bool):
+    def __init__(self, settings: TrainSettings, can_restart: bool):
         super().__init__()
-        self._options, self._can_restart = options, can_restart
+        self._settings, self._can_restart = settings, can_restart
         self._stuck = 0
-        self._sums = 0.0
+        self._sums: Any = 0.0
         self.reason = ""
         self.has_stopped = False
 
@@ -297,25 +315,26 @@ class _Guard(keras.callbacks.Callback):
         """Whether the last step was not stuck."""
         return self._stuck == 0
 
-    def on_epoch_begin(self, epoch: int, logs=None) -> None:
+    def on_epoch_begin(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
         # The metrics of Keras are means since here.
         self._sums = 0.0
 
-    def on_train_batch_end(self, batch: int, logs=None) -> None:
+    def on_train_batch_end(self, batch: int, logs: Mapping[str, Any] | None = None) -> None:
+        logs = logs or {}
         values = np.array([float(logs[name]) for name in ("loss", "distance") if name in logs])
         sums = values * (batch + 1)
         loss, *distances = sums - self._sums
         self._sums = sums
         if not math.isfinite(loss):
             self._stop("the loss is not a finite number")
-        margin = self._options.margin
+        margin = self._settings.margin
         is_stuck = (
             bool(distances)
             and loss >= _STUCK_LOSS * margin
             and distances[0] <= _COLLAPSED_SPREAD * margin
         )
         self._stuck = self._stuck + 1 if is_stuck else 0
-        if self._stuck == self._options.patience:
+        if self._stuck == self._settings.patience:
             self._stop(
                 f"the loss has been stuck at the margin for {self._stuck} steps "
                 f"(loss {loss:.3f}, margin {margin:g}) and the mean distance of two faces has "
@@ -340,20 +359,20 @@ class _Record(keras.callbacks.Callback):
         pairs: ValidationPairs,
         guard: _Guard,
         attempt: _Attempt,
-        on_epoch: Callable[[int, dict], None] | None,
+        on_epoch: Callable[[int, dict[str, Any]], None],
     ):
         super().__init__()
         self._folder, self._recipe, self._pairs = folder, recipe, pairs
         self._guard, self._attempt, self._on_epoch = guard, attempt, on_epoch
 
-    def on_epoch_end(self, epoch: int, logs=None) -> None:
+    def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
         if self._guard.has_stopped:
             return
-        logs = {key: float(value) for key, value in (logs or {}).items()}
+        figures = {key: float(value) for key, value in (logs or {}).items()}
         accuracy, auc = measure(self._recipe, self._pairs)
-        row = {
+        row: dict[str, Any] = {
             "epoch": epoch,
-            **logs,
+            **figures,
             "val_accuracy": accuracy,
             "val_auc": auc,
         }
@@ -367,8 +386,7 @@ class _Record(keras.callbacks.Callback):
             save_weights(self._recipe.network, self._folder / "good.weights.h5")
             write_bytes(self._folder / "good.json", json.dumps({"epoch": epoch + 1}).encode())
         write_results(self._folder, [*rows, row])
-        if self._on_epoch:
-            self._on_epoch(epoch, row)
+        self._on_epoch(epoch, row)
 
 
 def measure(recipe: "_TripletRecipe | _PairRecipe", pairs: ValidationPairs) -> tuple[float, float]:
@@ -386,16 +404,13 @@ def measure(recipe: "_TripletRecipe | _PairRecipe", pairs: ValidationPairs) -> t
 def train_faces(
     data: Sequence[str | Path],
     output: str | Path,
-    options: FaceTrainOptions | None = None,
+    settings: TrainSettings | None = None,
     *,
     source: FaceSource,
-    calibrate: Callable[[np.ndarray, np.ndarray, np.ndarray, str], Mapping[str, Any]],
     train_people: Sequence[str] | None = None,
     val_people: Sequence[str] | None = None,
     val_pairs: Sequence[Pair] | None = None,
-    on_note: Callable[[str], None] | None = None,
-    on_faces: Callable[[int, int], None] | None = None,
-    on_epoch: Callable[[int, dict], None] | None = None,
+    observer: Observer | None = None,
 ) -> FaceTraining:
     """Trains a model of similarity, resuming where an earlier run stopped.
 
@@ -403,16 +418,12 @@ def train_faces(
         data: folders with one folder per person.
         output: run folder: `faces.keras`, `results.csv`, `curves.png`, `args.json`,
             `report.json`, the faces that were found, and the state to resume from.
-        options: see `FaceTrainOptions`.
+        settings: see `TrainSettings`.
         source: finds faces.
-        calibrate: distances and labels of pairs, distances of strangers and the model's hash -> a
-            calibration as plain JSON types.
         train_people: names to train on; all that are not kept for validation by default.
         val_people: names kept for validation; a share of those to train on by default.
         val_pairs: pairs to validate with instead; nobody in them is trained on.
-        on_note: takes a line that the user should know.
-        on_faces: called with the number of pictures searched, and of all.
-        on_epoch: called with the epoch's index and its row.
+        observer: is told what the user should know, what is being done, and of each epoch.
 
     Returns:
         What came out. After Ctrl-C the best so far is written and `KeyboardInterrupt` raised.
@@ -422,40 +433,41 @@ def train_faces(
         CnnkitError: the folder holds a run with other settings.
         DivergenceError: the loss is not finite however often it is taken up again.
     """
-    options = options or FaceTrainOptions()
-    note = on_note or (lambda text: None)
+    settings, observer = settings or TrainSettings(), observer or Observer()
+    note = observer.on_note
     folder = Path(output)
     people = find_people(data)
     training, validation = _choose_people(
-        people, options, train_people, val_people, val_pairs, note
+        people, settings, train_people, val_people, val_pairs, note
     )
-    recipe_class = _TripletRecipe if options.loss == "triplet" else _PairRecipe
+    recipe_class = _TripletRecipe if settings.loss == "triplet" else _PairRecipe
     folder.mkdir(parents=True, exist_ok=True)
     names = json.dumps([list(training), list(validation)]).encode()
     people_hash = hashlib.sha256(names).hexdigest()
-    check_same_run(folder, {**asdict(options), "people_hash": people_hash})
+    check_same_run(folder, {**asdict(settings), "people_hash": people_hash})
     given = [path for pair in val_pairs or () for path in (pair.first, pair.second)]
     wanted = [path for name in (*training, *validation) for path in people[name]]
     wanted = list(dict.fromkeys([*wanted, *given]))
     cache = folder / ("embeddings.npz" if recipe_class.embeds else "chips.npz")
-    faces = prepare_faces(wanted, source, cache, recipe_class.embeds, on_faces)
+    show = functools.partial(observer.on_progress, "find faces")
+    faces = prepare_faces(wanted, source, cache, recipe_class.embeds, show)
     missed = sum(value is None for _, value in faces.values())
     if missed:
         note(f"{missed} of {len(wanted)} pictures show no face or cannot be read; left out")
     trained = label_faces({name: people[name] for name in training}, faces)
     _check_enough(trained)
     if val_pairs is not None:
-        pairs = given_pairs(val_pairs, faces, options.seed)
+        pairs = given_pairs(val_pairs, faces, settings.seed)
     else:
         pairs = draw_pairs(
-            label_faces({name: people[name] for name in validation}, faces), options.seed
+            label_faces({name: people[name] for name in validation}, faces), settings.seed
         )
 
-    keras.utils.set_random_seed(options.seed)
-    recipe = recipe_class(options, trained)
+    keras.utils.set_random_seed(settings.seed)
+    recipe = recipe_class(settings, trained)
     finished, restarts, interrupted = False, 0, None
     try:
-        restarts = _fit(folder, recipe, options, pairs, note, on_epoch)
+        restarts = _fit(folder, recipe, settings, pairs, observer)
         finished = True
     except KeyboardInterrupt as error:
         interrupted = error
@@ -465,15 +477,16 @@ def train_faces(
     similarity, model = recipe.similarity()
     embeddings = recipe.embed(pairs.faces.values)
     distances = similarity.distance(embeddings[pairs.first], embeddings[pairs.second])
-    calibration = calibrate(
-        distances, pairs.same, similarity.distance(*embeddings[pairs.strangers.T]), similarity.hash
-    )
-    similarity = replace(similarity, calibration=dict(calibration))
+    strangers = similarity.distance(*embeddings[pairs.strangers.T])
+    origin = f"cnnkit train faces, {len(distances)} pairs of people kept for validation"
+    calibration = fit_face_calibration(distances, pairs.same, strangers, similarity.hash, origin)
+    similarity = replace(similarity, calibration=calibration_to_json(calibration))
     save_face_similarity(folder / MODEL_FILE, similarity, model)
     accuracy, auc = measure(recipe, pairs)
     result = FaceTraining(
         model=folder / MODEL_FILE,
         similarity=similarity,
+        threshold=calibration.threshold,
         people=(len(set(trained.people.tolist())), len(set(pairs.faces.people.tolist()))),
         pictures=(len(trained), len(pairs.faces)),
         missed=missed,
@@ -487,7 +500,7 @@ def train_faces(
         for key in ("people", "pictures", "missed", "accuracy", "auc", "restarts", "finished")
     }
     write_bytes(folder / "report.json", json.dumps(report, indent=1).encode())
-    _plot(folder, options)
+    _plot(folder, settings)
     if interrupted is not None:
         note(f"stopped; the best so far is in {folder / MODEL_FILE}")
         raise interrupted
@@ -496,7 +509,7 @@ def train_faces(
 
 def _choose_people(
     people: Mapping[str, Sequence[Path]],
-    options: FaceTrainOptions,
+    settings: TrainSettings,
     train_people: Sequence[str] | None,
     val_people: Sequence[str] | None,
     val_pairs: Sequence[Pair] | None,
@@ -525,7 +538,9 @@ def _choose_people(
                 "a person can be in one of the lists only"
             )
         return training, validation
-    return split_people({name: people[name] for name in training}, options.val_share, options.seed)
+    return split_people(
+        {name: people[name] for name in training}, settings.val_share, settings.seed
+    )
 
 
 def _check_enough(faces: LabelledFaces) -> None:
@@ -540,15 +555,15 @@ def _check_enough(faces: LabelledFaces) -> None:
 def _fit(
     folder: Path,
     recipe: "_TripletRecipe | _PairRecipe",
-    options: FaceTrainOptions,
+    settings: TrainSettings,
     pairs: ValidationPairs,
-    note: Callable[[str], None],
-    on_epoch: Callable[[int, dict], None] | None,
+    observer: Observer,
 ) -> int:
     """Trains to the last step, taking up again what collapses; the number of restarts."""
-    attempts = _read_attempts(folder) or [_Attempt(0, options.mining, 1.0)]
+    note = observer.on_note
+    attempts = _read_attempts(folder) or [_Attempt(0, settings.mining, 1.0)]
     initial = recipe.network.get_weights()
-    epochs = math.ceil(options.total_steps / options.epoch_steps)
+    epochs = math.ceil(settings.total_steps / settings.epoch_steps)
     while True:
         attempt = attempts[-1]
         number = len(attempts) - 1
@@ -557,16 +572,16 @@ def _fit(
         if attempt.epoch:
             recipe.network.load_weights(folder / "good.weights.h5")
         trainer = recipe.trainer(attempt)
-        peak = options.peak_learning_rate * attempt.rate
-        warmup = min(_WARMUP_STEPS, max(1, options.total_steps // 10))
-        schedule = cosine_decay(peak, options.total_steps, warmup, end=0.01)
+        peak = settings.peak_learning_rate * attempt.rate
+        warmup = min(_WARMUP_STEPS, max(1, settings.total_steps // 10))
+        schedule = cosine_decay(peak, settings.total_steps, warmup, end=0.01)
         optimizer = keras.optimizers.Adam(schedule)
         trainer.compile(optimizer=optimizer, jit_compile=compiles_training())
-        guard = _Guard(options, can_restart=number < options.restarts)
+        guard = _Guard(settings, can_restart=number < settings.restarts)
         state = folder / f"{number}-{STATE}"
         begin = max(attempt.epoch, finished_epochs(state))
         restore(state, trainer)
-        batches = PeopleBatches(recipe.training, options, begin, recipe.augment)
+        batches = PeopleBatches(recipe.training, settings, begin, recipe.augment)
         if begin < epochs:
             trainer.fit(
                 batches,
@@ -575,14 +590,14 @@ def _fit(
                 shuffle=False,
                 callbacks=[
                     guard,
-                    _Record(folder, recipe, pairs, guard, attempt, on_epoch),
-                    Backup(state, lambda guard=guard: guard.has_stopped),
+                    _Record(folder, recipe, pairs, guard, attempt, observer.on_epoch),
+                    Backup(state, functools.partial(getattr, guard, "has_stopped")),
                 ],
                 verbose=0,
             )
         if not guard.reason:
             return number
-        if number == options.restarts:
+        if number == settings.restarts:
             if "finite" in guard.reason:
                 raise DivergenceError(
                     f"{guard.reason}, after {number} restarts; give a lower --learning-rate"
@@ -609,10 +624,10 @@ def _write_attempts(folder: Path, attempts: Sequence[_Attempt]) -> None:
     write_bytes(folder / "attempts.json", text.encode())
 
 
-def _plot(folder: Path, options: FaceTrainOptions) -> None:
+def _plot(folder: Path, settings: TrainSettings) -> None:
     rows = read_results(folder)
-    steps = [min((r["epoch"] + 1) * options.steps_per_epoch, options.total_steps) for r in rows]
-    names = [
+    steps = [min((r["epoch"] + 1) * settings.steps_per_epoch, settings.total_steps) for r in rows]
+    names: list[str] = [
         name
         for name in ("loss", "active", "distance", "variance", "val_accuracy", "val_auc")
         if rows and name in rows[0]

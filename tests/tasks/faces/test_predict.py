@@ -3,11 +3,11 @@ import pytest
 import scipy.cluster.hierarchy
 from PIL import Image
 
-from cnnkit import FaceOptions
+from cnnkit import FaceSettings
 from cnnkit.data.gallery import Gallery
 from cnnkit.errors import NoFaceError, UsageError
-from cnnkit.pipelines.faces import FaceBook, cluster_embeddings
-from cnnkit.pipelines.verify import Verifier, verify
+from cnnkit.tasks.faces.predict import FaceBook, cluster_embeddings
+from cnnkit.tasks.faces.verify import Verifier, verify
 
 
 def same_groups(labels, others):
@@ -84,7 +84,7 @@ def test_verify_prints_nothing_and_notes_what_matters(portraits, capsys):
 
 
 def test_the_confidence_is_in_the_verdict_not_in_sameness(portraits):
-    verifier = Verifier(FaceOptions(threshold=0.6))
+    verifier = Verifier(FaceSettings(threshold=0.6))
     near = verifier.run(portraits / "ada.png", portraits / "ada-mirrored.jpg")
     far = verifier.run(portraits / "ada.png", portraits / "bob.png")
     assert near.same
@@ -106,6 +106,6 @@ def test_two_hundred_faces_are_all_found(portraits):
     with Image.open(portraits / "ada.png") as image:
         tile = np.asarray(image.crop((156, 57, 276, 177)))
     crowd = np.tile(tile, (10, 20, 1))
-    recognizer = Verifier(FaceOptions(max_side=2400)).recognizer
+    recognizer = Verifier(FaceSettings(max_side=2400)).recognizer
     [faces] = recognizer.analyzer.analyze([crowd], embed=False)
     assert len(faces) >= 190

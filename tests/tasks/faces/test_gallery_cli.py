@@ -85,7 +85,7 @@ def test_names_are_drawn_into_copies(portraits, known, tmp_path, capsys):
 
 
 def test_enrolling_again_adds_nothing_and_encodes_nothing(portraits, known, capsys, monkeypatch):
-    from cnnkit.pipelines._face_analysis import FaceAnalyzer
+    from cnnkit.tasks.faces.analysis import FaceAnalyzer
 
     monkeypatch.setattr(FaceAnalyzer, "analyze", lambda self, pictures, **k: list(pictures))
     assert faces(known, "enroll", "Ada", portraits / "ada.png") == 0

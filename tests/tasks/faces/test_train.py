@@ -9,25 +9,26 @@ from PIL import Image
 
 from cnnkit.data.pairs import Pair
 from cnnkit.data.people import find_people
+from cnnkit.engine.observer import Observer
 from cnnkit.engine.run import read_results
 from cnnkit.errors import CnnkitError, DataError, DivergenceError
 from cnnkit.models.face_similarity import load_face_similarity
 from cnnkit.ops.inference import compiles_training
-from cnnkit.options import FACE_FORMS, FaceTrainOptions
-from cnnkit.training import _face_data, faces
-from cnnkit.training._face_data import (
+from cnnkit.options import FACE_FORMS
+from cnnkit.tasks.faces import data as face_data
+from cnnkit.tasks.faces import train as module
+from cnnkit.tasks.faces.data import (
     LabelledFaces,
     PeopleBatches,
     augment_chip,
     draw_pairs,
     prepare_faces,
 )
-from cnnkit.training.faces import PairTrainer, TripletTrainer, train_faces
+from cnnkit.tasks.faces.settings import TrainSettings
+from cnnkit.tasks.faces.train import PairTrainer, TripletTrainer, train_faces
 
-TRIPLETS = FaceTrainOptions(people=4, pictures=2, steps=6, steps_per_epoch=3, val_share=0.4)
-BINARY = FaceTrainOptions(
-    "binary", people=4, pictures=3, steps=60, steps_per_epoch=30, val_share=0.4
-)
+TRIPLETS = TrainSettings(people=4, pictures=2, steps=6, steps_per_epoch=3, val_share=0.4)
+BINARY = TrainSettings("binary", people=4, pictures=3, steps=60, steps_per_epoch=30, val_share=0.4)
 
 
 class Patterns:
@@ -71,18 +72,12 @@ def people(tmp_path_factory):
 @pytest.fixture
 def tiny_trunk(monkeypatch):
     """A small trunk, small enough for a moment."""
-    build = faces.build_face_trunk
+    build = module.build_face_trunk
 
     def build_tiny(seed=None):
         return build((4, 6), 8, dropout=0.0, seed=seed)
 
-    monkeypatch.setattr(faces, "build_face_trunk", build_tiny)
-
-
-def calibrate(distances, same, strangers, model_hash):
-    assert distances.shape == same.shape
-    assert len(strangers) >= 10
-    return {"threshold": float(np.median(distances)), "model_hash": model_hash}
+    monkeypatch.setattr(module, "build_face_trunk", build_tiny)
 
 
 def train(people, output, options=TRIPLETS, **arguments):
@@ -90,7 +85,7 @@ def train(people, output, options=TRIPLETS, **arguments):
         [people],
         output,
         options,
-        **{"source": Patterns(), "calibrate": calibrate, **arguments},
+        **{"source": Patterns(), **arguments},
     )
 
 
@@ -124,7 +119,7 @@ def test_faces_of_other_settings_and_damaged_files_are_found_again(people, tmp_p
 
 
 def test_what_was_found_before_an_interruption_is_kept(people, tmp_path, monkeypatch):
-    monkeypatch.setattr(_face_data, "_CHUNK", 4)
+    monkeypatch.setattr(face_data, "_CHUNK", 4)
     paths = [path for pictures in find_people([people]).values() for path in pictures]
     source = Patterns()
 
@@ -156,18 +151,18 @@ def test_batches_have_people_with_several_pictures_and_are_filled_with_single_on
     # Four people with 3, two of them in a batch with 2 pictures each; 4 of the 10 single ones
     # would be too many for 2 x 2, so nothing is left to fill.
     faces_of = labelled([3] * 4 + [1] * 10)
-    options = FaceTrainOptions(people=2, pictures=2)
+    options = TrainSettings(people=2, pictures=2)
     rows, owners = PeopleBatches(faces_of, options)[0]
     assert len(set(rows.tolist())) == 4
     assert sorted(np.bincount(owners)[np.unique(owners)].tolist()) == [2, 2]
     # With 2 x 5 places, 2 x 3 are people's and 4 are others'.
-    rows, owners = PeopleBatches(faces_of, FaceTrainOptions(people=2, pictures=5))[0]
+    rows, owners = PeopleBatches(faces_of, TrainSettings(people=2, pictures=5))[0]
     assert len(set(rows.tolist())) == 10
     assert sorted(np.bincount(owners)[np.unique(owners)].tolist()) == [1, 1, 1, 1, 3, 3]
 
 
 def test_batches_keep_their_size_without_single_pictures():
-    batches = PeopleBatches(labelled([2] * 8), FaceTrainOptions(people=2, pictures=4))
+    batches = PeopleBatches(labelled([2] * 8), TrainSettings(people=2, pictures=4))
     _, owners = batches[0]
     assert len(owners) == 8
     assert sorted(np.bincount(owners)[np.unique(owners)].tolist()) == [1, 1, 1, 1, 2, 2]
@@ -175,7 +170,7 @@ def test_batches_keep_their_size_without_single_pictures():
 
 def test_batches_are_the_same_in_every_run_and_differ_between_epochs():
     faces_of = labelled([4] * 10)
-    options = FaceTrainOptions(people=3, pictures=2, steps=20, steps_per_epoch=5)
+    options = TrainSettings(people=3, pictures=2, steps=20, steps_per_epoch=5)
     first, again = (PeopleBatches(faces_of, options) for _ in range(2))
     np.testing.assert_array_equal(first[3][0], again[3][0])
     later = PeopleBatches(faces_of, options, epoch=1)
@@ -201,7 +196,7 @@ def test_the_pair_trainers_loss_is_that_of_numpy():
     random = np.random.default_rng(0)
     embeddings = random.random((6, 4)).astype(np.float32)
     labels = np.array([0, 0, 1, 1, 2, 3])
-    head = faces.build_pair_head(4)
+    head = module.build_pair_head(4)
     kernel, bias = random.random((4, 1)), np.array([-1.0])
     head.set_weights([kernel, bias])
     trainer = PairTrainer(head, "absolute", 2.0)
@@ -220,7 +215,7 @@ def test_the_pair_trainers_loss_is_that_of_numpy():
 
 
 def test_the_triplet_trainer_reports_what_it_sees(tiny_trunk):
-    trainer = TripletTrainer(faces.build_face_trunk(seed=0), 0.2, "batch-hard")
+    trainer = TripletTrainer(module.build_face_trunk(seed=0), 0.2, "batch-hard")
     trainer.compile(keras.optimizers.SGD(0.0), jit_compile=compiles_training())
     chips = np.random.default_rng(0).integers(0, 256, (6, 64, 64, 3)).astype(np.float32)
     logs = trainer.train_on_batch(chips, np.array([0, 0, 1, 1, 2, 3]), return_dict=True)
@@ -253,7 +248,9 @@ def test_too_few_pairs_for_a_threshold_are_one_clear_line():
 def test_triplets_give_an_encoder_that_can_be_loaded(people, tmp_path, tiny_trunk):
     notes, rows = [], []
     result = train(
-        people, tmp_path, on_note=notes.append, on_epoch=lambda epoch, row: rows.append(row)
+        people,
+        tmp_path,
+        observer=Observer(on_note=notes.append, on_epoch=lambda epoch, row: rows.append(row)),
     )
     # Twelve people with four and three with one.
     assert notes == ["1 of 51 pictures show no face or cannot be read; left out"]
@@ -273,7 +270,7 @@ def test_triplets_give_an_encoder_that_can_be_loaded(people, tmp_path, tiny_trun
 
 @pytest.mark.parametrize("form", FACE_FORMS)
 def test_a_head_learns_what_tells_people_apart(people, tmp_path, form):
-    options = FaceTrainOptions(**{**BINARY.__dict__, "form": form})
+    options = TrainSettings(**{**BINARY.__dict__, "form": form})
     result = train(people, tmp_path, options)
     assert result.accuracy > 0.95
     similarity = load_face_similarity(str(result.model))
@@ -285,11 +282,11 @@ def test_a_head_learns_what_tells_people_apart(people, tmp_path, form):
 
 @pytest.mark.slow
 def test_triplets_learn_to_tell_patterns_apart(people, tmp_path, monkeypatch):
-    build = faces.build_face_trunk
+    build = module.build_face_trunk
     monkeypatch.setattr(
-        faces, "build_face_trunk", lambda seed: build((8, 8, 16, 16), 16, 0.0, seed)
+        module, "build_face_trunk", lambda seed: build((8, 8, 16, 16), 16, 0.0, seed)
     )
-    options = FaceTrainOptions(people=6, pictures=3, steps=150, steps_per_epoch=50, val_share=0.4)
+    options = TrainSettings(people=6, pictures=3, steps=150, steps_per_epoch=50, val_share=0.4)
     result = train(people, tmp_path, options)
     assert result.accuracy > 0.9
 
@@ -313,7 +310,7 @@ def test_a_run_that_was_stopped_ends_as_an_unbroken_one(people, tmp_path, tiny_t
 
     whole = train(people, tmp_path / "whole", options)
     with pytest.raises(Stopped):
-        train(people, tmp_path / "broken", options, on_epoch=stop)
+        train(people, tmp_path / "broken", options, observer=Observer(on_epoch=stop))
     broken = train(people, tmp_path / "broken", options)
     assert broken.auc == pytest.approx(whole.auc, abs=0.02)
     rows = [read_results(tmp_path / name) for name in ("whole", "broken")]
@@ -329,7 +326,7 @@ def test_ctrl_c_keeps_the_best_so_far(people, tmp_path):
 
     notes = []
     with pytest.raises(KeyboardInterrupt):
-        train(people, tmp_path, BINARY, on_epoch=interrupt, on_note=notes.append)
+        train(people, tmp_path, BINARY, observer=Observer(on_epoch=interrupt, on_note=notes.append))
     assert "the best so far is in" in notes[-1]
     assert load_face_similarity(str(tmp_path / "faces.keras")).calibration is not None
     assert json.loads((tmp_path / "report.json").read_text())["finished"] is False
@@ -339,7 +336,7 @@ def test_ctrl_c_keeps_the_best_so_far(people, tmp_path):
 def test_a_collapse_is_noticed_explained_and_survived(people, tmp_path, monkeypatch, tiny_trunk):
     # An encoder that gives everybody the same embedding but for a trace, until the second attempt.
     steps = []
-    real = faces.triplet_loss
+    real = module.triplet_loss
 
     def collapsing(embeddings, labels, margin, mining, seed):
         steps.append(mining)
@@ -347,20 +344,20 @@ def test_a_collapse_is_noticed_explained_and_survived(people, tmp_path, monkeypa
             embeddings = embeddings * 1e-4
         return real(embeddings, labels, margin, mining, seed)
 
-    real_spread = faces.embedding_spread
+    real_spread = module.embedding_spread
 
     def no_spread(embeddings):
         spread = real_spread(embeddings)
         shrunk = 1e-4 if steps[-1] == "batch-hard" else 1.0
         return type(spread)(spread.distance * shrunk, spread.variance * shrunk)
 
-    monkeypatch.setattr(faces, "triplet_loss", collapsing)
-    monkeypatch.setattr(faces, "embedding_spread", no_spread)
-    options = FaceTrainOptions(
+    monkeypatch.setattr(module, "triplet_loss", collapsing)
+    monkeypatch.setattr(module, "embedding_spread", no_spread)
+    options = TrainSettings(
         **{**TRIPLETS.__dict__, "mining": "batch-hard", "patience": 4, "steps_per_epoch": 6}
     )
     notes = []
-    result = train(people, tmp_path, options, on_note=notes.append)
+    result = train(people, tmp_path, options, observer=Observer(on_note=notes.append))
     assert result.restarts == 1
     assert set(steps) == {"batch-hard", "semi-hard"}
     explained = next(note for note in notes if "stuck at the margin" in note)
@@ -375,7 +372,7 @@ def test_a_collapse_is_noticed_explained_and_survived(people, tmp_path, monkeypa
 @pytest.mark.slow
 def test_a_real_collapse_is_noticed(people, tmp_path, tiny_trunk):
     # So fast that the first steps throw all embeddings into one corner.
-    options = FaceTrainOptions(
+    options = TrainSettings(
         people=4,
         pictures=2,
         mining="batch-hard",
@@ -388,21 +385,21 @@ def test_a_real_collapse_is_noticed(people, tmp_path, tiny_trunk):
         restarts=2,
     )
     notes = []
-    result = train(people, tmp_path, options, on_note=notes.append)
+    result = train(people, tmp_path, options, observer=Observer(on_note=notes.append))
     assert result.restarts >= 1
     assert any("stuck at the margin" in note for note in notes)
 
 
 @pytest.mark.slow
 def test_without_restarts_a_collapse_is_only_said(people, tmp_path, monkeypatch, tiny_trunk):
-    real = faces.embedding_spread
+    real = module.embedding_spread
     monkeypatch.setattr(
-        faces, "embedding_spread", lambda e: type(real(e))(0.0 * real(e).distance, 0.0)
+        module, "embedding_spread", lambda e: type(real(e))(0.0 * real(e).distance, 0.0)
     )
-    monkeypatch.setattr(faces, "_STUCK_LOSS", 0.0)
+    monkeypatch.setattr(module, "_STUCK_LOSS", 0.0)
     notes = []
-    options = FaceTrainOptions(**{**TRIPLETS.__dict__, "restarts": 0, "patience": 2})
-    result = train(people, tmp_path, options, on_note=notes.append)
+    options = TrainSettings(**{**TRIPLETS.__dict__, "restarts": 0, "patience": 2})
+    result = train(people, tmp_path, options, observer=Observer(on_note=notes.append))
     assert result.restarts == 0
     assert "a lower --learning-rate or an easier --mining may help" in notes[-1]
     assert len(read_results(tmp_path)) == 2
@@ -421,7 +418,7 @@ def test_lists_say_who_is_trained_on_and_who_validates(people, tmp_path):
         BINARY,
         train_people=[*training, "stranger"],
         val_people=validation,
-        on_note=notes.append,
+        observer=Observer(on_note=notes.append),
     )
     assert result.people == (6, 6)
     assert "1 of the train people have no pictures here, such as stranger" in notes
@@ -444,7 +441,9 @@ def test_nobody_in_the_pairs_for_validation_is_trained_on(people, tmp_path):
     ]
     pairs += [Pair(path(i, k), path(i + 1, k), False) for i in (1, 2, 3) for k in range(4)]
     notes = []
-    result = train(people, tmp_path, BINARY, val_pairs=pairs, on_note=notes.append)
+    result = train(
+        people, tmp_path, BINARY, val_pairs=pairs, observer=Observer(on_note=notes.append)
+    )
     assert result.people == (11, 4)
     assert "4 people are in the pairs for validation: not trained on" in notes
 
@@ -459,15 +458,15 @@ def test_too_few_people_are_one_clear_line(people, tmp_path):
 def test_a_folder_with_another_run_is_refused(people, tmp_path):
     train(people, tmp_path, BINARY)
     with pytest.raises(CnnkitError, match=r"holds a run with other settings \(steps\)"):
-        train(people, tmp_path, FaceTrainOptions(**{**BINARY.__dict__, "steps": 61}))
+        train(people, tmp_path, TrainSettings(**{**BINARY.__dict__, "steps": 61}))
     names = [f"person{i:02d}" for i in range(11)]
     with pytest.raises(CnnkitError, match=r"other settings \(people_hash\)"):
         train(people, tmp_path, BINARY, train_people=names)
 
 
 def test_a_loss_that_is_not_finite_is_one_clear_line_after_the_restarts(people, tmp_path):
-    options = FaceTrainOptions(**{**BINARY.__dict__, "learning_rate": 1e38, "restarts": 1})
+    options = TrainSettings(**{**BINARY.__dict__, "learning_rate": 1e38, "restarts": 1})
     notes = []
     with pytest.raises(DivergenceError, match="not a finite number, after 1 restarts; give a low"):
-        train(people, tmp_path, options, on_note=notes.append)
+        train(people, tmp_path, options, observer=Observer(on_note=notes.append))
     assert any("taken up from" in note for note in notes)

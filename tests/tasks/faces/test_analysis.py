@@ -14,16 +14,16 @@ from cnnkit.engine.networks import Networks
 from cnnkit.errors import WeightsError
 from cnnkit.images import to_uint8
 from cnnkit.ops.alignment import chip_points
-from cnnkit.pipelines import _face_analysis
-from cnnkit.pipelines._face_analysis import (
+from cnnkit.tasks.faces import analysis as module
+from cnnkit.tasks.faces.analysis import (
     FaceAnalyzer,
     assess_quality,
     laplacian_variance,
     main_face,
 )
-from cnnkit.results import Face
+from cnnkit.tasks.faces.results import Face
 
-GOLDEN = Path(__file__).parents[1] / "models" / "face_golden.npz"
+GOLDEN = Path(__file__).parents[2] / "models" / "face_golden.npz"
 # Box of the astronaut's face, right and bottom just outside.
 EDGE = np.array([168, 69, 264, 165])
 
@@ -211,7 +211,7 @@ def test_a_higher_threshold_finds_less(astronaut):
 def test_a_missing_package_is_one_line(monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     # What this process has loaded already would do.
-    _face_analysis._networks.cache_clear()
+    module._networks.cache_clear()
     with pytest.raises(WeightsError, match="pip install face_recognition_models"):
         FaceAnalyzer()
 
@@ -319,7 +319,7 @@ def test_the_same_face_on_jax():
         "import numpy as np\n"
         "from cnnkit.data.samples import find_sample, load_sample\n"
         "from cnnkit.images import to_uint8\n"
-        "from cnnkit.pipelines._face_analysis import FaceAnalyzer\n"
+        "from cnnkit.tasks.faces.analysis import FaceAnalyzer\n"
         "import keras\n"
         "assert keras.backend.backend() == 'jax'\n"
         "pixels = to_uint8(load_sample(find_sample('astronaut')).pixels)[30:210, 130:310]\n"

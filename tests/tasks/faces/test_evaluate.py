@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
 
-from cnnkit import FaceOptions
+from cnnkit import FaceSettings
 from cnnkit.data.pairs import Pair
 from cnnkit.errors import DataError
-from cnnkit.pipelines.evaluate_faces import FaceJudge, draw_distances, draw_roc
+from cnnkit.tasks.faces.evaluate import FaceJudge, draw_distances, draw_roc
 
 
 @pytest.fixture
@@ -53,7 +53,7 @@ def test_a_missed_face_makes_its_pair_wrong(pairs, portraits, tmp_path):
 
 
 def test_the_threshold_may_be_given_or_come_from_other_pairs(pairs):
-    judge = FaceJudge(FaceOptions(threshold=0.01))
+    judge = FaceJudge(FaceSettings(threshold=0.01))
     given = judge.evaluate(pairs)
     assert given.threshold_origin == "given"
     # Only the picture beside itself is below 0.01.

@@ -20,12 +20,12 @@ from cnnkit.metrics.verification import (
     roc_curve,
     validation_rate,
 )
-from cnnkit.options import FACE_CHOICES, FaceOptions
-from cnnkit.pipelines._face_analysis import main_face
-from cnnkit.pipelines._face_calibration import FaceCalibration, fit_face_calibration
-from cnnkit.pipelines._face_recognition import FaceRecognizer
 from cnnkit.plots import plot_distances, plot_roc
-from cnnkit.results import Face, FaceEvaluation
+from cnnkit.tasks.faces.analysis import main_face
+from cnnkit.tasks.faces.calibration import FaceCalibration, fit_face_calibration
+from cnnkit.tasks.faces.recognition import FaceRecognizer
+from cnnkit.tasks.faces.results import Face, FaceEvaluation
+from cnnkit.tasks.faces.settings import CHOICES, FaceSettings
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -39,7 +39,7 @@ class FaceJudge:
     """Evaluates and calibrates a model of faces; each picture is looked at once.
 
     Args:
-        options: see `FaceOptions`.
+        settings: see `FaceSettings`.
         choose: which face of a picture counts: the "main" one, large and near to the middle
             (see `main_face`), or the "largest".
         on_note: takes a line of text that the user may want to know.
@@ -48,15 +48,15 @@ class FaceJudge:
 
     def __init__(
         self,
-        options: FaceOptions | None = None,
+        settings: FaceSettings | None = None,
         *,
-        choose: str = FACE_CHOICES[0],
+        choose: str = CHOICES[0],
         on_note: Callable[[str], None] | None = None,
         on_progress: Callable[[int, int], None] | None = None,
     ):
-        if choose not in FACE_CHOICES:
-            raise ValueError(f"choose must be one of {FACE_CHOICES}. Received: {choose!r}")
-        self.recognizer = FaceRecognizer(options, on_note)
+        if choose not in CHOICES:
+            raise ValueError(f"choose must be one of {CHOICES}. Received: {choose!r}")
+        self.recognizer = FaceRecognizer(settings, on_note)
         self._choose = choose
         self._on_progress = on_progress or (lambda done, total: None)
         self._embeddings: dict[Path, np.ndarray | None] = {}
@@ -104,14 +104,15 @@ class FaceJudge:
         """Distances of pairs, float64 `(N,)`; NaN where a face was missed or a file unreadable."""
         self.look(path for pair in pairs for path in (pair.first, pair.second))
         result = np.full(len(pairs), np.nan)
-        embeddings = [
-            (self._embeddings[pair.first], self._embeddings[pair.second]) for pair in pairs
-        ]
-        have = [i for i, (a, b) in enumerate(embeddings) if a is not None and b is not None]
-        if have:
-            first = np.stack([embeddings[i][0] for i in have])
-            second = np.stack([embeddings[i][1] for i in have])
-            result[have] = self.recognizer.distance(first, second)
+        rows, first, second = [], [], []
+        for row, pair in enumerate(pairs):
+            a, b = self._embeddings[pair.first], self._embeddings[pair.second]
+            if a is not None and b is not None:
+                rows.append(row)
+                first.append(a)
+                second.append(b)
+        if rows:
+            result[rows] = self.recognizer.distance(np.stack(first), np.stack(second))
         return result
 
     def evaluate(
@@ -142,7 +143,7 @@ class FaceJudge:
             other = self.distances(threshold_pairs)
             labels = np.array([pair.same for pair in threshold_pairs])
             threshold, origin = even_odds_threshold(other, labels), "chosen on other pairs"
-        elif self.recognizer.options.threshold is not None:
+        elif self.recognizer.settings.threshold is not None:
             origin = "given"
         folded = None
         if len(np.unique(folds)) > 1:
@@ -168,7 +169,7 @@ class FaceJudge:
         )
 
     def calibrate(
-        self, root: Path | None = None, pairs: Sequence[Pair] | None = None, note: str = ""
+        self, root: Path, pairs: Sequence[Pair] | None = None, note: str = ""
     ) -> FaceCalibration:
         """Finds the threshold and what the distances mean.
 

@@ -113,7 +113,7 @@ def test_unreadable_pictures_are_named(portraits, tmp_path, capsys):
 
 
 def test_a_calibration_of_another_model_is_refused(portraits, tmp_path, capsys):
-    from cnnkit.pipelines._face_calibration import (
+    from cnnkit.tasks.faces.calibration import (
         calibration_to_json,
         shipped_calibration,
     )

@@ -10,22 +10,22 @@ from cnnkit.engine.choice import configure_keras
 from cnnkit.errors import NoFaceError, UsageError
 from cnnkit.models.face_similarity import DLIB, FaceSimilarity, load_face_similarity
 from cnnkit.ops.alignment import extract_chip
-from cnnkit.options import FaceOptions
-from cnnkit.pipelines._face_analysis import FaceAnalyzer, main_face
-from cnnkit.pipelines._face_calibration import (
+from cnnkit.tasks.faces.analysis import FaceAnalyzer, main_face
+from cnnkit.tasks.faces.calibration import (
     FaceCalibration,
     calibration_from_json,
     read_calibration,
     shipped_calibration,
 )
-from cnnkit.results import Face
+from cnnkit.tasks.faces.results import Face
+from cnnkit.tasks.faces.settings import FaceSettings
 
 
 class FaceRecognizer:
-    """Faces, embeddings and distances as the options want them.
+    """Faces, embeddings and distances as the settings want them.
 
     Args:
-        options: see `FaceOptions`.
+        settings: see `FaceSettings`.
         on_note: takes a line of text that the user may want to know.
 
     Raises:
@@ -36,24 +36,24 @@ class FaceRecognizer:
 
     def __init__(
         self,
-        options: FaceOptions | None = None,
+        settings: FaceSettings | None = None,
         on_note: Callable[[str], None] | None = None,
     ):
-        self.options = options = options or FaceOptions()
+        self.settings = settings = settings or FaceSettings()
         self.note = on_note or (lambda text: None)
-        if options.model != DLIB:
+        if settings.model != DLIB:
             # Other models are compared by what Keras computes.
             configure_keras()
-        self.similarity: FaceSimilarity = load_face_similarity(options.model)
+        self.similarity: FaceSimilarity = load_face_similarity(settings.model)
         self.analyzer = FaceAnalyzer(
             encoder=self.similarity.encoder,
-            max_side=options.max_side,
-            upsample=options.upsample,
-            fallback=options.fallback,
+            max_side=settings.max_side,
+            upsample=settings.upsample,
+            fallback=settings.fallback,
         )
         self.calibration = self._calibration()
         self.threshold = (
-            self.calibration.threshold if options.threshold is None else options.threshold
+            self.calibration.threshold if settings.threshold is None else settings.threshold
         )
 
     @property
@@ -62,11 +62,11 @@ class FaceRecognizer:
         return self.similarity.name
 
     def _calibration(self) -> FaceCalibration:
-        if self.options.calibration is not None:
-            calibration = read_calibration(self.options.calibration)
+        if self.settings.calibration is not None:
+            calibration = read_calibration(self.settings.calibration)
             if calibration.model_hash != self.similarity.hash:
                 raise UsageError(
-                    f"{self.options.calibration} was measured with another model than "
+                    f"{self.settings.calibration} was measured with another model than "
                     f"{self.similarity.name}; calibrate this one with `cnnkit faces calibrate`"
                 )
             return calibration
@@ -119,7 +119,7 @@ class FaceRecognizer:
             NoFaceError: there is none, or not as many.
         """
         if not faces:
-            raise no_face(picture.source, self.options.upsample)
+            raise no_face(picture.source, self.settings.upsample)
         if number is None:
             main = main_face(faces, *picture.pixels.shape[:2])
             if len(faces) > 1:

@@ -19,7 +19,7 @@ from cnnkit.data.pairs import Pair
 from cnnkit.errors import DataError, ImageError
 from cnnkit.images import read_image, to_uint8, write_bytes
 from cnnkit.models.face_siamese import CROP, TRUNK_SIZE
-from cnnkit.options import FaceTrainOptions
+from cnnkit.tasks.faces.settings import TrainSettings
 
 # A calibration is fitted to this many pairs of each kind at least.
 _LEAST_PAIRS = 10
@@ -29,7 +29,7 @@ _CHUNK = 64
 
 
 class FaceSource(Protocol):
-    """Finds the main face of a picture; `pipelines.face_chips.MainFaces` is one."""
+    """Finds the main face of a picture; `tasks.faces.chips.MainFaces` is one."""
 
     settings: str
 
@@ -196,7 +196,7 @@ class PeopleBatches(keras.utils.PyDataset):
 
     Args:
         faces: chips or embeddings.
-        options: see `FaceTrainOptions`.
+        settings: see `TrainSettings`.
         epoch: to begin with.
         augment: changes a chip at random; None takes the values as they are.
     """
@@ -204,12 +204,12 @@ class PeopleBatches(keras.utils.PyDataset):
     def __init__(
         self,
         faces: LabelledFaces,
-        options: FaceTrainOptions,
+        settings: TrainSettings,
         epoch: int = 0,
         augment: Callable[[np.ndarray, np.random.Generator], np.ndarray] | None = None,
     ):
         super().__init__(workers=1, use_multiprocessing=False, max_queue_size=8)
-        self._faces, self._options, self._epoch, self._augment = faces, options, epoch, augment
+        self._faces, self._settings, self._epoch, self._augment = faces, settings, epoch, augment
         owned: dict[int, list[int]] = {}
         for index, person in enumerate(faces.people.tolist()):
             owned.setdefault(person, []).append(index)
@@ -217,23 +217,23 @@ class PeopleBatches(keras.utils.PyDataset):
         self._single = [owned[person][0] for person in owned if len(owned[person]) == 1]
 
     def __len__(self) -> int:
-        return self._options.epoch_steps
+        return self._settings.epoch_steps
 
     def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
-        options = self._options
-        step = self._epoch * options.epoch_steps + index
-        random = np.random.default_rng([options.seed, step])
+        settings = self._settings
+        step = self._epoch * settings.epoch_steps + index
+        random = np.random.default_rng([settings.seed, step])
         order = random.permutation(len(self._several)).tolist()
         chosen: list[int] = []
-        for person in order[: options.people]:
+        for person in order[: settings.people]:
             pictures = self._several[person]
-            picked = random.permutation(len(pictures))[: options.pictures]
+            picked = random.permutation(len(pictures))[: settings.pictures]
             chosen += [pictures[i] for i in picked]
-        wanted = options.people * options.pictures - len(chosen)
+        wanted = settings.people * settings.pictures - len(chosen)
         chosen += [self._single[i] for i in random.permutation(len(self._single))[:wanted]]
         # Still short: one picture each of people who have more.
-        wanted = options.people * options.pictures - len(chosen)
-        others = order[options.people :][:wanted]
+        wanted = settings.people * settings.pictures - len(chosen)
+        others = order[settings.people :][:wanted]
         chosen += [self._several[person][0] for person in others]
         values = self._faces.values[chosen]
         if self._augment is not None:
@@ -294,7 +294,7 @@ def given_pairs(
         np.array([names[path.parent.name] for path in paths], np.int32),
     )
     row = {path: number for number, path in enumerate(paths)}
-    rows = {True: [], False: []}
+    rows: dict[bool, list[tuple[int, int]]] = {True: [], False: []}
     for pair in used:
         rows[pair.same].append((row[pair.first], row[pair.second]))
     same, other = (np.array(rows[kind], int).reshape(-1, 2) for kind in (True, False))

@@ -1,100 +1,22 @@
-"""What the commands about faces share: options, the recogniser, and records."""
+"""Pictures on their way to faces: read in groups, with what fails, what it took, and progress."""
 
 import contextlib
 import itertools
 import time
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, TypeVar
 
-import typer
-
-from cnnkit.cli._options import RUN_PANEL
 from cnnkit.console import Console
 from cnnkit.engine.batch import Outcome
-from cnnkit.errors import CnnkitError, UsageError
-from cnnkit.options import FACE_CHOICES, FaceOptions
+from cnnkit.errors import CnnkitError
 from cnnkit.results import Milliseconds
 
 if TYPE_CHECKING:
     from cnnkit.data.face_pictures import FacePicture
     from cnnkit.data.sources import Source
-    from cnnkit.results import Face
+    from cnnkit.tasks.faces.results import Face
 
-FACE_PANEL = "Faces"
-GALLERY_PANEL = "Gallery"
-_DEFAULTS = FaceOptions()
-
-Model = Annotated[
-    str,
-    typer.Option(
-        metavar="dlib|FILE",
-        help="dlib's network, or a .keras file of 'cnnkit train faces'.",
-        rich_help_panel=FACE_PANEL,
-    ),
-]
-Threshold = Annotated[
-    float | None,
-    typer.Option(
-        help="Faces nearer than this are of one person.",
-        show_default="the model's own",
-        rich_help_panel=FACE_PANEL,
-    ),
-]
-CalibrationFile = Annotated[
-    str | None,
-    typer.Option(
-        "--calibration",
-        metavar="FILE",
-        help="Threshold and odds of 'cnnkit faces calibrate'.",
-        rich_help_panel=FACE_PANEL,
-    ),
-]
-MaxSide = Annotated[
-    int,
-    typer.Option(
-        help="Search larger pictures at this long side, in pixels.", rich_help_panel=FACE_PANEL
-    ),
-]
-Upsample = Annotated[
-    int,
-    typer.Option(
-        help="Double the picture this often before the search, 0 to 2: finds smaller faces.",
-        rich_help_panel=FACE_PANEL,
-    ),
-]
-GalleryPath = Annotated[
-    str | None,
-    typer.Option(
-        "--gallery",
-        metavar="FILE",
-        help="The gallery of known people.",
-        show_default="in the user's data folder",
-        rich_help_panel=GALLERY_PANEL,
-    ),
-]
-
-
-def _check_choice(choose: str) -> str:
-    if choose not in FACE_CHOICES:
-        raise UsageError(f"--choose must be {' or '.join(FACE_CHOICES)}, not {choose}")
-    return choose
-
-
-Choose = Annotated[
-    str,
-    typer.Option(
-        callback=_check_choice,
-        help="The face of a picture that counts: a large one near to the middle, or the largest.",
-        metavar="|".join(FACE_CHOICES),
-        rich_help_panel=FACE_PANEL,
-    ),
-]
-FailIfEmpty = Annotated[
-    bool,
-    typer.Option(
-        "--fail-if-empty", help="Exit with 4 when no face was found.", rich_help_panel=RUN_PANEL
-    ),
-]
+_Item = TypeVar("_Item")
 
 
 def place(face: "Face") -> str:
@@ -120,7 +42,7 @@ def read_pictures(
             yield source, picture
 
 
-def batches(pictures: Iterator[Any], size: int = 16) -> Iterator[list[Any]]:
+def batches(pictures: Iterator[_Item], size: int = 16) -> Iterator[list[_Item]]:
     """Groups of neighbours: networks are faster on many faces at a time."""
     while batch := list(itertools.islice(pictures, size)):
         yield batch

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from cnnkit.errors import DataError
-from cnnkit.pipelines._face_calibration import (
+from cnnkit.tasks.faces.calibration import (
     FaceCalibration,
     calibration_to_json,
     fit_face_calibration,

@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from cnnkit.pipelines.faces import FaceBook
 from cnnkit.plots import draw_labels
-from cnnkit.results import IdentifiedFace, Record
+from cnnkit.results import Record
+from cnnkit.tasks.faces.predict import FaceBook
+from cnnkit.tasks.faces.results import IdentifiedFace
 from cnnkit.video.reader import Frame, VideoFacts
 from cnnkit.video.tracker import Tracker
 

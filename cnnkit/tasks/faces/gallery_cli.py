@@ -5,59 +5,55 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cnnkit.cli._faces import (
-    FACE_PANEL,
-    CalibrationFile,
-    Choose,
-    FailIfEmpty,
-    GalleryPath,
-    MaxSide,
-    Model,
-    Stopwatch,
-    Threshold,
-    Upsample,
-    batches,
-    counted,
-    place,
-    read_pictures,
-)
-from cnnkit.cli._inference import start_inference
-from cnnkit.cli._options import (
-    OUTPUT_PANEL,
-    Device,
-    Engine,
-    Json,
-    JsonLines,
-    Overwrite,
-    Quiet,
-    Recursive,
-    Threads,
-    Verbose,
-    VideoEnd,
-    VideoEvery,
-    VideoResume,
-    VideoStart,
-)
 from cnnkit.console import Console
-from cnnkit.engine.batch import Outcome, check_json, find_videos, goes_on
+from cnnkit.engine.batch import (
+    JsonLines,
+    Outcome,
+    Overwrite,
+    Pictures,
+    Recursive,
+    check_json,
+    find_videos,
+    goes_on,
+)
+from cnnkit.engine.command import EngineSettings, PrintSettings, command
+from cnnkit.engine.settings import OUTPUT_PANEL, Argument, Option
 from cnnkit.errors import CnnkitError, ExitCode, GalleryError, ImageError, UsageError
-from cnnkit.options import FACE_CHOICES, FaceOptions
 from cnnkit.results import Record
+from cnnkit.tasks.faces.cli import FailIfEmpty, Largest
+from cnnkit.tasks.faces.reading import Stopwatch, batches, counted, place, read_pictures
+from cnnkit.tasks.faces.settings import (
+    CHOICES,
+    FACE_PANEL,
+    Choose,
+    EmbedSettings,
+    FaceSettings,
+    MaxSide,
+    Upsample,
+)
 from cnnkit.video.clip import VideoSettings
 from cnnkit.video.formats import check_writable_video, suffix_for, video_suffixes
 
 if TYPE_CHECKING:
     from cnnkit.data.gallery import Gallery
     from cnnkit.data.sources import Source
-    from cnnkit.pipelines.faces import FaceBook
-    from cnnkit.results import IdentifiedFace
+    from cnnkit.tasks.faces.predict import FaceBook
+    from cnnkit.tasks.faces.results import IdentifiedFace
+
+GalleryPath = Annotated[
+    str | None,
+    Option(
+        "The gallery of known people.",
+        "Gallery",
+        ("--gallery",),
+        metavar="FILE",
+        show_default="in the user's data folder",
+    ),
+]
+Json = Annotated[bool, PrintSettings.options["json"]]
+Quiet = Annotated[bool, PrintSettings.options["quiet"]]
 
 app = typer.Typer(help="Recognise people: a gallery of faces.", no_args_is_help=True)
-_DEFAULTS = FaceOptions()
-Pictures = Annotated[
-    list[str],
-    typer.Argument(metavar="IMG...", help="Files, folders, globs, @list.txt or - (stdin)."),
-]
 
 
 @app.callback()
@@ -66,49 +62,40 @@ def main() -> None:
 
 
 @app.command("enroll", epilog="Example: cnnkit faces enroll 'Ada Lovelace' ada.jpg")
+@command
 def enroll(
     name: Annotated[
-        str,
-        typer.Argument(
-            metavar="NAME", help="Of the person; with -r a folder with one folder per person."
-        ),
+        str, Argument("Of the person; with -r a folder with one folder per person.", metavar="NAME")
     ],
     pictures: Annotated[
-        list[str] | None,
-        typer.Argument(metavar="[IMG...]", help="One picture is enough; more make it surer."),
+        list[str] | None, Argument("One picture is enough; more make it surer.", metavar="[IMG...]")
     ] = None,
     face: Annotated[
         int | None,
-        typer.Option(
-            min=1,
-            help="Which face, 1 for the largest.",
+        Option(
+            "Which face, 1 for the largest.",
+            FACE_PANEL,
             show_default="large and near the middle",
-            rich_help_panel=FACE_PANEL,
+            min=1,
         ),
     ] = None,
+    *,
     recursive: Recursive = False,
     gallery: GalleryPath = None,
-    model: Model = _DEFAULTS.model,
-    max_side: MaxSide = _DEFAULTS.max_side,
-    upsample: Upsample = _DEFAULTS.upsample,
-    threads: Threads = None,
-    device: Device = "auto",
-    engine: Engine = "auto",
-    json: Json = False,
-    quiet: Quiet = False,
-    verbose: Verbose = False,
+    settings: EmbedSettings,
+    engine: EngineSettings,
+    printing: PrintSettings,
 ) -> int:
     """Remember a person by the faces in some pictures.
 
     A picture that was enrolled before is not looked at again. With -r each folder in a folder is a
     person, named by the folder.
     """
-    console = Console(quiet=quiet, verbose=verbose)
-    options = FaceOptions(model=model, max_side=max_side, upsample=upsample)
+    console = printing.console()
     people = _people(name, pictures or [], recursive, console)
     from cnnkit.data.gallery import Gallery
 
-    outcome = Outcome(console, json, False, len(people) == 1)
+    outcome = Outcome(console, printing.json, False, len(people) == 1)
     with Gallery(gallery) as opened:
         book: Any = None
         with console.progress() as bar:
@@ -118,9 +105,7 @@ def enroll(
                 rows = []
                 for batch in batches(read_pictures(sources, read)):
                     if book is None:
-                        book = _open_book(
-                            opened, options, console, threads, verbose, device, engine
-                        )
+                        book = _open_book(opened, settings.faces, console, printing, engine)
                     found = book.find([picture for _, picture in batch])
                     for (source, picture), faces in zip(batch, found, strict=True):
                         try:
@@ -153,57 +138,37 @@ def enroll(
 
 
 @app.command("identify", epilog="Example: cnnkit faces identify party.jpg")
+@command
 def identify(
     pictures: Pictures,
-    matches: Annotated[
-        int, typer.Option(min=1, help="People to name for each face.", rich_help_panel=FACE_PANEL)
-    ] = 2,
+    matches: Annotated[int, Option("People to name for each face.", FACE_PANEL, min=1)] = 2,
     draw: Annotated[
         str | None,
-        typer.Option(
-            "-o",
-            "--output",
+        Option(
+            "Draw names and boxes into copies of the pictures and videos.",
+            OUTPUT_PANEL,
+            ("-o", "--output"),
             metavar="FILE|DIR",
-            help="Draw names and boxes into copies of the pictures and videos.",
-            rich_help_panel=OUTPUT_PANEL,
         ),
     ] = None,
+    *,
     recursive: Recursive = False,
     gallery: GalleryPath = None,
-    model: Model = _DEFAULTS.model,
-    threshold: Threshold = _DEFAULTS.threshold,
-    calibration: CalibrationFile = _DEFAULTS.calibration,
-    max_side: MaxSide = _DEFAULTS.max_side,
-    upsample: Upsample = _DEFAULTS.upsample,
+    settings: FaceSettings,
     fail_if_empty: FailIfEmpty = False,
     overwrite: Overwrite = False,
-    start: VideoStart = None,
-    end: VideoEnd = None,
-    every: VideoEvery = 1,
-    resume: VideoResume = False,
-    threads: Threads = None,
-    device: Device = "auto",
-    engine: Engine = "auto",
-    json: Json = False,
+    video: VideoSettings,
+    engine: EngineSettings,
     jsonl: JsonLines = False,
-    quiet: Quiet = False,
-    verbose: Verbose = False,
+    printing: PrintSettings,
 ) -> int:
     """Say who is in pictures and videos: a name or "unknown" for each face, and the next best."""
     from cnnkit.data.gallery import Gallery
     from cnnkit.data.sources import find_sources, plan_outputs
     from cnnkit.images import READABLE_SUFFIXES
 
-    console = Console(quiet=quiet, verbose=verbose)
-    check_json(json, jsonl)
-    options = FaceOptions(
-        model=model,
-        threshold=threshold,
-        calibration=calibration,
-        max_side=max_side,
-        upsample=upsample,
-    )
-    video = VideoSettings(start, end, every, resume)
+    console = printing.console()
+    check_json(printing.json, jsonl)
     sources = find_sources(
         pictures, recursive, (*READABLE_SUFFIXES, *video_suffixes()), console.note
     )
@@ -216,14 +181,14 @@ def identify(
         for one in videos:
             check_writable_video(outputs[one.path])
         _refuse_existing([one for one in planned if not goes_on(one, video)], overwrite)
-    outcome = Outcome(console, json, jsonl, len(sources) == 1)
+    outcome = Outcome(console, printing.json, jsonl, len(sources) == 1)
     watch = Stopwatch(outcome)
     with Gallery(gallery, create=False, read_only=True) as opened:
         book: Any = None
         still = [source for source in sources if source not in videos]
         for batch in batches(read_pictures(still, outcome)):
             if book is None:
-                book = _open_book(opened, options, console, threads, verbose, device, engine)
+                book = _open_book(opened, settings, console, printing, engine)
             watch.start()
             found = book.identify([picture for _, picture in batch], matches=matches)
             watch.stop(len(batch))
@@ -248,8 +213,8 @@ def identify(
             def make(source: "Source" = source) -> Any:
                 nonlocal book
                 if book is None:
-                    book = _open_book(opened, options, console, threads, verbose, device, engine)
-                from cnnkit.pipelines.identify_video import IdentifyVideo
+                    book = _open_book(opened, settings, console, printing, engine)
+                from cnnkit.tasks.faces.video import IdentifyVideo
 
                 return IdentifyVideo(book, source.path, matches)
 
@@ -260,11 +225,8 @@ def identify(
 
 
 @app.command("list", epilog="Example: cnnkit faces list")
-def list_people(
-    gallery: GalleryPath = None,
-    json: Json = False,
-    quiet: Quiet = False,
-) -> int:
+@command
+def list_people(gallery: GalleryPath = None, json: Json = False, quiet: Quiet = False) -> int:
     """Show who is in the gallery."""
     from cnnkit.data.gallery import Gallery
 
@@ -302,8 +264,9 @@ def list_people(
 
 
 @app.command("remove", epilog="Example: cnnkit faces remove 'Ada Lovelace'")
+@command
 def remove(
-    names: Annotated[list[str], typer.Argument(metavar="NAME...", help="People to forget.")],
+    names: Annotated[list[str], Argument("People to forget.", metavar="NAME...")],
     gallery: GalleryPath = None,
     quiet: Quiet = False,
 ) -> int:
@@ -324,12 +287,11 @@ def remove(
 
 
 @app.command("rename", epilog="Example: cnnkit faces rename 'Augusta Byron' 'Ada Lovelace'")
+@command
 def rename(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="Somebody in the gallery.")],
-    new_name: Annotated[str, typer.Argument(metavar="NEW", help="The new name.")],
-    merge: Annotated[
-        bool, typer.Option("--merge", help="NEW is in the gallery too: make them one person.")
-    ] = False,
+    name: Annotated[str, Argument("Somebody in the gallery.", metavar="NAME")],
+    new_name: Annotated[str, Argument("The new name.", metavar="NEW")],
+    merge: Annotated[bool, Option("NEW is in the gallery too: make them one person.")] = False,
     gallery: GalleryPath = None,
     quiet: Quiet = False,
 ) -> int:
@@ -346,8 +308,9 @@ def rename(
 
 
 @app.command("export", epilog="Example: cnnkit faces export people.jsonl")
+@command
 def export(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="Where to write, as JSON lines.")],
+    file: Annotated[Path, Argument("Where to write, as JSON lines.", metavar="FILE")],
     gallery: GalleryPath = None,
     overwrite: Overwrite = False,
     quiet: Quiet = False,
@@ -362,8 +325,9 @@ def export(
 
 
 @app.command("import", epilog="Example: cnnkit faces import people.jsonl")
+@command
 def import_people(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="A file of 'faces export'.")],
+    file: Annotated[Path, Argument("A file of 'faces export'.", metavar="FILE")],
     gallery: GalleryPath = None,
     quiet: Quiet = False,
 ) -> int:
@@ -383,31 +347,24 @@ def import_people(
 
 
 @app.command("cluster", epilog="Example: cnnkit faces cluster holiday/ -r -o people/")
+@command
 def cluster(
     pictures: Pictures,
     output: Annotated[
         Path | None,
-        typer.Option(
-            "-o",
-            "--output",
+        Option(
+            "Write the faces here, a folder for each person, and a sheet of all.",
+            OUTPUT_PANEL,
+            ("-o", "--output"),
             metavar="DIR",
-            help="Write the faces here, a folder for each person, and a sheet of all.",
-            rich_help_panel=OUTPUT_PANEL,
         ),
     ] = None,
+    *,
     recursive: Recursive = False,
-    model: Model = _DEFAULTS.model,
-    threshold: Threshold = _DEFAULTS.threshold,
-    calibration: CalibrationFile = _DEFAULTS.calibration,
-    max_side: MaxSide = _DEFAULTS.max_side,
-    upsample: Upsample = _DEFAULTS.upsample,
+    settings: FaceSettings,
     fail_if_empty: FailIfEmpty = False,
-    threads: Threads = None,
-    device: Device = "auto",
-    engine: Engine = "auto",
-    json: Json = False,
-    quiet: Quiet = False,
-    verbose: Verbose = False,
+    engine: EngineSettings,
+    printing: PrintSettings,
 ) -> int:
     """Group the faces of unknown people: who appears how often, and where.
 
@@ -415,14 +372,7 @@ def cluster(
     """
     from cnnkit.data.sources import find_sources
 
-    console = Console(quiet=quiet, verbose=verbose)
-    options = FaceOptions(
-        model=model,
-        threshold=threshold,
-        calibration=calibration,
-        max_side=max_side,
-        upsample=upsample,
-    )
+    console = printing.console()
     sources = find_sources(pictures, recursive, note=console.note)
     if output is not None and output.exists():
         if not output.is_dir():
@@ -433,10 +383,10 @@ def cluster(
     if outcome.none_is_there(sources):
         return outcome.code()
     read = read_pictures(sources, outcome)
-    start_inference(console, engine, threads=threads, device=device, verbose=verbose)
-    from cnnkit.pipelines.faces import FaceGroups
+    engine.start(console, printing.verbose)
+    from cnnkit.tasks.faces.predict import FaceGroups
 
-    groups = FaceGroups(options, chip_size=150 if output is None else 256, on_note=console.note)
+    groups = FaceGroups(settings, chip_size=150 if output is None else 256, on_note=console.note)
     with console.progress() as bar:
         task = bar.add_task("faces", total=len(sources), status="")
         for batch in batches(read):
@@ -445,7 +395,7 @@ def cluster(
     people = groups.people()
     if output is not None:
         groups.write(output, people)
-    if json:
+    if printing.json:
         console.json(
             {
                 "schema": "cnnkit/1",
@@ -476,48 +426,41 @@ def cluster(
 
 
 @app.command("crop", epilog="Example: cnnkit faces crop team.jpg -o heads/ --size 256")
+@command
 def crop(
     pictures: Pictures,
     output: Annotated[
-        Path, typer.Option("-o", "--output", metavar="DIR", help="Where to write the faces.")
+        Path, Option("Where to write the faces.", None, ("-o", "--output"), metavar="DIR")
     ],
-    size: Annotated[int, typer.Option(min=16, max=4096, help="Side of a face, in pixels.")] = 256,
-    margin: Annotated[
-        float, typer.Option(min=0.0, max=4.0, help="Around the face, as a part of it.")
-    ] = 0.6,
-    largest: Annotated[
-        bool, typer.Option("--largest", help="Only the largest face of each picture.")
-    ] = False,
+    size: Annotated[int, Option("Side of a face, in pixels.", min=16, max=4096)] = 256,
+    margin: Annotated[float, Option("Around the face, as a part of it.", min=0.0, max=4.0)] = 0.6,
+    largest: Largest = False,
+    *,
     recursive: Recursive = False,
-    max_side: MaxSide = _DEFAULTS.max_side,
-    upsample: Upsample = _DEFAULTS.upsample,
+    max_side: MaxSide = 1000,
+    upsample: Upsample = 0,
     fail_if_empty: FailIfEmpty = False,
     overwrite: Overwrite = False,
-    threads: Threads = None,
-    device: Device = "auto",
-    engine: Engine = "auto",
-    json: Json = False,
+    engine: EngineSettings,
     jsonl: JsonLines = False,
-    quiet: Quiet = False,
-    verbose: Verbose = False,
+    printing: PrintSettings,
 ) -> int:
     """Cut the faces out, upright and square."""
     from cnnkit.data.sources import find_sources
 
-    console = Console(quiet=quiet, verbose=verbose)
-    check_json(json, jsonl)
-    options = FaceOptions(max_side=max_side, upsample=upsample)
+    console = printing.console()
+    check_json(printing.json, jsonl)
     sources = find_sources(pictures, recursive, note=console.note)
-    outcome = Outcome(console, json, jsonl, len(sources) == 1)
+    outcome = Outcome(console, printing.json, jsonl, len(sources) == 1)
     if outcome.none_is_there(sources):
         return outcome.finish()
     read = read_pictures(sources, outcome)
-    start_inference(console, engine, threads=threads, device=device, verbose=verbose)
+    engine.start(console, printing.verbose)
     from cnnkit.images import Picture, write_image
-    from cnnkit.pipelines._face_recognition import FaceRecognizer
-    from cnnkit.pipelines.faces import crop_face
+    from cnnkit.tasks.faces.predict import crop_face
+    from cnnkit.tasks.faces.recognition import FaceRecognizer
 
-    recognizer = FaceRecognizer(options, console.note)
+    recognizer = FaceRecognizer(FaceSettings(max_side=max_side, upsample=upsample), console.note)
     watch = Stopwatch(outcome)
     for batch in batches(read):
         watch.start()
@@ -548,59 +491,45 @@ def crop(
 
 
 @app.command("calibrate", epilog="Example: cnnkit faces calibrate people/ -o mine.json")
+@command
 def calibrate(
-    data: Annotated[
-        Path, typer.Argument(metavar="DIR", help="A folder with a folder for each person.")
-    ],
+    data: Annotated[Path, Argument("A folder with a folder for each person.", metavar="DIR")],
     output: Annotated[
         Path | None,
-        typer.Option(
-            "-o",
-            "--output",
+        Option(
+            "Write what --calibration of verify and identify takes.",
+            OUTPUT_PANEL,
+            ("-o", "--output"),
             metavar="FILE.json",
-            help="Write what --calibration of verify and identify takes.",
-            rich_help_panel=OUTPUT_PANEL,
         ),
     ] = None,
     pairs: Annotated[
         Path | None,
-        typer.Option(
-            metavar="FILE",
-            help="Choose the threshold on these pairs instead of all.",
-            rich_help_panel=FACE_PANEL,
-        ),
+        Option("Choose the threshold on these pairs instead of all.", FACE_PANEL, metavar="FILE"),
     ] = None,
-    choose: Choose = FACE_CHOICES[0],
-    note: Annotated[
-        str, typer.Option(help="What the pictures are, for those who read the file.")
-    ] = "",
-    model: Model = _DEFAULTS.model,
-    max_side: MaxSide = _DEFAULTS.max_side,
-    upsample: Upsample = _DEFAULTS.upsample,
+    choose: Choose = CHOICES[0],
+    note: Annotated[str, Option("What the pictures are, for those who read the file.")] = "",
+    *,
+    settings: EmbedSettings,
     overwrite: Overwrite = False,
-    threads: Threads = None,
-    device: Device = "auto",
-    engine: Engine = "auto",
-    json: Json = False,
-    quiet: Quiet = False,
-    verbose: Verbose = False,
+    engine: EngineSettings,
+    printing: PrintSettings,
 ) -> int:
     """Find the threshold for people like yours, from a folder of known ones."""
     from cnnkit.data.pairs import read_pairs
 
-    console = Console(quiet=quiet, verbose=verbose)
-    options = FaceOptions(model=model, max_side=max_side, upsample=upsample)
+    console = printing.console()
     if output is not None:
         _refuse_existing([output], overwrite)
     if not data.is_dir():
         raise UsageError(f"{data} is no folder; give one with a folder for each person")
     listed = None if pairs is None else read_pairs(pairs, data)
-    start_inference(console, engine, threads=threads, device=device, verbose=verbose)
-    from cnnkit.pipelines._face_calibration import calibration_to_json, write_calibration
-    from cnnkit.pipelines.evaluate_faces import FaceJudge
+    engine.start(console, printing.verbose)
+    from cnnkit.tasks.faces.calibration import calibration_to_json, write_calibration
+    from cnnkit.tasks.faces.evaluate import FaceJudge
 
     with counted(console) as show:
-        judge = FaceJudge(options, choose=choose, on_note=console.note, on_progress=show)
+        judge = FaceJudge(settings.faces, choose=choose, on_note=console.note, on_progress=show)
         calibration = judge.calibrate(data, listed, note)
     for _, error in judge.unreadable:
         console.error(str(error))
@@ -608,7 +537,7 @@ def calibrate(
         console.note(f"{_count(len(judge.missed), 'picture', 'pictures')} without a face")
     if output is not None:
         write_calibration(output, calibration, overwrite=overwrite)
-    if json:
+    if printing.json:
         console.json({"schema": "cnnkit/1", **calibration_to_json(calibration)})
     else:
         rate = calibration.false_accept_rate(calibration.threshold)
@@ -659,17 +588,15 @@ def _people(
 
 def _open_book(
     gallery: "Gallery",
-    options: FaceOptions,
+    settings: FaceSettings,
     console: Console,
-    threads: int | None,
-    verbose: bool,
-    device: str,
-    engine: str,
+    printing: PrintSettings,
+    engine: EngineSettings,
 ) -> "FaceBook":
-    start_inference(console, engine, threads=threads, device=device, verbose=verbose)
-    from cnnkit.pipelines.faces import FaceBook
+    engine.start(console, printing.verbose)
+    from cnnkit.tasks.faces.predict import FaceBook
 
-    return FaceBook(gallery, options, on_note=console.note)
+    return FaceBook(gallery, settings, on_note=console.note)
 
 
 def _identified_line(one: "IdentifiedFace") -> str:
