@@ -7,7 +7,9 @@ from PIL import Image
 
 pytest.importorskip("cv2")
 
-from cnnkit.video.motion import find_motion, warp
+import cv2
+
+from cnnkit.video.motion import Motion, distance_from_motion, find_motion, warp
 
 
 def photograph(name, size=(96, 128)):
@@ -39,6 +41,53 @@ def test_what_is_still_does_not_move_for_all_its_noise():
     # In the flat sky, noise alone looks like motion.
     assert np.mean(motion.flow != 0.0) < 0.005
     assert motion.trust.mean() > 0.98
+
+
+def turned(pixels, degrees):
+    center = pixels.shape[1] / 2, pixels.shape[0] / 2
+    matrix = cv2.getRotationMatrix2D(center, degrees, 1.0)
+    return cv2.warpAffine(
+        pixels, matrix, pixels.shape[1::-1], borderMode=cv2.BORDER_REFLECT
+    ), matrix
+
+
+def test_flat_places_go_along_with_a_camera_that_turns():
+    random = np.random.default_rng(0)
+    last = photograph("rocket", (144, 256))
+    frame, matrix = turned(last, 1.0)
+    noisy = [np.clip(one + random.normal(0, 2, one.shape), 0, 255) for one in (last, frame)]
+    motion = find_motion(*(one.astype(np.uint8) for one in noisy))
+    back = cv2.invertAffineTransform(matrix)
+    rows, columns = np.mgrid[:144, :256]
+    pixels = np.stack([columns, rows], axis=-1)
+    expected = pixels @ back[:, :2].T + back[:, 2] - pixels
+    # Dense inverse search alone is off by 0.5 pixels here.
+    middle = slice(20, -20)
+    assert np.abs(motion.flow - expected)[middle, middle].mean() < 0.1
+    assert not motion.camera_stands
+
+
+def test_the_camera_stands_though_a_large_thing_passes():
+    random = np.random.default_rng(0)
+    scene, thing = photograph("rocket"), photograph("chelsea", (60, 80))
+    frames = []
+    for left in (20, 26):
+        frame = scene.astype(float)
+        frame[20:80, left : left + 80] = thing
+        frames.append(np.clip(frame + random.normal(0, 2, frame.shape), 0, 255).astype(np.uint8))
+    motion = find_motion(*frames)
+    assert motion.camera_stands
+    assert not motion.flow[:10].any()
+
+
+def test_distances_from_motion_are_of_what_moves_and_what_comes_to_light_but_of_no_speck():
+    flow, trust = np.zeros((40, 60, 2), np.float32), np.ones((40, 60), np.float32)
+    assert (distance_from_motion(Motion(flow, trust, False, True), 8) == 1.0).all()
+    flow[10:20, 10:20], trust[30:36, 50:56], flow[5, 50] = 1.0, 0.0, 1.0
+    found = distance_from_motion(Motion(flow, trust, False, True), 8)
+    assert found[15, 15] == found[33, 52] == 0.0
+    assert found[15, 20:28] == pytest.approx([0, 0, 0, 0, 0.25, 0.5, 0.75, 1.0], abs=0.1)
+    assert found[5, 50] == 1.0
 
 
 def test_what_a_moving_thing_uncovers_is_not_trusted():
