@@ -2,8 +2,9 @@
 
 The last frame goes along with the motion and is a start and a target for the next (Ruder,
 Dosovitskiy & Brox 2016). Departures: the statistics that a frame is painted by are averages over
-the last frames, so that colours do not pump; and a draft's grain, from which the texture of flat
-places grows, moves with what it lies on.
+the last frames, so that colours do not pump; a draft's grain, from which the texture of flat places
+grows, moves with what it lies on, and is that of the first frame wherever the scene is still; and
+what is still, far from all that moves, is painted as the average of all its frames.
 """
 
 from collections.abc import Mapping
@@ -26,6 +27,14 @@ _INERTIA = 0.85
 _KEPT = {3: 0.65, 1: 0.25}
 # Share of new grain in that which moves: it becomes smoother with each step.
 _FRESH = 0.2
+# Share of the first frame's grain that comes back where all is still.
+_RETURNING = 0.2
+# Pixels around what moves in which its colours spread into the background: to hold them there would
+# leave a trail behind it.
+_REACH = 40
+# Differences of colours from 0 to 255, after a blur, of what is still from that which its painting
+# was made of: up to the first it is held, from twice that on it is not.
+_CHANGED = 6.0
 
 
 class FrameMemory(Steadiness):
@@ -45,6 +54,12 @@ class FrameMemory(Steadiness):
         self._levels: dict[int, np.ndarray] = {}
         self._motion: Motion | None = None
         self._count = 0
+        # Of the pixels: for how many frames each has been still and far from what moves; and what
+        # its painting was made of, blurred.
+        self._ages: np.ndarray | None = None
+        self._content: np.ndarray | None = None
+        # Share of each that comes from the frames before for this reason.
+        self._held: np.ndarray | None = None
 
     def move(self, pixels: np.ndarray) -> "Carried | None":
         """Goes on to the next frame.
@@ -64,9 +79,24 @@ class FrameMemory(Steadiness):
             if not motion.is_cut:
                 self._motion = motion
                 self._count += 1
+                self._hold(pixels, motion)
                 return Carried(np.clip(warp(self.image, motion.flow), 0.0, 1.0), motion.trust)
         self._statistics, self._levels, self.image, self._count = {}, {}, None, 0
+        self._ages = self._content = self._held = None
         return None
+
+    def _hold(self, pixels: np.ndarray, motion: "Motion") -> None:
+        """Finds what of a frame is to stay as it was painted before."""
+        from cnnkit.video.motion import blur, distance_from_motion
+
+        now = blur(pixels)
+        if self._ages is None or self._content is None:
+            self._ages, self._content = np.ones(motion.trust.shape, np.float32), now
+        changed = np.abs(now - self._content).max(axis=-1)
+        still = distance_from_motion(motion, _REACH) * np.clip(2.0 - changed / _CHANGED, 0.0, 1.0)
+        self._ages = 1.0 + still * self._ages
+        self._held = still * (1.0 - 1.0 / self._ages)
+        self._content = now + self._held[..., None] * (self._content - now)
 
     def smooth(self, name: str, found: LayerStatistics) -> LayerStatistics:
         """See `Steadiness`: averages, so that colours do not pump."""
@@ -77,17 +107,24 @@ class FrameMemory(Steadiness):
         return found
 
     def grain(self, height: int, width: int, seed: int) -> np.ndarray:
-        """See `Steadiness`: it moves with what it lies on."""
-        fresh = super().grain(height, width, seed + self._count)
+        """See `Steadiness`: it moves with what it lies on, and stays on what is still."""
+        first = super().grain(height, width, seed)
         before, motion = self._levels.get(0), self._motion
         if before is not None and motion is not None:
-            new = np.where(np.any(motion.flow != 0.0, axis=-1), _FRESH, 0.0)
-            new = self._on_canvas(np.maximum(new, 1.0 - motion.trust), fresh)
+            fresh = super().grain(height, width, seed + self._count)
+            is_moving = np.any(motion.flow != 0.0, axis=-1)
+            new = np.maximum(np.where(is_moving, _FRESH, 0.0), 1.0 - motion.trust)
+            new = self._on_canvas(new, fresh)
             # Shares whose squares sum to one keep the variance.
             moved = np.sqrt(1.0 - new**2) * self._moved(before, motion) + new * fresh
-            fresh = moved.astype(np.float32)
-        self._levels[0] = fresh
-        return fresh
+            if motion.camera_stands:
+                # Grain that moved by mistake, or with a thing that has passed, would be another
+                # texture for ever.
+                back = self._on_canvas(np.where(is_moving, 0.0, _RETURNING), fresh)
+                moved += back * (first - moved)
+            first = moved.astype(np.float32)
+        self._levels[0] = first
+        return first
 
     def blend(self, level: int, picture: np.ndarray) -> np.ndarray:
         """See `Steadiness`: some levels are mixed with what they painted before."""
@@ -95,7 +132,10 @@ class FrameMemory(Steadiness):
             return picture
         before, motion = self._levels.get(level), self._motion
         if before is not None and motion is not None:
-            kept = self._on_canvas(_KEPT[level] * motion.trust, picture)[..., None]
+            kept = _KEPT[level] * motion.trust
+            if self._held is not None:
+                kept = np.maximum(kept, self._held)
+            kept = self._on_canvas(kept, picture)[..., None]
             picture = picture + kept * (np.clip(self._moved(before, motion), 0.0, 1.0) - picture)
         self._levels[level] = picture
         return picture
@@ -117,10 +157,10 @@ class FrameMemory(Steadiness):
         """All of it as arrays; see `restore`."""
         arrays = {"count": np.array(self._count)}
         arrays |= {f"level:{level}": canvas for level, canvas in self._levels.items()}
-        for name in ("frame", "image"):
+        for name in ("frame", "image", "_ages", "_content"):
             value = getattr(self, name)
             if value is not None:
-                arrays[name] = value
+                arrays[name.removeprefix("_")] = value
         for name, one in self._statistics.items():
             arrays[f"mean:{name}"], arrays[f"gram:{name}"] = one.mean, one.gram
         return arrays
@@ -129,6 +169,7 @@ class FrameMemory(Steadiness):
         """Puts `state()` back."""
         self._count = int(state["count"])
         self.frame, self.image = state.get("frame"), state.get("image")
+        self._ages, self._content = state.get("ages"), state.get("content")
         for key, value in state.items():
             kind, _, name = key.partition(":")
             if kind == "level":

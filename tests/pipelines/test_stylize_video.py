@@ -29,7 +29,7 @@ def frames(count, step, noise=2.0):
 @pytest.fixture(scope="module")
 def stylizer():
     style = np.asarray(Image.fromarray(skimage.data.coffee()).resize((96, 64)))
-    return Stylizer(style, StylizeOptions(quality="draft", size=96))
+    return Stylizer(style, StylizeOptions(quality="draft", size=160))
 
 
 def change(painted, step):
@@ -91,6 +91,53 @@ def test_statistics_are_averages_of_the_frames_so_far():
     found = memory.smooth("a", LayerStatistics(np.ones(1), np.eye(1))).mean
     assert found == pytest.approx(0.15)
     assert memory.smooth("b", LayerStatistics(np.ones(1), np.eye(1))).mean == 1.0
+
+
+def passing(count):
+    """A still photograph with noise, before whose left half a thing goes to the right."""
+    random = np.random.default_rng(0)
+    scene = np.asarray(Image.fromarray(skimage.data.rocket()).resize((160, 64)))
+    for number in range(count):
+        frame = scene + random.normal(0, 2, scene.shape)
+        frame[20:44, 4 * number : 4 * number + 24] = 40
+        yield np.clip(frame + 0.5, 0, 255).astype(np.uint8)
+
+
+def test_grain_comes_back_to_where_it_was_once_a_thing_has_passed():
+    memory, grains = FrameMemory(), []
+    memory.image = np.zeros((64, 160, 3), np.float32)
+    for frame in passing(16):
+        memory.move(frame)
+        memory.image = np.zeros((64, 160, 3), np.float32)
+        grains.append(memory.grain(64, 160, 0))
+    # Where it passed first, and where it did not pass.
+    assert np.abs(grains[-1] - grains[0])[20:44, :24].mean() < 0.3
+    assert np.abs(grains[-1] - grains[0])[:, 110:].mean() < 0.05
+    # It is there still, with grain of its own.
+    assert np.abs(grains[-1] - grains[0])[22:42, 64:80].mean() > 0.5
+
+
+def test_what_is_far_from_a_thing_that_passes_stays_as_it_was(stylizer):
+    memory, shown = FrameMemory(), list(passing(10))
+    steady = [stylizer.paint_frame(one, memory).astype(float) for one in shown]
+    single = [stylizer.paint_frame(shown[at], FrameMemory()).astype(float) for at in (5, 9)]
+    far = slice(None), slice(-8, None)
+    assert (
+        np.abs(steady[9] - steady[5])[far].mean() < 0.4 * np.abs(single[1] - single[0])[far].mean()
+    )
+
+
+def test_what_becomes_brighter_is_painted_anew():
+    memory = FrameMemory()
+    scene = np.asarray(Image.fromarray(skimage.data.rocket()).resize((96, 64)), int)
+    kept = []
+    for number in range(12):
+        memory.move(np.clip(scene + 2 * max(0, number - 6), 0, 255).astype(np.uint8))
+        memory.image = np.zeros((64, 96, 3), np.float32)
+        kept.append(0.0 if memory._held is None else float(memory._held.mean()))
+    # A painting of n frames is their average, until they differ from it.
+    assert kept[6] == pytest.approx(6 / 7, abs=0.01)
+    assert kept[11] < 0.75
 
 
 def test_only_what_can_be_trusted_is_carried_over():
