@@ -69,6 +69,9 @@ class ServerSettings(ListenSettings):
     ] = 8
     max_megabytes: Annotated[float, Option("Of a request.", _LIMIT_PANEL, above=0)] = 50.0
     max_megapixels: Annotated[float, Option("Of a picture.", _LIMIT_PANEL, above=0)] = 50.0
+    max_video_seconds: Annotated[
+        float, Option("Of a video on the studio's page.", _LIMIT_PANEL, above=0)
+    ] = 20.0
     upload_seconds: Annotated[
         float, Option("In which a request must have come.", _LIMIT_PANEL, above=0)
     ] = 60.0

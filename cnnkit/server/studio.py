@@ -13,7 +13,8 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Callable, Sequence
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -36,6 +37,8 @@ from cnnkit.server import answers
 from cnnkit.server.answers import Answer, find_style
 from cnnkit.server.http import Server
 from cnnkit.server.settings import LEAST_CONFIDENCE
+from cnnkit.server.videos import Step, Videos
+from cnnkit.tasks.detect.settings import DetectSettings
 
 _Result = TypeVar("_Result")
 # Long side of the pictures of the strips, and of samples, in pixels.
@@ -46,6 +49,7 @@ _NUMBERS = re.compile(r"[-+\d.eE\s;,]+")
 # Uploads and results that Gradio keeps, in seconds: how often it looks, and how old they get.
 _KEPT = (600, 3600)
 _NO_PICTURE = "Drop a photograph first, or click a sample below."
+_NO_VIDEO = "Drop a video first."
 # Of pictures: not "share", which would send them away.
 _BUTTONS: Any = ["download", "fullscreen"]
 _FONT = ("system-ui", "-apple-system", "Segoe UI", "Roboto", "sans-serif")
@@ -77,6 +81,7 @@ class Studio:
         self._server = server
         self._folder = Path(tempfile.mkdtemp(prefix="cnnkit-studio-"))
         os.environ["GRADIO_TEMP_DIR"] = str(self._folder / "gradio")
+        self._videos = Videos(server.settings.max_video_seconds, self._folder)
         server.at_close.append(functools.partial(shutil.rmtree, self._folder, ignore_errors=True))
 
     @property
@@ -142,6 +147,58 @@ class Studio:
         examples = [list(row) for row in rows] or [[path] for path in self._samples]
         gr.Examples(examples, list(images), label="Samples", examples_per_page=12)
 
+    def _add_video(
+        self,
+        words: str,
+        name: str,
+        run: Callable[..., Any],
+        settings: Sequence[Any],
+        choice: str = "",
+    ) -> None:
+        """A short video, below what is done with pictures.
+
+        Args:
+            words: on the button.
+            name: of the elements.
+            run: takes the video and the settings, yields a video and its status.
+            settings: elements whose values it gets.
+            choice: words of a box to tick, whose value it gets last; "" for none.
+        """
+        longest = self._server.settings.max_video_seconds
+        with gr.Accordion(f"A video, of up to {longest:g} seconds", open=False):
+            with gr.Row():
+                with gr.Column():
+                    source = gr.Video(label="Video", sources=["upload"], height=320, elem_id=name)
+                    if choice:
+                        settings = [*settings, gr.Checkbox(True, label=choice)]
+                    with gr.Row():
+                        begin = gr.Button(words, variant="primary", elem_id=f"{name}-begin")
+                        stop = gr.Button("Stop", variant="stop", elem_id=f"{name}-stop")
+                with gr.Column():
+                    made = gr.Video(
+                        label="Made of it",
+                        interactive=False,
+                        buttons=["download"],
+                        height=320,
+                        elem_id=f"{name}-made",
+                    )
+                    status = gr.Markdown(elem_id=f"{name}-status")
+            going = begin.click(
+                run,
+                [source, *settings],
+                [made, status],
+                show_progress="minimal",
+                api_visibility="private",
+            )
+            stop.click(
+                lambda: "stopped",
+                None,
+                status,
+                cancels=[going],
+                queue=False,
+                api_visibility="private",
+            )
+
     # Stylize ------------------------------------------------------------------------------------
 
     def _add_stylize(self) -> None:
@@ -183,6 +240,9 @@ class Studio:
                     status = gr.Markdown(elem_id="status")
                     saved = gr.DownloadButton("Download", interactive=False, elem_id="download")
             self._add_samples(content)
+            self._add_video(
+                "Paint the video", "film", self._paint_video, [style, own, size, strength, color]
+            )
 
             def choose(event: gr.SelectData) -> tuple[str, None]:
                 return style_names()[event.index], None
@@ -281,6 +341,28 @@ class Studio:
             else:
                 raise UsageError(job.error or "the picture could not be painted")
 
+    async def _paint_video(
+        self,
+        path: str | None,
+        style: str,
+        own: str | None,
+        size: float,
+        strength: float,
+        color: str,
+    ) -> AsyncIterator[Any]:
+        """A draft of each frame: anything better takes minutes for a second of video."""
+        with _showing_errors():
+            if not path:
+                raise UsageError(_NO_VIDEO)
+            painted = self._read(own, "the painting") if own else find_style(style)
+            options = StylizeOptions(
+                quality="draft", size=int(size), strength=strength, preserve_color=color
+            )
+            steps = self._videos.paint(Path(path), painted, options)
+            async with contextlib.aclosing(_shown(steps)) as shows:
+                async for shown in shows:
+                    yield shown
+
     def _stop(self, name: str | None) -> str:
         job = self._server.painter.find(name) if name else None
         if job is None:
@@ -313,6 +395,9 @@ class Studio:
                         headers=["what", "score", "box"], interactive=False, elem_id="objects"
                     )
             self._add_samples(picture)
+            self._add_video(
+                "Find in the video", "clip", self._find_in_video, [conf], "Number what is the same"
+            )
             picture.change(
                 self._find, [picture, conf], [found, drawn, table], api_visibility="private"
             )
@@ -335,6 +420,19 @@ class Studio:
             )
             found = _Found(picture, tuple(dict(one) for one in answer.record.items))
             return found, *self._show_found(found, conf)
+
+    async def _find_in_video(
+        self, path: str | None, conf: float, track: bool
+    ) -> AsyncIterator[Any]:
+        with _showing_errors():
+            if not path:
+                raise UsageError(_NO_VIDEO)
+            steps = self._videos.detect(
+                Path(path), self._server.settings.detector, DetectSettings(conf=conf), track
+            )
+            async with contextlib.aclosing(_shown(steps)) as shows:
+                async for shown in shows:
+                    yield shown
 
     def _show_found(self, found: _Found | None, conf: float) -> Any:
         from cnnkit.tasks.detect.plots import draw_detections
@@ -618,6 +716,33 @@ def _file_input(**settings: Any) -> gr.Image:
     # Gradio would decode it. It writes files beside classes that inherit from its own.
     image.__dict__["preprocess"] = lambda payload: None if payload is None else payload.path
     return image
+
+
+async def _shown(steps: AsyncGenerator[Step, None]) -> AsyncGenerator[tuple[Any, str], None]:
+    """A video and words for the page, a few times a second."""
+    begin, told = time.monotonic(), 0.0
+    yield None, "starting ..."
+    async with contextlib.aclosing(steps):
+        async for step in steps:
+            now = time.monotonic()
+            if step.output is not None:
+                yield str(step.output), step.words
+            elif step.done == 0:
+                begin = now
+            elif now - told > _LOOK_SECONDS:
+                told = now
+                yield gr.skip(), _progress(step, now - begin)
+
+
+def _progress(step: Step, seconds: float) -> str:
+    speed = step.done / max(seconds, 1e-6)
+    if step.total is None:
+        return f"{step.done} frames · {speed:.1f} a second"
+    left = max(0, step.total - step.done) / speed
+    return (
+        f"{step.done} of {max(step.total, step.done)} frames · {speed:.1f} a second · "
+        f"{left:.0f} s left"
+    )
 
 
 def _drawn(answer: Answer) -> Picture:

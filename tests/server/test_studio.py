@@ -10,6 +10,7 @@ import pytest
 
 from cnnkit.data.samples import find_sample, load_sample
 from cnnkit.images import write_image
+from tests._clips import moving_square, write_clip
 
 pytest.importorskip("gradio", reason="the page needs the extra [studio]")
 sync_api = pytest.importorskip("playwright.sync_api", reason="the browser needs Playwright")
@@ -102,6 +103,16 @@ def test_a_slider_chooses_among_what_was_found(page, samples):
     box.fill("0.99")
     box.press("Enter")
     page.wait_for_function("!document.querySelector('#objects').innerText.includes('cup')")
+
+
+def test_a_video_is_looked_through(page, tmp_path):
+    page.get_by_role("tab", name="Find").click()
+    page.get_by_role("button", name="A video, of up to 20 seconds").click()
+    drop(page, "#clip", write_clip(tmp_path / "clip.mp4", moving_square(6)))
+    page.wait_for_selector("#clip video")
+    page.locator("#clip-begin").click()
+    text_of(page, "#clip-status", "6 frames")
+    page.wait_for_selector("#clip-made video")
 
 
 def test_a_subject_is_cut_out(page, samples):
