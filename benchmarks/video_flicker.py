@@ -6,10 +6,18 @@ from the one before, moved by the true motion, where that is to be seen. Frame b
 frame painted as a picture alone. The style's distance is the mean Wasserstein-2 distance of
 VGG-16's activations, which no draft is made with, in parts of the energy; smaller is nearer.
 
-python benchmarks/video_flicker.py [--frames 24] [--styles waves impasto] [--drift 200]
+The constants of cnnkit/video/motion.py and cnnkit/pipelines/_stylize_memory.py were chosen on the
+photograph and the styles of `CHOSEN_ON`; by default others are measured.
+
+python benchmarks/video_flicker.py [--frames 16] [--data DIR] [--csv FILE] [--drift 200]
 """
 
 import argparse
+import csv
+import statistics
+import time
+from collections import defaultdict
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -19,11 +27,13 @@ from _moving_pictures import KINDS, Moved, moving_pictures
 
 from cnnkit import StylizeOptions, Stylizer
 from cnnkit.data.samples import find_sample, load_sample
+from cnnkit.images import READABLE_SUFFIXES, read_image, to_uint8
 from cnnkit.losses.style import wasserstein_style_loss
 from cnnkit.ops.gaussians import matrix_square_root
 from cnnkit.pipelines._stylize_memory import FrameMemory
 
-PHOTOGRAPHS = {"still": "rocket", "turn": "astronaut"}
+CHOSEN_ON = {"photographs": ("rocket",), "styles": ("waves", "impasto")}
+PHOTOGRAPHS, STYLES = ("coffee", "astronaut", "chelsea"), ("stained-glass", "ink-wash", "woodcut")
 # Of a covariance, in parts of its mean variance.
 _RIDGE = 1e-3
 
@@ -57,40 +67,95 @@ def style_distance(judge: Stylizer, frames: list[np.ndarray]) -> float:
     return float(np.mean(found))
 
 
+def read_photographs(names: list[str], data: Path | None) -> dict[str, np.ndarray]:
+    """scikit-image's by name, and those of a folder; all that are uint8 `(height, width, 3)`."""
+    found = {name: getattr(skimage.data, name)() for name in names}
+    if data is not None:
+        paths = sorted(one for one in data.iterdir() if one.suffix.lower() in READABLE_SUFFIXES)
+        found |= {path.stem: to_uint8(read_image(path).pixels) for path in paths}
+    return found
+
+
+def measure(
+    stylizer: Stylizer, judge: Stylizer, motion: list[Moved]
+) -> tuple[dict[str, float], list[np.ndarray]]:
+    """Errors, distances and seconds of a clip, and its steady frames."""
+    memory = FrameMemory()
+    begin = time.monotonic()
+    steady = [stylizer.paint_frame(one.pixels, memory) for one in motion]
+    seconds = (time.monotonic() - begin) / len(motion)
+    single = [stylizer.paint_frame(one.pixels, FrameMemory()) for one in motion]
+    errors = warping_error(single, motion), warping_error(steady, motion)
+    late = slice(len(motion) // 2, None, 4)
+    near = style_distance(judge, single[late]), style_distance(judge, steady[late])
+    return {
+        "frame_by_frame": errors[0],
+        "steady": errors[1],
+        "ratio": errors[1] / errors[0],
+        "style": near[1] / near[0] - 1,
+        "seconds": seconds,
+    }, steady
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--frames", type=int, default=24)
-    parser.add_argument("--styles", nargs="+", default=["waves", "impasto"])
+    parser.add_argument("--frames", type=int, default=16)
+    parser.add_argument("--styles", nargs="+", default=list(STYLES))
+    parser.add_argument("--photographs", nargs="*", default=list(PHOTOGRAPHS))
+    parser.add_argument("--data", type=Path, help="folder of more photographs")
     parser.add_argument("--kinds", nargs="+", default=list(KINDS), choices=KINDS)
     parser.add_argument("--quality", default="draft", choices=("draft", "standard"))
-    parser.add_argument("--size", type=int, nargs=2, default=[288, 512], metavar=("H", "W"))
+    parser.add_argument("--size", type=int, nargs=2, default=[144, 256], metavar=("H", "W"))
     parser.add_argument("--drift", type=int, default=0, help="frames of a still scene to drift in")
+    parser.add_argument("--csv", type=Path, help="file for a row of each clip")
+    parser.add_argument("--strips", type=Path, help="folder for the steady frames of each clip")
     arguments = parser.parse_args()
     size = tuple(arguments.size)
+    photographs = read_photographs(arguments.photographs, arguments.data)
     print(machine())
     print(f"{arguments.quality}, {size[1]}x{size[0]}, {arguments.frames} frames")
-    print("| style | motion | warping error, frame by frame | steady | ratio | style's distance |")
-    print("|---|---|---|---|---|---|")
+    print("styles:", *arguments.styles, "photographs:", *photographs)
+    rows = []
     for name in arguments.styles:
         style = load_sample(find_sample(name))
         stylizer = Stylizer(style, StylizeOptions(quality=arguments.quality, size=max(size)))
         judge = Stylizer(style, StylizeOptions(backbone="vgg16", size=max(size)))
-        for kind in arguments.kinds:
-            photograph = getattr(skimage.data, PHOTOGRAPHS.get(kind, "chelsea"))()
-            motion = list(moving_pictures(photograph, kind, arguments.frames, size))
-            memory = FrameMemory()
-            steady = [stylizer.paint_frame(one.pixels, memory) for one in motion]
-            single = [stylizer.paint_frame(one.pixels, FrameMemory()) for one in motion]
-            errors = warping_error(single, motion), warping_error(steady, motion)
-            late = slice(len(motion) // 2, None, 4)
-            near = style_distance(judge, single[late]), style_distance(judge, steady[late])
-            print(
-                f"| {name} | {kind} | {errors[0]:.4f} | {errors[1]:.4f} | "
-                f"{errors[1] / errors[0]:.2f} | {near[1] / near[0] - 1:+.1%} |",
-                flush=True,
-            )
+        for photograph, pixels in photographs.items():
+            for kind in arguments.kinds:
+                motion = list(moving_pictures(pixels, kind, arguments.frames, size))
+                found, steady = measure(stylizer, judge, motion)
+                rows.append({"style": name, "photograph": photograph, "motion": kind, **found})
+                print(name, photograph, kind, *(f"{one:.4f}" for one in found.values()), flush=True)
+                if arguments.strips is not None:
+                    strip = np.concatenate(steady[:: max(1, len(steady) // 4)], axis=1)
+                    path = arguments.strips / f"{name}-{photograph}-{kind}.png"
+                    cv2.imwrite(str(path), strip[..., ::-1])
         if arguments.drift:
             drift(stylizer, name, arguments.drift, size)
+    if arguments.csv is not None:
+        with arguments.csv.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, list(rows[0]))
+            writer.writeheader()
+            writer.writerows(rows)
+    print_table(rows)
+
+
+def print_table(rows: list[dict]) -> None:
+    """Means and worst by motion."""
+    by_kind = defaultdict(list)
+    for row in rows:
+        by_kind[row["motion"]].append(row)
+    print("| motion | frame by frame | steady | ratio, mean (largest) | style, mean (largest) |")
+    print("|---|---|---|---|---|")
+    for kind, some in by_kind.items():
+        single, steady, ratio, style = (
+            [row[key] for row in some] for key in ("frame_by_frame", "steady", "ratio", "style")
+        )
+        print(
+            f"| {kind} | {statistics.mean(single):.4f} | {statistics.mean(steady):.4f} | "
+            f"{statistics.mean(ratio):.2f} ({max(ratio):.2f}) | "
+            f"{statistics.mean(style):+.1%} ({max(style):+.1%}) |"
+        )
 
 
 def drift(stylizer: Stylizer, name: str, count: int, size: tuple[int, int]) -> None:

@@ -22,11 +22,11 @@ if TYPE_CHECKING:
 # Share of the statistics of the frames before.
 _INERTIA = 0.85
 # Share of what a level of a draft has painted that comes from the frame before, where that can be
-# trusted. What the fine levels paint anew has the style's strokes again, which going along with the
+# trusted. What the finest level paints has the style's strokes again, which going along with the
 # motion blurs (benchmarks/video_flicker.py).
-_KEPT = {3: 0.65, 1: 0.25}
-# Share of new grain in that which moves: it becomes smoother with each step.
-_FRESH = 0.2
+_KEPT = {3: 0.5, 2: 0.5}
+# Share of new grain in that which moves, and becomes smoother with each step.
+_FRESH = 0.1
 # Share of the first frame's grain that comes back where all is still.
 _RETURNING = 0.2
 # Pixels around what moves in which its colours spread into the background: to hold them there would
@@ -115,8 +115,10 @@ class FrameMemory(Steadiness):
             is_moving = np.any(motion.flow != 0.0, axis=-1)
             new = np.maximum(np.where(is_moving, _FRESH, 0.0), 1.0 - motion.trust)
             new = self._on_canvas(new, fresh)
+            moved = self._moved(before, motion)
+            # Moved by parts of pixels it is smoothed, and fainter grain would be less texture.
             # Shares whose squares sum to one keep the variance.
-            moved = np.sqrt(1.0 - new**2) * self._moved(before, motion) + new * fresh
+            moved = np.sqrt(1.0 - new**2) / moved.std() * moved + new * fresh
             if motion.camera_stands:
                 # Grain that moved by mistake, or with a thing that has passed, would be another
                 # texture for ever.
