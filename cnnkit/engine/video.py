@@ -3,7 +3,7 @@
 import contextlib
 import itertools
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -112,6 +112,7 @@ def run_video(
                 overwrite=overwrite,
                 note=console.note,
             )
+            stack.enter_context(_abandoning(writer))
         task.begin(reader.facts)
         if writer is not None and (state := writer.begin(settings.resume)):
             task.restore(state)
@@ -126,10 +127,6 @@ def run_video(
             if writer is not None and output is not None:
                 watch.close()
                 _leave(writer, output, watch.done, console)
-            raise
-        except BaseException:
-            if writer is not None:
-                writer.abandon()
             raise
         if writer is not None:
             writer.finish()
@@ -168,6 +165,18 @@ def _run(
                 watch.show(done)
             if writer is not None and not done % task.segment:
                 beside.put(_cutting(writer, task.state(), done))
+
+
+@contextlib.contextmanager
+def _abandoning(writer: VideoWriter) -> Iterator[None]:
+    """After a failure leaves nothing that nobody can go on from; Ctrl-C is none."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise
+    except BaseException:
+        writer.abandon()
+        raise
 
 
 def _left(done: int, segment: int) -> int:

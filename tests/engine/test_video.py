@@ -16,6 +16,7 @@ from cnnkit.errors import UsageError, VideoError
 from cnnkit.results import Record
 from cnnkit.video.clip import VideoSettings
 from cnnkit.video.formats import parts_folder
+from cnnkit.video.writer import VideoWriter
 from tests._clips import moving_square, read_frames, write_clip
 
 
@@ -136,6 +137,19 @@ def test_a_task_that_fails_leaves_nothing_under_the_name(clip, tmp_path):
     with pytest.raises(VideoError, match="no more"):
         run(clip, tmp_path / "b.mp4", Trail(2, fail))
     assert [path.name for path in tmp_path.iterdir()] == ["clip.mp4"]
+
+
+@pytest.mark.parametrize("step", ["begin", "finish"])
+def test_a_full_disk_leaves_no_hidden_folder_without_a_segment(tmp_path, monkeypatch, step):
+    def fail(self, *arguments, **settings):
+        parts_folder(tmp_path / "b.mp4").mkdir(exist_ok=True)
+        raise VideoError("no room")
+
+    short = write_clip(tmp_path / "clip.mp4", moving_square(2))
+    monkeypatch.setattr(VideoWriter, step, fail)
+    with pytest.raises(VideoError, match="no room"):
+        run(short, tmp_path / "b.mp4")
+    assert not parts_folder(tmp_path / "b.mp4").exists()
 
 
 def test_a_file_that_is_no_video_is_told_before_the_task_is_loaded(tmp_path):
