@@ -60,7 +60,7 @@ def compose_scene(
     *,
     mosaic: float = 0.75,
     scale: float = 0.5,
-    mirror: float = 0.5,
+    horizontal_flip: float = 0.5,
 ) -> Boxed:
     """A scene of one picture, or a mosaic of several, painted.
 
@@ -70,7 +70,7 @@ def compose_scene(
         random: where all draws come from.
         mosaic: see `plan_scene`.
         scale: the same.
-        mirror: the same.
+        horizontal_flip: the same.
 
     Returns:
         uint8 `(size, size, 3)`, boxes in pixels of it, and the rows of more of those that are left.
@@ -80,7 +80,9 @@ def compose_scene(
         pixels, boxes, more = take()
         return pixels, pixels.shape[:2], boxes, more
 
-    placed, boxes, more = plan_scene(draw, size, random, mosaic=mosaic, scale=scale, mirror=mirror)
+    placed, boxes, more = plan_scene(
+        draw, size, random, mosaic=mosaic, scale=scale, horizontal_flip=horizontal_flip
+    )
     canvas = np.full((size, size, 3), GREY, np.uint8)
     for one in placed:
         paint(canvas, one)
@@ -94,7 +96,7 @@ def plan_scene(
     *,
     mosaic: float = 0.75,
     scale: float = 0.5,
-    mirror: float = 0.5,
+    horizontal_flip: float = 0.5,
 ) -> tuple[list[Placed], np.ndarray, np.ndarray]:
     """Where pictures lie on a scene of one, or on a mosaic of several in rows and columns.
 
@@ -107,7 +109,7 @@ def plan_scene(
         random: where all draws come from.
         mosaic: share of the scenes that are mosaics.
         scale: by how much sizes differ, as a natural logarithm each way.
-        mirror: share of the pictures that are mirrored.
+        horizontal_flip: share of the pictures that are mirrored.
 
     Returns:
         The pictures, boxes in pixels of the scene, and the rows of more of those that are left.
@@ -121,7 +123,7 @@ def plan_scene(
         across = _cuts(columns, size, random)
         for column in range(columns):
             tile = across[column], down[row], across[column + 1], down[row + 1]
-            one, found, kept = _place(draw(), tile, random, scale, mirror)
+            one, found, kept = _place(draw(), tile, random, scale, horizontal_flip)
             placed.append(one)
             boxes.append(found)
             more.append(kept)
@@ -144,12 +146,12 @@ def _place(
     tile: Sequence[int],
     random: np.random.Generator,
     scale: float,
-    mirror: float,
+    horizontal_flip: float,
 ) -> tuple[Placed, np.ndarray, np.ndarray]:
     """Lays a picture into a part of the scene, cut off at its borders."""
     picture, (height, width), boxes, more = drawn
     left, top, right, bottom = tile
-    mirrored = random.random() < mirror
+    mirrored = random.random() < horizontal_flip
     if mirrored:
         boxes = np.stack([1 - boxes[:, 2], boxes[:, 1], 1 - boxes[:, 0], boxes[:, 3]], axis=-1)
     shares = (right - left) / width, (bottom - top) / height

@@ -214,7 +214,7 @@ def check_same_run(folder: Path, settings: Mapping[str, Any]) -> None:
 def open_run(
     folder: Path,
     data: str | Path,
-    options: Any,
+    options: FitSettings,
     data_hash: str,
     resume: bool,
     extendable: Sequence[str] = ("epochs", "time_budget", "patience"),
@@ -224,7 +224,7 @@ def open_run(
     Args:
         folder: of the run.
         data: what is trained on.
-        options: a dataclass of settings.
+        options: settings of the training.
         data_hash: of what is trained on.
         resume: go on with a run.
         extendable: settings that may differ then.
@@ -237,20 +237,17 @@ def open_run(
         "data": str(data),
         "version": __version__,
         "data_hash": data_hash,
-        # As YAML gives them back.
-        "options": {
-            name: list(value) if isinstance(value, tuple) else _plain(value)
-            for name, value in asdict(options).items()
-        },
+        "options": _plain_settings(options),
     }
     if (folder / ARGS_FILE).exists():
         if not resume:
             raise UsageError(f"{folder} holds a run; use --resume to go on, or another -o")
         stored = read_run(folder)
+        before = _plain_settings(_settings_of(folder, stored, type(options)))
         changed = [
             name
-            for name, value in stored["options"].items()
-            if name not in extendable and value != settings["options"].get(name)
+            for name, value in before.items()
+            if name not in extendable and value != settings["options"][name]
         ]
         if changed:
             raise UsageError(
@@ -272,8 +269,22 @@ def open_run(
     write_bytes(folder / ARGS_FILE, text.encode("utf-8", "surrogateescape"))
 
 
+def _plain_settings(settings: FitSettings) -> dict[str, Any]:
+    """As YAML gives them back."""
+    return {name: _plain(value) for name, value in asdict(settings).items()}
+
+
 def _plain(value: Any) -> Any:
-    return str(value) if isinstance(value, Path) else value
+    if isinstance(value, Path):
+        return str(value)
+    return list(value) if isinstance(value, tuple) else value
+
+
+def _settings_of(folder: str | Path, values: Mapping[str, Any], kind: type[_Settings]) -> _Settings:
+    try:
+        return kind.of_run(values["options"])
+    except TypeError:
+        raise DataError(f"{folder} holds no run of {kind.trains}; give another -o") from None
 
 
 def read_run(folder: str | Path) -> dict[str, Any]:
@@ -305,10 +316,7 @@ def read_run_settings(folder: str | Path, kind: type[_Settings]) -> tuple[str, _
         DataError: the folder holds no such run.
     """
     values = read_run(folder)
-    try:
-        return values["data"], kind.of_run(values["options"])
-    except TypeError:
-        raise DataError(f"{folder} holds no run of {kind.trains}; give another -o") from None
+    return values["data"], _settings_of(folder, values, kind)
 
 
 def require_mostly_good(

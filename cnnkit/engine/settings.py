@@ -396,9 +396,11 @@ class FitSettings(Settings, abc.ABC):
 
     Attributes:
         trains: what comes of it, for messages, such as "a detector".
+        former: name of a setting in runs of before 0.2 -> its name.
     """
 
     trains: ClassVar[str]
+    former: ClassVar[Mapping[str, str]] = {}
 
     batch_size: Annotated[int, Option("Examples in a step.", FIT_PANEL, ("--batch",), min=1)] = 32
     optimizer: Annotated[str, Option("Of Keras.", FIT_PANEL, choices=TRAINING_OPTIMIZERS)] = "adamw"
@@ -458,7 +460,7 @@ class FitSettings(Settings, abc.ABC):
         Raises:
             TypeError: they are of another training.
         """
-        return cls(**values)
+        return cls(**{cls.former.get(name, name): value for name, value in values.items()})
 
     @property
     def averaging(self) -> float:

@@ -29,6 +29,7 @@ class Brush(Settings):
     colors: Annotated[tuple[str, ...] | None, Option("Names.", show_default="all")] = None
     angle: Annotated[float, Option("Of the hand.", former=("--tilt",), min=0.0)] = 30.0
     is_flat: Annotated[bool, Option("Flat or round.", former=("--even",))] = False
+    is_thick: Annotated[bool, Option("Thick or thin.", former=("--damp/--no-damp",))] = True
     hidden: int = 7
 
 
@@ -105,8 +106,12 @@ def test_the_help_has_what_the_fields_say():
 
 
 def test_names_of_before_still_work_and_are_not_shown():
-    run("tree", "--tilt", "45", "--even")
-    assert (painted[0][2].angle, painted[0][2].is_flat) == (45.0, True)
+    run("tree", "--tilt", "45", "--even", "--no-damp")
+    assert (painted[0][2].angle, painted[0][2].is_flat, painted[0][2].is_thick) == (
+        45.0,
+        True,
+        False,
+    )
     run("tree", "--angle", "50")
     assert (painted[0][2].angle, painted[0][2].is_flat) == (50.0, False)
     assert "--tilt" not in run("--help").output

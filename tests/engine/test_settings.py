@@ -7,8 +7,11 @@ from typing import Annotated
 
 import pytest
 
-from cnnkit.engine.settings import Option, Settings
+from cnnkit.engine.settings import AugmentSettings, Option, Settings
 from cnnkit.errors import UsageError
+from cnnkit.tasks.classify.settings import TrainSettings as ClassifyTrainSettings
+from cnnkit.tasks.detect.settings import TrainSettings as DetectTrainSettings
+from cnnkit.tasks.segment.settings import TrainSettings as SegmentTrainSettings
 
 
 @dataclass(frozen=True)
@@ -92,3 +95,22 @@ def test_the_docstring_says_what_the_options_say():
     assert "    width: Bristles.\n" in Brush.__doc__
     assert Brush.__doc__.startswith("How a brush paints.")
     assert WideBrush.__doc__ == "A brush for walls."
+
+
+def test_runs_of_before_have_other_names_of_settings():
+    detect = DetectTrainSettings.of_run({"mirror": 0.25, "teacher": "a.keras", "imitation": 2.0})
+    assert (detect.horizontal_flip, detect.distillation) == (0.25, 2.0)
+    assert SegmentTrainSettings.of_run({"hints": 0.0}).feature_distillation == 0.0
+    changes = {"mirror": 0.0, "rotation": 3.0}
+    classify = ClassifyTrainSettings.of_run({"epochs": 2, "augment": changes})
+    assert (classify.epochs, classify.horizontal_flip, classify.rotation) == (2, 0.0, 3.0)
+    assert classify.augment
+    with pytest.raises(TypeError, match="beams"):
+        ClassifyTrainSettings.of_run({"beams": 4})
+
+
+def test_settings_of_several_classes_have_the_options_of_all():
+    assert {"learning_rate", "mixup", "head_epochs"} <= set(ClassifyTrainSettings.options)
+    off = ClassifyTrainSettings(augment=False, mixup=0.5).changes
+    assert off == AugmentSettings.off()
+    assert ClassifyTrainSettings(mixup=0.5).changes == AugmentSettings(mixup=0.5)

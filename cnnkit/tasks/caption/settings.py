@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from cnnkit.engine.settings import (
     DATA_PANEL,
@@ -111,6 +111,7 @@ class TrainSettings(FitSettings):
     """
 
     trains = "a captioner"
+    former: ClassVar[Mapping[str, str]] = {"mirror": "horizontal_flip"}
 
     images: Annotated[
         Path | None, Option(_IMAGES_HELP, DATA_PANEL, metavar="DIR", show_default=_IMAGES_DEFAULT)
@@ -124,10 +125,12 @@ class TrainSettings(FitSettings):
     max_words: Annotated[
         int, Option("Words of a sentence; longer ones lose their end.", DATA_PANEL, min=1)
     ] = 20
-    mirror: Annotated[
+    horizontal_flip: Annotated[
         bool,
         Option(
-            "Train on mirror images too, and swap left and right in their sentences.", DATA_PANEL
+            "Train on mirror images too, and swap left and right in their sentences.",
+            DATA_PANEL,
+            former=("--mirror/--no-mirror",),
         ),
     ] = True
     backbone: Annotated[

@@ -142,14 +142,14 @@ class _Training:
         self._settings, self._observer = settings, observer
         self._is_head = settings.transfer == "head"
         self._vocabulary = vocabulary_of(
-            data.train, settings.vocabulary, settings.min_count, mirrored=settings.mirror
+            data.train, settings.vocabulary, settings.min_count, mirrored=settings.horizontal_flip
         )
         self._sentences = {
             name: number_sentences(
                 part,
                 self._vocabulary,
                 settings.max_words,
-                mirrored=settings.mirror and name == "train",
+                mirrored=settings.horizontal_flip and name == "train",
             )
             for name, part in (("train", data.train), ("val", data.val))
         }
@@ -182,7 +182,7 @@ class _Training:
                 self._encoder,
                 LabelledFiles(paths, np.zeros(len(paths), np.int64)),
                 self._folder / "features" / f"{name}.npy",
-                mirrored=self._is_head and self._settings.mirror and name == "train",
+                mirrored=self._is_head and self._settings.horizontal_flip and name == "train",
                 fingerprint=digest,
                 on_progress=functools.partial(self._observer.on_progress, "look at the data"),
             )

@@ -5,7 +5,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from cnnkit.engine.settings import (
     AUGMENT_PANEL,
@@ -111,6 +111,7 @@ class TrainSettings(FitSettings, AugmentSettings):
     """
 
     trains = "a classifier"
+    former: ClassVar[Mapping[str, str]] = {"mirror": "horizontal_flip"}
 
     model: Annotated[
         str,
@@ -221,9 +222,7 @@ class TrainSettings(FitSettings, AugmentSettings):
         before = values.get("augment")
         if isinstance(before, Mapping):
             # Until 0.2 the changes to pictures were settings within the settings.
-            inner = dict(before)
-            inner["horizontal_flip"] = inner.pop("mirror")
-            values = {**values, **inner, "augment": True}
+            values = {**values, **before, "augment": True}
         return super().of_run(values)
 
     @property

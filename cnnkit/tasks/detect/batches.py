@@ -193,7 +193,7 @@ def _drawing(
 
 
 def _shares(settings: TrainSettings) -> dict[str, float]:
-    return {name: getattr(settings, name) for name in ("mosaic", "scale", "mirror")}
+    return {name: getattr(settings, name) for name in ("mosaic", "scale", "horizontal_flip")}
 
 
 def _color_only(settings: TrainSettings) -> AugmentSettings:

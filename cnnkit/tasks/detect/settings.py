@@ -1,8 +1,9 @@
 """Settings of detection, and the names of detectors."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from cnnkit.engine.settings import (
     FIT_PANEL,
@@ -130,6 +131,10 @@ class TrainSettings(FitSettings):
     """
 
     trains = "a detector"
+    former: ClassVar[Mapping[str, str]] = {
+        "mirror": "horizontal_flip",
+        "imitation": "distillation",
+    }
 
     model: Annotated[
         str,
@@ -181,8 +186,15 @@ class TrainSettings(FitSettings):
             show_default="none",
         ),
     ] = None
-    imitation: Annotated[
-        float, Option("Weight of what the teacher sees.", _MODEL_PANEL, min=0.0, max=100.0)
+    distillation: Annotated[
+        float,
+        Option(
+            "Weight of what the teacher sees.",
+            _MODEL_PANEL,
+            min=0.0,
+            max=100.0,
+            former=("--imitation",),
+        ),
     ] = 1.0
     labels: Annotated[
         float, Option("Weight of the boxes beside a teacher.", _MODEL_PANEL, min=0.0, max=1.0)
@@ -219,8 +231,9 @@ class TrainSettings(FitSettings):
         float,
         Option("Change of sizes, as a natural logarithm each way.", _SCENE_PANEL, min=0.0, max=2.0),
     ] = 0.5
-    mirror: Annotated[
-        float, Option("Share of mirrored pictures.", _SCENE_PANEL, min=0.0, max=1.0)
+    horizontal_flip: Annotated[
+        float,
+        Option("Share of mirrored pictures.", _SCENE_PANEL, min=0.0, max=1.0, former=("--mirror",)),
     ] = 0.5
     color: Annotated[
         float,
@@ -265,8 +278,10 @@ class TrainSettings(FitSettings):
 
     def _check_teacher(self) -> None:
         if self.teacher is None:
-            if self.imitation != TrainSettings.imitation:
-                raise UsageError("imitation is the weight of what a teacher sees; give a teacher")
+            if self.distillation != TrainSettings.distillation:
+                raise UsageError(
+                    "distillation is the weight of what a teacher sees; give a teacher"
+                )
             if self.labels != TrainSettings.labels:
                 raise UsageError("labels is their weight beside a teacher; give a teacher")
             return

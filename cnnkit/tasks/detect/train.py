@@ -183,7 +183,7 @@ class _Training:
         # What is seen with and kept is in 32 bits, and of this process.
         plain = settings
         if team.is_several or policy != "float32":
-            usual = {name: getattr(TrainSettings, name) for name in ("imitation", "labels")}
+            usual = {name: getattr(TrainSettings, name) for name in ("distillation", "labels")}
             plain = replace(settings, teacher=None, **usual)
         self._detector = self._plain = build_trainable(plain, data.classes, known_classes)
         if not self._plain.is_scaled:

@@ -198,7 +198,9 @@ def _taught(built: keras.Model, settings: TrainSettings) -> keras.Model:
         ) from None
     wanted = keras.Model(teacher.inputs[0], wanted, name="teacher")(pixels)
     own = [built.get_layer(name).output for name in STAGES]
-    predictions = Imitation(settings.imitation, name="imitation")([built.outputs[0], *own, *wanted])
+    predictions = Imitation(settings.distillation, name="imitation")(
+        [built.outputs[0], *own, *wanted]
+    )
     return keras.Model(pixels, predictions, name=built.name)
 
 
@@ -224,7 +226,7 @@ def _answering(built: keras.Model, teacher: keras.Model, settings: TrainSettings
     wanted = keras.Model(teacher.inputs[0], wanted, name="teacher")(pixels)
     told = [tensor for one in own.values() for tensor in one.tensors]
     anchors = len(own[STRIDES[-1]].layer.anchors)
-    imitation = AnswerImitation(anchors, settings.imitation, name="imitation")
+    imitation = AnswerImitation(anchors, settings.distillation, name="imitation")
     return keras.Model(pixels, imitation([built.outputs[0], *told, *wanted]), name=built.name)
 
 

@@ -214,8 +214,14 @@ class MaskBatches(LabelledBatches):
                 drawn = int(order[random.integers(len(order))])
             return *look(drawn), np.zeros((0, 4)), np.zeros((0, 0))
 
-        side, mirror = self._settings.crop, self._settings.mirror
-        placed, *_ = plan_scene(draw, side, random, mosaic=_SEVERAL, scale=_SCALE, mirror=mirror)
+        placed, *_ = plan_scene(
+            draw,
+            self._settings.crop,
+            random,
+            mosaic=_SEVERAL,
+            scale=_SCALE,
+            horizontal_flip=self._settings.horizontal_flip,
+        )
         return placed
 
     def _paint_mosaic(
@@ -419,10 +425,10 @@ def plan_crop(size: Sequence[int], settings: TrainSettings, random: np.random.Ge
 
     Args:
         size: height and width of the picture.
-        settings: `crop`, scales and `mirror` of the training.
+        settings: `crop`, scales and `horizontal_flip` of the training.
         random: where the draws come from.
     """
-    zoom, top, left, mirror = random.random(4).tolist()
+    zoom, top, left, flip = random.random(4).tolist()
     side = settings.crop
     low, high = settings.scale
     scale = low * (high / low) ** zoom
@@ -438,7 +444,7 @@ def plan_crop(size: Sequence[int], settings: TrainSettings, random: np.random.Ge
         spans.append((begin * length / scaled, (begin + count) * length / scaled, place, count))
         whole.append(scaled)
     (high, wide), (rows, columns) = whole, spans
-    return Crop(side, (high, wide), (rows, columns), mirror < settings.mirror)
+    return Crop(side, (high, wide), (rows, columns), flip < settings.horizontal_flip)
 
 
 def read_pair(

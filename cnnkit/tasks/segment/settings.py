@@ -1,8 +1,9 @@
 """Settings of segmentation, and the names of segmenters."""
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from cnnkit.engine.settings import (
     DATA_PANEL,
@@ -131,6 +132,11 @@ class TrainSettings(FitSettings):
     """
 
     trains = "a segmenter"
+    former: ClassVar[Mapping[str, str]] = {
+        "mirror": "horizontal_flip",
+        "imitation": "distillation",
+        "hints": "feature_distillation",
+    }
 
     backbone: Annotated[
         str,
@@ -181,8 +187,15 @@ class TrainSettings(FitSettings):
             show_default="none",
         ),
     ] = None
-    imitation: Annotated[
-        float, Option("Weight of what the teacher sees.", _MODEL_PANEL, min=0.0, max=100.0)
+    distillation: Annotated[
+        float,
+        Option(
+            "Weight of what the teacher sees.",
+            _MODEL_PANEL,
+            min=0.0,
+            max=100.0,
+            former=("--imitation",),
+        ),
     ] = 1.0
     teacher_sees: Annotated[
         str,
@@ -192,7 +205,7 @@ class TrainSettings(FitSettings):
             choices=TEACHER_VIEWS,
         ),
     ] = "crops"
-    hints: Annotated[
+    feature_distillation: Annotated[
         float,
         Option(
             "Of --teacher-sees pictures: weight of what the teacher's scores are made of, e.g. 1; "
@@ -200,6 +213,7 @@ class TrainSettings(FitSettings):
             _MODEL_PANEL,
             min=0.0,
             max=100.0,
+            former=("--hints",),
         ),
     ] = 0.0
     dropout: Annotated[
@@ -266,7 +280,10 @@ class TrainSettings(FitSettings):
             max=1.0,
         ),
     ] = 0.0
-    mirror: Annotated[float, Option("Share that is mirrored.", _CROP_PANEL, min=0.0, max=1.0)] = 0.5
+    horizontal_flip: Annotated[
+        float,
+        Option("Share that is mirrored.", _CROP_PANEL, min=0.0, max=1.0, former=("--mirror",)),
+    ] = 0.5
     color: Annotated[
         float,
         Option(
@@ -328,16 +345,22 @@ class TrainSettings(FitSettings):
 
     def _check_teacher(self) -> None:
         if self.teacher is None:
-            if self.imitation != TrainSettings.imitation:
-                raise UsageError("imitation is the weight of what a teacher sees; give a teacher")
+            if self.distillation != TrainSettings.distillation:
+                raise UsageError(
+                    "distillation is the weight of what a teacher sees; give a teacher"
+                )
             if self.teacher_sees == "pictures":
                 raise UsageError("teacher_sees says what a teacher is shown; give a teacher")
         elif self.views:
             raise UsageError("a teacher sees fresh crops; leave out the views, or the teacher")
-        if self.hints and self.variant in PYRAMIDS:
-            raise UsageError("hints are of the scores of an FCN; leave them out for a pyramid")
-        if self.hints and self.teacher_sees != "pictures":
-            raise UsageError("hints are kept of whole pictures; use --teacher-sees pictures")
+        if self.feature_distillation and self.variant in PYRAMIDS:
+            raise UsageError(
+                "feature-distillation is for the scores of an FCN; leave it out for a pyramid"
+            )
+        if self.feature_distillation and self.teacher_sees != "pictures":
+            raise UsageError(
+                "feature-distillation is from whole pictures; use --teacher-sees pictures"
+            )
         if self.teacher_sees == "pictures" and self.on_device:
             raise UsageError(
                 "what a teacher says of whole pictures is not kept on the device; leave out "

@@ -185,7 +185,8 @@ def last_convolution(model: keras.Model) -> keras.layers.Layer:
         if isinstance(layer, keras.layers.Conv2D) and layer.filters == channels:
             return layer
     raise UsageError(
-        f"the teacher has no convolution that gives its {channels} scores; leave out --hints"
+        f"the teacher has no convolution that gives its {channels} scores; leave out "
+        "--feature-distillation"
     )
 
 

@@ -183,7 +183,9 @@ def imitating(model: keras.Model, settings: TrainSettings, teacher: keras.Model)
     seen, size = pixels, teacher.inputs[0].shape[1:3]
     if None not in size:
         seen = keras.ops.image.resize(pixels, size, interpolation="bilinear")
-    scores = ScoreImitation(settings.imitation, name="imitation")([model.outputs[0], teacher(seen)])
+    scores = ScoreImitation(settings.distillation, name="imitation")(
+        [model.outputs[0], teacher(seen)]
+    )
     return keras.Model(pixels, scores, name=model.name)
 
 
@@ -207,7 +209,7 @@ def imitating_maps(
         return [keras.Input((side, side, kept.shape[-1])), keras.Input((side, side))]
 
     given = inputs(maps.scores, COARSE)
-    scores = ScoreImitation(settings.imitation, name="imitation")([model.outputs[0], *given])
+    scores = ScoreImitation(settings.distillation, name="imitation")([model.outputs[0], *given])
     if maps.hints is not None:
         # What the scores are made of, at each stride that has some.
         layers = {layer.name: layer for layer in whole.layers}
@@ -215,7 +217,7 @@ def imitating_maps(
         hints = inputs(maps.hints, HINT_STEP)
         given += hints
         scores = HintImitation(
-            settings.hints, [stride // HINT_STEP for stride in strides], name="hints"
+            settings.feature_distillation, [stride // HINT_STEP for stride in strides], name="hints"
         )([scores, *hints, *(layers[f"score_{stride}"].input for stride in strides)])
     return keras.Model([model.inputs[0], *given], scores, name=model.name)
 

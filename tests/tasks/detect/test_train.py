@@ -124,7 +124,7 @@ def test_weights_of_classes_of_the_same_name_are_taken_over(tmp_path):
 def test_a_teacher_is_imitated_and_is_no_part_of_the_detector(tmp_path):
     options = TrainSettings(model="compact", size=64)
     build_trainable(options, ("disc", "square")).scored.save(tmp_path / "teacher.keras")
-    taught = replace(options, teacher=str(tmp_path / "teacher.keras"), imitation=3.0)
+    taught = replace(options, teacher=str(tmp_path / "teacher.keras"), distillation=3.0)
     keras.utils.set_random_seed(1)
     trainable = build_trainable(taught, ("disc", "square"))
     model = trainable.model
@@ -155,7 +155,7 @@ def test_what_can_be_no_teacher_is_refused(tmp_path):
     with pytest.raises(UsageError, match="has no maps of strides 8, 16 and 32; give another --tea"):
         build_trainable(options, ("disc",))
     with pytest.raises(UsageError, match="give a teacher"):
-        TrainSettings(imitation=2.0)
+        TrainSettings(distillation=2.0)
     with pytest.raises(UsageError, match="teacher must be"):
         replace(options, teacher="somebody")
     with pytest.raises(UsageError, match="yolov1 has no teacher"):

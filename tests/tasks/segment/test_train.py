@@ -72,7 +72,7 @@ def _crop(mask, settings, seed):
 def test_a_crop_moves_picture_and_mask_together():
     mask = np.arange(24 * 40).reshape(24, 40).astype(np.uint8)
     pixels = np.repeat(mask[..., None], 3, axis=2)
-    settings = replace(SETTINGS, crop=32, mirror=0.5)
+    settings = replace(SETTINGS, crop=32, horizontal_flip=0.5)
     seen = set()
     for seed in range(8):
         x, y = crop_pair(pixels, mask, _crop(mask, settings, seed))
@@ -116,7 +116,7 @@ def test_batches_are_the_same_again(squares):
 
 def test_every_fourth_pixel_of_a_mask_is_learned(squares):
     data = training.read_masks(squares)
-    batches = MaskBatches(data.train, data.coding, replace(SETTINGS, mirror=0.0))
+    batches = MaskBatches(data.train, data.coding, replace(SETTINGS, horizontal_flip=0.0))
     _, y = batches[0]
     assert y.shape == (4, 8, 8)
     for row, classes in zip(batches._order(0), y, strict=False):
@@ -489,7 +489,7 @@ def test_a_teacher_is_imitated_without_any_label(squares, teacher, tmp_path):
         learning_rate=1e-3,
         pretrained_rate=0.5,
         teacher=str(teacher),
-        imitation=2.0,
+        distillation=2.0,
         mixed_precision="bfloat16",
     )
     train_segmenter(data, tmp_path / "run", settings)
@@ -508,7 +508,7 @@ def test_a_run_with_a_teacher_goes_on_as_if_it_was_not_stopped(squares, teacher,
         epochs=2,
         teacher=str(teacher),
         teacher_sees="pictures",
-        hints=1.0,
+        feature_distillation=1.0,
         ema=0.5,
         mosaic=0.5,
         schedule="constant",
@@ -577,7 +577,11 @@ def test_what_the_teacher_said_lies_where_the_picture_does(squares, tmp_path, mo
 def test_hints_are_of_every_stride(squares, teacher, tmp_path):
     data, maps = _teacher_maps(squares, teacher, tmp_path / "maps")
     settings = replace(
-        SETTINGS, backbone="coco80", teacher=str(teacher), teacher_sees="pictures", hints=1.0
+        SETTINGS,
+        backbone="coco80",
+        teacher=str(teacher),
+        teacher_sees="pictures",
+        feature_distillation=1.0,
     )
     whole = build_segmenter(settings, "8s", 3)
     trainer = imitating_maps(build_coarse(whole, "8s", whole.inputs[0]), whole, settings, maps)
@@ -779,12 +783,15 @@ def test_a_loss_that_is_no_number_stops_the_training(squares, tmp_path):
         ({"balance": 1.5}, "balance must be between 0 and 1"),
         ({"dice": -1.0}, "dice must be between"),
         ({"mosaic": 1.5}, "mosaic must be between 0 and 1"),
-        ({"imitation": 2.0}, "imitation is the weight of what a teacher sees"),
+        ({"distillation": 2.0}, "distillation is the weight of what a teacher sees"),
         ({"teacher": "t.keras", "views": 2}, "a teacher sees fresh crops"),
         ({"variant": "pyramid"}, "a pyramid is built on efficientnet-lite0; give that backbone"),
         ({"teacher_sees": "pictures"}, "give a teacher"),
         ({"teacher_sees": "all"}, "must be one of crops, pictures"),
-        ({"teacher": "t.keras", "hints": 1.0}, "hints are kept of whole pictures"),
+        (
+            {"teacher": "t.keras", "feature_distillation": 1.0},
+            "feature-distillation is from whole pictures",
+        ),
         (
             {"teacher": "t.keras", "teacher_sees": "pictures", "on_device": True},
             "is not kept on the device",
