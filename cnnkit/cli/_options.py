@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from cnnkit.engine import settings
 from cnnkit.engine.batch import BatchSettings
 from cnnkit.engine.command import EngineSettings, PrintSettings, option_type
 from cnnkit.engine.settings import OUTPUT_PANEL, RUN_PANEL, FitSettings, Settings, require_there
@@ -10,9 +11,9 @@ from cnnkit.video.clip import VideoSettings
 __all__ = ["OUTPUT_PANEL", "RUN_PANEL", "require_there"]
 
 
-def setting_option(settings: type[Settings], name: str) -> Any:
+def setting_option(kind: type[Settings], name: str) -> Any:
     """The option of a setting as Typer takes it."""
-    return option_type(name, settings.option_of(name), getattr(settings, name))
+    return option_type(name, kind.option_of(name), getattr(kind, name))
 
 
 Quiet = setting_option(PrintSettings, "quiet")
@@ -26,6 +27,8 @@ Threads = setting_option(EngineSettings, "threads")
 Device = setting_option(EngineSettings, "device")
 Engine = setting_option(EngineSettings, "engine")
 Seed = setting_option(FitSettings, "seed")
+TimeBudget = setting_option(FitSettings, "time_budget")
+Workers = option_type("workers", settings.Workers, 0)
 VideoStart, VideoEnd, VideoEvery, VideoResume = (
     setting_option(VideoSettings, name) for name in ("start", "end", "every", "resume")
 )

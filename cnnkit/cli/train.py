@@ -13,10 +13,11 @@ from cnnkit.cli._options import (
     Quiet,
     Seed,
     Threads,
+    TimeBudget,
     Verbose,
+    Workers,
     require_there,
 )
-from cnnkit.cli._training import TimeBudget, Workers
 from cnnkit.console import Console
 from cnnkit.errors import UsageError
 from cnnkit.options import BackboneOptions, DecoderOptions

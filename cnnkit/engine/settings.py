@@ -30,6 +30,7 @@ TRAINING_OPTIMIZERS = ("adamw", "adam", "sgd", "rmsprop")
 MIXED_PRECISIONS = ("auto", "on", "bfloat16", "off")
 
 DATA_PANEL, FIT_PANEL, NETWORK_PANEL = "Data", "Fit", "Network"
+MODEL_PANEL = "Model"
 AUGMENT_PANEL = "Augmentation (0 switches off)"
 OUTPUT_PANEL, RUN_PANEL = "Output", "Run"
 
@@ -331,6 +332,16 @@ Workers = Annotated[
         "Processes that make examples, for a GPU that would wait; 0 for threads of this one.",
         RUN_PANEL,
         min=0,
+    ),
+]
+Distillation = Annotated[
+    float,
+    Option(
+        "Weight of what the teacher sees.",
+        MODEL_PANEL,
+        min=0.0,
+        max=100.0,
+        former=("--imitation",),
     ),
 ]
 RunFolder = Annotated[Path, Option("Run folder.", OUTPUT_PANEL, ("-o", "--output"))]

@@ -100,7 +100,7 @@ def test_the_docstring_says_what_the_options_say():
 def test_runs_of_before_have_other_names_of_settings():
     detect = DetectTrainSettings.of_run({"mirror": 0.25, "teacher": "a.keras", "imitation": 2.0})
     assert (detect.horizontal_flip, detect.distillation) == (0.25, 2.0)
-    assert SegmentTrainSettings.of_run({"hints": 0.0}).feature_distillation == 0.0
+    assert SegmentTrainSettings.of_run({"hints": 0.0}).distill_features == 0.0
     changes = {"mirror": 0.0, "rotation": 3.0}
     classify = ClassifyTrainSettings.of_run({"epochs": 2, "augment": changes})
     assert (classify.epochs, classify.horizontal_flip, classify.rotation) == (2, 0.0, 3.0)

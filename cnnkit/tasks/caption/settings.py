@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 from cnnkit.engine.settings import (
     DATA_PANEL,
     FIT_PANEL,
+    MODEL_PANEL,
     Argument,
     FitSettings,
     LabelSmoothing,
@@ -30,7 +31,6 @@ BACKBONES = {"efficientnet-lite0": 256, "compact": 160}
 # Parts of sentences that can be evaluated; "all" is every picture.
 SPLITS = ("train", "val", "all")
 
-_MODEL_PANEL = "Model"
 
 Model = Annotated[
     str,
@@ -135,21 +135,21 @@ class TrainSettings(FitSettings):
     ] = True
     backbone: Annotated[
         str,
-        Option("What the pictures are seen with.", _MODEL_PANEL, choices=tuple(BACKBONES)),
+        Option("What the pictures are seen with.", MODEL_PANEL, choices=tuple(BACKBONES)),
     ] = "efficientnet-lite0"
     cell: Annotated[
-        str, Option("What the decoder is made of.", _MODEL_PANEL, choices=CAPTION_CELLS)
+        str, Option("What the decoder is made of.", MODEL_PANEL, choices=CAPTION_CELLS)
     ] = "lstm"
     attention: Annotated[
-        bool, Option("Look at places of the picture for each word.", _MODEL_PANEL)
+        bool, Option("Look at places of the picture for each word.", MODEL_PANEL)
     ] = True
-    units: Annotated[int, Option("Numbers in the decoder's state.", _MODEL_PANEL, min=1)] = 192
-    embedding: Annotated[int, Option("Numbers that stand for a word.", _MODEL_PANEL, min=1)] = 96
+    units: Annotated[int, Option("Numbers in the decoder's state.", MODEL_PANEL, min=1)] = 192
+    embedding: Annotated[int, Option("Numbers that stand for a word.", MODEL_PANEL, min=1)] = 96
     transfer: Annotated[
         str,
         Option(
             "What is trained: the decoder, the last N layers of the backbone too, or all.",
-            _MODEL_PANEL,
+            MODEL_PANEL,
             metavar="head|last:N|all",
         ),
     ] = "head"
@@ -157,7 +157,7 @@ class TrainSettings(FitSettings):
         int | None,
         Option(
             "Side that pictures are stretched to, in pixels.",
-            _MODEL_PANEL,
+            MODEL_PANEL,
             show_default=", ".join(f"{side} for {one}" for one, side in BACKBONES.items()),
             min=32,
         ),
@@ -165,7 +165,7 @@ class TrainSettings(FitSettings):
     dropout: Annotated[
         float,
         Option(
-            "Share of what is seen that is left out in training.", _MODEL_PANEL, min=0.0, max=0.9
+            "Share of what is seen that is left out in training.", MODEL_PANEL, min=0.0, max=0.9
         ),
     ] = 0.4
     epochs: Annotated[int, Option("Passes over the sentences.", FIT_PANEL, min=1)] = 20

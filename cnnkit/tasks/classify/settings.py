@@ -11,6 +11,7 @@ from cnnkit.engine.settings import (
     AUGMENT_PANEL,
     DATA_PANEL,
     FIT_PANEL,
+    MODEL_PANEL,
     Argument,
     AugmentSettings,
     Ema,
@@ -98,7 +99,6 @@ PRETRAINED = {
     "vgg19": "vgg19-classifier",
     "mobilenet-v2": "mobilenet-v2",
 }
-_MODEL_PANEL = "Model"
 
 
 @dataclass(frozen=True)
@@ -117,7 +117,7 @@ class TrainSettings(FitSettings, AugmentSettings):
         str,
         Option(
             f"{', '.join(TRAINABLE)}, or a file to start from.",
-            _MODEL_PANEL,
+            MODEL_PANEL,
             metavar="NAME|FILE.keras",
         ),
     ] = "efficientnet-lite0"
@@ -126,7 +126,7 @@ class TrainSettings(FitSettings, AugmentSettings):
         Option(
             "What is trained: the classes alone, the last N layers too, everything from the "
             "trained weights, or everything from random ones.",
-            _MODEL_PANEL,
+            MODEL_PANEL,
             metavar="head|last:N|all|scratch",
             show_default="head where there are trained weights, else scratch",
         ),
@@ -135,19 +135,19 @@ class TrainSettings(FitSettings, AugmentSettings):
         int | None,
         Option(
             "Side that pictures are stretched to, in pixels.",
-            _MODEL_PANEL,
+            MODEL_PANEL,
             show_default="the model's own",
             min=8,
         ),
     ] = None
     width: Annotated[
-        float, Option("Of yolov1: filters, as a part of the paper's.", _MODEL_PANEL)
+        float, Option("Of yolov1: filters, as a part of the paper's.", MODEL_PANEL)
     ] = 1.0
     dropout: Annotated[
         float | None,
         Option(
             "Share of the head's inputs left out.",
-            _MODEL_PANEL,
+            MODEL_PANEL,
             show_default="0.5, 0.2 from scratch",
             min=0.0,
             max=0.95,

@@ -7,8 +7,10 @@ from typing import Annotated, ClassVar
 
 from cnnkit.engine.settings import (
     FIT_PANEL,
+    MODEL_PANEL,
     NETWORK_PANEL,
     Argument,
+    Distillation,
     Ema,
     FitSettings,
     Flip,
@@ -36,7 +38,7 @@ TRAINABLE_DETECTORS = (DEFAULT_DETECTOR, "efficientnet-lite0", "anchors", "compa
 # Side of the scenes that a network learns from, in pixels, where none is given.
 _SIDE, _YOLOV1_SIDE = 320, 448
 
-_BOX_PANEL, _MODEL_PANEL, _SCENE_PANEL = "Boxes", "Model", "Scenes (0 switches off)"
+_BOX_PANEL, _SCENE_PANEL = "Boxes", "Scenes (0 switches off)"
 
 Model = Annotated[
     str,
@@ -140,18 +142,18 @@ class TrainSettings(FitSettings):
         str,
         Option(
             f"{', '.join(TRAINABLE_DETECTORS)}, or a run or file to start from.",
-            _MODEL_PANEL,
+            MODEL_PANEL,
             metavar="NAME|RUN|FILE.keras",
         ),
     ] = DEFAULT_DETECTOR
     freeze: Annotated[
-        bool, Option("Leave the trained network below the detector as it is.", _MODEL_PANEL)
+        bool, Option("Leave the trained network below the detector as it is.", MODEL_PANEL)
     ] = True
     size: Annotated[
         int | None,
         Option(
             "Side of the scenes in pixels, a multiple of 32, of 64 for yolov1.",
-            _MODEL_PANEL,
+            MODEL_PANEL,
             show_default=f"{_SIDE}, {_YOLOV1_SIDE} for yolov1",
         ),
     ] = None
@@ -159,19 +161,19 @@ class TrainSettings(FitSettings):
         int | None,
         Option(
             "Long side to see pictures at for validation, and later in 'detect'.",
-            _MODEL_PANEL,
+            MODEL_PANEL,
             show_default="that of the scenes",
         ),
     ] = None
     width: Annotated[
-        float, Option("Of yolov1: filters, as a part of the paper's.", _MODEL_PANEL)
+        float, Option("Of yolov1: filters, as a part of the paper's.", MODEL_PANEL)
     ] = 1.0
     pretrained: Annotated[
         str | None,
         Option(
             "Of yolov1: a run of 'train classify --model yolov1', whose 20 convolutions it begins "
             "with. Of anchors and compact: a run of this command with either, for the stages.",
-            _MODEL_PANEL,
+            MODEL_PANEL,
             metavar="NAME|RUN|FILE.keras",
             show_default="random weights",
         ),
@@ -181,23 +183,14 @@ class TrainSettings(FitSettings):
         Option(
             "Another detector to imitate beside learning the boxes: it sees every scene too, and "
             "its answers, or for compact its activations, are targets.",
-            _MODEL_PANEL,
+            MODEL_PANEL,
             metavar="NAME|RUN|FILE.keras",
             show_default="none",
         ),
     ] = None
-    distillation: Annotated[
-        float,
-        Option(
-            "Weight of what the teacher sees.",
-            _MODEL_PANEL,
-            min=0.0,
-            max=100.0,
-            former=("--imitation",),
-        ),
-    ] = 1.0
+    distillation: Distillation = 1.0
     labels: Annotated[
-        float, Option("Weight of the boxes beside a teacher.", _MODEL_PANEL, min=0.0, max=1.0)
+        float, Option("Weight of the boxes beside a teacher.", MODEL_PANEL, min=0.0, max=1.0)
     ] = 1.0
     epochs: Annotated[int, Option("Passes over the data.", FIT_PANEL, min=1)] = 60
     batch_size: Annotated[int, Option("Scenes in a step.", FIT_PANEL, ("--batch",), min=1)] = 8

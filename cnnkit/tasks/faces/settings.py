@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Annotated
 
-from cnnkit.engine.settings import DATA_PANEL, RUN_PANEL, Option, Settings
+from cnnkit.engine.settings import DATA_PANEL, MODEL_PANEL, RUN_PANEL, Option, Settings
 from cnnkit.errors import UsageError
 from cnnkit.options import FACE_FORMS, MININGS
 
@@ -13,7 +13,6 @@ ENCODERS = ("scratch", "dlib")
 CHOICES = ("main", "largest")
 
 FACE_PANEL = "Faces"
-_MODEL_PANEL = "Model"
 
 Model = Annotated[
     str,
@@ -106,7 +105,7 @@ class TrainSettings(Settings):
         str,
         Option(
             "triplet: a small encoder; binary: weights for the differences of dlib's.",
-            _MODEL_PANEL,
+            MODEL_PANEL,
             choices=LOSSES,
         ),
     ] = "triplet"
@@ -114,25 +113,25 @@ class TrainSettings(Settings):
         str | None,
         Option(
             "Where embeddings come from.",
-            _MODEL_PANEL,
+            MODEL_PANEL,
             metavar="|".join(ENCODERS),
             show_default="scratch for triplet, dlib for binary",
         ),
     ] = None
     mining: Annotated[
-        str, Option("How triplets are chosen from a batch.", _MODEL_PANEL, choices=MININGS)
+        str, Option("How triplets are chosen from a batch.", MODEL_PANEL, choices=MININGS)
     ] = "semi-hard"
     form: Annotated[
         str,
         Option(
             "What a binary head weighs: |f - g|, (f - g)^2 / (f + g), or (f - g)^2.",
-            _MODEL_PANEL,
+            MODEL_PANEL,
             choices=FACE_FORMS,
         ),
     ] = "squared"
     margin: Annotated[
         float,
-        Option("By which others are to be farther, of distances up to 2.", _MODEL_PANEL, above=0.0),
+        Option("By which others are to be farther, of distances up to 2.", MODEL_PANEL, above=0.0),
     ] = 0.2
     people: Annotated[int, Option("People in a batch.", min=2)] = 32
     pictures: Annotated[int, Option("Pictures of each in a batch.", min=2)] = 3

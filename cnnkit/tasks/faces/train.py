@@ -122,10 +122,24 @@ class TrackedModel(keras.Model):
     def metrics(self) -> list[keras.metrics.Metric]:
         return self._trackers
 
+    def own_loss(self, y: Any, y_pred: Any) -> Any:
+        """The loss of a batch, of its labels and of what `call` gives."""
+        raise NotImplementedError
+
     def track(self, *values: Any) -> None:
         """Takes the figures of a step."""
         for tracker, value in zip(self._trackers, values, strict=True):
             tracker.update_state(value)
+
+    def compute_loss(
+        self,
+        x: Any = None,
+        y: Any = None,
+        y_pred: Any = None,
+        sample_weight: Any = None,
+        training: bool = True,
+    ) -> Any:
+        return self.own_loss(y, y_pred)
 
     def compute_metrics(self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None) -> Any:
         return {metric.name: metric.result() for metric in self.metrics}
@@ -151,14 +165,7 @@ class TripletTrainer(TrackedModel):
     def call(self, chips: Any, training: bool = False) -> Any:
         return self.trunk(chips, training=training)
 
-    def compute_loss(
-        self,
-        x: Any = None,
-        y: Any = None,
-        y_pred: Any = None,
-        sample_weight: Any = None,
-        training: bool = True,
-    ) -> Any:
+    def own_loss(self, y: Any, y_pred: Any) -> Any:
         found = triplet_loss(y_pred, y, self._margin, self._mining, self._seed)
         spread = embedding_spread(y_pred)
         self.track(found.loss, found.active, spread.distance, spread.variance)
@@ -191,14 +198,7 @@ class PairTrainer(TrackedModel):
         rows = keras.ops.reshape(self._scale * features, (-1, features.shape[-1]))
         return keras.ops.reshape(self.head(rows), (count, count))
 
-    def compute_loss(
-        self,
-        x: Any = None,
-        y: Any = None,
-        y_pred: Any = None,
-        sample_weight: Any = None,
-        training: bool = True,
-    ) -> Any:
+    def own_loss(self, y: Any, y_pred: Any) -> Any:
         ops = keras.ops
         labels = ops.convert_to_tensor(y)
         index = ops.arange(ops.shape(labels)[0])

@@ -8,8 +8,10 @@ from typing import Annotated, ClassVar
 from cnnkit.engine.settings import (
     DATA_PANEL,
     FIT_PANEL,
+    MODEL_PANEL,
     NETWORK_PANEL,
     Argument,
+    Distillation,
     Ema,
     FitSettings,
     Flip,
@@ -45,7 +47,7 @@ MOST_AFTER_VIEWS = 15
 TEACHER_VIEWS = ("crops", "pictures")
 
 PICTURE_PANEL = "Picture"
-_MODEL_PANEL, _CROP_PANEL = "Model", "Crops"
+_CROP_PANEL = "Crops"
 
 Model = Annotated[
     str,
@@ -135,7 +137,7 @@ class TrainSettings(FitSettings):
     former: ClassVar[Mapping[str, str]] = {
         "mirror": "horizontal_flip",
         "imitation": "distillation",
-        "hints": "feature_distillation",
+        "hints": "distill_features",
     }
 
     backbone: Annotated[
@@ -144,7 +146,7 @@ class TrainSettings(FitSettings):
             "Network below the scores: the compact one knows textures, the shipped detector coco80 "
             "objects; so do efficientnet-lite0 (ImageNet), and vgg16 and mobilenet-v2, whose "
             "weights are fetched.",
-            _MODEL_PANEL,
+            MODEL_PANEL,
             choices=BACKBONES,
         ),
     ] = "compact"
@@ -153,18 +155,18 @@ class TrainSettings(FitSettings):
         Option(
             "Pixels between the scores of an FCN: fewer are finer; or a feature pyramid, with "
             f"4 or 8 between them, of {' or '.join(PYRAMID_BACKBONES)}.",
-            _MODEL_PANEL,
+            MODEL_PANEL,
             choices=VARIANTS,
         ),
     ] = "8s"
     staged: Annotated[
-        bool, Option("Begin with 32s, and start 16s from it and 8s from that.", _MODEL_PANEL)
+        bool, Option("Begin with 32s, and start 16s from it and 8s from that.", MODEL_PANEL)
     ] = True
     transfer: Annotated[
         str,
         Option(
             "What is trained: all but the backbone, its last N layers too, or everything.",
-            _MODEL_PANEL,
+            MODEL_PANEL,
             metavar="head|last:N|all",
         ),
     ] = "head"
@@ -172,7 +174,7 @@ class TrainSettings(FitSettings):
         str | None,
         Option(
             "An earlier training whose weights this one begins with, where layers agree.",
-            _MODEL_PANEL,
+            MODEL_PANEL,
             metavar="NAME|RUN|FILE.keras",
             show_default="none",
         ),
@@ -182,35 +184,26 @@ class TrainSettings(FitSettings):
         Option(
             "Another network whose scores of the same classes are imitated beside learning the "
             "labels.",
-            _MODEL_PANEL,
+            MODEL_PANEL,
             metavar="NAME|RUN|FILE.keras",
             show_default="none",
         ),
     ] = None
-    distillation: Annotated[
-        float,
-        Option(
-            "Weight of what the teacher sees.",
-            _MODEL_PANEL,
-            min=0.0,
-            max=100.0,
-            former=("--imitation",),
-        ),
-    ] = 1.0
+    distillation: Distillation = 1.0
     teacher_sees: Annotated[
         str,
         Option(
             "Every crop, or each picture once, whole: that is kept in the run folder.",
-            _MODEL_PANEL,
+            MODEL_PANEL,
             choices=TEACHER_VIEWS,
         ),
     ] = "crops"
-    feature_distillation: Annotated[
+    distill_features: Annotated[
         float,
         Option(
             "Of --teacher-sees pictures: weight of what the teacher's scores are made of, e.g. 1; "
             "0 for the scores alone.",
-            _MODEL_PANEL,
+            MODEL_PANEL,
             min=0.0,
             max=100.0,
             former=("--hints",),
@@ -220,7 +213,7 @@ class TrainSettings(FitSettings):
         float | None,
         Option(
             "Share of the deepest maps left out.",
-            _MODEL_PANEL,
+            MODEL_PANEL,
             show_default="0.1, 0.5 for vgg16",
             min=0.0,
             max=0.95,
@@ -353,14 +346,12 @@ class TrainSettings(FitSettings):
                 raise UsageError("teacher_sees says what a teacher is shown; give a teacher")
         elif self.views:
             raise UsageError("a teacher sees fresh crops; leave out the views, or the teacher")
-        if self.feature_distillation and self.variant in PYRAMIDS:
+        if self.distill_features and self.variant in PYRAMIDS:
             raise UsageError(
-                "feature-distillation is for the scores of an FCN; leave it out for a pyramid"
+                "distill-features is for the scores of an FCN; leave it out for a pyramid"
             )
-        if self.feature_distillation and self.teacher_sees != "pictures":
-            raise UsageError(
-                "feature-distillation is from whole pictures; use --teacher-sees pictures"
-            )
+        if self.distill_features and self.teacher_sees != "pictures":
+            raise UsageError("distill-features is from whole pictures; use --teacher-sees pictures")
         if self.teacher_sees == "pictures" and self.on_device:
             raise UsageError(
                 "what a teacher says of whole pictures is not kept on the device; leave out "

@@ -186,7 +186,7 @@ def last_convolution(model: keras.Model) -> keras.layers.Layer:
             return layer
     raise UsageError(
         f"the teacher has no convolution that gives its {channels} scores; leave out "
-        "--feature-distillation"
+        "--distill-features"
     )
 
 

@@ -304,7 +304,7 @@ class _Training:
                 self._data.train.pictures,
                 self._folder / "teacher",
                 self._settings.val_size,
-                self._settings.feature_distillation > 0,
+                self._settings.distill_features > 0,
                 functools.partial(self._observer.on_progress, "ask the teacher"),
             )
 

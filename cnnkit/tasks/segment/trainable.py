@@ -217,7 +217,7 @@ def imitating_maps(
         hints = inputs(maps.hints, HINT_STEP)
         given += hints
         scores = HintImitation(
-            settings.feature_distillation, [stride // HINT_STEP for stride in strides], name="hints"
+            settings.distill_features, [stride // HINT_STEP for stride in strides], name="hints"
         )([scores, *hints, *(layers[f"score_{stride}"].input for stride in strides)])
     return keras.Model([model.inputs[0], *given], scores, name=model.name)
 

@@ -6,6 +6,7 @@ from typing import Annotated
 from cnnkit.engine.settings import (
     DATA_PANEL,
     FIT_PANEL,
+    MODEL_PANEL,
     RUN_PANEL,
     Argument,
     Ema,
@@ -22,7 +23,6 @@ from cnnkit.errors import UsageError
 NETWORKS = ("lstm", "gru", "rnn", "bag")
 UNITS = ("word", "character")
 
-_MODEL_PANEL = "Model"
 
 Model = Annotated[
     str,
@@ -105,31 +105,31 @@ class TrainSettings(FitSettings):
         str,
         Option(
             "What reads the text; a bag of words knows no order, and is there to compare.",
-            _MODEL_PANEL,
+            MODEL_PANEL,
             choices=NETWORKS,
         ),
     ] = "lstm"
-    by: Annotated[str, Option("What texts are split into.", _MODEL_PANEL, choices=UNITS)] = "word"
+    by: Annotated[str, Option("What texts are split into.", MODEL_PANEL, choices=UNITS)] = "word"
     vocabulary_size: Annotated[
         int,
         Option(
             "Words that are told apart, the most frequent; the others are unknown.",
-            _MODEL_PANEL,
+            MODEL_PANEL,
             min=3,
         ),
     ] = 10_000
     embedding_size: Annotated[
-        int, Option("Numbers that are learned for each word; 0 for one-hots.", _MODEL_PANEL, min=0)
+        int, Option("Numbers that are learned for each word; 0 for one-hots.", MODEL_PANEL, min=0)
     ] = 32
     units: Annotated[
-        int, Option("Size of the network's state, in each direction.", _MODEL_PANEL, min=1)
+        int, Option("Size of the network's state, in each direction.", MODEL_PANEL, min=1)
     ] = 64
-    bidirectional: Annotated[bool, Option("Read from the end too.", _MODEL_PANEL)] = False
+    bidirectional: Annotated[bool, Option("Read from the end too.", MODEL_PANEL)] = False
     max_words: Annotated[
-        int, Option("Of each text; what comes later is left out.", _MODEL_PANEL, min=1)
+        int, Option("Of each text; what comes later is left out.", MODEL_PANEL, min=1)
     ] = 200
     dropout: Annotated[
-        float, Option("Share of the last layer's inputs left out.", _MODEL_PANEL, min=0.0, max=0.95)
+        float, Option("Share of the last layer's inputs left out.", MODEL_PANEL, min=0.0, max=0.95)
     ] = 0.3
     val_share: Annotated[
         float,

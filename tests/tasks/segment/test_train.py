@@ -508,7 +508,7 @@ def test_a_run_with_a_teacher_goes_on_as_if_it_was_not_stopped(squares, teacher,
         epochs=2,
         teacher=str(teacher),
         teacher_sees="pictures",
-        feature_distillation=1.0,
+        distill_features=1.0,
         ema=0.5,
         mosaic=0.5,
         schedule="constant",
@@ -581,7 +581,7 @@ def test_hints_are_of_every_stride(squares, teacher, tmp_path):
         backbone="coco80",
         teacher=str(teacher),
         teacher_sees="pictures",
-        feature_distillation=1.0,
+        distill_features=1.0,
     )
     whole = build_segmenter(settings, "8s", 3)
     trainer = imitating_maps(build_coarse(whole, "8s", whole.inputs[0]), whole, settings, maps)
@@ -789,8 +789,8 @@ def test_a_loss_that_is_no_number_stops_the_training(squares, tmp_path):
         ({"teacher_sees": "pictures"}, "give a teacher"),
         ({"teacher_sees": "all"}, "must be one of crops, pictures"),
         (
-            {"teacher": "t.keras", "feature_distillation": 1.0},
-            "feature-distillation is from whole pictures",
+            {"teacher": "t.keras", "distill_features": 1.0},
+            "distill-features is from whole pictures",
         ),
         (
             {"teacher": "t.keras", "teacher_sees": "pictures", "on_device": True},
