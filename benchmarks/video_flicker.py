@@ -106,7 +106,12 @@ def main() -> None:
     parser.add_argument("--kinds", nargs="+", default=list(KINDS), choices=KINDS)
     parser.add_argument("--quality", default="draft", choices=("draft", "standard"))
     parser.add_argument("--size", type=int, nargs=2, default=[144, 256], metavar=("H", "W"))
-    parser.add_argument("--drift", type=int, default=0, help="frames of a still scene to drift in")
+    parser.add_argument(
+        "--drift",
+        type=int,
+        default=0,
+        help="frames of a still scene to drift in, of the first photograph",
+    )
     parser.add_argument("--csv", type=Path, help="file for a row of each clip")
     parser.add_argument("--strips", type=Path, help="folder for the steady frames of each clip")
     arguments = parser.parse_args()
@@ -131,7 +136,7 @@ def main() -> None:
                     path = arguments.strips / f"{name}-{photograph}-{kind}.png"
                     cv2.imwrite(str(path), strip[..., ::-1])
         if arguments.drift:
-            drift(stylizer, name, arguments.drift, size)
+            drift(stylizer, name, next(iter(photographs.values())), arguments.drift, size)
     if arguments.csv is not None:
         with arguments.csv.open("w", newline="", encoding="utf-8") as file:
             writer = csv.DictWriter(file, list(rows[0]))
@@ -158,11 +163,13 @@ def print_table(rows: list[dict]) -> None:
         )
 
 
-def drift(stylizer: Stylizer, name: str, count: int, size: tuple[int, int]) -> None:
+def drift(
+    stylizer: Stylizer, name: str, photograph: np.ndarray, count: int, size: tuple[int, int]
+) -> None:
     """How far a background that stands still changes, alone and while a thing passes before it."""
     for kind in ("still", "foreground"):
         memory, free, kept = FrameMemory(), np.ones(size, bool), {}
-        for number, moved in enumerate(moving_pictures(skimage.data.rocket(), kind, count, size)):
+        for number, moved in enumerate(moving_pictures(photograph, kind, count, size)):
             frame = stylizer.paint_frame(moved.pixels, memory)
             if number:
                 free &= ~np.any(moved.flow != 0.0, axis=-1) & moved.seen
