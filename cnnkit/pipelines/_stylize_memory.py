@@ -7,7 +7,9 @@ grows, moves with what it lies on, and is that of the first frame wherever the s
 what is still, far from all that moves, is painted as the average of all its frames.
 """
 
+import functools
 from collections.abc import Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -60,6 +62,8 @@ class FrameMemory(Steadiness):
         self._content: np.ndarray | None = None
         # Share of each that comes from the frames before for this reason.
         self._held: np.ndarray | None = None
+        # The next frame, and its motion, which is being found.
+        self._ahead: tuple[np.ndarray, Future[Motion]] | None = None
 
     def move(self, pixels: np.ndarray) -> "Carried | None":
         """Goes on to the next frame.
@@ -73,9 +77,13 @@ class FrameMemory(Steadiness):
         from cnnkit.video.motion import find_motion, warp
 
         last, self.frame = self.frame, pixels
+        ahead, self._ahead = self._ahead, None
         self._motion = None
         if last is not None and self.image is not None:
-            motion = find_motion(last, pixels)
+            if ahead is not None and np.array_equal(ahead[0], pixels):
+                motion = ahead[1].result()
+            else:
+                motion = find_motion(last, pixels)
             if not motion.is_cut:
                 self._motion = motion
                 self._count += 1
@@ -84,6 +92,17 @@ class FrameMemory(Steadiness):
         self._statistics, self._levels, self.image, self._count = {}, {}, None, 0
         self._ages = self._content = self._held = None
         return None
+
+    def look_ahead(self, pixels: np.ndarray) -> None:
+        """Has the motion to the next frame found in a thread, while this one is painted.
+
+        Args:
+            pixels: of the next frame, as `move` will get them.
+        """
+        from cnnkit.video.motion import find_motion
+
+        if self.frame is not None:
+            self._ahead = pixels, _searching().submit(find_motion, self.frame, pixels)
 
     def _hold(self, pixels: np.ndarray, motion: "Motion") -> None:
         """Finds what of a frame is to stay as it was painted before."""
@@ -178,6 +197,11 @@ class FrameMemory(Steadiness):
                 self._levels[int(name)] = value
             elif kind == "mean":
                 self._statistics[name] = LayerStatistics(value, state[f"gram:{name}"])
+
+
+@functools.cache
+def _searching() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(1, "cnnkit-motion")
 
 
 @dataclass(frozen=True)

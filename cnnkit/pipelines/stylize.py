@@ -471,7 +471,12 @@ class Stylizer:
         }
 
     def paint_frame(
-        self, frame: np.ndarray, memory: FrameMemory, *, mask: Any = None
+        self,
+        frame: np.ndarray,
+        memory: FrameMemory,
+        *,
+        mask: Any = None,
+        following: np.ndarray | None = None,
     ) -> np.ndarray:
         """Stylises the next frame of a video.
 
@@ -479,6 +484,7 @@ class Stylizer:
             frame: uint8 `(height, width, 3)`.
             memory: what the frames before hand on; changed.
             mask: as in `stylize`.
+            following: the next frame, where it is known: its motion is found beside the painting.
 
         Returns:
             uint8, at the size that the options have it.
@@ -491,7 +497,7 @@ class Stylizer:
             job = _Job(self, as_picture(frame, "the video"), mask, None, time.monotonic())
             if is_first:
                 job.choose_tiles()
-            return to_uint8(job.paint_frame(memory))
+            return to_uint8(job.paint_frame(memory, following))
         finally:
             self._note = note
 
@@ -742,9 +748,12 @@ class _Job:
             writer.remove()
         return self._finish(image), reports, go_on
 
-    def paint_frame(self, memory: FrameMemory) -> np.ndarray:
+    def paint_frame(self, memory: FrameMemory, following: np.ndarray | None) -> np.ndarray:
         """The picture as a frame of a video, with what the last one hands on."""
         carried = memory.move(to_uint8(self._source_pixels))
+        if following is not None:
+            pixels = as_picture(following, "the video").pixels
+            memory.look_ahead(to_uint8(np.clip(resize(pixels, self.height, self.width), 0.0, 1.0)))
         if self._options.quality == "draft":
             image = self._paint_fast((self.height, self.width), memory=memory)
         elif carried is None:

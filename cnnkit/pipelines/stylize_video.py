@@ -1,6 +1,7 @@
 """Videos in the style of a picture, steadily; see `_stylize_memory` for how."""
 
 import dataclasses
+import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -41,7 +42,8 @@ class StylizeVideo:
         mask_name: what the masks depend on, to know a run again by.
     """
 
-    batch = 1
+    # While a frame is painted, the motion to the next one of these is found.
+    batch = 4
 
     def __init__(
         self,
@@ -65,9 +67,12 @@ class StylizeVideo:
 
     def run(self, frames: Sequence[Frame]) -> Iterator[PaintedFrame]:
         """Paints frames that follow one another."""
-        for frame in frames:
+        for frame, following in itertools.zip_longest(frames, frames[1:]):
             painted = self._stylizer.paint_frame(
-                frame.pixels, self._memory, mask=self._mask(frame.pixels)
+                frame.pixels,
+                self._memory,
+                mask=self._mask(frame.pixels),
+                following=None if following is None else following.pixels,
             )
             yield PaintedFrame(self._source, painted)
 

@@ -53,6 +53,22 @@ def test_drafts_of_frames_change_less_than_those_of_single_pictures(stylizer, st
     assert steady[-1].std() > 0.9 * single[-1].std()
 
 
+def test_frames_are_the_same_whether_the_next_one_is_known_or_not(stylizer):
+    shown = list(frames(4, 2))
+    first, second = FrameMemory(), FrameMemory()
+    known = [
+        stylizer.paint_frame(one, first, following=following)
+        for one, following in itertools.zip_longest(shown, shown[1:])
+    ]
+    unknown = [stylizer.paint_frame(one, second) for one in shown]
+    assert all((one == other).all() for one, other in zip(known, unknown, strict=True))
+    # What was expected did not come.
+    stylizer.paint_frame(shown[0], first, following=shown[2])
+    stylizer.paint_frame(shown[0], second)
+    again = [stylizer.paint_frame(shown[3], memory) for memory in (first, second)]
+    assert (again[0] == again[1]).all()
+
+
 def test_a_frame_after_a_cut_is_painted_as_the_first_of_a_video(stylizer):
     other = np.asarray(Image.fromarray(skimage.data.rocket()).resize(SIZE[::-1]))
     memory = FrameMemory()
