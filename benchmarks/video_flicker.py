@@ -92,7 +92,7 @@ def measure(
         "frame_by_frame": errors[0],
         "steady": errors[1],
         "ratio": errors[1] / errors[0],
-        "style": near[1] / near[0] - 1,
+        "distance": near[1] / near[0] - 1,
         "seconds": seconds,
     }, steady
 
@@ -150,16 +150,16 @@ def print_table(rows: list[dict]) -> None:
     by_kind = defaultdict(list)
     for row in rows:
         by_kind[row["motion"]].append(row)
-    print("| motion | frame by frame | steady | ratio, mean (largest) | style, mean (largest) |")
+    print("| motion | frame by frame | steady | ratio, mean (largest) | distance, mean (largest) |")
     print("|---|---|---|---|---|")
     for kind, some in by_kind.items():
-        single, steady, ratio, style = (
-            [row[key] for row in some] for key in ("frame_by_frame", "steady", "ratio", "style")
+        single, steady, ratio, distance = (
+            [row[key] for row in some] for key in ("frame_by_frame", "steady", "ratio", "distance")
         )
         print(
             f"| {kind} | {statistics.mean(single):.4f} | {statistics.mean(steady):.4f} | "
             f"{statistics.mean(ratio):.2f} ({max(ratio):.2f}) | "
-            f"{statistics.mean(style):+.1%} ({max(style):+.1%}) |"
+            f"{statistics.mean(distance):+.1%} ({max(distance):+.1%}) |"
         )
 
 
