@@ -30,7 +30,7 @@ FIGURES = {
     "siamese.png": "verify samples/astronaut.png samples/astronaut.png --explain",
     "seen.png": "visualize gradcam samples/chelsea.png",
     "embeddings.png": (
-        "train text reviews.csv --network bag --epochs 12 -o reviews && "
+        "train text reviews.csv --network gru --epochs 6 -o reviews && "
         "visualize words cold superb --model reviews --near 4 --plot"
     ),
 }
