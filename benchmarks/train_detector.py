@@ -11,7 +11,7 @@ train detect`; with `--resume` a run goes on. The shipped detector was made in f
 the first three, of a detector without anchors, pictures of `imagenet`, `bsds` and `tiny_coco` came
 3, 3 and 4 times:
 
-    -- --model compact --teacher yolo-fastest-xl --imitation 2 --size 224 --batch 16
+    -- --model compact --teacher yolo-fastest-xl --distillation 2 --size 224 --batch 16
        --val-share 0.03 --learning-rate 0.0025 --time-budget 5700
 
 and then, to see pictures larger,
@@ -21,14 +21,14 @@ and then, to see pictures larger,
 and from that run, on a graphics card (an H200) beside five other trainings and with 16 cores,
 
     -o runs/detector2 -- --model runs/detector --no-freeze --pretrained-rate 0.1
-       --teacher yolo-fastest-xl --imitation 2 --size 320 --val-size 416 --batch 32
+       --teacher yolo-fastest-xl --distillation 2 --size 320 --val-size 416 --batch 32
        --learning-rate 0.002 --ema 0.999 --val-share 0.02 --time-budget 435 --workers 6
 
 and `--resume --val-size 320` once more, and from that, on an H100 beside another training, with
 41,628 scenes in an epoch that the card composes itself,
 
     -o runs/detector3 --repeat 3 -- --model runs/detector2 --no-freeze --pretrained-rate 0.1
-       --teacher yolo-fastest-xl --imitation 2 --size 320 --val-size 320 --batch 64
+       --teacher yolo-fastest-xl --distillation 2 --size 320 --val-size 320 --batch 64
        --learning-rate 0.002 --ema 0.999 --time-budget 425 --epochs 500 --workers 6 --on-device
 
 Then, with the stages of that as it was packed, on an H100 alone,
