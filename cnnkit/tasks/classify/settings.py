@@ -55,7 +55,8 @@ class ReadSettings(Settings):
         str,
         Option(
             "What a .keras file that does not say so expects: unit [0, 1], byte [0, 255] or "
-            "signed [-1, 1]."
+            "signed [-1, 1].",
+            choices=("unit", "byte", "signed"),
         ),
     ] = "unit"
 

