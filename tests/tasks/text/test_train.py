@@ -19,7 +19,6 @@ from cnnkit.engine.observer import Observer
 from cnnkit.engine.run import STATE, read_results, read_run_settings
 from cnnkit.engine.trainer import build_optimizer
 from cnnkit.errors import DataError, DivergenceError, UsageError
-from cnnkit.options import ClassifyTrainOptions
 from cnnkit.tasks.classify.settings import TrainSettings as ClassifyTrainSettings
 from cnnkit.tasks.text.batches import TextBatches
 from cnnkit.tasks.text.settings import TrainSettings
@@ -203,7 +202,7 @@ def test_the_gradient_of_all_weights_together_is_clipped():
     np.testing.assert_allclose(steps[0], [1.9 * 0.6], rtol=1e-5)
     np.testing.assert_allclose(steps[1], [0.0, 1.9 * 0.8], rtol=1e-5)
     # Pictures: each layer's own.
-    own = build_optimizer(ClassifyTrainOptions(optimizer="sgd", clip_norm=1.0), 1.0, [first])
+    own = build_optimizer(ClassifyTrainSettings(optimizer="sgd", clip_norm=1.0), 1.0, [first])
     assert own.clipnorm == 1.0
     assert own.global_clipnorm is None
 
