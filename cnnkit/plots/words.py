@@ -56,8 +56,12 @@ def plot_words(
     figure = Figure((8.0, 6.4), dpi=_DPI)
     renderer = FigureCanvasAgg(figure).get_renderer()
     # Fixed, so that it is known where points lie before the figure is drawn.
-    axes = figure.add_axes((0.075, 0.085, 0.9, 0.84))
+    left, bottom, width, height = 0.075, 0.085, 0.9, 0.84
+    axes = figure.add_axes((left, bottom, width, height))
     _set_up(axes, points, shares, title)
+    # Numbers such as -0.15 beside the axis push its name out of the figure.
+    hidden = max(0.0, _AIR - axes.get_tightbbox(renderer).x0) / figure.bbox.width
+    axes.set_position((left + hidden, bottom, width - hidden, height))
     colors, sizes = _looks(len(words), groups)
     known = [place for place in range(len(words)) if colors[place] != PALE]
     axes.scatter(*points.T, s=14, color=PALE, linewidths=0, zorder=1)

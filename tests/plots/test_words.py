@@ -27,3 +27,12 @@ def test_words_at_one_place_can_be_plotted():
     figure = plot_words(np.zeros((3, 2)), ["a", "b", "c"], shares=(0.0, 0.0))
     assert figure.axes[0].get_xlabel() == "first main axis, 0% of the variance"
     assert figure.axes[0].texts
+
+
+def test_names_of_axes_lie_within_the_figure_however_wide_their_numbers_are():
+    points = np.random.default_rng(0).uniform(-0.15, 0.15, (20, 2))
+    figure = plot_words(points, [f"word{n}" for n in range(20)], shares=(0.1, 0.08))
+    # Drawing puts the name beside the numbers.
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    assert figure.axes[0].yaxis.label.get_window_extent(canvas.get_renderer()).x0 >= 0.0
