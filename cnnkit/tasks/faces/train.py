@@ -105,7 +105,7 @@ class FaceTraining:
 
 
 class TrackedModel(keras.Model):
-    """A model whose loss is its own, with means of figures of it.
+    """A model whose `compute_loss` is its own, and tells means of figures of the steps.
 
     Args:
         names: of the figures.
@@ -122,24 +122,10 @@ class TrackedModel(keras.Model):
     def metrics(self) -> list[keras.metrics.Metric]:
         return self._trackers
 
-    def own_loss(self, y: Any, y_pred: Any) -> Any:
-        """The loss of a batch, of its labels and of what `call` gives."""
-        raise NotImplementedError
-
     def track(self, *values: Any) -> None:
         """Takes the figures of a step."""
         for tracker, value in zip(self._trackers, values, strict=True):
             tracker.update_state(value)
-
-    def compute_loss(
-        self,
-        x: Any = None,
-        y: Any = None,
-        y_pred: Any = None,
-        sample_weight: Any = None,
-        training: bool = True,
-    ) -> Any:
-        return self.own_loss(y, y_pred)
 
     def compute_metrics(self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None) -> Any:
         return {metric.name: metric.result() for metric in self.metrics}
@@ -165,7 +151,15 @@ class TripletTrainer(TrackedModel):
     def call(self, chips: Any, training: bool = False) -> Any:
         return self.trunk(chips, training=training)
 
-    def own_loss(self, y: Any, y_pred: Any) -> Any:
+    def compute_loss(
+        self,
+        x: Any = None,
+        y: Any = None,
+        y_pred: Any = None,
+        sample_weight: Any = None,
+        training: bool = True,
+    ) -> Any:
+        """The loss of a batch of embeddings `(N, D)` of the people `y` `(N,)`: a scalar."""
         found = triplet_loss(y_pred, y, self._margin, self._mining, self._seed)
         spread = embedding_spread(y_pred)
         self.track(found.loss, found.active, spread.distance, spread.variance)
@@ -198,7 +192,15 @@ class PairTrainer(TrackedModel):
         rows = keras.ops.reshape(self._scale * features, (-1, features.shape[-1]))
         return keras.ops.reshape(self.head(rows), (count, count))
 
-    def own_loss(self, y: Any, y_pred: Any) -> Any:
+    def compute_loss(
+        self,
+        x: Any = None,
+        y: Any = None,
+        y_pred: Any = None,
+        sample_weight: Any = None,
+        training: bool = True,
+    ) -> Any:
+        """The loss of a batch of logits `(N, N)` of the people `y` `(N,)`: a scalar."""
         ops = keras.ops
         labels = ops.convert_to_tensor(y)
         index = ops.arange(ops.shape(labels)[0])
