@@ -24,8 +24,11 @@ def compact_features(network: keras.Model, shape: tuple[int, ...]) -> tuple[Any,
     """The input, what the classes are told by, and the deepest maps of a compact feature network.
 
     Args:
-        network: with the layers of `WHOLE_LAYERS`.
-        shape: of the pictures.
+        network: with the layers of `WHOLE_LAYERS`; RGB `(N, height, width, 3)` in [0, 1].
+        shape: of the pictures, `(height, width, 3)`, see `check_compact_shape`.
+
+    Returns:
+        Tensors of Keras: the input, `(N, features)`, and `(N, height / 16, width / 16, channels)`.
     """
     layers = keras.layers
     inputs = keras.Input(shape, name="picture")

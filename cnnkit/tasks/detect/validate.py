@@ -51,7 +51,7 @@ class Validation:
             lambda boxes, more: np.zeros(0, np.float32),
             random_changes=False,
         )
-        found = []
+        found: list[np.ndarray] = []
         with reading(batches), self._team.apart():
             for index in range(len(batches)):
                 pixels, _ = batches[index]
@@ -60,8 +60,9 @@ class Validation:
                     boxes, class_ids, scores = select_detections(
                         one[:, :4], one[:, 4:], conf=conf, iou=OVERLAP, most=MOST, multi_label=True
                     )
-                    found.append(FoundBoxes(boxes, class_ids, scores))
-        return self._team.share(found)
+                    found += [boxes, class_ids, scores]
+        shared = iter(self._team.share(found))
+        return [FoundBoxes(*each) for each in zip(shared, shared, shared, strict=True)]
 
     def _true_boxes(self, sizes: Mapping[str, tuple[int, int]]) -> list[TrueBoxes]:
         """The objects of each picture, in pixels of the square."""
