@@ -5,11 +5,11 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
+from random import Random
 
 import _drawings
-
-from cnnkit.data.reviews import generate_reviews
 
 # Name of the figure -> what is typed behind `cnnkit`.
 FIGURES = {
@@ -30,12 +30,18 @@ FIGURES = {
     "siamese.png": "verify samples/astronaut.png samples/astronaut.png --explain",
     "seen.png": "visualize gradcam samples/chelsea.png",
     "embeddings.png": (
-        "train text reviews.csv --network gru --epochs 6 -o reviews && "
+        "train text reviews.csv --network gru --embedding-size 8 --epochs 10 -o reviews && "
         "visualize words cold superb --model reviews --near 4 --plot"
     ),
 }
 # `verify` says with 1 that they are two people.
 _ANSWERS = (0, 1)
+# What the reviews for the figure of word embeddings are made of.
+_WORDS = {
+    "good": ("superb", "great", "warm", "clean", "cosy", "fresh", "quiet", "good"),
+    "bad": ("cold", "awful", "grim", "dull", "stale", "dirty", "noisy", "broken"),
+}
+_THINGS = ("room", "soup", "bed", "coffee", "view", "wine", "garden", "service", "bath", "price")
 # Options that the name of the figure stands behind, instead of `-o`.
 _NAMED = ("--plot", "--explain", "--preview-augment")
 
@@ -46,6 +52,8 @@ def draw(folder: Path) -> None:
     Args:
         folder: of the figures.
     """
+    # Commands run in a folder of their own.
+    folder = folder.resolve()
     folder.mkdir(parents=True, exist_ok=True)
     for name in _drawings.DRAWINGS:
         if not (folder / name).exists():
@@ -72,7 +80,16 @@ def _prepare(room: Path) -> None:
             copied = room / "animals" / name / f"{number}.png"
             shutil.copy(room / "samples" / f"{photograph}.png", copied)
     with (room / "reviews.csv").open("w", encoding="utf-8", newline="") as file:
-        csv.writer(file).writerows([("text", "label"), *generate_reviews(400)])
+        csv.writer(file).writerows([("text", "label"), *_reviews()])
+
+
+def _reviews() -> Iterator[tuple[str, str]]:
+    """Short ones, of which two words tell whether they are good or bad."""
+    random = Random(0)
+    for _ in range(350):
+        for label, words in _WORDS.items():
+            (thing, other), (one, two) = random.sample(_THINGS, 2), random.sample(words, 2)
+            yield f"the {thing} was {one} and the {other} was {two}", label
 
 
 def _run(words: list[str], room: str) -> None:
