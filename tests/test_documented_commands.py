@@ -26,6 +26,7 @@ DOCS = runpy.run_path(str(ROOT / "tests" / "test_docs.py"))
 NOT_RUN = {
     "cnnkit studio": "goes on until it is stopped; see tests/server",
     "cnnkit serve": "goes on until it is stopped; see tests/server",
+    "cnnkit train decoder --data pictures -o runs/decoder": "four levels take minutes",
     "cnnkit weights fetch vgg19": "needs a network",
     "cnnkit weights import vgg19 FILE": "needs a file of others",
     "cnnkit train backbone --data pictures --teacher vgg19 -o runs/backbone": "needs VGG-19",
@@ -44,11 +45,10 @@ SHORT = {
     "train text": "--epochs 1",
     "train caption": "--epochs 1",
     "train faces": "--steps 3",
-    "train decoder": "--steps 2",
     "faces rename": "--merge",
     "visualize maximize": "--steps 4 --size 64",
     "visualize units": "--size 64",
-    "visualize occlusion": "--window 64 --step 64",
+    "visualize occlusion": "--window 64 --stride 64",
 }
 # Some of these options stand in the command, or are not of that network.
 WITHOUT = {
@@ -131,11 +131,11 @@ def photographs(room):
     Path("pairs.txt").write_text("4\n" + "\n".join(pairs) + "\n")
 
 
-def classes(folder, size, mode="RGB"):
+def classes(folder, size, mode="RGB", names=("dark", "light")):
     """Pictures of two classes, dark and light ones."""
     random = np.random.default_rng(0)
     for split in ("train", "val", "test"):
-        for name, level in (("dark", 60), ("light", 190)):
+        for name, level in zip(names, (60, 190), strict=True):
             inside = Path(folder) / split / name
             inside.mkdir(parents=True)
             for number in range(4):
@@ -251,6 +251,7 @@ def prepare(page):
     photographs(Path())
     for folder, size in (("flowers", 64), ("digits", 32)):
         classes(folder, size, "L" if folder == "digits" else "RGB")
+    classes("pets", 64, names=("cat", "dog"))
     signals()
     if any(" detect people/" in line for line in PAGES[page]):
         # The folder of boxes, which is another one than that of faces.
@@ -292,6 +293,7 @@ def test_the_commands_of_a_page_run(page, tmp_path, monkeypatch, home, capsys):
 # What a page takes for granted, of other pages or of the reader.
 BEFORE = {
     "docs/guides/classify.md": ["cnnkit train classify flowers/ -o runs/flowers"],
+    "docs/guides/see_inside.md": ["cnnkit train classify pets/ -o runs/pets"],
     "docs/guides/faces.md": ['cnnkit faces enroll "E. Collins" someone.jpg'],
 }
 
