@@ -30,7 +30,7 @@ class Source:
 
 
 def find_sources(
-    arguments: Sequence[str],
+    arguments: Sequence[str | Source],
     recursive: bool = False,
     suffixes: tuple[str, ...] = READABLE_SUFFIXES,
     note: Callable[[str], None] | None = None,
@@ -41,7 +41,7 @@ def find_sources(
     So does an address (URL), which is never fetched.
 
     Args:
-        arguments: what the user typed.
+        arguments: what the user typed; sources that were found before stay as they are.
         recursive: look into subfolders of folders too.
         suffixes: of the files that are taken from folders.
         note: takes one line for each folder of which something was left out, with what that was.
@@ -63,6 +63,9 @@ def find_sources(
         raise UsageError("no pictures given; name files, folders, globs, @list.txt or -")
     found: dict[str, Source] = {}
     for argument in arguments:
+        if isinstance(argument, Source):
+            found[argument.path] = argument
+            continue
         try:
             expanded = _expand(argument, _Search(recursive, suffixes, note), ())
         except OSError as error:

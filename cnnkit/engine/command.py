@@ -1,9 +1,10 @@
 """Commands of the command line, made of functions whose parameters are settings."""
 
+import abc
 import functools
 import inspect
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import MISSING, Field, dataclass, fields
 from types import NoneType
 from typing import TYPE_CHECKING, Annotated, Any
@@ -102,15 +103,47 @@ class EngineSettings(DeviceSettings):
         console.engine = current_engine
 
 
-def command(run: Callable[..., int]) -> Callable[..., int]:
+@dataclass(frozen=True)
+class Call:
+    """A call of a command, for another process to repeat.
+
+    Attributes:
+        function: "module:name" of the command.
+        values: name of each option -> what the user gave, or the default.
+        whole: names of options that name one file for all inputs together.
+    """
+
+    function: str
+    values: Mapping[str, Any]
+    whole: tuple[str, ...] = ()
+
+
+class ElsewhereSettings(Settings):
+    """Settings that may have another process run a command."""
+
+    @property
+    @abc.abstractmethod
+    def is_on(self) -> bool:
+        """Whether another process is to run it."""
+
+    @abc.abstractmethod
+    def run(self, call: Call) -> int:
+        """Has it run; the exit code."""
+
+
+def command(
+    run: Callable[..., int] | None = None, *, whole: tuple[str, ...] = ()
+) -> Callable[..., Any]:
     """Makes of a function what Typer takes for a command.
 
     A parameter whose type is a `Settings` class becomes the options of that class, and the function
     is given an object of it. A parameter annotated with an `Option` or `Argument` becomes that.
-    Others are left as they are, such as Typer's context.
+    Others are left as they are, such as Typer's context. `ElsewhereSettings` that are on run the
+    command instead of the function.
 
     Args:
-        run: of such parameters; its docstring is the help.
+        run: of such parameters; its docstring is the help. Without it a decorator comes back.
+        whole: see `Call`.
 
     Returns:
         A function of keywords, one for each option.
@@ -118,6 +151,8 @@ def command(run: Callable[..., int]) -> Callable[..., int]:
     Raises:
         TypeError: two parameters have an option of one name.
     """
+    if run is None:
+        return functools.partial(command, whole=whole)
     hints = typing.get_type_hints(run, include_extras=True)
     groups: dict[str, type[Settings]] = {}
     options: dict[str, Any] = {}
@@ -148,10 +183,14 @@ def command(run: Callable[..., int]) -> Callable[..., int]:
                 values[name.split(_FORMER)[0]] = value
         for name, typed in options.items():
             values[name] = read_value(name, typed, values[name])
+        call = Call(f"{run.__module__}:{run.__qualname__}", dict(values), whole)
         settings = {
             name: kind(**{item.name: values.pop(item.name) for item in _shown(kind)})
             for name, kind in groups.items()
         }
+        for one in settings.values():
+            if isinstance(one, ElsewhereSettings) and one.is_on:
+                return one.run(call)
         return run(**settings, **values)
 
     wrapper.__signature__ = inspect.Signature(parameters, return_annotation=int)  # type: ignore[attr-defined]

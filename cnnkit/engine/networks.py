@@ -275,6 +275,29 @@ class Networks:
             raise getattr(errors, described["kind"])(described["message"])
 
 
+# Networks that stay open for the whole process, by their source; None where each user has its own.
+_shared: dict[tuple[str, bool], Networks] | None = None
+
+
+def share_networks() -> None:
+    """Has `open_networks` open the networks of each source once in this process.
+
+    For processes that call one command many times.
+    """
+    global _shared
+    _shared = {} if _shared is None else _shared
+
+
+def open_networks(source: NetworkSource, beside_keras: bool = False) -> Networks:
+    """Opens the networks of a source; see `Networks` for arguments and errors."""
+    if _shared is None:
+        return Networks(source, beside_keras)
+    key = source.key(), beside_keras
+    if key not in _shared:
+        _shared[key] = Networks(source, beside_keras)
+    return _shared[key]
+
+
 def convert() -> None:
     """What the child process does: builds the networks that stdin names, and writes their graphs.
 

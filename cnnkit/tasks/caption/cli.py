@@ -11,6 +11,7 @@ from cnnkit.engine.batch import Batch, BatchSettings, JsonLines, Overwrite, Pict
 from cnnkit.engine.command import EngineSettings, PrintSettings, command
 from cnnkit.engine.evaluator import check_report, report_option, show_evaluation
 from cnnkit.engine.observer import Observer, showing
+from cnnkit.engine.ray_job import ResumableRaySettings
 from cnnkit.engine.settings import (
     DATA_PANEL,
     RUN_PANEL,
@@ -49,6 +50,7 @@ def caption(
     recursive: Recursive = False,
     batch: _BatchSize = 16,
     engine: EngineSettings,
+    ray: ResumableRaySettings,
     jsonl: JsonLines = False,
     printing: PrintSettings,
 ) -> int:

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from cnnkit.data.imagenet import SeenName
 from cnnkit.data.labelled import read_example, stretch_pixels
 from cnnkit.data.text import END, NAME, START, UNKNOWN
-from cnnkit.engine.networks import Networks, NetworkSource
+from cnnkit.engine.networks import NetworkSource, open_networks
 from cnnkit.engine.predictor import (
     Loaded,
     PictureSource,
@@ -78,7 +78,7 @@ class Captioner:
         if "backbone_hash" in self._settings:
             files.append(locate(self._settings["backbone"]))
             settings["side"] = self._settings["side"]
-        self._networks = Networks(
+        self._networks = open_networks(
             NetworkSource(
                 f"captioner {file.name}",
                 "cnnkit.tasks.caption.network:build",

@@ -18,6 +18,7 @@ from cnnkit.engine.evaluator import (
     show_evaluation,
 )
 from cnnkit.engine.observer import Observer, showing
+from cnnkit.engine.ray_job import ResumableRaySettings
 from cnnkit.engine.settings import (
     AUGMENT_PANEL,
     DATA_PANEL,
@@ -70,6 +71,7 @@ def classify(
     ] = False,
     batch: BatchSize = 32,
     engine: EngineSettings,
+    ray: ResumableRaySettings,
     jsonl: JsonLines = False,
     printing: PrintSettings,
 ) -> int:

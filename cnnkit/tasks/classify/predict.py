@@ -13,7 +13,7 @@ import numpy.typing as npt
 from cnnkit.data.labelled import read_example, stretch_pixels
 from cnnkit.engine.classification import ClassScore, GroupScore
 from cnnkit.engine.model_file import ARRAYS
-from cnnkit.engine.networks import Networks, NetworkSource
+from cnnkit.engine.networks import NetworkSource, open_networks
 from cnnkit.engine.predictor import (
     Loaded,
     PictureSource,
@@ -110,7 +110,7 @@ class Classifier:
             "pixels": file.pixels,
             "says_pixels": file.says_pixels,
         }
-        self._networks = Networks(
+        self._networks = open_networks(
             NetworkSource(
                 f"classifier {file.name}",
                 "cnnkit.tasks.classify.network:build",

@@ -26,6 +26,7 @@ from cnnkit.engine.evaluator import (
     show_evaluation,
 )
 from cnnkit.engine.observer import Observer, showing
+from cnnkit.engine.ray_job import RaySettings
 from cnnkit.engine.settings import (
     DATA_PANEL,
     OUTPUT_PANEL,
@@ -95,7 +96,7 @@ class WrittenFiles(Settings):
     ] = None
 
 
-@command
+@command(whole=("coco",))
 def detect(
     pictures: PicturesOrVideos,
     model: Model = DEFAULT_DETECTOR,
@@ -113,6 +114,7 @@ def detect(
         bool, Option("Exit with 4 when nothing was found.", RUN_PANEL)
     ] = False,
     engine: EngineSettings,
+    ray: RaySettings,
     printing: PrintSettings,
 ) -> int:
     """Find the objects in pictures and videos: what they are and where.

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from cnnkit.data._class_names import COCO_CLASSES
 from cnnkit.data.letterbox import fill_canvas
 from cnnkit.engine.model_file import read_settings
-from cnnkit.engine.networks import Networks, NetworkSource
+from cnnkit.engine.networks import Networks, NetworkSource, open_networks
 from cnnkit.engine.predictor import (
     Loaded,
     PictureSource,
@@ -70,7 +70,7 @@ def _load(model: str) -> tuple[DetectorFacts, Networks]:
     else:
         path, name, names, builder = file.path, file.name, file.classes, "build"
         size = read_settings(path).get("size")
-    networks = Networks(
+    networks = open_networks(
         NetworkSource(f"detector {name}", f"cnnkit.tasks.detect.network:{builder}", (path,))
     )
     if len(names) != networks.facts["classes"]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
-from cnnkit.engine.networks import Networks, NetworkSource
+from cnnkit.engine.networks import Networks, NetworkSource, open_networks
 from cnnkit.images import fit_size
 from cnnkit.models._face_windows import Detections, decode_scores, window_count
 from cnnkit.models.shape_predictor import ShapePredictor, load_shape_predictor_weights
@@ -460,7 +460,7 @@ def _turned_square(box: np.ndarray, roll: float) -> np.ndarray:
 @functools.cache
 def _networks() -> Networks:
     files = [locate(name) for name in ("face-detector", "face-encoder")]
-    return Networks(NetworkSource("faces dlib", "cnnkit.tasks.faces.network:build", files))
+    return open_networks(NetworkSource("faces dlib", "cnnkit.tasks.faces.network:build", files))
 
 
 @functools.cache

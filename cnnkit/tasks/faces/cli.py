@@ -13,6 +13,7 @@ from cnnkit.engine.batch import JsonLines, Outcome, Overwrite, Pictures, Recursi
 from cnnkit.engine.command import DeviceSettings, EngineSettings, PrintSettings, command
 from cnnkit.engine.evaluator import REPORT, check_report, report_option, write_report
 from cnnkit.engine.observer import showing, suggest_model
+from cnnkit.engine.ray_job import ResumableRaySettings
 from cnnkit.engine.settings import (
     DATA_PANEL,
     OUTPUT_PANEL,
@@ -173,7 +174,7 @@ def _parse_faces(text: str | None) -> tuple[int | None, int | None]:
     return numbers[0], numbers[1] if len(numbers) == 2 else None
 
 
-@command
+@command(whole=("output",))
 def embed(
     pictures: Pictures,
     output: Annotated[
@@ -192,6 +193,7 @@ def embed(
     fail_if_empty: FailIfEmpty = False,
     overwrite: Overwrite = False,
     engine: EngineSettings,
+    ray: ResumableRaySettings,
     jsonl: JsonLines = False,
     printing: PrintSettings,
 ) -> int:

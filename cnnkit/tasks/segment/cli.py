@@ -23,6 +23,7 @@ from cnnkit.engine.batch import (
 from cnnkit.engine.command import EngineSettings, PrintSettings, command
 from cnnkit.engine.evaluator import check_report, report_option, show_evaluation
 from cnnkit.engine.observer import Observer, showing
+from cnnkit.engine.ray_job import RaySettings
 from cnnkit.engine.settings import (
     DATA_PANEL,
     OUTPUT_PANEL,
@@ -142,6 +143,7 @@ def segment(
         bool, Option("Exit with 4 when nothing but background is found.", RUN_PANEL)
     ] = False,
     engine: EngineSettings,
+    ray: RaySettings,
     printing: PrintSettings,
 ) -> int:
     """Tell what every pixel of a picture or video shows: people, animals, vehicles, furniture.
@@ -299,6 +301,7 @@ def cutout(
     video: VideoSettings,
     batch: BatchSettings,
     engine: EngineSettings,
+    ray: RaySettings,
     printing: PrintSettings,
 ) -> int:
     """Cut people, animals or things out of pictures and videos, with soft edges.

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from cnnkit.engine.networks import Networks, NetworkSource
+from cnnkit.engine.networks import NetworkSource, open_networks
 from cnnkit.engine.predictor import (
     Loaded,
     PictureSource,
@@ -62,7 +62,7 @@ class Segmenter:
         # They learned pictures of about the usual size; of smaller ones they know much less.
         self._enlarges = is_deeplab or file.name == DEFAULT_SEGMENTER
         builder = "build_deeplab_network" if is_deeplab else "build"
-        networks = Networks(
+        networks = open_networks(
             NetworkSource(
                 f"segmenter {file.name}", f"cnnkit.tasks.segment.network:{builder}", (file.path,)
             )

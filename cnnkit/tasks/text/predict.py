@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from cnnkit.data._csv_table import CsvTable
 from cnnkit.engine.classification import ClassScore
-from cnnkit.engine.networks import Networks, NetworkSource
+from cnnkit.engine.networks import NetworkSource, open_networks
 from cnnkit.engine.predictor import keep_last, milliseconds_since
 from cnnkit.errors import WeightsError
 from cnnkit.results import Milliseconds
@@ -37,7 +37,7 @@ class TextClassifier:
 
     def __init__(self, model: str | Path):
         self.file = find_text_file(str(model))
-        self._networks = Networks(
+        self._networks = open_networks(
             NetworkSource(
                 f"classifier of texts {self.file.name}",
                 "cnnkit.tasks.text.network:build",
