@@ -32,6 +32,10 @@ NOT_RUN = {
     "cnnkit train backbone --data pictures --teacher vgg19 -o runs/backbone": "needs VGG-19",
     "cnnkit export runs/flowers --format onnx -o flowers.onnx": "needs the extra [onnx]",
     "cnnkit weights warm": "compiles every network; see tests/cli/test_weights.py",
+    "cnnkit classify s3://photos/2026 -r --ray-address auto --results s3://photos/classes "
+    "--results-format parquet": "needs a bucket",
+    "cnnkit train detect people/ --processes 2 --process-id 0 --coordinator first:9911": "waits",
+    "cnnkit train detect people/ --processes 2 --process-id 1 --coordinator first:9911": "waits",
     "cnnkit faces calibrate people/ -o mine.json": "needs hundreds of pairs",
 }
 # Of clusters, with folders of their machines.

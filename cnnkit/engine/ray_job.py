@@ -19,6 +19,7 @@ import socket
 import sys
 import tempfile
 import time
+import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -49,6 +50,8 @@ _NOT_OF_THE_JOB = {
 
 # Pictures in a part at most, and parts for each core of this machine at least.
 _MOST_IN_PART, _PARTS_OF_CORE = 256, 4
+# How often a part is begun whose process dies; a picture may be the reason.
+_MOST_TRIES = 5
 # Seconds that a cluster has to answer.
 _PATIENCE = 5.0
 _ENVIRONMENT = {
@@ -376,7 +379,7 @@ def _run_parts(
     context.print_on_execution_start = False
     sources = [[one.path, str(one.relative)] for one in job.sources()]
     # With each part goes what its process needs: that may be started anew on another machine.
-    shared = pickle.dumps((job, settings.cpus_per_model))
+    shared = pickle.dumps((job, settings.cpus_per_model, uuid.uuid4().hex))
     rows = [
         {
             "part": part,
@@ -386,8 +389,10 @@ def _run_parts(
         for part in missing
     ]
     parts = ray.data.from_items(rows, override_num_blocks=len(rows))
+    # A class that Ray builds in each process; its annotation knows functions alone.
+    worker: Any = PartWorker
     done = parts.map(
-        PartWorker,
+        worker,
         num_cpus=settings.cpus_per_model,
         num_gpus=settings.gpus_per_model or None,
         compute=ray.data.ActorPoolStrategy(min_size=1, max_size=processes),
@@ -407,19 +412,38 @@ class PartWorker:
         """Does a part.
 
         Args:
-            row: its number, its sources as JSON, and the pickled job and number of threads.
+            row: its number, its sources as JSON, and pickled the job, the number of threads, and
+                what names this run of it.
 
         Returns:
             The number, and why it failed, or "".
         """
         part = int(row["part"])
-        job, threads = pickle.loads(row["job"])
+        job, threads, run = pickle.loads(row["job"])
         try:
+            _count_try(job, part, run)
             records = list(_records(job, threads, json.loads(row["sources"])))
             job.storage.write(job.file_of(part), encode(records, job.suffix))
         except CnnkitError as error:
             return {"part": part, "error": str(error)}
         return {"part": part, "error": ""}
+
+
+def _count_try(job: Job, part: int, run: str) -> None:
+    """Notes that a part is begun.
+
+    Raises:
+        DataError: it was begun too often in this run of the job.
+    """
+    begin = f"{part:06d}-{run}-"
+    tries = sum(name.startswith(begin) for name in job.storage.names("begun"))
+    if tries >= _MOST_TRIES:
+        raise DataError(
+            f"the process died {tries} times, perhaps of a picture that takes too much memory; its "
+            f"pictures are lines {part * job.part_size + 1} to "
+            f"{min((part + 1) * job.part_size, job.count)} of {SOURCES}"
+        )
+    job.storage.write(f"begun/{begin}{tries}", b"")
 
 
 def _records(

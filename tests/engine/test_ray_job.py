@@ -41,7 +41,7 @@ def here(monkeypatch):
         for part in missing[: budget[0]]:
             rows = job.sources()[part * job.part_size : (part + 1) * job.part_size]
             sources = json.dumps([[one.path, str(one.relative)] for one in rows])
-            row = {"part": part, "sources": sources, "job": pickle.dumps((job, 1))}
+            row = {"part": part, "sources": sources, "job": pickle.dumps((job, 1, "run"))}
             done.append(part)
             yield worker(row)
         if len(missing) > budget[0]:
@@ -192,6 +192,20 @@ def test_a_part_that_fails_as_a_whole_is_named_and_is_not_recorded(
     assert "part 0: the disk is full" in ended.output
     assert "3 of 3 parts failed" in ended.output
     assert records("out") == []
+
+
+def test_a_part_whose_process_dies_again_and_again_is_left_and_its_pictures_are_named(
+    pictures, here, call
+):
+    Path("out/begun").mkdir(parents=True)
+    for number in range(5):
+        Path(f"out/begun/000001-run-{number}").touch()
+    ended = call(*DETECT, "--results", "out")
+    assert ended.exit_code == 3
+    assert "part 1: the process died 5 times" in ended.output
+    assert "lines 3 to 4 of sources.jsonl" in ended.output
+    assert here[0] == [0, 1, 2]
+    assert len(records("out")) == 3
 
 
 def _full(*arguments):
