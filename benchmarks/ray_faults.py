@@ -27,7 +27,7 @@ OPTIONS = ("--size", "64")
 
 def main() -> None:
     # Processes of the nodes would yield to everything else on the machine.
-    os.environ["RAY_worker_niceness"] = "0"
+    os.environ.update(RAY_worker_niceness="0")
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--pictures", type=int, default=5000)
     parser.add_argument("--runs", type=int, default=10)

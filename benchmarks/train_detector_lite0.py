@@ -1,7 +1,7 @@
 """A recipe of a detector of 80 classes on EfficientNet-Lite0; what is shipped is not of it.
 
     cnnkit weights fetch yolo-fastest-xl
-    python benchmarks/train_detector_lite0.py --data DIR [-- --time-budget 2400 ...]
+    python benchmarks/train_detector_lite0.py --data DIR [--output runs/detector-lite0]
 
 DIR is the data pack. Pictures of `coco/val2017` have true boxes; every eighth of them, in the
 order of names, is kept apart for `detect_quality.py`. All of them show people, so that animals and
@@ -9,19 +9,18 @@ other things without people come from `images/` (ImageNet, BSDS500, some folders
 where `labels/coco80.jsonl.gz` has what YOLOX-nano found. `yolo-fastest-xl` is asked about these
 too: an object that both find counts whole, one that a single network finds by half of its score.
 Pictures of `coco/tiny_coco` and `coco/masks21/train` have what `yolo-fastest-xl` found. Pictures
-of rare classes come several times in an epoch. What comes after "--" goes to `cnnkit train
-detect`.
+of rare classes come several times in an epoch.
 
-First all but the backbone is trained, on what the backbone and `yolo-fastest-xl` make of scenes,
-kept in files (400 KB each); then the backbone's coarse stages too.
+The backbone's blocks up to stride 8, and the teacher, see each scene once; what they make of it is
+kept in files (400 KB each). On these first all but the backbone is trained, then its blocks behind
+stride 8 too, which on two cores is several times as fast as with fresh scenes.
 
-The run folder gets `coco80.keras` too: the same model, its weights rounded and packed.
+OUTPUT gets `coco80.keras` too: the model with its weights rounded and packed.
 """
 
 import argparse
 import gzip
 import json
-import subprocess
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -29,12 +28,12 @@ from pathlib import Path
 
 import keras
 import numpy as np
-from _measure import cnnkit
 from PIL import Image
 from train_segmenter import pack
 
 from cnnkit.data._class_names import COCO_CLASSES
 from cnnkit.engine.array_files import create_array_file
+from cnnkit.engine.trainer import build_optimizer, cosine_decay
 from cnnkit.models.darknet import build_darknet
 from cnnkit.models.detector import PREDICTIONS, STAGES, STRIDES
 from cnnkit.models.imitation import AnswerImitation, answers_of
@@ -76,6 +75,9 @@ TEACHER = "yolo-fastest-xl"
 # Weight of the labels beside the teacher's answers, side of the scenes in pixels, and scenes in a
 # batch.
 LABELS, SIDE, BATCH = 0.5, 320, 16
+# Peak learning rates: of what is new on the backbone, of that with the backbone's last blocks, and
+# theirs as a share of it.
+HEAD_RATE, RATE, BLOCKS_RATE = 0.002, 0.001, 0.25
 # Binary digits of the weights in kernels: the file has to be small.
 KEPT_DIGITS = 8
 
@@ -94,25 +96,23 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, required=True, help="folder of the data pack")
     parser.add_argument("--output", type=Path, default=Path("runs/detector-lite0"))
-    parser.add_argument("--scenes", type=int, default=12000, help="that are kept of the head")
-    parser.add_argument("--passes", type=int, default=5, help="over these")
-    parser.add_argument("options", nargs="*", help="for cnnkit train detect")
+    parser.add_argument("--scenes", type=int, default=18400, help="whose maps are kept")
+    parser.add_argument("--head-scenes", type=int, default=8000, help="of these, for the head")
+    parser.add_argument("--head-passes", type=int, default=10, help="over these")
+    parser.add_argument("--passes", type=int, default=2, help="over all, with the last blocks")
     arguments = parser.parse_args()
-    notes = arguments.output.with_name(f"{arguments.output.name}-data")
+    notes = arguments.output
     if not (notes / "train.json").exists():
         notes.mkdir(parents=True, exist_ok=True)
         for name, pictures in split_pictures(arguments.data.resolve()).items():
             (notes / f"{name}.json").write_text(json.dumps(as_coco(pictures)))
-    begin = notes / "begin.keras"
-    if not begin.exists():
-        train_head(notes, begin, arguments.scenes, arguments.passes)
-    command = cnnkit("train", "detect", str(notes), "-o", str(arguments.output))
-    recipe = ["--model", str(begin), "--no-freeze", "--pretrained-rate", "0.2"]
-    recipe += ["--teacher", TEACHER, "--labels", str(LABELS), "--size", str(SIDE)]
-    recipe += ["--mosaic", "0.5", "--batch", "16", "--learning-rate", "0.001", "--ema", "0.998"]
-    recipe += ["--epochs", "100", "--time-budget", "1500"]
-    subprocess.run([*command, *recipe, *arguments.options], check=True)
-    pack(arguments.output / "model.keras", arguments.output / "coco80.keras", KEPT_DIGITS)
+    head, whole = notes / "head.keras", notes / "model.keras"
+    if not head.exists():
+        used = arguments.head_scenes
+        train_on_maps(notes, head, arguments.scenes, arguments.head_passes, used=used)
+    if not whole.exists():
+        train_on_maps(notes, whole, arguments.scenes, arguments.passes, begin=head)
+    pack(whole, notes / "coco80.keras", KEPT_DIGITS)
 
 
 def split_pictures(data: Path) -> dict[str, list[Labelled]]:
@@ -187,12 +187,18 @@ def found_pictures(data: Path) -> Iterator[Labelled]:
 
 
 class KeptMaps(keras.utils.PyDataset):
-    """Batches of what the frozen networks made of scenes, in an order drawn for each epoch."""
+    """Batches of what the frozen networks made of scenes, in an order drawn for each epoch.
 
-    def __init__(self, folder: Path, names: Sequence[str]):
+    Args:
+        folder: of the files.
+        names: of the maps.
+        count: of the scenes, the first ones.
+    """
+
+    def __init__(self, folder: Path, names: Sequence[str], count: int):
         super().__init__()
         self._maps = [np.load(folder / f"{name}.npy", mmap_mode="r") for name in names]
-        self._targets = np.load(folder / "targets.npy", mmap_mode="r")
+        self._targets = np.load(folder / "targets.npy", mmap_mode="r")[:count]
         self._random = np.random.default_rng(0)
         self.on_epoch_end()
 
@@ -210,15 +216,33 @@ class KeptMaps(keras.utils.PyDataset):
         return tuple(one[rows].astype(np.float32) for one in self._maps), targets[:, :most]
 
 
-def train_head(notes: Path, begin: Path, scenes: int, passes: int) -> None:
-    """Trains all but the backbone: scenes pass that and the teacher once, which takes most of the
-    time, and their maps are kept.
+def train_on_maps(
+    notes: Path,
+    output: Path,
+    scenes: int,
+    passes: int,
+    *,
+    used: int | None = None,
+    begin: Path | None = None,
+) -> None:
+    """Trains on scenes that pass what is frozen, and the teacher, once, which takes most of the
+    time; their maps are kept.
+
+    Args:
+        notes: folder of the pictures' files and of the maps.
+        output: the trained detector.
+        scenes: that are kept.
+        passes: over those that are used.
+        used: of these, the first ones; all by default.
+        begin: a detector whose blocks behind stride 8 are trained too; without one, what is on the
+            backbone is trained.
     """
     options = TrainSettings(
-        model="efficientnet-lite0", size=SIDE, batch_size=BATCH, mosaic=0.5, labels=LABELS,
-        teacher=TEACHER,
+        model="efficientnet-lite0" if begin is None else str(begin),
+        size=SIDE, batch_size=BATCH, mosaic=0.5, labels=LABELS, teacher=TEACHER,
+        freeze=begin is None, pretrained_rate=BLOCKS_RATE, ema=0.998,
     )  # fmt: skip
-    detector = build_trainable(options, COCO_CLASSES)
+    detector = build_trainable(options, COCO_CLASSES, COCO_CLASSES)
     own = detector.scored
     built = keras.Model(own.inputs[0], own.get_layer(PREDICTIONS).output)
     teacher = build_darknet(yolo_fastest_sections(), DarknetWeights(locate(TEACHER)), TEACHER)
@@ -226,13 +250,15 @@ def train_head(notes: Path, begin: Path, scenes: int, passes: int) -> None:
     wanted = answers_of(teacher)
     maps = {name: built.get_layer(name).output for name in STAGES}
     features = {f"teacher{stride}": one.convolution.input for stride, one in wanted.items()}
-    names = [*maps, *features]
     if not (notes / "targets.npy").exists():
         networks = [
             (keras.Model(built.inputs[0], maps), tuple(maps)),
             (keras.Model(teacher.inputs[0], features), tuple(features)),
         ]
         keep_maps(notes, options, detector.encode, networks, scenes)
+    if begin is not None:
+        # The layer only names what the next block takes too.
+        maps = {STAGES[0]: built.get_layer(STAGES[0]).input}
     told = [tensor for one in wanted.values() for tensor in one.tensors[1:]]
     answering = keras.Model(list(features.values()), told)
     given = [keras.Input(tensor.shape[1:]) for tensor in features.values()]
@@ -244,25 +270,24 @@ def train_head(notes: Path, begin: Path, scenes: int, passes: int) -> None:
     ]
     ours = [tensor for stride in wanted for tensor in answers_of(built)[stride].tensors]
     anchors = len(ANCHORS[STRIDES[-1]])
-    head = AnswerImitation(anchors)([built.outputs[0], *ours, *theirs])
-    trainer = keras.Model([*maps.values(), *given], head)
-    batches = KeptMaps(notes, names)
+    end = AnswerImitation(anchors)([built.outputs[0], *ours, *theirs])
+    trainer = keras.Model([*maps.values(), *given], end)
+    batches = KeptMaps(notes, (*maps, *features), used or scenes)
     steps = passes * len(batches)
-    rate = keras.optimizers.schedules.CosineDecay(
-        1e-5, steps, warmup_target=0.002, warmup_steps=steps // 20
+    optimizer = build_optimizer(
+        options,
+        cosine_decay(HEAD_RATE if begin is None else RATE, steps, steps // 20),
+        trainer.trainable_variables,
+        [one for layer in detector.backbone for one in layer.variables],
     )
-    optimizer = keras.optimizers.AdamW(
-        rate, weight_decay=0.02, clipnorm=10.0, use_ema=True, ema_momentum=0.998
-    )
-    optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
     trainer.compile(optimizer, detector.loss)
-    backup = keras.callbacks.BackupAndRestore(notes / "backup", save_freq=200)
+    backup = keras.callbacks.BackupAndRestore(notes / f"backup-{output.stem}", save_freq=200)
     trainer.fit(batches, epochs=passes, callbacks=[backup], verbose=2)
     optimizer.finalize_variable_values(trainer.trainable_variables)
     settings = {"kind": DETECTOR_KIND, "size": SIDE}
     classes = "".join(f"{name}\n" for name in COCO_CLASSES)
     write_keras_file(
-        own, begin, {CLASSES_FILE: classes.encode(), SETTINGS_FILE: json.dumps(settings).encode()}
+        own, output, {CLASSES_FILE: classes.encode(), SETTINGS_FILE: json.dumps(settings).encode()}
     )
 
 

@@ -8,7 +8,7 @@ people, most of them; animals, vehicles and things without people come from `ima
 imagenet, bsds), with masks in `labels/voc21/` that DeepLab made, and `labels/voc21_stats.csv.gz`,
 which says how sure it was. What the report of `segment_quality.py` is about is not trained on:
 `coco/masks21/test`, Caltech's test pictures, BSDS' val, every eighth picture of ImageNet, and
-PennPed; every eighth picture of val2017 is for validation.
+PennPed; every sixteenth picture of val2017 is for validation.
 
 The backbone sees two crops of each picture once, which are nearly whole, and the pyramid is trained
 on what is kept of that, which on two cores is ten times as fast as with the backbone. What comes
@@ -22,15 +22,17 @@ import gzip
 import io
 import subprocess
 import zipfile
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import h5py
 import numpy as np
 from _measure import cnnkit
-from PIL import Image
+from PIL import Image, ImageFilter, ImageOps
+from scipy import ndimage
 
-from cnnkit.data._class_names import VOC_CLASSES
+from cnnkit.data._class_names import IGNORE, VOC_CLASSES
 
 # Masks that the larger network was less sure of are left out of what is measured and trained on.
 LEAST_SURE = 0.85
@@ -41,10 +43,19 @@ TIMES = {
     "masks21": 3,
     "coco": 3,
     "pennfudan": 2,
-    "imagenet": 0.5,
-    "bsds": 0.5,
+    "imagenet": 1,
+    "bsds": 1,
     "caltech101": 0.1,
 }
+# Classes of things that stand by themselves, pictures with such things pasted into them, the shares
+# of a picture that these take up where they come from, and how much of that is in one piece.
+STANDING = (
+    *("aeroplane", "bicycle", "bird", "boat", "bus", "car", "cat", "cow", "dog", "horse"),
+    *("motorbike", "sheep", "train"),
+)
+PASTED, LEAST_OBJECT, MOST_OBJECT, LEAST_PIECE = 1200, 0.02, 0.6, 0.85
+# Sides of such objects, as parts of the picture that they are pasted into.
+PASTED_SIDES = 0.25, 0.8
 # Folders of Caltech-101 that show one of the 21 classes; of others the larger network knows only
 # the nearest class.
 CALTECH = (
@@ -52,7 +63,7 @@ CALTECH = (
     *("ferry", "ketch", "schooner", "ibis", "flamingo", "emu", "pigeon", "rooster", "bonsai"),
 )
 # Of val2017, every such one is for validation.
-VALIDATED = 8
+VALIDATED = 16
 # Binary digits of the weights in kernels: the file has to be small.
 KEPT_DIGITS = 7
 
@@ -114,19 +125,20 @@ def write_pairs(data: Path, folder: Path) -> None:
         if pair[0] not in kept_out
         and ("caltech101" not in pair[0] or pair[0].split("/")[2] in CALTECH)
     ]
-    pairs += true_pairs(data, folder / "masks")
+    true = list(true_pairs(data, folder / "masks"))
+    is_scene = [pair[0].startswith("val2017") for pair in true]
+    kept = dict.fromkeys(np.flatnonzero(is_scene)[::VALIDATED].tolist(), "val")
+    pairs = [(pair, "train") for pair in pairs]
+    pairs += [(pair, kept.get(number, "train")) for number, pair in enumerate(true)]
+    sources = [pair for pair, part in pairs if part == "train"]
+    pairs += [(pair, "train") for pair in pasted_pairs(sources, folder / "pasted")]
     for part in ("train", "val"):
         for kind in ("images", "labels"):
             (folder / part / kind).mkdir(parents=True, exist_ok=True)
-    scenes = 0
-    for index, (name, picture, mask) in enumerate(pairs):
+    for index, ((name, picture, mask), part) in enumerate(pairs):
         parts = name.removeprefix("images/").split("/")
         stem = "-".join([*parts[:-1], Path(parts[-1]).stem])
-        part = "train"
-        if parts[0] == "val2017":
-            part = "train" if scenes % VALIDATED else "val"
-            scenes += 1
-        share = TIMES[parts[0]]
+        share = TIMES.get(parts[0], 1)
         is_chosen = share >= 1 or int((index + 1) * share) > int(index * share)
         for time in range(max(1, int(share)) * is_chosen if part == "train" else 1):
             for kind, path in (("images", picture), ("labels", mask)):
@@ -135,6 +147,85 @@ def write_pairs(data: Path, folder: Path) -> None:
                 link.symlink_to(path.resolve())
     names = "".join(f"{name}\n" for name in VOC_CLASSES)
     (folder / "classes.txt").write_text(names)
+
+
+def standing_objects(
+    pairs: Sequence[tuple[str, Path, Path]],
+) -> dict[int, list[tuple[Path, Path]]]:
+    """Class -> pictures and masks of one thing of it, as far as the mask shows large and whole.
+
+    Masks that were derived from boxes are left out: their edges are often those of boxes.
+    """
+    found = defaultdict(list)
+    for name, picture, path in pairs:
+        if name.startswith("val2017"):
+            continue
+        mask = np.asarray(Image.open(path))
+        for class_id in set(np.unique(mask)) & {VOC_CLASSES.index(name) for name in STANDING}:
+            inside = mask == class_id
+            if not LEAST_OBJECT < inside.mean() < MOST_OBJECT:
+                continue
+            pieces, _ = ndimage.label(inside)
+            is_one = np.bincount(pieces[inside]).max() > LEAST_PIECE * inside.sum()
+            # What is cut off by the edge of a picture would be cut off in the middle of another.
+            sides = inside[0], inside[-1], inside[:, 0], inside[:, -1]
+            if is_one and sum(side.mean() for side in sides) < 0.05:
+                found[int(class_id)].append((picture, path))
+    return dict(found)
+
+
+def paste(
+    scene: tuple[Path, Path], thing: tuple[Path, Path], class_id: int, random: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """A picture and its mask with what another one shows of a class pasted into them.
+
+    Ghiasi et al., "Simple Copy-Paste is a Strong Data Augmentation Method" (2021), with edges that
+    are smoothed over some pixels, which count as none of the classes.
+    """
+    pixels = np.asarray(Image.open(scene[0]).convert("RGB"), np.float32)
+    mask = np.array(Image.open(scene[1]))
+    inside = np.asarray(Image.open(thing[1])) == class_id
+    rows, columns = (np.flatnonzero(inside.any(axis=axis)) for axis in (1, 0))
+    part = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
+    cut = (
+        Image.open(thing[0])
+        .convert("RGB")
+        .crop((columns[0], rows[0], columns[-1] + 1, rows[-1] + 1))
+    )
+    shape = Image.fromarray(np.uint8(255 * inside[part]))
+    height, width = mask.shape
+    factor = random.uniform(*PASTED_SIDES) * min(height / cut.height, width / cut.width)
+    size = max(8, round(cut.width * factor)), max(8, round(cut.height * factor))
+    cut, shape = cut.resize(size), shape.resize(size).filter(ImageFilter.GaussianBlur(1.0))
+    if random.random() < 0.5:
+        cut, shape = ImageOps.mirror(cut), ImageOps.mirror(shape)
+    left = int(random.integers(0, width - size[0] + 1))
+    top = int(random.integers(0, height - size[1] + 1))
+    place = slice(top, top + size[1]), slice(left, left + size[0])
+    alpha = np.asarray(shape, np.float32)[..., None] / 255.0
+    pixels[place] += alpha * (np.asarray(cut, np.float32) - pixels[place])
+    alpha = alpha[..., 0]
+    mask[place] = np.where(alpha > 0.8, class_id, np.where(alpha > 0.2, IGNORE, mask[place]))
+    return np.uint8(pixels + 0.5), mask
+
+
+def pasted_pairs(
+    pairs: Sequence[tuple[str, Path, Path]], folder: Path, count: int = PASTED
+) -> Iterator[tuple[str, Path, Path]]:
+    """Writes scenes of COCO with objects of the other pictures in them, of each class as many."""
+    folder.mkdir(parents=True, exist_ok=True)
+    things = standing_objects(pairs)
+    scenes = [pair[1:] for pair in pairs if pair[0].startswith(("val2017", "masks21"))]
+    for number in range(count):
+        random = np.random.default_rng([0, number])
+        class_id = sorted(things)[number % len(things)]
+        scene = scenes[random.integers(len(scenes))]
+        thing = things[class_id][random.integers(len(things[class_id]))]
+        pixels, mask = paste(scene, thing, class_id, random)
+        picture, path = folder / f"{number:04d}.jpg", folder / f"{number:04d}.png"
+        Image.fromarray(pixels).save(picture, quality=92)
+        Image.fromarray(mask).save(path)
+        yield f"pasted/{number:04d}", picture, path
 
 
 def pack(model: Path, packed: Path, digits: int = 11) -> None:
