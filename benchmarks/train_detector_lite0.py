@@ -36,7 +36,7 @@ from cnnkit.engine.array_files import create_array_file
 from cnnkit.engine.trainer import build_optimizer, cosine_decay
 from cnnkit.models.darknet import build_darknet
 from cnnkit.models.detector import PREDICTIONS, STAGES, STRIDES
-from cnnkit.models.imitation import AnswerImitation, answers_of
+from cnnkit.models.distillation import DetectionDistillation, detection_heads
 from cnnkit.models.yolo_fastest import ANCHORS, yolo_fastest_sections
 from cnnkit.ops.boxes import intersection_over_union
 from cnnkit.ops.inference import compile_inference
@@ -247,7 +247,7 @@ def train_on_maps(
     built = keras.Model(own.inputs[0], own.get_layer(PREDICTIONS).output)
     teacher = build_darknet(yolo_fastest_sections(), DarknetWeights(locate(TEACHER)), TEACHER)
     teacher.trainable = False
-    wanted = answers_of(teacher)
+    wanted = detection_heads(teacher)
     maps = {name: built.get_layer(name).output for name in STAGES}
     features = {f"teacher{stride}": one.convolution.input for stride, one in wanted.items()}
     if not (notes / "targets.npy").exists():
@@ -268,9 +268,9 @@ def train_on_maps(
         for number, feature in enumerate(given)
         for tensor in (feature, *answers[2 * number : 2 * number + 2])
     ]
-    ours = [tensor for stride in wanted for tensor in answers_of(built)[stride].tensors]
+    ours = [tensor for stride in wanted for tensor in detection_heads(built)[stride].tensors]
     anchors = len(ANCHORS[STRIDES[-1]])
-    end = AnswerImitation(anchors)([built.outputs[0], *ours, *theirs])
+    end = DetectionDistillation(anchors)([built.outputs[0], *ours, *theirs])
     trainer = keras.Model([*maps.values(), *given], end)
     batches = KeptMaps(notes, (*maps, *features), used or scenes)
     steps = passes * len(batches)

@@ -23,15 +23,15 @@ from cnnkit.models.detector import (
     grid_points,
     with_scores,
 )
+from cnnkit.models.distillation import (
+    DetectionDistillation,
+    FeatureDistillation,
+    detection_heads,
+    last_maps,
+)
 from cnnkit.models.efficientnet_lite import build_features, feature_layers, is_feature_layer
 from cnnkit.models.fcn import start_from
 from cnnkit.models.feature_pyramid import build_pyramid_detector
-from cnnkit.models.imitation import (
-    AnswerImitation,
-    Imitation,
-    answers_of,
-    last_maps,
-)
 from cnnkit.models.unrolled import unroll_model
 from cnnkit.models.vgg import build_feature_network
 from cnnkit.models.yolo import build_yolov1, take_over_pretrained, with_boxes
@@ -198,7 +198,7 @@ def _taught(built: keras.Model, settings: TrainSettings) -> keras.Model:
         ) from None
     wanted = keras.Model(teacher.inputs[0], wanted, name="teacher")(pixels)
     own = [built.get_layer(name).output for name in STAGES]
-    predictions = Imitation(settings.distillation, name="imitation")(
+    predictions = FeatureDistillation(settings.distillation, name="distillation")(
         [built.outputs[0], *own, *wanted]
     )
     return keras.Model(pixels, predictions, name=built.name)
@@ -206,7 +206,7 @@ def _taught(built: keras.Model, settings: TrainSettings) -> keras.Model:
 
 def _answering(built: keras.Model, teacher: keras.Model, settings: TrainSettings) -> keras.Model:
     """A detector of anchors with a teacher of the same."""
-    own, theirs = answers_of(built), answers_of(teacher)
+    own, theirs = detection_heads(built), detection_heads(teacher)
     is_same = own.keys() == theirs.keys() and all(
         own[stride].layer.anchors == theirs[stride].layer.anchors
         and own[stride].convolution.kernel.shape == theirs[stride].convolution.kernel.shape
@@ -226,8 +226,8 @@ def _answering(built: keras.Model, teacher: keras.Model, settings: TrainSettings
     wanted = keras.Model(teacher.inputs[0], wanted, name="teacher")(pixels)
     told = [tensor for one in own.values() for tensor in one.tensors]
     anchors = len(own[STRIDES[-1]].layer.anchors)
-    imitation = AnswerImitation(anchors, settings.distillation, name="imitation")
-    return keras.Model(pixels, imitation([built.outputs[0], *told, *wanted]), name=built.name)
+    distillation = DetectionDistillation(anchors, settings.distillation, name="distillation")
+    return keras.Model(pixels, distillation([built.outputs[0], *told, *wanted]), name=built.name)
 
 
 def _build_yolov1(settings: TrainSettings, classes: int) -> TrainableDetector:

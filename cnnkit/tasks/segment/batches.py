@@ -32,8 +32,8 @@ from cnnkit.tasks.segment.teacher_maps import TeacherMaps
 # Every fourth pixel of a mask is learned: scores are 8 apart or more, and on all pixels the loss
 # would take as long as the network.
 COARSE = 4
-# Of a teacher's hints.
-HINT_STEP = 8
+# Of a teacher's features.
+FEATURE_STEP = 8
 # Where a crop reaches beyond its picture.
 GREY = 124
 # A picture shows a class from this share of its pixels on, and is drawn so many times as often as
@@ -128,7 +128,7 @@ class MaskBatches(LabelledBatches):
         if self._teacher is None:
             return []
         found = []
-        for maps, step in ((self._teacher.scores, COARSE), (self._teacher.hints, HINT_STEP)):
+        for maps, step in ((self._teacher.scores, COARSE), (self._teacher.features, FEATURE_STEP)):
             if maps is not None:
                 shape = count, self._settings.crop // step, self._settings.crop // step
                 found += [np.zeros((*shape, maps.shape[-1]), np.float32)]
@@ -166,7 +166,7 @@ class MaskBatches(LabelledBatches):
         places: Sequence[tuple[int, Sequence[float]]],
     ) -> None:
         """Fills a crop's maps with what a teacher says of the pictures in it."""
-        kinds = ("scores", COARSE), ("hints", HINT_STEP)
+        kinds = ("scores", COARSE), ("features", FEATURE_STEP)
         for number, (kind, step) in enumerate(kinds[: len(maps) // 2]):
             canvas, seen = maps[2 * number : 2 * number + 2]
             for row, placement in places:

@@ -23,13 +23,13 @@ from cnnkit.runtime import reader_count
 
 # Places along a side of the maps that are kept, at most: finer ones are averaged.
 _MOST_PLACES = 40
-# Numbers of the hints that are kept of each place, at most.
-_MOST_HINTS = 64
+# Numbers of the features that are kept of each place, at most.
+_MOST_FEATURES = 64
 # Pictures that these are chosen by, and places of each.
 _SAMPLE, _SAMPLE_PLACES = 256, 200
 # Pictures that the teacher sees at a time.
 _BATCH = 8
-_SCORES, _HINTS, _FRAMES = "teacher-scores.npy", "teacher-hints.npy", "teacher-frames.npy"
+_SCORES, _FEATURES, _FRAMES = "teacher-scores.npy", "teacher-features.npy", "teacher-frames.npy"
 # Written last: files without it are those of a run that was stopped.
 _RECORD = "teacher.json"
 
@@ -40,13 +40,13 @@ class TeacherMaps:
 
     Attributes:
         scores: float16 `(N, P, P, classes)`, of squares in whose middle the pictures lie.
-        hints: float16 `(N, Q, Q, K)`, what it makes them of, see `principal_hints`; or None.
+        features: float16 `(N, Q, Q, K)`, what it makes them of, see `principal_features`; or None.
         frames: `(N, 4)`: top, left, height and width of the picture, as parts of its square.
         numbers: int64, which of the N each pair of pictures and masks has.
     """
 
     scores: np.ndarray
-    hints: np.ndarray | None
+    features: np.ndarray | None
     frames: np.ndarray
     numbers: np.ndarray
 
@@ -56,7 +56,7 @@ class TeacherMaps:
         """Writes a picture's maps where it lies in a square of a training.
 
         Args:
-            kind: "scores" or "hints".
+            kind: "scores" or "features".
             row: of the pair.
             placement: whether it is mirrored, left, top, right and bottom of what is seen of the
                 picture, and left, top, width and height of all of it, in pixels of the square; see
@@ -111,7 +111,7 @@ def keep_teacher_maps(
     pictures: Sequence[str],
     folder: Path,
     side: int,
-    with_hints: bool,
+    with_features: bool,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> TeacherMaps:
     """Shows a teacher all pictures once.
@@ -121,13 +121,13 @@ def keep_teacher_maps(
         pictures: files; links to one file are one picture.
         folder: for the maps, which are used again when they are there.
         side: of the squares that it sees, where it takes any.
-        with_hints: keep what its scores are made of too.
+        with_features: keep what its scores are made of too.
         on_progress: called with the number of pictures done, and of all.
 
     Raises:
         DataError: a picture cannot be read.
         UsageError: the teacher takes pictures that are no squares, or it makes its scores in a way
-            that shows no hints.
+            that shows no features.
         ResourceError: there is no room for the maps.
     """
     height, width = teacher.inputs[0].shape[1:3]
@@ -138,25 +138,25 @@ def keep_teacher_maps(
     real = [os.path.realpath(picture) for picture in pictures]
     unique = list(dict.fromkeys(real))
     order = {picture: number for number, picture in enumerate(unique)}
-    names = [_SCORES, _HINTS, _FRAMES] if with_hints else [_SCORES, _FRAMES]
+    names = [_SCORES, _FEATURES, _FRAMES] if with_features else [_SCORES, _FRAMES]
     if not (folder / _RECORD).exists():
         folder.mkdir(parents=True, exist_ok=True)
         side = height or side
         outputs = {"scores": teacher.outputs[0]}
-        if with_hints:
-            outputs["hints"] = last_convolution(teacher).input
+        if with_features:
+            outputs["features"] = last_convolution(teacher).input
         see = compile_inference(keras.Model(teacher.inputs, outputs), "float32")
         project = None
-        if with_hints:
+        if with_features:
             sample = np.random.default_rng(0).permutation(len(unique))[:_SAMPLE]
             seen = _look(see, [unique[number] for number in sorted(sample)], side)
-            project = principal_hints([found["hints"] for _, found in seen])
+            project = principal_features([found["features"] for _, found in seen])
         files: dict[str, np.memmap] = {}
         done = 0
         for frames, found in _look(see, unique, side):
             values = {_FRAMES: frames, _SCORES: found["scores"]}
             if project is not None:
-                values[_HINTS] = project(found["hints"])
+                values[_FEATURES] = project(found["features"])
             for name, one in values.items():
                 if name not in files:
                     kind = np.float32 if name == _FRAMES else np.float16
@@ -171,7 +171,7 @@ def keep_teacher_maps(
         write_bytes(folder / _RECORD, json.dumps({"pictures": len(unique)}).encode())
     maps = {name: np.load(folder / name, mmap_mode="r") for name in names}
     numbers = np.array([order[picture] for picture in real])
-    return TeacherMaps(maps[_SCORES], maps.get(_HINTS), maps[_FRAMES], numbers)
+    return TeacherMaps(maps[_SCORES], maps.get(_FEATURES), maps[_FRAMES], numbers)
 
 
 def last_convolution(model: keras.Model) -> keras.layers.Layer:
@@ -190,7 +190,7 @@ def last_convolution(model: keras.Model) -> keras.layers.Layer:
     )
 
 
-def principal_hints(samples: Sequence[np.ndarray]) -> Callable[[np.ndarray], np.ndarray]:
+def principal_features(samples: Sequence[np.ndarray]) -> Callable[[np.ndarray], np.ndarray]:
     r"""Chooses what is kept of a teacher's maps: their principal components.
 
     .. math:: y_k = \lambda_k^{-1/4} v_k \cdot (x - \mu) / s
@@ -207,8 +207,8 @@ def principal_hints(samples: Sequence[np.ndarray]) -> Callable[[np.ndarray], np.
     Example:
 
     >>> maps = np.random.default_rng(0).normal(size=(2, 9, 9, 3)) * [4.0, 1.0, 0.0]
-    >>> hints = principal_hints([maps])(maps)
-    >>> hints.shape, round(float(hints.var(axis=(0, 1, 2)).mean()), 3)
+    >>> features = principal_features([maps])(maps)
+    >>> features.shape, round(float(features.var(axis=(0, 1, 2)).mean()), 3)
     ((2, 9, 9, 2), 1.0)
     """
     random = np.random.default_rng(0)
@@ -222,7 +222,7 @@ def principal_hints(samples: Sequence[np.ndarray]) -> Callable[[np.ndarray], np.
     variances, axes = np.linalg.eigh(
         np.cov((values - mean).T, bias=True).reshape(values.shape[1], -1)
     )
-    order = np.argsort(-variances)[:_MOST_HINTS]
+    order = np.argsort(-variances)[:_MOST_FEATURES]
     order = order[variances[order] > 1e-6 * variances.max()]
     axes = axes[:, order] * variances[order] ** -0.25
     axes = (axes / np.sqrt(np.mean(variances[order] ** 0.5))).astype(np.float32)

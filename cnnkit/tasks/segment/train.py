@@ -71,9 +71,9 @@ from cnnkit.tasks.segment.trainable import (
     build_coarse,
     build_segmenter,
     feature_statistics,
-    imitating,
-    imitating_maps,
     load_teacher,
+    with_teacher,
+    with_teacher_maps,
 )
 from cnnkit.weights.keras_file import MODEL_FILE, SEGMENTER_KIND, load_keras_file
 
@@ -287,10 +287,10 @@ class _Training:
             return head, head
         student = build_coarse(trained, variant, trained.inputs[0])
         if maps is not None:
-            return student, imitating_maps(student, trained, settings, maps)
+            return student, with_teacher_maps(student, trained, settings, maps)
         if settings.teacher is None:
             return student, student
-        return student, imitating(student, settings, self._teacher())
+        return student, with_teacher(student, settings, self._teacher())
 
     def _teacher(self) -> keras.Model:
         return load_teacher(self._settings, self._classes, self._policy)

@@ -10,6 +10,7 @@ from cnnkit import weights as weights_table
 from cnnkit.errors import UsageError
 from cnnkit.models import deeplab
 from cnnkit.models.detector import STAGES, STRIDES
+from cnnkit.models.distillation import FusedFeatureDistillation, LogitDistillation
 from cnnkit.models.efficientnet_lite import build_features, feature_layers
 from cnnkit.models.fcn import (
     COMPACT_LAYERS,
@@ -21,7 +22,6 @@ from cnnkit.models.fcn import (
     take_dense_weights,
 )
 from cnnkit.models.feature_pyramid import SEGMENTER_STRIDES, build_pyramid_segmenter
-from cnnkit.models.imitation import HintImitation, ScoreImitation
 from cnnkit.models.mobilenet_v2 import MAPS, build_trained_mobilenet_v2
 from cnnkit.models.unrolled import unroll_model
 from cnnkit.models.vgg import (
@@ -31,7 +31,7 @@ from cnnkit.models.vgg import (
     load_imagenet_weights,
 )
 from cnnkit.tasks.detect.trainable import build_shipped
-from cnnkit.tasks.segment.batches import COARSE, HINT_STEP
+from cnnkit.tasks.segment.batches import COARSE, FEATURE_STEP
 from cnnkit.tasks.segment.settings import PYRAMIDS, TrainSettings
 from cnnkit.tasks.segment.teacher_maps import TeacherMaps
 from cnnkit.weights.keras_file import load_keras_file
@@ -171,7 +171,7 @@ def load_teacher(settings: TrainSettings, classes: int, policy: str) -> keras.Mo
     return teacher
 
 
-def imitating(model: keras.Model, settings: TrainSettings, teacher: keras.Model) -> keras.Model:
+def with_teacher(model: keras.Model, settings: TrainSettings, teacher: keras.Model) -> keras.Model:
     """The same network, with a loss beside its own: the teacher's scores of each crop.
 
     Args:
@@ -183,13 +183,13 @@ def imitating(model: keras.Model, settings: TrainSettings, teacher: keras.Model)
     seen, size = pixels, teacher.inputs[0].shape[1:3]
     if None not in size:
         seen = keras.ops.image.resize(pixels, size, interpolation="bilinear")
-    scores = ScoreImitation(settings.distillation, name="imitation")(
+    scores = LogitDistillation(settings.distillation, name="distillation")(
         [model.outputs[0], teacher(seen)]
     )
     return keras.Model(pixels, scores, name=model.name)
 
 
-def imitating_maps(
+def with_teacher_maps(
     model: keras.Model, whole: keras.Model, settings: TrainSettings, maps: TeacherMaps
 ) -> keras.Model:
     """The same network, with losses beside its own: what a teacher said of the pictures.
@@ -209,16 +209,20 @@ def imitating_maps(
         return [keras.Input((side, side, kept.shape[-1])), keras.Input((side, side))]
 
     given = inputs(maps.scores, COARSE)
-    scores = ScoreImitation(settings.distillation, name="imitation")([model.outputs[0], *given])
-    if maps.hints is not None:
+    scores = LogitDistillation(settings.distillation, name="distillation")(
+        [model.outputs[0], *given]
+    )
+    if maps.features is not None:
         # What the scores are made of, at each stride that has some.
         layers = {layer.name: layer for layer in whole.layers}
         strides = [stride for stride in (32, 16, 8) if f"score_{stride}" in layers]
-        hints = inputs(maps.hints, HINT_STEP)
-        given += hints
-        scores = HintImitation(
-            settings.distill_features, [stride // HINT_STEP for stride in strides], name="hints"
-        )([scores, *hints, *(layers[f"score_{stride}"].input for stride in strides)])
+        features = inputs(maps.features, FEATURE_STEP)
+        given += features
+        scores = FusedFeatureDistillation(
+            settings.distill_features,
+            [stride // FEATURE_STEP for stride in strides],
+            name="feature_distillation",
+        )([scores, *features, *(layers[f"score_{stride}"].input for stride in strides)])
     return keras.Model([model.inputs[0], *given], scores, name=model.name)
 
 

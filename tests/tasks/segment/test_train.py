@@ -37,7 +37,7 @@ from cnnkit.tasks.segment.trainable import (
     build_coarse,
     build_segmenter,
     feature_statistics,
-    imitating_maps,
+    with_teacher_maps,
 )
 from cnnkit.weights import locate
 from cnnkit.weights.keras_file import load_keras_file
@@ -498,7 +498,7 @@ def test_a_teacher_is_imitated_without_any_label(squares, teacher, tmp_path):
     assert np.mean(losses[-8:]) < 0.75 * np.mean(losses[:8])
     model = load_keras_file(tmp_path / "run" / "model.keras", "--model")
     # What is written is the student alone.
-    assert not [layer for layer in model.layers if "imitation" in layer.name]
+    assert not [layer for layer in model.layers if "distillation" in layer.name]
 
 
 def test_a_run_with_a_teacher_goes_on_as_if_it_was_not_stopped(squares, teacher, tmp_path):
@@ -525,13 +525,13 @@ def test_a_run_with_a_teacher_goes_on_as_if_it_was_not_stopped(squares, teacher,
     assert parts == pytest.approx(whole, rel=1e-3)
     model = load_keras_file(tmp_path / "parts" / "model.keras", "--model")
     # What is written is the student alone.
-    assert not {"imitation", "hints"} & {layer.name for layer in model.layers}
+    assert not {"distillation", "feature_distillation"} & {layer.name for layer in model.layers}
 
 
-def _teacher_maps(squares, teacher, folder, with_hints=True):
+def _teacher_maps(squares, teacher, folder, with_features=True):
     data = training.read_masks(squares)
     model = load_keras_file(str(teacher), "--teacher")
-    return data, keep_teacher_maps(model, data.train.pictures, folder, 64, with_hints)
+    return data, keep_teacher_maps(model, data.train.pictures, folder, 64, with_features)
 
 
 def test_the_teacher_is_asked_once(squares, teacher, tmp_path, monkeypatch):
@@ -540,11 +540,11 @@ def test_the_teacher_is_asked_once(squares, teacher, tmp_path, monkeypatch):
     # 40 pixels wide and 32 high, in the middle of a square.
     np.testing.assert_allclose(maps.frames[0], [5 / 48, 0.0, 38 / 48, 1.0])
     # It makes its scores of three colours, which are grey, red and blue: two components.
-    assert maps.hints.shape[-1] <= 3
+    assert maps.features.shape[-1] <= 3
     monkeypatch.setattr(teacher_maps_module, "read_pixels", None)
     _, again = _teacher_maps(squares, teacher, tmp_path / "maps")
     np.testing.assert_array_equal(again.scores, maps.scores)
-    np.testing.assert_array_equal(again.hints, maps.hints)
+    np.testing.assert_array_equal(again.features, maps.features)
 
 
 @pytest.mark.parametrize("mosaic", [0.0, 1.0])
@@ -556,7 +556,7 @@ def test_what_the_teacher_said_lies_where_the_picture_does(squares, tmp_path, mo
     layer.set_weights([np.eye(3, dtype="float32")[None, None]])
     fine.save(tmp_path / "fine.keras")
     data, maps = _teacher_maps(squares, tmp_path / "fine.keras", tmp_path / "maps", False)
-    assert maps.hints is None
+    assert maps.features is None
     settings = replace(SETTINGS, crop=64, mosaic=mosaic, color=0.0, scale=(1.0, 2.0))
     batches = MaskBatches(data.train, data.coding, settings, teacher=maps)
     for index in range(len(batches)):
@@ -574,7 +574,7 @@ def test_what_the_teacher_said_lies_where_the_picture_does(squares, tmp_path, mo
             assert np.abs(means[~inside] - 124 / 255).mean() < 0.1
 
 
-def test_hints_are_of_every_stride(squares, teacher, tmp_path):
+def test_teacher_features_are_of_every_stride(squares, teacher, tmp_path):
     data, maps = _teacher_maps(squares, teacher, tmp_path / "maps")
     settings = replace(
         SETTINGS,
@@ -584,10 +584,10 @@ def test_hints_are_of_every_stride(squares, teacher, tmp_path):
         distill_features=1.0,
     )
     whole = build_segmenter(settings, "8s", 3)
-    trainer = imitating_maps(build_coarse(whole, "8s", whole.inputs[0]), whole, settings, maps)
+    trainer = with_teacher_maps(build_coarse(whole, "8s", whole.inputs[0]), whole, settings, maps)
     x, y = MaskBatches(data.train, data.coding, settings, teacher=maps)[0]
     assert trainer(x).shape == (*y.shape, 3)
-    assert trainer.get_layer("hints").factors == (4, 2, 1)
+    assert trainer.get_layer("feature_distillation").factors == (4, 2, 1)
     losses = [float(one) for one in trainer.losses]
     assert len(losses) == 2
     assert min(losses) > 0.0
@@ -598,12 +598,12 @@ def test_a_teacher_that_cannot_be_asked_once_is_refused(tmp_path):
     # Its scores are made by no convolution.
     plain = keras.Model(inputs, inputs)
     wide = keras.Input((8, 16, 3))
-    for model, hints, message in (
+    for model, features, message in (
         (keras.Model(wide, keras.layers.Conv2D(3, 1)(wide)), False, "8x16 pixels, and no squares"),
         (plain, True, "no convolution that gives its 3 scores"),
     ):
         with pytest.raises(UsageError, match=message):
-            keep_teacher_maps(model, ["a.png"], tmp_path / "maps", 8, hints)
+            keep_teacher_maps(model, ["a.png"], tmp_path / "maps", 8, features)
 
 
 def test_a_teacher_of_other_classes_is_refused(squares, tmp_path):

@@ -13,7 +13,7 @@ from cnnkit.ops.box_overlap import box_overlaps
 # Side of the picture that the strides of a network's layers are read off with.
 _PROBE = 256
 _EPSILON = 1e-4
-# Of an imitation of answers: weights of boxes and of features.
+# Weights of boxes and of features in the distillation of a detector.
 _OF_BOXES, _OF_FEATURES = 4.0, 4.0
 
 
@@ -60,7 +60,7 @@ def last_maps(model: keras.Model, strides: Sequence[int]) -> list[Any]:
     return [found[stride] for stride in strides]
 
 
-class _Imitator(keras.layers.Layer):
+class _Distillation(keras.layers.Layer):
     """Passes the first of its inputs on, with a loss that draws a network to its teacher.
 
     Args:
@@ -82,7 +82,7 @@ class _Imitator(keras.layers.Layer):
 
 
 @keras.saving.register_keras_serializable("cnnkit")
-class Imitation(_Imitator):
+class FeatureDistillation(_Distillation):
     r"""Passes predictions on, with a loss that draws a network's maps towards another's.
 
     .. math:: L = \lambda \sum_s \overline{(W_s x_s - \hat y_s)^2}, \quad
@@ -128,8 +128,8 @@ class Imitation(_Imitator):
 
 
 @dataclass(frozen=True, eq=False)
-class Answers:
-    """Where a detector of anchors answers at one stride.
+class DetectionHead:
+    """The layers with which a detector of anchors predicts at one stride.
 
     Attributes:
         layer: gives the boxes.
@@ -148,18 +148,20 @@ class Answers:
         return self.convolution.input, self.convolution.output, self.layer.output
 
 
-def answers_of(model: keras.Model) -> dict[int, Answers]:
-    """Where a detector answers, by stride.
+def detection_heads(model: keras.Model) -> dict[int, DetectionHead]:
+    """The layers with which a detector of anchors predicts, by stride.
 
     Args:
         model: functional; each layer of anchors is on a convolution.
     """
     layers = (layer for layer in model.layers if isinstance(layer, AnchorBoxes))
-    return {layer.stride: Answers(layer, layer.input._keras_history.operation) for layer in layers}
+    return {
+        layer.stride: DetectionHead(layer, layer.input._keras_history.operation) for layer in layers
+    }
 
 
 @keras.saving.register_keras_serializable("cnnkit")
-class AnswerImitation(_Imitator):
+class DetectionDistillation(_Distillation):
     r"""Passes predictions on, with a loss that draws a detector's answers to another's of the same
     anchors.
 
@@ -181,7 +183,7 @@ class AnswerImitation(_Imitator):
         weight: lambda.
 
     Call: `[predictions, x_1, ..., x_n, y_1, ..., y_n]`, for each stride the three tensors of
-    `Answers`, the detector's and then the teacher's -> predictions.
+    `DetectionHead`, the detector's and then the teacher's -> predictions.
 
     Hinton et al., "Distilling the Knowledge in a Neural Network" (2015).
     """
@@ -236,7 +238,7 @@ def _excess_entropy(wanted: Any, logits: Any) -> Any:
 
 
 @keras.saving.register_keras_serializable("cnnkit")
-class ScoreImitation(_Imitator):
+class LogitDistillation(_Distillation):
     r"""Passes scores on, with a loss that draws them towards those of another network.
 
     .. math:: L = \lambda T^2 \, \overline{\sum_c q_c \log \frac{q_c}{p_c}}, \quad
@@ -256,7 +258,7 @@ class ScoreImitation(_Imitator):
 
     Example:
 
-    >>> layer = ScoreImitation()
+    >>> layer = LogitDistillation()
     >>> student, teacher = np.zeros((2, 1, 1, 1, 2), "float32")
     >>> teacher[..., 0] = 2 * np.log(3.0)
     >>> _ = layer([student, teacher])
@@ -290,7 +292,7 @@ class ScoreImitation(_Imitator):
 
 
 @keras.saving.register_keras_serializable("cnnkit")
-class HintImitation(_Imitator):
+class FusedFeatureDistillation(_Distillation):
     r"""Passes predictions on, with a loss that draws a network's maps of several strides, put
     together, towards those that a teacher's answers are made of.
 
@@ -308,7 +310,7 @@ class HintImitation(_Imitator):
 
     Example:
 
-    >>> layer = HintImitation(factors=(2,))
+    >>> layer = FusedFeatureDistillation(factors=(2,))
     >>> y, weights = np.full((1, 2, 2, 3), 2.0, "float32"), np.ones((1, 2, 2), "float32")
     >>> _ = layer([y, y, weights, np.zeros((1, 1, 1, 5), "float32")])
     >>> float(layer.losses[0])

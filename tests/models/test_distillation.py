@@ -3,12 +3,12 @@ import numpy as np
 import pytest
 
 from cnnkit.models.detector import build_anchor_detector
-from cnnkit.models.imitation import (
-    AnswerImitation,
-    HintImitation,
-    Imitation,
-    ScoreImitation,
-    answers_of,
+from cnnkit.models.distillation import (
+    DetectionDistillation,
+    FeatureDistillation,
+    FusedFeatureDistillation,
+    LogitDistillation,
+    detection_heads,
     last_maps,
 )
 from cnnkit.ops.inference import compiles_training
@@ -17,7 +17,7 @@ from cnnkit.ops.inference import compiles_training
 def student_and_teacher(weight):
     keras.utils.set_random_seed(0)
     predictions, own, wanted = (keras.Input(shape) for shape in ((5,), (4, 4, 3), (4, 4, 2)))
-    layer = Imitation(weight)
+    layer = FeatureDistillation(weight)
     return layer, keras.Model([predictions, own, wanted], layer([predictions, own, wanted]))
 
 
@@ -93,7 +93,7 @@ def small_detector(seed):
     anchors = {32: [(50, 50), (90, 60)], 16: [(9, 9), (12, 30)]}
     small = {"widths": (8, 8, 8), "depths": (1, 1, 1), "neck": 8}
     model = build_anchor_detector(inputs, fine, 3, anchors, {32: 6, 16: 5}, **small)
-    for one in answers_of(model).values():
+    for one in detection_heads(model).values():
         # As if it were trained: answers that differ.
         kernel, bias = one.convolution.get_weights()
         one.convolution.set_weights([40 * kernel, bias])
@@ -103,17 +103,17 @@ def small_detector(seed):
 def taught(weight):
     student, teacher = small_detector(1), small_detector(2)
     own, wanted = (
-        [tensor for one in answers_of(model).values() for tensor in one.tensors]
+        [tensor for one in detection_heads(model).values() for tensor in one.tensors]
         for model in (student, teacher)
     )
     wanted = keras.Model(teacher.inputs[0], wanted)(student.inputs[0])
-    layer = AnswerImitation(2, weight)
+    layer = DetectionDistillation(2, weight)
     model = keras.Model(student.inputs[0], layer([student.outputs[0], *own, *wanted]))
     return student, teacher, model
 
 
 def answers(model, pixels):
-    parts = keras.Model(model.inputs[0], [one.tensors for one in answers_of(model).values()])
+    parts = keras.Model(model.inputs[0], [one.tensors for one in detection_heads(model).values()])
     return [[np.array(one, float) for one in stride] for stride in parts(pixels)]
 
 
@@ -173,7 +173,7 @@ def log_softmax(scores):
 def test_scores_are_drawn_by_how_far_their_softmax_diverges(temperature):
     random = np.random.default_rng(0)
     scores, teacher = random.normal(0.0, 2.0, (2, 2, 3, 4, 5))
-    layer = ScoreImitation(0.5, temperature)
+    layer = LogitDistillation(0.5, temperature)
     given = layer([scores.astype("float32"), teacher.astype("float32")])
     np.testing.assert_allclose(np.array(given), scores, rtol=1e-6)
     wanted, found = log_softmax(teacher / temperature), log_softmax(scores / temperature)
@@ -184,7 +184,7 @@ def test_scores_are_drawn_by_how_far_their_softmax_diverges(temperature):
 
 def test_scores_that_are_the_teachers_have_nothing_to_learn():
     scores = np.random.default_rng(0).normal(size=(1, 2, 2, 3)).astype("float32")
-    layer = ScoreImitation()
+    layer = LogitDistillation()
     # The same for all classes is no difference.
     layer([scores, scores + 5.0])
     assert float(layer.losses[0]) == pytest.approx(0.0, abs=1e-6)
@@ -197,7 +197,7 @@ def test_scores_of_a_coarser_teacher_are_enlarged_in_place():
     fine = np.array([0.0, 1.0, 3.0, 4.0], "float32")
     scores = np.zeros((1, 1, 4, 2), "float32")
     scores[0, 0, :, 0] = fine
-    layer = ScoreImitation()
+    layer = LogitDistillation()
     layer([scores, teacher])
     assert float(layer.losses[0]) == pytest.approx(0.0, abs=1e-6)
 
@@ -206,24 +206,24 @@ def test_scores_count_by_the_weight_of_their_place():
     random = np.random.default_rng(0)
     scores, teacher = random.normal(size=(2, 2, 3, 4, 5)).astype("float32")
     weights = (random.random((2, 3, 4)) < 0.4).astype("float32")
-    layer, alone = ScoreImitation(0.7), ScoreImitation(0.7)
+    layer, alone = LogitDistillation(0.7), LogitDistillation(0.7)
     layer([scores, teacher, weights])
     chosen = weights > 0
     alone([one[chosen][None, None] for one in (scores, teacher)])
     assert float(layer.losses[0]) == pytest.approx(float(alone.losses[0]), rel=1e-5)
-    nothing = ScoreImitation()
+    nothing = LogitDistillation()
     nothing([scores, teacher, np.zeros_like(weights)])
     assert float(nothing.losses[0]) == 0.0
 
 
-def test_maps_of_several_strides_are_put_together_to_imitate_hints():
+def test_maps_of_several_strides_are_put_together_towards_the_teachers_features():
     random = np.random.default_rng(0)
     predictions = random.normal(size=(2, 7)).astype("float32")
     wanted = random.normal(size=(2, 4, 6, 3)).astype("float32")
     weights = random.random((2, 4, 6)).astype("float32")
     coarse = random.normal(size=(2, 2, 3, 5)).astype("float32")
     fine = random.normal(size=(2, 4, 6, 2)).astype("float32")
-    layer = HintImitation(1.5, (2, 1))
+    layer = FusedFeatureDistillation(1.5, (2, 1))
     given = layer([predictions, wanted, weights, coarse, fine])
     np.testing.assert_array_equal(np.array(given), predictions)
     first, bias, second, other = (np.array(one) for one in layer.weights)
@@ -232,5 +232,5 @@ def test_maps_of_several_strides_are_put_together_to_imitate_hints():
     squares = ((found - wanted) ** 2).mean(axis=-1)
     expected = 1.5 * (squares * weights).sum() / weights.sum()
     assert float(layer.losses[0]) == pytest.approx(expected, rel=1e-4)
-    again = HintImitation.from_config(layer.get_config())
+    again = FusedFeatureDistillation.from_config(layer.get_config())
     assert (again.weight, again.factors) == (1.5, (2, 1))
