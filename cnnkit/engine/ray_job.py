@@ -30,7 +30,7 @@ from cnnkit.data._values import counted
 from cnnkit.engine.command import Call, ElsewhereSettings
 from cnnkit.engine.settings import Option
 from cnnkit.errors import CnnkitError, DataError, ExitCode, UsageError
-from cnnkit.video.formats import is_installed
+from cnnkit.video.formats import VIDEO_SUFFIXES, is_installed
 
 if TYPE_CHECKING:
     from cnnkit.data.sources import Source
@@ -278,6 +278,9 @@ def _open(call: Call, settings: RaySettings, note: Any) -> Job:
         if kept is not None:
             raise UsageError(f"{folder} holds a job already; go on with --resume, or give another")
         sources = find_stored_sources(values["pictures"], values.get("recursive", False), note)
+        videos = [one.path for one in sources if one.relative.suffix.lower() in VIDEO_SUFFIXES]
+        if videos:
+            raise UsageError(f"{videos[0]} is a video; --ray is for pictures")
         lines = [json.dumps([one.path, str(one.relative)]) + "\n" for one in sources]
         content = "".join(lines).encode()
         storage.write(SOURCES, content)

@@ -148,6 +148,7 @@ def test_pictures_of_a_bucket_are_named_by_their_addresses(pictures, here, call)
         (("--json",), "--json is one document about all pictures"),
         (("--coco", "a.json"), "--coco is one document about all pictures"),
         (("-",), "--ray takes no stdin"),
+        (("clip.mp4",), "clip.mp4 is a video"),
         (("-o", "a.jpg"), "a.jpg is one file; with --ray give -o a folder"),
         (("--resume",), "holds no job to go on with"),
         (("--ray-address", "127.0.0.1:9"), "is the cluster up"),
