@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Annotated
 
-from cnnkit.engine.settings import DATA_PANEL, MODEL_PANEL, RUN_PANEL, Option, Settings
+from cnnkit.engine.settings import DATA_PANEL, MODEL_PANEL, RUN_PANEL, Option, Seed, Settings
 from cnnkit.errors import UsageError
 from cnnkit.options import FACE_FORMS, MININGS
 
@@ -156,7 +156,7 @@ class TrainSettings(Settings):
     ] = 0.15
     restarts: int = 3
     patience: int = 100
-    seed: Annotated[int, Option("Seed of everything random.", RUN_PANEL, min=0)] = 0
+    seed: Seed = 0
 
     def check(self) -> None:
         """Refuses an encoder that the loss does not train."""
