@@ -321,6 +321,13 @@ def check_split(split: str | None, splits: tuple[str, ...] = SPLITS) -> None:
 
 
 Seed = Annotated[int, Option("Seed of everything random.", RUN_PANEL, min=0)]
+StepsPerEpoch = Annotated[
+    int, Option("Steps between two lines and two checkpoints.", RUN_PANEL, min=1)
+]
+TimeBudget = Annotated[
+    float | None,
+    Option("Seconds; the learning rate falls in time.", FIT_PANEL, show_default="none", above=0.0),
+]
 # Options of several trainings, not of all.
 Ema = Annotated[
     float,
@@ -451,12 +458,7 @@ class FitSettings(Settings, abc.ABC):
         int,
         Option("Stop after so many epochs without a better one; 0 for never.", FIT_PANEL, min=0),
     ] = 0
-    time_budget: Annotated[
-        float | None,
-        Option(
-            "Seconds; the learning rate falls in time.", FIT_PANEL, show_default="none", above=0.0
-        ),
-    ] = None
+    time_budget: TimeBudget = None
     val_share: Annotated[
         float,
         Option(
