@@ -145,9 +145,7 @@ class CropModel(keras.Model):
     def build(self, input_shape: Any) -> None:
         self.built = True
 
-    def compute_metrics(
-        self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None
-    ) -> dict[str, Any]:
+    def compute_metrics(self, *batch: Any, **rest: Any) -> dict[str, Any]:
         return {metric.name: metric.result() for metric in self.metrics}
 
 

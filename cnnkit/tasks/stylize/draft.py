@@ -180,7 +180,7 @@ class DraftPainter:
         steadiness: "Steadiness",
     ) -> np.ndarray:
         moments = _Moments()
-        maps = np.empty(0, np.float32)
+        maps: np.ndarray = np.empty(0, np.float32)
         for tile in tiles:
             maps = self._encode[level](canvas[tile.whole][None])[0]
             moments.add(maps, tile, level, mask)

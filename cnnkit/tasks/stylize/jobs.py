@@ -44,8 +44,7 @@ class Jobs:
         interrupted: whether Ctrl-C ended the run.
 
     Raises:
-        UsageError: files that are there or would be lost, and options that do not go together.
-        ImageError: a folder or list that holds no picture, or a file that cannot be written.
+        CnnkitError: see `plan_jobs`.
     """
 
     def __init__(self, console: Console, order: Order):

@@ -219,14 +219,7 @@ class Distiller(CropModel):
             predictions[name] = head(activations[layer]) if head else activations[layer]
         return predictions
 
-    def compute_loss(
-        self,
-        x: Any = None,
-        y: Any = None,
-        y_pred: Any = None,
-        sample_weight: Any = None,
-        training: bool = True,
-    ) -> Any:
+    def compute_loss(self, x: Any = None, y: Any = None, y_pred: Any = None, *rest: Any) -> Any:
         targets = self.teacher(x, training=False)
         errors = []
         for name, precision in self._precision.items():

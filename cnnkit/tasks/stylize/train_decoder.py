@@ -120,14 +120,7 @@ class DecoderTrainer(CropModel):
             seen = keras.ops.matmul(activations, matrix) + offset
         return {"pixels": self.decoder(seen, training=training), "activations": activations}
 
-    def compute_loss(
-        self,
-        x: Any = None,
-        y: Any = None,
-        y_pred: Any = None,
-        sample_weight: Any = None,
-        training: bool = True,
-    ) -> Any:
+    def compute_loss(self, x: Any = None, y: Any = None, y_pred: Any = None, *rest: Any) -> Any:
         ops = keras.ops
         images, activations = y_pred["pixels"], y_pred["activations"]
         pixels = ops.mean(ops.square(images - x))

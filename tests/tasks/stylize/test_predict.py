@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cnnkit import Stylizer, StylizeSettings, stylize
+from cnnkit import StylizeOptions, Stylizer, StylizeSettings, stylize
 from cnnkit.data.samples import find_sample, load_sample
 from cnnkit.errors import DivergenceError, ImageError, ResourceError, UsageError
 from cnnkit.images import Picture, as_picture, read_image, resize, to_uint8, write_image
@@ -334,6 +334,11 @@ def test_too_little_memory_says_what_size_would_fit(tiny, monkeypatch):
         stylize(scene(100, 200), strokes(), tiny(size="original"))
     with pytest.raises(ResourceError, match=f"{message}; --optimizer lbfgs takes less, in tiles"):
         stylize(scene(100, 200), strokes(), tiny(size="original", optimizer="adam"))
+
+
+def test_the_names_of_before_still_work(tiny):
+    assert StylizeOptions is StylizeSettings
+    assert Stylizer(strokes(), options=tiny(seed=3)).settings.seed == 3
 
 
 def test_a_long_run_is_predicted(tiny, monkeypatch):
