@@ -244,13 +244,9 @@ def backbone(
         console.note(f"step {done} of {settings.steps}: unexplained {losses['loss']:.4f}")
 
     report = train_backbone(data, path, output, settings, hold_out or (), show)
-    console.note(f"weights: {output / 'compact.npz'}")
-    if printing.json:
-        console.json({"weights": output / "compact.npz", "explained_variance": report})
-    elif report:
-        console.result("explained variance on the pictures held out")
-        for name, value in report.items():
-            console.result(f"{name:24} {value:.3f}")
+    lines = [f"{name:24} {value:.3f}" for name, value in report.items()]
+    title = "explained variance on the pictures held out"
+    _print_report(printing, output / "compact.npz", {"explained_variance": report}, title, lines)
     return int(ExitCode.DONE)
 
 
@@ -285,11 +281,20 @@ def decoder(
         console.note(f"level {level}, step {done} of {count}: squared error {losses['pixels']:.5f}")
 
     report = train_decoder(data, output, settings, hold_out or (), show, start)
-    console.note(f"weights: {output / 'decoder.npz'}")
-    if printing.json:
-        console.json({"weights": output / "decoder.npz", "psnr": report})
-    elif report:
-        console.result("PSNR on the pictures held out")
-        for level, value in report.items():
-            console.result(f"level {level}  {value:.2f} dB")
+    lines = [f"level {level}  {value:.2f} dB" for level, value in report.items()]
+    title = "PSNR on the pictures held out"
+    _print_report(printing, output / "decoder.npz", {"psnr": report}, title, lines)
     return int(ExitCode.DONE)
+
+
+def _print_report(
+    printing: PrintSettings, weights: Path, report: dict[str, Any], title: str, lines: list[str]
+) -> None:
+    """Says where the weights are, and how good they are, where pictures were held out."""
+    console = printing.console()
+    console.note(f"weights: {weights}")
+    if printing.json:
+        console.json({"weights": weights, **report})
+        return
+    for line in [title, *lines] if lines else []:
+        console.result(line)

@@ -33,18 +33,6 @@ OPTIONS = BackboneSettings(steps=6, batch_size=2, crop=32, steps_per_epoch=3, wa
 
 
 @pytest.fixture
-def pictures(tmp_path):
-    random = np.random.default_rng(0)
-    folder = tmp_path / "pictures"
-    for name in ("train/a.png", "train/b.jpg", "test/c.png"):
-        path = folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(random.integers(0, 255, (40, 50, 3), np.uint8)).save(path)
-    (folder / "train" / "notes.txt").write_text("no picture")
-    return folder
-
-
-@pytest.fixture
 def teacher(tmp_path):
     """A compressed VGG-19 with random weights in the published layout."""
     random = np.random.default_rng(1)

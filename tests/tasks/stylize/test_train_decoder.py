@@ -5,7 +5,6 @@ from dataclasses import replace
 import keras
 import numpy as np
 import pytest
-from PIL import Image
 
 from cnnkit.errors import ImageError, UsageError, WeightsError
 from cnnkit.models.decoder import build_decoder, load_decoder
@@ -36,18 +35,6 @@ OPTIONS = DecoderSettings(
     warmup_steps=1,
 )
 LAYER = "block2_conv1"
-
-
-@pytest.fixture
-def pictures(tmp_path):
-    random = np.random.default_rng(0)
-    folder = tmp_path / "pictures"
-    for name in ("train/a.png", "train/b.jpg", "test/c.png"):
-        path = folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        # Large enough that reading them back does not enlarge them.
-        Image.fromarray(random.integers(0, 255, (40, 50, 3), np.uint8)).save(path)
-    return folder
 
 
 @pytest.fixture
