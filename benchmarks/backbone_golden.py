@@ -14,7 +14,7 @@ import numpy as np
 from _measure import sample
 
 from cnnkit.images import resize, write_bytes
-from cnnkit.training.backbone import STUDENT_LAYERS, build_teacher
+from cnnkit.tasks.stylize.train_backbone import STUDENT_LAYERS, build_teacher
 
 PICTURES = ("astronaut", "coffee", "rocket", "impasto", "stained-glass", "ink-wash")
 LAYERS = [layer for layer in STUDENT_LAYERS if layer.endswith("_conv1")] + ["block4_conv2"]

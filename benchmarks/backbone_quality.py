@@ -15,14 +15,14 @@ import keras
 import numpy as np
 from _measure import machine, sample, write_sheet
 
-from cnnkit import StylizeOptions, Stylizer, weights
+from cnnkit import Stylizer, StylizeSettings, weights
 from cnnkit.images import read_image
 from cnnkit.models.vgg import (
     build_vgg,
     unit_preprocessing,
 )
-from cnnkit.training._pictures import find_pictures, read_for_report
-from cnnkit.training.backbone import (
+from cnnkit.tasks.stylize.crops import find_pictures, read_for_report
+from cnnkit.tasks.stylize.train_backbone import (
     STUDENT_LAYERS,
     Distiller,
     build_teacher,
@@ -101,7 +101,7 @@ def main() -> None:
     for content, style in pairs:
         row = [content, style]
         for backbone in (str(folder / "teacher.keras"), "compact"):
-            result = Stylizer(style, StylizeOptions(backbone=backbone)).run(content)
+            result = Stylizer(style, StylizeSettings(backbone=backbone)).run(content)
             row.append(result.image)
         rows.append(row)
     titles = ("content", "style", "teacher", "student")

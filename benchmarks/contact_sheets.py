@@ -16,9 +16,9 @@ from _measure import CONTENTS, STYLES, cnnkit, sample, write_sheet
 from PIL import Image, ImageDraw, ImageFont
 from skimage import data
 
-from cnnkit import StylizeOptions, Stylizer
+from cnnkit import Stylizer, StylizeSettings
 from cnnkit.images import Picture, fit_size, read_pixels, resize, write_image
-from cnnkit.options import COLORS
+from cnnkit.tasks.stylize.settings import COLORS
 
 STRENGTHS = (0.0, 0.25, 0.5, 0.75, 1.0)
 # Photographs of scikit-image to find something in, and the long side that they are drawn at.
@@ -43,12 +43,12 @@ def main() -> None:
     common = {"size": arguments.size, "quality": arguments.quality}
 
     def paint(content: str, style: str, **settings):
-        return Stylizer(sample(style), StylizeOptions(**common, **settings)).run(sample(content))
+        return Stylizer(sample(style), StylizeSettings(**common, **settings)).run(sample(content))
 
     if "styles" in arguments.only:
         rows = [[sample(style) for style in STYLES], *([] for _ in CONTENTS)]
         for style in STYLES:
-            stylizer = Stylizer(sample(style), StylizeOptions(**common))
+            stylizer = Stylizer(sample(style), StylizeSettings(**common))
             for row, content in zip(rows[1:], CONTENTS, strict=True):
                 row.append(stylizer.run(sample(content)).image)
         write_sheet(arguments.output / "styles.jpg", rows, STYLES, ("style", *CONTENTS))

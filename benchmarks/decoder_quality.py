@@ -19,9 +19,9 @@ from _measure import machine, write_sheet
 from cnnkit.models._decoder_levels import entrance
 from cnnkit.models.decoder import load_decoder
 from cnnkit.models.vgg import VGG19_CONVOLUTIONS, build_feature_network
-from cnnkit.options import DECODER_LEVELS
-from cnnkit.training._pictures import read_for_report
-from cnnkit.training.decoder import reconstruction_psnr
+from cnnkit.tasks.stylize.crops import read_for_report
+from cnnkit.tasks.stylize.settings import DECODER_LEVELS
+from cnnkit.tasks.stylize.train_decoder import reconstruction_psnr
 
 
 class Plain:

@@ -18,7 +18,7 @@ from _measure import machine, sample
 
 import cnnkit
 from cnnkit.images import to_uint8
-from cnnkit.options import StylizeOptions
+from cnnkit.tasks.stylize.settings import StylizeSettings
 
 SMALL = {"size": 96, "backbone": "compact", "scale_steps": (2,), "smallest_scale": 96}
 CALLS = {
@@ -27,12 +27,12 @@ CALLS = {
     "caption": lambda picture: cnnkit.caption(picture),
     "classify": lambda picture: cnnkit.classify(picture),
     "verify": lambda picture: cnnkit.verify(picture, picture),
-    "stylize": lambda picture: cnnkit.stylize(picture, picture[::-1], StylizeOptions(**SMALL)),
+    "stylize": lambda picture: cnnkit.stylize(picture, picture[::-1], StylizeSettings(**SMALL)),
     "stylize, adam": lambda picture: cnnkit.stylize(
-        picture, picture[::-1], StylizeOptions(**SMALL, optimizer="adam")
+        picture, picture[::-1], StylizeSettings(**SMALL, optimizer="adam")
     ),
     "stylize, draft": lambda picture: cnnkit.stylize(
-        picture, picture[::-1], StylizeOptions(size=96, quality="draft")
+        picture, picture[::-1], StylizeSettings(size=96, quality="draft")
     ),
 }
 

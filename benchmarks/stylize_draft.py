@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from _measure import CONTENTS, cnnkit, machine, run_process, sample
 
-from cnnkit import StylizeOptions, Stylizer
+from cnnkit import Stylizer, StylizeSettings
 from cnnkit.images import Picture, resize, write_image
 
 PARTS = ("warm", "cold", "folder", "large")
@@ -28,7 +28,7 @@ def measure_warm(runs: int) -> None:
     print("| --- | --- | --- | --- | --- |")
     cases = ((512, 512, "wct", "1.5"), (512, 512, "adain", ""), (768, 1024, "wct", "4"))
     for height, width, transform, target in cases:
-        options = StylizeOptions(size="original", quality="draft", transform=transform)
+        options = StylizeSettings(size="original", quality="draft", transform=transform)
         stylizer = Stylizer(sample("stained-glass"), options)
         content = enlarged("astronaut", height, width)
         stylizer.run(content)

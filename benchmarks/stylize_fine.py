@@ -11,7 +11,7 @@ from pathlib import Path
 
 from _measure import machine, sample, write_sheet
 
-from cnnkit import StylizeOptions, stylize
+from cnnkit import StylizeSettings, stylize
 
 PAIRS = (("astronaut", "stained-glass"), ("rocket", "waves"), ("chelsea", "impasto"))
 RUNS = {
@@ -35,7 +35,7 @@ def main() -> None:
         content, style = map(sample, names)
         pictures = [content, style]
         for label in arguments.only:
-            options = StylizeOptions(backbone="compact", **RUNS[label])
+            options = StylizeSettings(backbone="compact", **RUNS[label])
             result = stylize(content, style, options)
             steps = "/".join(str(scale.steps) for scale in result.scales)
             print(

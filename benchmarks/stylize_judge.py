@@ -3,7 +3,7 @@
 python benchmarks/stylize_judge.py --data DIR --teacher FILE [--pairs report] [--output DIR]
     [--csv FILE] [--float32] SETTINGS...
 
-Each of SETTINGS is a name and options of `StylizeOptions`, as "fine:quality=fine" or
+Each of SETTINGS is a name and options of `StylizeSettings`, as "fine:quality=fine" or
 "small:backbone=compact,quality=standard", or a folder of pictures that were painted before, by
 another commit or program, as "before:@runs/before": files are named CONTENT--STYLE.png.
 
@@ -30,13 +30,13 @@ from _measure import machine, sample, write_sheet
 
 import keras  # isort: skip  (after the runtime is configured)
 
-from cnnkit import StylizeOptions, Stylizer
+from cnnkit import Stylizer, StylizeSettings
 from cnnkit.images import Picture, fit_size, read_pixels, resize, write_image
-from cnnkit.losses.style import content_loss, content_loss_scale
 from cnnkit.models.efficientnet_lite import build_features
 from cnnkit.models.vgg import build_feature_network, build_vgg, layer_names
 from cnnkit.ops.statistics import gram_matrix
-from cnnkit.pipelines import stylize
+from cnnkit.tasks.stylize import style as style_module
+from cnnkit.tasks.stylize.loss import content_loss, content_loss_scale
 
 SIDE = 512
 STYLE_LAYERS = tuple(f"block{block}_conv1" for block in range(1, 6))
@@ -89,7 +89,7 @@ def main() -> None:
     parser.add_argument("--float32", action="store_true", help="never compute in bfloat16")
     arguments = parser.parse_args()
     if arguments.float32:
-        stylize.has_fast_bfloat16 = lambda: False
+        style_module.has_fast_bfloat16 = lambda: False
     judge = Judge(arguments.teacher)
     rows = []
     for text in arguments.settings:
@@ -102,7 +102,7 @@ def main() -> None:
             if given.startswith("@"):
                 image = read_pixels(Path(given[1:]) / file_name) / np.float32(255.0)
             else:
-                options = StylizeOptions(size=SIDE, **_parse(given))
+                options = StylizeSettings(size=SIDE, **_parse(given))
                 image = Stylizer(style, options).run(content).image
             seconds = time.monotonic() - begin
             found = judge(image, content, style)
@@ -229,7 +229,7 @@ def _whole(pixels: np.ndarray) -> np.ndarray:
 
 def _parse(text: str) -> dict[str, Any]:
     """Options out of "name=value,name=value"."""
-    defaults = StylizeOptions()
+    defaults = StylizeSettings()
     found = {}
     for item in filter(None, text.split(",")):
         name, _, value = item.partition("=")

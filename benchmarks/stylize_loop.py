@@ -17,12 +17,12 @@ import numpy as np
 from _measure import machine, sample
 
 from cnnkit.images import resize
-from cnnkit.losses.style import StylizeLoss, layer_statistics
 from cnnkit.models.vgg import build_feature_network, build_vgg
 from cnnkit.ops.gradients import value_and_gradient
 from cnnkit.ops.inference import with_constant_weights
-from cnnkit.options import StylizeOptions
-from cnnkit.pipelines._stylize_scale import ScaleOptimizer
+from cnnkit.tasks.stylize.loss import StylizeLoss, layer_statistics
+from cnnkit.tasks.stylize.scale_optimizer import ScaleOptimizer
+from cnnkit.tasks.stylize.settings import StylizeSettings
 
 
 def median_milliseconds(function, count: int) -> float:
@@ -38,7 +38,7 @@ def median_milliseconds(function, count: int) -> float:
 
 def measure(model, size: int) -> tuple[float, float]:
     """`(bare, step)` in milliseconds at `size` x `size`."""
-    options = StylizeOptions()
+    options = StylizeSettings()
     content, style = (
         np.clip(resize(sample(name), size, size), 0, 1) for name in ("astronaut", "impasto")
     )
@@ -68,7 +68,7 @@ def main() -> None:
     parser.add_argument("--sizes", type=int, nargs="+", default=[128, 256, 512])
     parser.add_argument("--vgg19", action="store_true")
     arguments = parser.parse_args()
-    options = StylizeOptions()
+    options = StylizeSettings()
     layers = [*options.style_layers, options.content_layer]
     if arguments.vgg19:
         name, model = "vgg19", build_vgg(outputs=layers, pooling=options.pooling)

@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 from _measure import machine, sample, write_sheet
 
-from cnnkit import StylizeOptions, Stylizer
+from cnnkit import Stylizer, StylizeSettings
 from cnnkit.images import fit_size, read_image, resize
 
 RECIPE_LAYERS = dict(
@@ -34,8 +34,8 @@ def recipe_weights(stylizer: Stylizer, content: np.ndarray, size: int) -> dict:
     Per layer the recipe has w / C * W2(a / m) = w / (C m^2) * W2(a), m the mean activation; ours
     has w' * W2(a) / E with E the style's mean squared activation, summed over channels; and so on.
     """
-    activations = stylizer.network.model(content[None])
-    style = stylizer.style_statistics(size, content)
+    activations = stylizer.style.network.model(content[None])
+    style = stylizer.style.style_statistics(size, content)
     total = sum(RECIPE_LAYERS.values())
     layers = {}
     for layer, weight in RECIPE_LAYERS.items():
@@ -55,15 +55,15 @@ def recipe_weights(stylizer: Stylizer, content: np.ndarray, size: int) -> dict:
 
 def loss_at(picture: np.ndarray, content: np.ndarray, style: np.ndarray, common: dict) -> float:
     """The common loss of a finished picture."""
-    judge = Stylizer(style, StylizeOptions(**common, smallest_scale=10_000))
-    from cnnkit.losses.style import StylizeLoss
+    judge = Stylizer(style, StylizeSettings(**common, smallest_scale=10_000))
+    from cnnkit.tasks.stylize.loss import StylizeLoss
 
     long_side = max(content.shape[:2])
     loss = StylizeLoss(
-        judge.network.model,
+        judge.style.network.model,
         content,
         CONTENT_LAYER,
-        judge.style_statistics(long_side, content),
+        judge.style.style_statistics(long_side, content),
         common["style_layers"],
         alpha=common["content_weight"],
         beta=common["style_weight"],
@@ -80,7 +80,7 @@ def compare(
     # Multiples of 16, so that the judge sees the picture without a canvas around it.
     height, width = height // 16 * 16, width // 16 * 16
     content = np.clip(resize(content, height, width), 0, 1)
-    probe = Stylizer(style, StylizeOptions(backbone=backbone, pooling="max"))
+    probe = Stylizer(style, StylizeSettings(backbone=backbone, pooling="max"))
     common = {
         "size": max(height, width),
         "backbone": backbone,
@@ -109,7 +109,7 @@ def compare(
     for label, settings in runs.items():
         if only and label not in only:
             continue
-        result = Stylizer(style, StylizeOptions(**{**common, **settings})).run(content)
+        result = Stylizer(style, StylizeSettings(**{**common, **settings})).run(content)
         if label == "recipe":
             first = result.seconds
         share = f"1/{first / result.seconds:.1f}" if first else ""

@@ -18,13 +18,13 @@ from pathlib import Path
 import numpy as np
 from _measure import CONTENTS, STYLES, machine, sample, write_sheet
 
-from cnnkit import StylizeOptions, Stylizer
+from cnnkit import Stylizer, StylizeSettings
 
 # Steps at 128, 256 and 512 pixels before the draft.
 OLD_STEPS = (100, 70, 35, 20)
 
 
-def timed(options: StylizeOptions, content: np.ndarray, style: np.ndarray):
+def timed(options: StylizeSettings, content: np.ndarray, style: np.ndarray):
     """A run as `(result, [(seconds, loss) of each step at the last scale])`."""
     curve = []
     begin = time.monotonic()
@@ -58,13 +58,13 @@ def main() -> None:
         rows = []
         for style_name in STYLES[: arguments.styles]:
             content, style = sample(name), sample(style_name)
-            draft = Stylizer(style, StylizeOptions(size=arguments.size, quality="draft")).run(
+            draft = Stylizer(style, StylizeSettings(size=arguments.size, quality="draft")).run(
                 content
             )
             slow, before = timed(
-                StylizeOptions(**common, init="content", scale_steps=OLD_STEPS), content, style
+                StylizeSettings(**common, init="content", scale_steps=OLD_STEPS), content, style
             )
-            fast, after = timed(StylizeOptions(**common, **how), content, style)
+            fast, after = timed(StylizeSettings(**common, **how), content, style)
             reached = next((at for at, loss in after if loss <= before[-1][1]), None)
             share = None if reached is None else reached / before[-1][0]
             shares.append(share)

@@ -14,7 +14,7 @@ import numpy as np
 from _measure import machine, sample
 from stylize_judge import Judge
 
-from cnnkit import StylizeOptions, Stylizer
+from cnnkit import Stylizer, StylizeSettings
 from cnnkit.images import fit_size, resize
 
 PAIRS = (("astronaut", "waves"), ("chelsea", "impasto"), ("coffee", "mosaic"))
@@ -39,7 +39,7 @@ def main() -> None:
             content = np.clip(resize(content, height, width), 0.0, 1.0)
             found = [judge(content, content, style)]
             for strength in STRENGTHS:
-                options = StylizeOptions(size=arguments.size, backbone=backbone, strength=strength)
+                options = StylizeSettings(size=arguments.size, backbone=backbone, strength=strength)
                 found.append(judge(Stylizer(style, options).run(content).image, content, style))
             for name in JUDGES:
                 distances = np.array([one[name] for one in found])

@@ -6,7 +6,7 @@ from the one before, moved by the true motion, where that is to be seen. Frame b
 frame painted as a picture alone. The style's distance is the mean Wasserstein-2 distance of
 VGG-16's activations, which no draft is made with, in parts of the energy; smaller is nearer.
 
-The constants of cnnkit/video/motion.py and cnnkit/pipelines/_stylize_memory.py were chosen on the
+The constants of cnnkit/video/motion.py and cnnkit/tasks/stylize/frame_memory.py were chosen on the
 photograph and the styles of `CHOSEN_ON`; by default others are measured.
 
 python benchmarks/video_flicker.py [--frames 16] [--data DIR] [--csv FILE] [--drift 200]
@@ -25,12 +25,12 @@ import skimage.data
 from _measure import machine
 from _moving_pictures import KINDS, Moved, moving_pictures
 
-from cnnkit import StylizeOptions, Stylizer
+from cnnkit import Stylizer, StylizeSettings
 from cnnkit.data.samples import find_sample, load_sample
 from cnnkit.images import READABLE_SUFFIXES, read_image, to_uint8
-from cnnkit.losses.style import wasserstein_style_loss
 from cnnkit.ops.gaussians import matrix_square_root
-from cnnkit.pipelines._stylize_memory import FrameMemory
+from cnnkit.tasks.stylize.frame_memory import FrameMemory
+from cnnkit.tasks.stylize.loss import wasserstein_style_loss
 
 CHOSEN_ON = {"photographs": ("rocket",), "styles": ("waves", "impasto")}
 PHOTOGRAPHS, STYLES = ("coffee", "astronaut", "chelsea"), ("stained-glass", "ink-wash", "woodcut")
@@ -52,10 +52,12 @@ def warping_error(frames: list[np.ndarray], motion: list[Moved]) -> float:
 
 def style_distance(judge: Stylizer, frames: list[np.ndarray]) -> float:
     """Mean distance of frames from the judge's style."""
-    wanted = judge.style_statistics(max(frames[0].shape[:2]), frames[0] / np.float32(255))
+    wanted = judge.style.style_statistics(max(frames[0].shape[:2]), frames[0] / np.float32(255))
     found = []
     for frame in frames:
-        seen = judge.statistics_of(judge.activations(frame.astype(np.float32) / 255), None)
+        seen = judge.style.statistics_of(
+            judge.style.activations(frame.astype(np.float32) / 255), None
+        )
         for layer, own in seen.items():
             style = wanted[layer]
             energy = float(np.trace(style.gram))
@@ -123,8 +125,8 @@ def main() -> None:
     rows = []
     for name in arguments.styles:
         style = load_sample(find_sample(name))
-        stylizer = Stylizer(style, StylizeOptions(quality=arguments.quality, size=max(size)))
-        judge = Stylizer(style, StylizeOptions(backbone="vgg16", size=max(size)))
+        stylizer = Stylizer(style, StylizeSettings(quality=arguments.quality, size=max(size)))
+        judge = Stylizer(style, StylizeSettings(backbone="vgg16", size=max(size)))
         for photograph, pixels in photographs.items():
             for kind in arguments.kinds:
                 motion = list(moving_pictures(pixels, kind, arguments.frames, size))

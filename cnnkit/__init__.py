@@ -10,9 +10,6 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from cnnkit.data.gallery import Gallery
     from cnnkit.engine.classification import Classification
-    from cnnkit.options import StylizeOptions
-    from cnnkit.pipelines._stylize_results import StylizeProgress, StylizeResult
-    from cnnkit.pipelines.stylize import Stylizer, stylize
     from cnnkit.tasks.caption.predict import Captioner, caption
     from cnnkit.tasks.caption.results import Caption
     from cnnkit.tasks.caption.settings import CaptionSettings
@@ -29,6 +26,9 @@ if TYPE_CHECKING:
     from cnnkit.tasks.segment.predict import Segmenter, segment
     from cnnkit.tasks.segment.results import Cutout, Segmentation
     from cnnkit.tasks.segment.settings import CutoutSettings, SegmentSettings
+    from cnnkit.tasks.stylize.predict import Stylizer, stylize
+    from cnnkit.tasks.stylize.results import StylizeProgress, StylizeResult
+    from cnnkit.tasks.stylize.settings import StylizeOptions, StylizeSettings
     from cnnkit.tasks.text.predict import TextClassifier, classify_text
     from cnnkit.tasks.text.settings import TextSettings
 
@@ -55,10 +55,11 @@ _HOMES = {
     "SegmentSettings": "cnnkit.tasks.segment.settings",
     "Segmentation": "cnnkit.tasks.segment.results",
     "Segmenter": "cnnkit.tasks.segment.predict",
-    "StylizeOptions": "cnnkit.options",
-    "StylizeProgress": "cnnkit.pipelines._stylize_results",
-    "StylizeResult": "cnnkit.pipelines._stylize_results",
-    "Stylizer": "cnnkit.pipelines.stylize",
+    "StylizeOptions": "cnnkit.tasks.stylize.settings",
+    "StylizeProgress": "cnnkit.tasks.stylize.results",
+    "StylizeResult": "cnnkit.tasks.stylize.results",
+    "StylizeSettings": "cnnkit.tasks.stylize.settings",
+    "Stylizer": "cnnkit.tasks.stylize.predict",
     "TextClassifier": "cnnkit.tasks.text.predict",
     "TextSettings": "cnnkit.tasks.text.settings",
     "Verifier": "cnnkit.tasks.faces.verify",
@@ -69,7 +70,7 @@ _HOMES = {
     "cutout": "cnnkit.tasks.segment.cutout",
     "detect": "cnnkit.tasks.detect.predict",
     "segment": "cnnkit.tasks.segment.predict",
-    "stylize": "cnnkit.pipelines.stylize",
+    "stylize": "cnnkit.tasks.stylize.predict",
     "verify": "cnnkit.tasks.faces.verify",
 }
 
@@ -97,6 +98,7 @@ __all__ = [
     "StylizeOptions",
     "StylizeProgress",
     "StylizeResult",
+    "StylizeSettings",
     "Stylizer",
     "TextClassifier",
     "TextSettings",

@@ -6,7 +6,7 @@ from pathlib import Path
 from PIL import Image
 from skimage import data
 
-from cnnkit import StylizeOptions, StylizeProgress, Stylizer
+from cnnkit import StylizeProgress, Stylizer, StylizeSettings
 from cnnkit.paintings.woodcut import paint_woodcut
 
 
@@ -18,7 +18,7 @@ def show(progress: StylizeProgress) -> None:
 def main(folder: str = "woodcuts", size: int = 256) -> None:
     """Cuts three of scikit-image's photographs in wood."""
     Path(folder).mkdir(parents=True, exist_ok=True)
-    stylizer = Stylizer(paint_woodcut(), StylizeOptions(size=size, quality="draft"))
+    stylizer = Stylizer(paint_woodcut(), StylizeSettings(size=size, quality="draft"))
     for name in ("astronaut", "coffee", "chelsea"):
         print(name)
         result = stylizer.run(getattr(data, name)(), on_progress=show)

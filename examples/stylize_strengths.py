@@ -6,7 +6,7 @@ import numpy as np
 from PIL import Image
 from skimage import data
 
-from cnnkit import StylizeOptions, stylize
+from cnnkit import StylizeSettings, stylize
 from cnnkit.paintings.impasto import paint_impasto
 
 
@@ -15,7 +15,7 @@ def main(output: str = "strengths.png", size: int = 256) -> None:
     style = paint_impasto()
     strip = [
         stylize(
-            data.rocket(), style, StylizeOptions(size=size, quality="draft", strength=strength)
+            data.rocket(), style, StylizeSettings(size=size, quality="draft", strength=strength)
         ).image
         for strength in (0.0, 0.25, 0.5, 0.75, 1.0)
     ]

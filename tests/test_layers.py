@@ -20,7 +20,7 @@ LAYERS = {
     "options": 3,
     **dict.fromkeys(("losses", "metrics", "data", "plots", "video", "weights"), 4),
     **dict.fromkeys(("engine", "models"), 5),
-    **dict.fromkeys(("training", "pipelines"), 6),
+    "pipelines": 6,
     "tasks": 7,
     "server": 8,
     "cli": 9,
@@ -81,6 +81,11 @@ OLD_OF_TASKS = {
     "tasks/segment/settings.py imports cnnkit.options",
     "tasks/segment/train.py imports cnnkit.plots",
     "tasks/segment/video.py imports cnnkit.results",
+    "tasks/stylize/jobs.py imports cnnkit.results",
+    "tasks/stylize/sheet.py imports cnnkit.plots",
+    "tasks/stylize/sheet.py imports cnnkit.results",
+    "tasks/stylize/tiled_loss.py imports cnnkit.pipelines._model_summary",
+    "tasks/stylize/video.py imports cnnkit.results",
     "tasks/text/evaluate.py imports cnnkit.metrics.classification",
     "tasks/text/predict.py imports cnnkit.results",
     "tasks/text/results.py imports cnnkit.results",
@@ -88,8 +93,13 @@ OLD_OF_TASKS = {
 }
 # What one task imports of another on purpose.
 BETWEEN_TASKS = {
-    # Segmenters may be built on the shipped detector. `stylize` will take its masks of `segment`.
+    # Segmenters may be built on the shipped detector.
     "tasks/segment/trainable.py imports cnnkit.tasks.detect.trainable",
+    # Masks of a style may be what a segmenter finds.
+    "tasks/stylize/mask.py imports cnnkit.tasks.segment.files",
+    "tasks/stylize/mask.py imports cnnkit.tasks.segment.predict",
+    "tasks/stylize/mask.py imports cnnkit.tasks.segment.regions",
+    "tasks/stylize/mask.py imports cnnkit.tasks.segment.settings",
 }
 # What the old folders import of tasks, until these are no more.
 OLD_TO_TASKS = {
@@ -104,6 +114,7 @@ OLD_TO_TASKS = {
     "pipelines/warm.py imports cnnkit.tasks.detect.predict",
     "pipelines/warm.py imports cnnkit.tasks.faces.recognition",
     "pipelines/warm.py imports cnnkit.tasks.segment.predict",
+    "pipelines/warm.py imports cnnkit.tasks.stylize.draft",
     "pipelines/weights_import.py imports cnnkit.tasks.detect.files",
     "pipelines/weights_import.py imports cnnkit.tasks.detect.network",
 }
@@ -192,8 +203,6 @@ def test_the_engine_and_the_old_folders_import_tasks_only_where_that_is_declared
 DECLARED = {
     # Where Keras is on OpenVINO, a graph runs as it does without Keras.
     "ops/inference.py imports cnnkit.ops.openvino_graph",
-    # Videos are painted as pictures are.
-    "pipelines/stylize_video.py imports cnnkit.pipelines.stylize",
     # Scenes are made of pictures in canvases.
     "data/scenes.py imports cnnkit.data.letterbox",
     # Classes are told by several layers of the compact network.

@@ -52,7 +52,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "weights check": ("weights check vgg19", "weights check coco80"),
     "weights card": ("weights card captions", "weights card vgg16-hed"),
     "train backbone": (
-        "train backbone --data pictures -o runs/backbone",
+        "train backbone --data pictures --teacher teacher.npz -o runs/backbone",
         "train backbone --help",
     ),
     "train decoder": (

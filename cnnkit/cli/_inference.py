@@ -4,26 +4,7 @@ import os
 from pathlib import Path
 
 from cnnkit.console import Console
-from cnnkit.engine.command import EngineSettings
 from cnnkit.options import SHIPPED_NETWORKS
-
-
-def start_inference(
-    console: Console, engine: str, *, threads: int | None, device: str, verbose: bool
-) -> None:
-    """Chooses the engine, and says from now on that the network is being loaded.
-
-    Args:
-        console: told what takes a while; its JSON says from then on what computed.
-        engine: of `--engine`.
-        threads: of `--threads`.
-        device: of `--device`.
-        verbose: of `--verbose`.
-
-    Raises:
-        UsageError: see `configure_inference`.
-    """
-    EngineSettings(threads=threads, device=device, engine=engine).start(console, verbose)
 
 
 def start_viewing(
@@ -38,7 +19,7 @@ def start_viewing(
     """Imports Keras to look into a network: on OpenVINO where nothing needs gradients.
 
     Args:
-        console: see `start_inference`.
+        console: told what takes a while; its JSON says from then on what computed.
         model: whose layers are looked at. Of models of others nobody knows whether OpenVINO has
             all of their operations.
         is_trained: whether it is one with weights, which must be there.

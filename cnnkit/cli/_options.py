@@ -2,11 +2,9 @@
 
 from typing import Any
 
-from cnnkit.engine import settings
 from cnnkit.engine.batch import BatchSettings
 from cnnkit.engine.command import EngineSettings, PrintSettings, option_type
 from cnnkit.engine.settings import OUTPUT_PANEL, RUN_PANEL, FitSettings, Settings, require_there
-from cnnkit.video.clip import VideoSettings
 
 __all__ = ["OUTPUT_PANEL", "RUN_PANEL", "require_there"]
 
@@ -25,10 +23,4 @@ SkipExisting = setting_option(BatchSettings, "skip_existing")
 Recursive = setting_option(BatchSettings, "recursive")
 Threads = setting_option(EngineSettings, "threads")
 Device = setting_option(EngineSettings, "device")
-Engine = setting_option(EngineSettings, "engine")
 Seed = setting_option(FitSettings, "seed")
-TimeBudget = setting_option(FitSettings, "time_budget")
-Workers = option_type("workers", settings.Workers, 0)
-VideoStart, VideoEnd, VideoEvery, VideoResume = (
-    setting_option(VideoSettings, name) for name in ("start", "end", "every", "resume")
-)

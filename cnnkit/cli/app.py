@@ -86,7 +86,10 @@ def _do_nothing() -> None:
 _PANELS = ("Paint", "People", "Find", "Say", "See inside", "Train", "Play and serve", "Set up")
 _COMMANDS = {
     "stylize": _Command(
-        "Paint", "Paint pictures and videos in the style of a picture.", "stylize", "stylize"
+        "Paint",
+        "Paint pictures and videos in the style of a picture.",
+        "tasks.stylize.cli",
+        "stylize",
     ),
     "verify": _Command(
         "People",
@@ -192,6 +195,8 @@ _COMMANDS = {
         "Train networks.",
         "train",
         more=(
+            ("backbone", "tasks.stylize.cli", "backbone"),
+            ("decoder", "tasks.stylize.cli", "decoder"),
             ("classify", "tasks.classify.cli", "train"),
             ("faces", "tasks.faces.cli", "train"),
             ("caption", "tasks.caption.cli", "train"),

@@ -161,7 +161,7 @@ def command(
         kind = hints[one.name]
         if isinstance(kind, type) and issubclass(kind, Settings):
             groups[one.name] = kind
-            own = {item.name: (kind.option_of(item.name), item.default) for item in _shown(kind)}
+            own = {item.name: (kind.option_of(item.name), _default(item)) for item in _shown(kind)}
         elif split_option(kind)[1] is not None:
             own = {one.name: (kind, one.default)}
         else:
@@ -216,8 +216,13 @@ def _option_parameters(name: str, kind: Any, default: Any) -> list[inspect.Param
 def _shown(kind: type[Settings]) -> list[Field[Any]]:
     """The fields that are options; those of the class itself before those that it shares."""
     own = list(kind.__annotations__)
-    options = [one for one in fields(kind) if one.name in kind.options]
+    known = {name for name, option in kind.options.items() if option.on_command_line}
+    options = [one for one in fields(kind) if one.name in known]
     return sorted(options, key=lambda one: own.index(one.name) if one.name in own else len(own))
+
+
+def _default(item: Field[Any]) -> Any:
+    return item.default if item.default_factory is MISSING else item.default_factory()
 
 
 def option_type(name: str, kind: Any, default: Any) -> Any:
@@ -254,7 +259,7 @@ def option_type(name: str, kind: Any, default: Any) -> Any:
     }
     is_argument = isinstance(option, Argument)
     info = typer.Argument(**said) if is_argument else typer.Option(*names, **said)
-    if _items(kind) is not None:
+    if option.parse is not None or _items(kind) is not None:
         kind = str | None if NoneType in typing.get_args(kind) else str
     return Annotated[kind, info]
 
@@ -262,6 +267,9 @@ def option_type(name: str, kind: Any, default: Any) -> Any:
 def _parameter(name: str, kind: Any, default: Any) -> inspect.Parameter:
     if isinstance(default, tuple):
         default = ",".join(f"{one:g}" if isinstance(one, float) else str(one) for one in default)
+    elif isinstance(default, Mapping):
+        weighted = default.items()
+        default = ",".join(key if share == 1.0 else f"{key}:{share:g}" for key, share in weighted)
     if default is MISSING:
         default = inspect.Parameter.empty
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, annotation=kind, default=default)
@@ -292,7 +300,9 @@ def read_value(name: str, kind: Any, value: Any) -> Any:
     (8, 16)
     """
     item, option = _items(split_option(kind)[0]), split_option(kind)[1]
-    if item is not None and isinstance(value, str):
+    if option is not None and option.parse is not None and isinstance(value, str):
+        value = option.parse(value)
+    elif item is not None and isinstance(value, str):
         try:
             parts = value.split(",") if value.strip() else []
             value = tuple(item(part.strip()) for part in parts)

@@ -14,7 +14,7 @@ import math
 import numbers
 import operator
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from types import NoneType, UnionType
@@ -64,6 +64,8 @@ class Option:
         unit: of the numbers, for messages, such as "pixels".
         example: of several values, as they are typed, for messages.
         former: names of before on the command line, which still work and are not shown.
+        parse: makes a value of what is typed, where that is written otherwise than in Python.
+        on_command_line: whether it is an option there, or a setting of Python alone.
     """
 
     help: str
@@ -79,6 +81,8 @@ class Option:
     unit: str = ""
     example: str = ""
     former: tuple[str, ...] = ()
+    parse: Callable[[str], Any] | None = None
+    on_command_line: bool = True
 
     def __repr__(self) -> str:
         """Short, since signatures show it."""
@@ -118,6 +122,10 @@ class Option:
         lower = self.above if self.min is None else self.min
         upper = self.below if self.max is None else self.max
         if upper is not None:
+            if lower is None:
+                return f"at most {upper:g}"
+            if self.min is not None and self.below is not None:
+                return f"at least {lower:g} and less than {upper:g}"
             return f"between {lower:g} and {upper:g}"
         if self.unit:
             return f"at least {lower:g} {self.unit}"
@@ -203,7 +211,7 @@ def check_option(name: str, kind: Any, value: Any) -> None:
     kind, option = split_option(kind)
     if option is not None:
         kinds = get_args(kind) if isinstance(kind, UnionType) else (kind,)
-        option.check(name, value, is_whole=int in kinds)
+        option.check(name, value, is_whole=int in kinds and str not in kinds)
 
 
 def is_count(value: Any, least: float = 1) -> bool:
@@ -312,6 +320,14 @@ def check_split(split: str | None, splits: tuple[str, ...] = SPLITS) -> None:
         raise UsageError(f"--split must be one of {', '.join(splits)}, not {split}")
 
 
+Seed = Annotated[int, Option("Seed of everything random.", RUN_PANEL, min=0)]
+StepsPerEpoch = Annotated[
+    int, Option("Steps between two lines and two checkpoints.", RUN_PANEL, min=1)
+]
+TimeBudget = Annotated[
+    float | None,
+    Option("Seconds; the learning rate falls in time.", FIT_PANEL, show_default="none", above=0.0),
+]
 # Options of several trainings, not of all.
 Ema = Annotated[
     float,
@@ -442,12 +458,7 @@ class FitSettings(Settings, abc.ABC):
         int,
         Option("Stop after so many epochs without a better one; 0 for never.", FIT_PANEL, min=0),
     ] = 0
-    time_budget: Annotated[
-        float | None,
-        Option(
-            "Seconds; the learning rate falls in time.", FIT_PANEL, show_default="none", above=0.0
-        ),
-    ] = None
+    time_budget: TimeBudget = None
     val_share: Annotated[
         float,
         Option(
@@ -457,7 +468,7 @@ class FitSettings(Settings, abc.ABC):
             below=1.0,
         ),
     ] = 0.15
-    seed: Annotated[int, Option("Seed of everything random.", RUN_PANEL, min=0)] = 0
+    seed: Seed = 0
 
     def __post_init__(self) -> None:
         super().__post_init__()

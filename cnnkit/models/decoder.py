@@ -77,7 +77,7 @@ def load_decoder(level: int, path: str | Path | None = None) -> keras.Model:
     """A decoder of the compact backbone with average pooling, with its trained weights.
 
     Args:
-        level: one of those that the file has, from 1; `options.DECODER_LEVELS` are shipped.
+        level: one of those that the file has, from 1; those up to 4 are shipped.
         path: of a file of `cnnkit train decoder`; the shipped one by default.
 
     Raises:

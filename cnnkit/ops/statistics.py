@@ -95,7 +95,7 @@ def gram_matrix(activations: Tensor, weights: Tensor | None = None) -> Tensor:
     `G_kk' = 1 / (n_H n_W) sum_ij a_ijk a_ijk'`
 
     Gatys et al. (2015) sum; the mean lets pictures of different sizes be compared and gives the
-    same loss where the sizes are equal (see `cnnkit.losses.style.gram_style_loss`).
+    same loss where the sizes are equal (see `cnnkit.tasks.stylize.loss.gram_style_loss`).
 
     Args:
         activations: `(height, width, channels)`.

@@ -6,12 +6,12 @@ from cnnkit.data.samples import find_sample, load_sample
 from cnnkit.errors import UsageError
 from cnnkit.images import Picture, to_uint8
 from cnnkit.options import WARMED
-from cnnkit.pipelines._stylize_fast import fast_stylizer
 from cnnkit.tasks.caption.predict import Captioner
 from cnnkit.tasks.classify.predict import Classifier
 from cnnkit.tasks.detect.predict import Detector
 from cnnkit.tasks.faces.recognition import FaceRecognizer
 from cnnkit.tasks.segment.predict import Segmenter
+from cnnkit.tasks.stylize.draft import draft_painter
 
 
 def warm_networks(command: str) -> None:
@@ -50,7 +50,7 @@ def _faces(picture: Picture) -> None:
 
 
 def _stylize(picture: Picture) -> None:
-    painter = fast_stylizer()
+    painter = draft_painter()
     # Its sides are multiples of 16, as they must be.
     painter.paint(picture.pixels, painter.measure(picture.pixels))
 

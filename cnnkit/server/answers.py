@@ -21,12 +21,12 @@ from cnnkit.data.face_pictures import read_face_picture
 from cnnkit.data.samples import find_sample, load_sample, style_names
 from cnnkit.errors import UsageError
 from cnnkit.images import DAMAGED, Picture, encode_image, read_image, to_uint8
-from cnnkit.options import StylizeOptions
 from cnnkit.results import Milliseconds, Record
 from cnnkit.server.guard import RefusedError
 from cnnkit.server.models import Models
 from cnnkit.tasks.caption.settings import CaptionSettings
 from cnnkit.tasks.classify.settings import ClassifySettings
+from cnnkit.tasks.stylize.settings import StylizeSettings
 
 _COLOR = re.compile("#[0-9a-fA-F]{6}")
 
@@ -271,10 +271,10 @@ def enroll(models: Models, gallery: Any, name: str, picture: Picture) -> Answer:
 
 
 def draft(
-    content: Picture, style: Picture, options: StylizeOptions, mask: Picture | None = None
+    content: Picture, style: Picture, options: StylizeSettings, mask: Picture | None = None
 ) -> Answer:
     """A picture in a style, without an optimizer."""
-    from cnnkit.pipelines.stylize import Stylizer
+    from cnnkit.tasks.stylize.predict import Stylizer
 
     begin = time.monotonic()
     result = Stylizer(style, options).run(content, mask=mask)

@@ -31,7 +31,6 @@ from cnnkit.errors import (
     WeightsError,
 )
 from cnnkit.images import Picture
-from cnnkit.options import COLORS, StylizeOptions
 from cnnkit.schemas import read_record_schema
 from cnnkit.server import answers
 from cnnkit.server.answers import Answer, decode, find_style
@@ -39,6 +38,7 @@ from cnnkit.server.guard import Guard, RefusedError
 from cnnkit.server.models import BusyError, ModelQueue, Models
 from cnnkit.server.painting import Job, Painter
 from cnnkit.server.settings import LEAST_CONFIDENCE, ServerSettings
+from cnnkit.tasks.stylize.settings import COLORS, StylizeSettings
 
 _JSON, _PNG, _JPEG = "application/json", "image/png", "image/jpeg"
 _SUFFIXES = {_PNG: ".png", _JPEG: ".jpg"}
@@ -505,7 +505,7 @@ def _add_painting(app: FastAPI, server: Server) -> None:
                 return content, server.decode(files["style"], "the style")
             return content, find_style(style)
 
-        options = StylizeOptions(
+        options = StylizeSettings(
             quality=quality,
             strength=strength,
             size=size,

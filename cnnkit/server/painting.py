@@ -20,8 +20,8 @@ from typing import Any
 
 from cnnkit.errors import CnnkitError
 from cnnkit.images import Picture, encode_image
-from cnnkit.options import StylizeOptions
 from cnnkit.server.models import BusyError
+from cnnkit.tasks.stylize.settings import StylizeSettings
 
 # Jobs that are done, kept for whoever asks for their picture.
 _KEPT_JOBS, _KEPT_SECONDS = 50, 3600.0
@@ -47,7 +47,7 @@ class Job:
     """
 
     name: str
-    options: StylizeOptions
+    options: StylizeSettings
     folder: Path
     status: str = "waiting"
     step: int = 0
@@ -118,7 +118,7 @@ class Painter:
         self,
         content: Picture,
         style: Picture,
-        options: StylizeOptions,
+        options: StylizeSettings,
         mask: Picture | None = None,
     ) -> Job:
         """Has a picture painted.
@@ -256,10 +256,10 @@ def main() -> None:
     options = json.load(sys.stdin)
     if options["scale_steps"] is not None:
         options["scale_steps"] = tuple(options["scale_steps"])
-    paint(Path(sys.argv[1]), StylizeOptions(**options))
+    paint(Path(sys.argv[1]), StylizeSettings(**options))
 
 
-def paint(folder: Path, options: StylizeOptions) -> None:
+def paint(folder: Path, options: StylizeSettings) -> None:
     """What the child process does: paints, and says on stdout how far it is, a JSON object a line.
 
     Args:
@@ -272,9 +272,9 @@ def paint(folder: Path, options: StylizeOptions) -> None:
 
     try:
         from cnnkit.images import read_image, write_bytes, write_image
-        from cnnkit.pipelines._stylize_results import StylizeProgress
-        from cnnkit.pipelines.stylize import Stylizer
         from cnnkit.runtime import configure
+        from cnnkit.tasks.stylize.predict import Stylizer
+        from cnnkit.tasks.stylize.results import StylizeProgress
 
         content = read_image(folder / _CONTENT, keep_alpha=True)
         style = read_image(folder / _STYLE)

@@ -31,7 +31,6 @@ from cnnkit.data.samples import PHOTOGRAPH, SAMPLES, find_sample, load_sample, s
 from cnnkit.errors import CnnkitError, UsageError
 from cnnkit.images import Picture, encode_image, fit_size, resize, to_pil, to_uint8, write_image
 from cnnkit.ops.convolution import KERNELS
-from cnnkit.options import COLORS, QUALITIES, StylizeOptions
 from cnnkit.results import Record
 from cnnkit.server import answers
 from cnnkit.server.answers import Answer, find_style
@@ -39,6 +38,7 @@ from cnnkit.server.http import Server
 from cnnkit.server.settings import LEAST_CONFIDENCE
 from cnnkit.server.videos import Step, Videos
 from cnnkit.tasks.detect.settings import DetectSettings
+from cnnkit.tasks.stylize.settings import COLORS, QUALITIES, StylizeSettings
 
 _Result = TypeVar("_Result")
 # Long side of the pictures of the strips, and of samples, in pixels.
@@ -274,10 +274,10 @@ class Studio:
         strength: float,
         color: str,
         where: str,
-    ) -> tuple[Picture, Picture, StylizeOptions, Picture | None]:
+    ) -> tuple[Picture, Picture, StylizeSettings, Picture | None]:
         picture = self._read(content, alpha=True)
         painted = self._read(own, "the painting") if own else find_style(style)
-        options = StylizeOptions(
+        options = StylizeSettings(
             quality=quality, size=int(size), strength=strength, preserve_color=color
         )
         mask = None
@@ -355,7 +355,7 @@ class Studio:
             if not path:
                 raise UsageError(_NO_VIDEO)
             painted = self._read(own, "the painting") if own else find_style(style)
-            options = StylizeOptions(
+            options = StylizeSettings(
                 quality="draft", size=int(size), strength=strength, preserve_color=color
             )
             steps = self._videos.paint(Path(path), painted, options)

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 from cnnkit.errors import CnnkitError, UsageError
 from cnnkit.images import Picture, encode_image
-from cnnkit.options import StylizeOptions
 from cnnkit.tasks.detect.settings import DetectSettings
+from cnnkit.tasks.stylize.settings import StylizeSettings
 
 if TYPE_CHECKING:
     from cnnkit.engine.video import VideoTask
@@ -68,7 +68,7 @@ class Videos:
         self._lock = asyncio.Lock()
 
     def paint(
-        self, source: Path, style: Picture, options: StylizeOptions
+        self, source: Path, style: Picture, options: StylizeSettings
     ) -> AsyncGenerator[Step, None]:
         """Paints a video, with a step after each frame; see `stylize`.
 
@@ -227,8 +227,8 @@ def _make_task(folder: Path, order: Mapping[str, Any]) -> "VideoTask":
         detector = Detector(order["model"], tracking_settings(settings) if track else settings)
         return DetectVideo(detector, order["source"], settings.conf, track=track)
     from cnnkit.images import read_image
-    from cnnkit.pipelines.stylize import Stylizer
-    from cnnkit.pipelines.stylize_video import StylizeVideo
+    from cnnkit.tasks.stylize.predict import Stylizer
+    from cnnkit.tasks.stylize.video import StylizeVideo
 
-    stylizer = Stylizer(read_image(folder / _STYLE), StylizeOptions(**order["stylize"]))
+    stylizer = Stylizer(read_image(folder / _STYLE), StylizeSettings(**order["stylize"]))
     return StylizeVideo(stylizer, order["source"])

@@ -74,7 +74,7 @@ class VideoSettings(Settings):
     @property
     def is_given(self) -> bool:
         """Whether anything of it was asked for, which is of no use for pictures."""
-        return self != VideoSettings()
+        return self != type(self)()
 
 
 def parse_time(name: str, text: str | None) -> float | None:

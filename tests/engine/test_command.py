@@ -2,7 +2,8 @@
 
 import subprocess
 import sys
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Annotated
 
 import pytest
@@ -12,6 +13,11 @@ import typer.testing
 from cnnkit.engine.command import command
 from cnnkit.engine.settings import Option, Settings
 from cnnkit.errors import UsageError
+
+
+def _parse_mixture(text):
+    pairs = (part.partition(":") for part in text.split(","))
+    return {name: float(share or 1.0) for name, _, share in pairs}
 
 
 @dataclass(frozen=True)
@@ -30,6 +36,14 @@ class Brush(Settings):
     angle: Annotated[float, Option("Of the hand.", former=("--tilt",), min=0.0)] = 30.0
     is_flat: Annotated[bool, Option("Flat or round.", former=("--even",))] = False
     is_thick: Annotated[bool, Option("Thick or thin.", former=("--damp/--no-damp",))] = True
+    paint: Annotated[
+        float | None,
+        Option("Its price.", metavar="PRICE", parse=lambda text: float(text.rstrip("$"))),
+    ] = None
+    mixture: Annotated[Mapping[str, float], Option("Colours and shares.", parse=_parse_mixture)] = (
+        field(default_factory=lambda: {"red": 1.0, "blue": 0.5})
+    )
+    grip: Annotated[float, Option("Of Python alone.", max=1.0, on_command_line=False)] = 0.5
     hidden: int = 7
 
 
@@ -72,6 +86,18 @@ def test_a_command_gets_objects_of_its_settings():
 def test_what_is_not_typed_has_the_default_of_its_field():
     run("tree", "hill")
     assert painted == [(["tree", "hill"], 1, Brush(), Paper())]
+
+
+def test_what_is_typed_otherwise_than_in_python_is_parsed():
+    run("tree", "--paint", "5$", "--mixture", "green")
+    assert (painted[0][2].paint, painted[0][2].mixture) == (5.0, {"green": 1.0})
+    assert "red,blue:0.5" in run("--help").output
+
+
+def test_settings_of_python_alone_are_checked_and_are_no_options():
+    assert run("tree", "--grip", "0.1").exit_code == 2
+    with pytest.raises(UsageError, match="grip must be"):
+        Brush(grip=2.0)
 
 
 def test_several_values_stand_between_commas():

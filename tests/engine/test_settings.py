@@ -27,6 +27,9 @@ class Brush(Settings):
     hair: Annotated[str, Option("What it is made of.", choices=("hog", "squirrel"))] = "hog"
     colors: Annotated[tuple[str, ...] | None, Option("Names.")] = None
     palette: str | None = None
+    depth: Annotated[float, Option("Of the relief.", max=2.0)] = 0.0
+    tilt: Annotated[float, Option("Of the handle.", min=0.0, below=1.0)] = 0.0
+    size: Annotated[int | str, Option("Pixels, or 'whole'.")] = "whole"
 
     def check(self) -> None:
         if self.hair == "squirrel" and self.pressure > 0.9:
@@ -52,6 +55,9 @@ class WideBrush(Brush):
         ({"speed": 0}, "speed must be more than 0, not 0"),
         ({"speed": math.inf}, "speed must be more than 0, not inf"),
         ({"share": 1.0}, "share must be between 0 and 1, not 1.0"),
+        ({"depth": 3.0}, "depth must be at most 2, not 3.0"),
+        ({"tilt": 1.0}, "tilt must be at least 0 and less than 1, not 1.0"),
+        ({"size": True}, "size must be a number or a text, not True"),
         ({"angle": -91}, "angle must be at least -90, not -91"),
         ({"hair": "horse"}, "hair must be one of hog, squirrel, not 'horse'"),
         ({"hair": None}, "hair must be a text, not None"),

@@ -8,8 +8,8 @@ from cnnkit.images import resize
 from cnnkit.models._decoder_levels import entrance
 from cnnkit.models.decoder import load_decoder
 from cnnkit.models.vgg import build_feature_network
-from cnnkit.options import DECODER_LEVELS
-from cnnkit.training.decoder import reconstruction_psnr
+from cnnkit.tasks.stylize.settings import DECODER_LEVELS
+from cnnkit.tasks.stylize.train_decoder import reconstruction_psnr
 
 # dB, mean over the four photographs below; what is measured on more stands in the card.
 LEAST = {1: 40.5, 2: 31.5, 3: 27.7, 4: 23.9}

@@ -184,12 +184,12 @@ import os, warnings
 warnings.simplefilter("error")
 warnings.filterwarnings("ignore", "__array__ implementation")  # Keras on PyTorch with NumPy 2
 import keras, numpy as np
-from cnnkit.losses.style import StylizeLoss, layer_statistics
+from cnnkit.tasks.stylize.loss import StylizeLoss, layer_statistics
 from cnnkit.models.generated_image import GeneratedImage, composite
 from cnnkit.models.vgg import build_vgg
 from cnnkit.ops.gradients import value_and_gradient
-from cnnkit.options import StylizeOptions
-from cnnkit.pipelines._stylize_scale import ScaleOptimizer
+from cnnkit.tasks.stylize.settings import StylizeSettings
+from cnnkit.tasks.stylize.scale_optimizer import ScaleOptimizer
 
 assert keras.backend.backend() == os.environ["KERAS_BACKEND"]
 keras.utils.set_random_seed(0)
@@ -207,7 +207,7 @@ assert np.isfinite(gradient).all() and gradient.any()
 
 def run(optimizer, stop=None, state=None):
     rate = 0.01 if optimizer == "adam" else None
-    options = StylizeOptions(optimizer=optimizer, learning_rate=rate)
+    options = StylizeSettings(optimizer=optimizer, learning_rate=rate)
     scale = ScaleOptimizer(pictures[0], loss, 8, options, None, print)
     if state is not None:
         scale.restore(*state)

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from cnnkit.images import Picture, read_image
-from cnnkit.options import StylizeOptions
 from cnnkit.server.models import BusyError
 from cnnkit.server.painting import Painter
+from cnnkit.tasks.stylize.settings import StylizeSettings
 
 PICTURE = Picture(np.full((8, 8, 3), 0.5, np.float32))
 # A child that says a step, leaves a preview, waits for a file "go" and copies the content.
@@ -37,7 +37,7 @@ def painter():
 
 
 def begin(painter):
-    return painter.begin(PICTURE, PICTURE, StylizeOptions(steps=7))
+    return painter.begin(PICTURE, PICTURE, StylizeSettings(steps=7))
 
 
 def let_go(job):

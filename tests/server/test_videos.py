@@ -8,9 +8,9 @@ from dataclasses import asdict
 import pytest
 
 from cnnkit.errors import UsageError, VideoError
-from cnnkit.options import StylizeOptions
 from cnnkit.server.videos import Videos, work
 from cnnkit.tasks.detect.settings import DEFAULT_DETECTOR, DetectSettings
+from cnnkit.tasks.stylize.settings import StylizeSettings
 from tests._clips import moving_square, read_frames, write_clip
 
 # A child that says what it is to say, and waits.
@@ -66,7 +66,7 @@ def test_a_video_is_painted_with_the_style(clip, tmp_path):
     from cnnkit.data.samples import find_sample, load_sample
 
     videos = Videos(20.0, tmp_path)
-    options = StylizeOptions(quality="draft", size=64)
+    options = StylizeSettings(quality="draft", size=64)
     *_, last = steps_of(videos.paint(clip, load_sample(find_sample("waves")), options))
     assert len(list(read_frames(last.output))) == 6
     # The style goes when it is used.

@@ -3,7 +3,14 @@
 from dataclasses import dataclass
 from typing import Annotated
 
-from cnnkit.engine.settings import DATA_PANEL, MODEL_PANEL, RUN_PANEL, Option, Settings
+from cnnkit.engine.settings import (
+    DATA_PANEL,
+    MODEL_PANEL,
+    Option,
+    Seed,
+    Settings,
+    StepsPerEpoch,
+)
 from cnnkit.errors import UsageError
 from cnnkit.options import FACE_FORMS, MININGS
 
@@ -139,9 +146,7 @@ class TrainSettings(Settings):
         int | None,
         Option("Optimizer steps.", show_default="2000 for triplet, 400 for binary", min=1),
     ] = None
-    steps_per_epoch: Annotated[
-        int, Option("Steps between two lines and two checkpoints.", RUN_PANEL, min=1)
-    ] = 100
+    steps_per_epoch: StepsPerEpoch = 100
     learning_rate: Annotated[
         float | None,
         Option(
@@ -156,7 +161,7 @@ class TrainSettings(Settings):
     ] = 0.15
     restarts: int = 3
     patience: int = 100
-    seed: Annotated[int, Option("Seed of everything random.", RUN_PANEL, min=0)] = 0
+    seed: Seed = 0
 
     def check(self) -> None:
         """Refuses an encoder that the loss does not train."""

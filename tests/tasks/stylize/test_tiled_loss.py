@@ -6,15 +6,16 @@ import keras
 import numpy as np
 import pytest
 
-from cnnkit import StylizeOptions, Stylizer, stylize
+from cnnkit import Stylizer, StylizeSettings, stylize
 from cnnkit.errors import ResourceError, UsageError
-from cnnkit.losses.style import StylizeLoss, layer_statistics
 from cnnkit.models.vgg import build_feature_network
-from cnnkit.options import DEFAULT_STYLE_LAYERS
-from cnnkit.pipelines import stylize as pipeline
-from cnnkit.pipelines._stylize_scale import compile_loss
-from cnnkit.pipelines._stylize_tiles import TiledLoss, Tiling, find_tiling
 from cnnkit.runtime import Memory
+from cnnkit.tasks.stylize import plan as planning
+from cnnkit.tasks.stylize.loss import StylizeLoss, layer_statistics
+from cnnkit.tasks.stylize.scale_optimizer import compile_loss
+from cnnkit.tasks.stylize.settings import DEFAULT_STYLE_LAYERS
+from cnnkit.tasks.stylize.style import Style
+from cnnkit.tasks.stylize.tiled_loss import TiledLoss, Tiling, find_tiling
 
 # Nine tiles of 64 pixels with the compact network, which looks 80 pixels around each: none of them
 # sees all of it.
@@ -68,7 +69,7 @@ def whole_and_tiled(network, options, mask=None):
     ],
 )
 def test_value_and_gradient_are_those_of_the_whole_picture(network, changes, is_masked, is_held):
-    options = StylizeOptions(style_weight=2.0, **changes)
+    options = StylizeSettings(style_weight=2.0, **changes)
     mask, keep = None, ()
     if is_masked:
         # Some tiles lie outside of it altogether.
@@ -89,7 +90,7 @@ def test_value_and_gradient_are_those_of_the_whole_picture(network, changes, is_
 
 
 def test_maps_and_moments_are_those_of_the_whole_picture(network):
-    _, tiled = whole_and_tiled(network, StylizeOptions())
+    _, tiled = whole_and_tiled(network, StylizeSettings())
     image = picture(2)
     weights = np.linspace(0, 1, WIDTH, dtype="float32") * np.ones((HEIGHT, 1), "f")
     seen = network(image[None])
@@ -140,7 +141,7 @@ def test_layers_without_positions_at_the_edges_have_no_tiles():
 
 @pytest.fixture
 def options(tiny_backbone):
-    plain = StylizeOptions(
+    plain = StylizeSettings(
         size="original",
         init="content",
         optimizer="lbfgs",
@@ -179,18 +180,18 @@ def free_memory(monkeypatch, available):
         def memory_info(self):
             return type("Info", (), {"rss": 0})
 
-    monkeypatch.setattr(pipeline, "measure_memory", lambda: Memory(0, int(available)))
-    monkeypatch.setattr(pipeline.psutil, "Process", Process)
+    monkeypatch.setattr(planning, "measure_memory", lambda: Memory(0, int(available)))
+    monkeypatch.setattr(planning.psutil, "Process", Process)
 
 
 def test_where_memory_is_short_tiles_are_looked_at_and_that_is_said(options, monkeypatch):
     # Above the process itself 4.5 MB as a whole, with these; 5.5 MB in tiles of 128, which see
     # 136 x 136 pixels, and 2.2 MB in tiles of 64, which see 72 x 72.
-    monkeypatch.setattr(pipeline, "_TILES", (128, 64))
+    monkeypatch.setattr(planning, "_TILES", (128, 64))
     base = 1e9
-    monkeypatch.setitem(pipeline._MEMORY, "vgg19", (base, 250))
-    monkeypatch.setattr(pipeline, "_TILED_BASE_BYTES", 0)
-    monkeypatch.setattr(pipeline, "_TILED_BYTES_PER_PIXEL", 50)
+    monkeypatch.setitem(planning._MEMORY, "vgg19", (base, 250))
+    monkeypatch.setattr(planning, "_TILED_BASE_BYTES", 0)
+    monkeypatch.setattr(planning, "_TILED_BYTES_PER_PIXEL", 50)
     free_memory(monkeypatch, base + 3e6)
     content, style, notes = picture(0, 120, 150), picture(1, 100, 140), []
     whole = stylize(content, style, options(tile=64))
@@ -208,7 +209,7 @@ def test_what_would_not_fit_in_tiles_either_is_refused(options, monkeypatch):
 
 
 def test_a_run_is_resumed_with_the_tiles_that_it_had(options, tmp_path, monkeypatch):
-    monkeypatch.setattr(pipeline, "_CHECKPOINT_SECONDS", 0.0)
+    monkeypatch.setattr("cnnkit.tasks.stylize.checkpoint._SECONDS_BETWEEN", 0.0)
     content, style = picture(0, 120, 150), picture(1, 100, 140)
 
     def stop(progress):
@@ -217,9 +218,9 @@ def test_a_run_is_resumed_with_the_tiles_that_it_had(options, tmp_path, monkeypa
 
     state = tmp_path / "state"
     sides = []
-    used = Stylizer.use_tiles
+    used = Style.use_tiles
     monkeypatch.setattr(
-        Stylizer, "use_tiles", lambda self, tiling: (sides.append(tiling), used(self, tiling))
+        Style, "use_tiles", lambda self, tiling: (sides.append(tiling), used(self, tiling))
     )
     stylizer = Stylizer(style, options(tile=64))
     unbroken = stylizer.run(content)

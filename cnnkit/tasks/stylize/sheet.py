@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cnnkit.console import Console
-from cnnkit.options import StylizeOptions
 from cnnkit.results import Milliseconds, Record
+from cnnkit.tasks.stylize.settings import StylizeSettings
 
 if TYPE_CHECKING:
     import numpy as np
@@ -26,7 +26,7 @@ def paint_sheet(
     content: "Picture",
     styles: Sequence[tuple[str, "Picture"]],
     strengths: Sequence[float],
-    options: StylizeOptions,
+    settings: StylizeSettings,
 ) -> "np.ndarray":
     """Drafts of a photograph, labelled, beside the photograph itself.
 
@@ -35,15 +35,15 @@ def paint_sheet(
         content: the photograph.
         styles: names and pictures.
         strengths: each from 0 to 1.
-        options: of the drafts; `size` is the long side of each.
+        settings: of the drafts; `size` is the long side of each.
 
     Returns:
         uint8 `(height, width, 3)`: the photograph and all drafts one after the other, or, of
         several styles and several strengths, a row for each style.
     """
     from cnnkit.images import fit_size, resize, to_uint8
-    from cnnkit.pipelines.stylize import Stylizer
     from cnnkit.plots import draw_tiles
+    from cnnkit.tasks.stylize.predict import Stylizer
 
     photograph: tuple[np.ndarray, str] | None = None
     cells: list[tuple[np.ndarray, str]] = []
@@ -54,7 +54,7 @@ def paint_sheet(
             for strength in strengths:
                 label = name if len(strengths) == 1 else f"{name}, strength {strength:g}"
                 bar.update(task, status=label)
-                one = dataclasses.replace(options, strength=strength)
+                one = dataclasses.replace(settings, strength=strength)
                 painted = to_uint8(Stylizer(style, one).run(content).image.pixels)
                 if photograph is None:
                     side = max(painted.shape[:2])

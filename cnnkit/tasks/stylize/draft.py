@@ -17,20 +17,21 @@ decoder makes a picture of them. Departures:
 import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from cnnkit.engine.networks import Networks, NetworkSource
-from cnnkit.losses._layer_statistics import (
+from cnnkit.models._decoder_levels import entrance
+from cnnkit.ops.cover import Tile, cover
+from cnnkit.ops.noise import smooth_noise
+from cnnkit.tasks.stylize.layer_statistics import (
     LayerStatistics,
     feature_transform,
     interpolate_statistics,
     mask_at,
 )
-from cnnkit.models._decoder_levels import entrance
-from cnnkit.ops.cover import Tile, cover
-from cnnkit.ops.noise import smooth_noise
-from cnnkit.options import DECODER_LEVELS
+from cnnkit.tasks.stylize.settings import DECODER_LEVELS
 from cnnkit.weights import locate
 
 # How far around a pixel the encoder and the decoder of a level look together, rounded up to
@@ -62,7 +63,7 @@ class Steadiness:
         return picture
 
 
-class FastStylizer:
+class DraftPainter:
     """The compact backbone, its decoders, and the statistics that go from one to the other.
 
     Attributes:
@@ -81,7 +82,7 @@ class FastStylizer:
         networks = Networks(
             NetworkSource(
                 "drafts",
-                "cnnkit.pipelines._stylize_fast_networks:build",
+                "cnnkit.tasks.stylize.network:build",
                 (locate("compact"), locate("decoder")),
             ),
             beside_keras=True,
@@ -153,7 +154,8 @@ class FastStylizer:
                     canvas if content is None else content, mask
                 ).items()
             }
-        noise = steadiness.grain(*canvas.shape[:2], seed)
+        height, width = canvas.shape[:2]
+        noise = steadiness.grain(height, width, seed)
         amount = np.float32(strength * _GRAIN)
         if mask is not None:
             amount = amount * mask[..., None]
@@ -178,7 +180,7 @@ class FastStylizer:
         steadiness: "Steadiness",
     ) -> np.ndarray:
         moments = _Moments()
-        maps = None
+        maps: np.ndarray = np.empty(0, np.float32)
         for tile in tiles:
             maps = self._encode[level](canvas[tile.whole][None])[0]
             moments.add(maps, tile, level, mask)
@@ -190,7 +192,8 @@ class FastStylizer:
                 maps = self._encode[level](canvas[tile.whole][None])[0]
             changed = maps @ matrix + offset
             if mask is not None:
-                weights = mask_at(mask[tile.whole], *maps.shape[:2])[..., None]
+                height, width = maps.shape[:2]
+                weights = mask_at(mask[tile.whole], height, width)[..., None]
                 changed = maps + weights * (changed - maps)
             pixels = self._decode[level](changed[None])[0]
             if change.share < 1.0:
@@ -201,7 +204,8 @@ class FastStylizer:
 
     def _tiles(self, canvas: np.ndarray, level: int, side: int | None = None) -> Iterator[Tile]:
         side = self._tile if side is None else min(side, self._tile)
-        return cover(*canvas.shape[:2], side, OVERLAPS[level])
+        height, width = canvas.shape[:2]
+        return cover(height, width, side, OVERLAPS[level])
 
 
 @dataclass(frozen=True)
@@ -228,16 +232,19 @@ class _Change:
 
 
 @functools.cache
-def fast_stylizer() -> FastStylizer:
+def draft_painter() -> DraftPainter:
     """The one that all drafts of a process share."""
-    return FastStylizer()
+    return DraftPainter()
 
 
 class _Moments:
     """Adds up first and second moments over tiles, in float64."""
 
-    def __init__(self):
-        self._count, self._sum, self._products = 0.0, 0.0, 0.0
+    def __init__(self) -> None:
+        self._count: float = 0.0
+        # Arrays from the first tile on.
+        self._sum: Any = 0.0
+        self._products: Any = 0.0
 
     def add(self, maps: np.ndarray, tile: Tile, level: int, weights: np.ndarray | None) -> None:
         """Adds the core of a tile's activations `(height, width, C)`."""

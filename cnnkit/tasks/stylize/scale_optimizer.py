@@ -9,13 +9,13 @@ import keras
 import numpy as np
 
 from cnnkit.errors import DivergenceError
-from cnnkit.losses.style import StylizeLoss
 from cnnkit.models.generated_image import LOSS_PARTS, GeneratedImage, composite
 from cnnkit.ops.gradients import value_and_gradient
 from cnnkit.ops.inference import compiles_training
 from cnnkit.ops.lbfgs import lbfgs
 from cnnkit.ops.spectrum import sobolev_gradient
-from cnnkit.options import StylizeOptions
+from cnnkit.tasks.stylize.loss import StylizeLoss
+from cnnkit.tasks.stylize.settings import StylizeSettings
 
 _PYRAMID_LEVELS = 5
 _FINAL_LEARNING_RATE = 0.05  # relative to the first
@@ -62,13 +62,13 @@ class OutOfTime(Exception):
     """Raised by an `OnStep` to end the scale with what there is."""
 
 
-def default_learning_rate(options: StylizeOptions) -> float:
+def default_learning_rate(settings: StylizeSettings) -> float:
     """The step size where the user gives none: found by looking at pictures and loss curves."""
-    if options.learning_rate is not None:
-        return options.learning_rate
-    if options.chosen_optimizer == "sgd":
+    if settings.learning_rate is not None:
+        return settings.learning_rate
+    if settings.chosen_optimizer == "sgd":
         return 0.02
-    return 0.015 if options.parameterization == "pyramid" else 0.03
+    return 0.015 if settings.parameterization == "pyramid" else 0.03
 
 
 class ScaleOptimizer:
@@ -78,7 +78,7 @@ class ScaleOptimizer:
         initial: canvas `(height, width, 3)` in [0, 1] to start from.
         loss: what to minimise.
         steps: number of steps.
-        options: optimizer, step size, parameterisation, moving average.
+        settings: optimizer, step size, parameterisation, moving average.
         keep: `(picture, mask)`, see `GeneratedImage`.
         on_note: takes a line of text about a recovery.
         evaluate: of `compile_loss`, for L-BFGS; compiled here where none is given.
@@ -90,32 +90,32 @@ class ScaleOptimizer:
         initial: np.ndarray,
         loss: StylizeLoss,
         steps: int,
-        options: StylizeOptions,
+        settings: StylizeSettings,
         keep: tuple[np.ndarray, np.ndarray] | None,
         on_note: Callable[[str], None],
         evaluate: Evaluate | None = None,
         memory: int = 6,
     ):
-        by_pixels = options.parameterization == "pixels" or options.chosen_optimizer != "adam"
+        by_pixels = settings.parameterization == "pixels" or settings.chosen_optimizer != "adam"
         self._loss = loss
-        self._options = options
+        self._settings = settings
         self._initial = initial
         self._caution = 1.0
-        self._share_of_steps = min(1.0, options.strength / _FULL_STEPS_FROM_STRENGTH)
+        self._share_of_steps = min(1.0, settings.strength / _FULL_STEPS_FROM_STRENGTH)
         self._note = on_note
         self._evaluate = evaluate
         self._memory = memory
         self.steps = steps
         self.steps_done = 0
         self.losses: dict[str, float] = {}
-        self.is_resumable = options.chosen_optimizer != "lbfgs"
+        self.is_resumable = settings.chosen_optimizer != "lbfgs"
         self._model = GeneratedImage(
             initial,
             loss,
             levels=1 if by_pixels else _PYRAMID_LEVELS,
-            ema=options.ema,
+            ema=settings.ema,
             keep=keep,
-            softening=options.strength,
+            softening=settings.strength,
         )
         if self.is_resumable:
             self._compile(1.0)
@@ -123,9 +123,9 @@ class ScaleOptimizer:
     def _compile(self, caution: float) -> None:
         """(Re)makes the optimizer with its first step size multiplied by `caution`."""
         self._caution = caution
-        options = self._options
-        rate = default_learning_rate(options) * caution
-        if options.chosen_optimizer == "sgd":
+        settings = self._settings
+        rate = default_learning_rate(settings) * caution
+        if settings.chosen_optimizer == "sgd":
             # The losses are means over the picture: without this a step would shrink with size.
             rate *= math.prod(self._model.levels[0].shape)
         else:
@@ -133,7 +133,7 @@ class ScaleOptimizer:
         schedule = keras.optimizers.schedules.CosineDecay(
             rate, max(1, self.steps), alpha=_FINAL_LEARNING_RATE
         )
-        if options.chosen_optimizer == "sgd":
+        if settings.chosen_optimizer == "sgd":
             optimizer = keras.optimizers.SGD(schedule)
         else:
             optimizer = keras.optimizers.Adam(schedule, beta_1=0.9, beta_2=0.99, epsilon=1e-8)
@@ -181,7 +181,7 @@ class ScaleOptimizer:
         """Whether the loss of a first, full-sized step was but rounding."""
         return self._share_of_steps == 1.0 and self.losses["loss"] < _NOTHING_LEFT
 
-    def _variables(self) -> list:
+    def _variables(self) -> list[keras.Variable]:
         # L-BFGS is none of Keras' optimizers: Adam's moments would lie there unused.
         own = self._model.optimizer.variables if self.is_resumable else []
         return [*self._model.variables, *own]
@@ -201,7 +201,7 @@ class ScaleOptimizer:
             OutOfTime: from `on_step`.
             DivergenceError: the loss stays non-finite however small the step.
         """
-        if self._options.chosen_optimizer == "lbfgs":
+        if self._settings.chosen_optimizer == "lbfgs":
             self._run_lbfgs(on_step)
             return
         if self.steps_done >= self.steps:
@@ -233,7 +233,7 @@ class ScaleOptimizer:
 
     def _run_lbfgs(self, on_step: OnStep) -> None:
         """L-BFGS on the pixels, within [0, 1]: fewest steps to a low loss, no moving average."""
-        evaluate = self._evaluate or compile_loss(self._loss, self._options.strength)
+        evaluate = self._evaluate or compile_loss(self._loss, self._settings.strength)
         constants = keras.tree.map_structure(
             keras.ops.convert_to_tensor, (self._model.keep, self._loss.targets)
         )
@@ -291,13 +291,13 @@ class _Watch(keras.callbacks.Callback):
         self._candidate: dict[str, np.ndarray] = {}
         self.good: dict[str, np.ndarray] = {}
 
-    def on_train_begin(self, logs=None) -> None:
+    def on_train_begin(self, logs: Mapping[str, Any] | None = None) -> None:
         self._candidate = self.good = self._optimizer.state()
 
-    def on_train_batch_end(self, batch: int, logs=None) -> None:
+    def on_train_batch_end(self, batch: int, logs: Mapping[str, Any] | None = None) -> None:
         optimizer = self._optimizer
         # The loss is that of the picture before this step.
-        optimizer.losses = {name: float(value) for name, value in logs.items()}
+        optimizer.losses = {name: float(value) for name, value in (logs or {}).items()}
         optimizer.steps_done += 1
         if not math.isfinite(optimizer.losses["loss"]):
             self.model.stop_training = True

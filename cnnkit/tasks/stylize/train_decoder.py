@@ -16,16 +16,15 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
 
-from cnnkit.engine.callbacks import Backup, Clock
-from cnnkit.engine.run import STATE, finished_epochs, restore
+from cnnkit.engine.callbacks import Clock
+from cnnkit.engine.run import STATE, finished_epochs
 from cnnkit.engine.trainer import cosine_decay
 from cnnkit.images import write_bytes
-from cnnkit.losses._layer_statistics import LayerStatistics, mix_statistics
-from cnnkit.losses.style import layer_statistics
 from cnnkit.models._decoder_levels import entrance
 from cnnkit.models.decoder import build_decoder, load_decoder
 from cnnkit.models.vgg import (
@@ -34,14 +33,17 @@ from cnnkit.models.vgg import (
     build_feature_network,
 )
 from cnnkit.ops.inference import compiles_training
-from cnnkit.options import DecoderOptions
 from cnnkit.runtime import has_accelerator
-from cnnkit.training._pictures import (
+from cnnkit.tasks.stylize.crops import (
+    CropModel,
     RandomCrops,
-    Record,
+    fit_crops,
     read_for_report,
     start_run,
 )
+from cnnkit.tasks.stylize.layer_statistics import LayerStatistics, mix_statistics
+from cnnkit.tasks.stylize.loss import layer_statistics
+from cnnkit.tasks.stylize.settings import DecoderSettings
 from cnnkit.weights.convolutions import (
     Convolutions,
     convolution_weights,
@@ -61,7 +63,7 @@ _FIRST_EXTRA = (48,)
 _MIXED_FROM_LEVEL = 3
 
 
-class DecoderTrainer(keras.Model):
+class DecoderTrainer(CropModel):
     """A decoder behind a frozen backbone, and the loss against the picture itself.
 
     Args:
@@ -84,7 +86,7 @@ class DecoderTrainer(keras.Model):
         whiten: bool = True,
         feature_weight: float = 0.0,
         tv_weight: float = 0.0,
-        **kwargs,
+        **kwargs: Any,
     ):
         super().__init__(**kwargs)
         self.backbone = backbone
@@ -101,11 +103,8 @@ class DecoderTrainer(keras.Model):
         self.trackers = [keras.metrics.Mean(name=name) for name in ("loss", "pixels", "features")]
         self.build((None, None, None, 3))
 
-    def build(self, input_shape) -> None:
-        self.built = True
-
     @property
-    def metrics(self) -> list:
+    def metrics(self) -> list[keras.Metric]:
         return self.trackers
 
     def decoder_weights(self) -> Convolutions:
@@ -113,7 +112,7 @@ class DecoderTrainer(keras.Model):
         weights = convolution_weights(self.decoder)
         return fold_input(weights, *self._whitening) if self._whitening else weights
 
-    def call(self, images, training=False):
+    def call(self, images: Any, training: bool = False) -> dict[str, Any]:
         activations = self._activations(images)
         seen = activations
         if self._whitening:
@@ -121,7 +120,7 @@ class DecoderTrainer(keras.Model):
             seen = keras.ops.matmul(activations, matrix) + offset
         return {"pixels": self.decoder(seen, training=training), "activations": activations}
 
-    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+    def compute_loss(self, x: Any = None, y: Any = None, y_pred: Any = None, *rest: Any) -> Any:
         ops = keras.ops
         images, activations = y_pred["pixels"], y_pred["activations"]
         pixels = ops.mean(ops.square(images - x))
@@ -136,10 +135,7 @@ class DecoderTrainer(keras.Model):
             tracker.update_state(value)
         return loss
 
-    def compute_metrics(self, x, y, y_pred, sample_weight=None):
-        return {metric.name: metric.result() for metric in self.metrics}
-
-    def _activations(self, images):
+    def _activations(self, images: Any) -> Any:
         return keras.ops.cast(self.backbone(images, training=False)[self.layer], "float32")
 
 
@@ -210,9 +206,9 @@ def reconstruction_psnr(
 def train_decoder(
     data: Sequence[str | Path],
     output: str | Path,
-    options: DecoderOptions | None = None,
+    settings: DecoderSettings | None = None,
     held_out: Sequence[str] = (),
-    on_epoch: Callable[[int, int, dict], None] | None = None,
+    on_epoch: Callable[[int, int, dict[str, Any]], None] | None = None,
     start: str | Path | None = None,
 ) -> dict[int, float]:
     """Trains a decoder for each level and writes them, resuming where an earlier run stopped.
@@ -222,7 +218,7 @@ def train_decoder(
         output: run folder: `decoder.npz` (float16, all levels, see `models.decoder`), and for each
             level a folder with its weights so far, and for training and polishing `results.csv`
             and the state to resume from.
-        options: see `DecoderOptions`.
+        settings: see `DecoderSettings`.
         held_out: patterns of pictures that are kept for the report, see `find_pictures`.
         on_epoch: called with the level, the epoch's index and its losses.
         start: file of decoders to polish, of any widths, instead of training new ones first.
@@ -235,19 +231,19 @@ def train_decoder(
         CnnkitError: no pictures, or a folder that holds a run with other settings.
         WeightsError: `start` is damaged, or lacks a level.
     """
-    options = options or DecoderOptions()
+    settings = settings or DecoderSettings()
     folder = Path(output)
-    settings = asdict(options)
+    kept = asdict(settings)
     if start is not None:
-        settings["start"] = str(start)
+        kept["start"] = str(start)
     for changing in ("levels", "workers", "time_budget"):
-        del settings[changing]
-    training, held = start_run(folder, data, held_out, settings)
+        del kept[changing]
+    training, held = start_run(folder, data, held_out, kept)
     weights: Convolutions = {}
     report = {}
-    for level in options.levels:
+    for level in settings.levels:
         plain = _train_level(
-            level, training, folder / f"level{level}", options,
+            level, training, folder / f"level{level}", settings,
             start,
             None if on_epoch is None else lambda *told, level=level: on_epoch(level, *told),
         )  # fmt: skip
@@ -256,7 +252,7 @@ def train_decoder(
         if held:
             # As it was written, whatever its shape.
             decoder = load_decoder(level, folder / "decoder.npz")
-            backbone = build_feature_network("compact", [entrance(level)], options.pooling).model
+            backbone = build_feature_network("compact", [entrance(level)], settings.pooling).model
             images = (read_for_report(path) for path in held)
             report[level] = reconstruction_psnr(backbone, entrance(level), decoder, images)
             write_bytes(folder / "report.json", json.dumps(report, indent=1).encode())
@@ -267,17 +263,17 @@ def _train_level(
     level: int,
     pictures: Sequence[Path],
     folder: Path,
-    options: DecoderOptions,
+    settings: DecoderSettings,
     start: str | Path | None,
-    on_epoch: Callable[[int, dict], None] | None,
+    on_epoch: Callable[[int, dict[str, Any]], None] | None,
 ) -> Convolutions:
     """Trains and polishes one decoder, or polishes a given one; returns its plain weights."""
     folder.mkdir(exist_ok=True)
     layer = entrance(level)
-    keras.utils.set_random_seed(options.seed)
-    backbone = build_feature_network("compact", [layer], options.pooling).model
-    steps = options.steps_of(level) if start is None else 0
-    calibration = RandomCrops(pictures, options, epoch=max(steps, options.polish_steps))
+    keras.utils.set_random_seed(settings.seed)
+    backbone = build_feature_network("compact", [layer], settings.pooling).model
+    steps = settings.steps_of(level) if start is None else 0
+    calibration = RandomCrops(pictures, settings, epoch=max(steps, settings.polish_steps))
     statistics = measure_statistics(backbone, layer, (calibration[index][0] for index in range(32)))
 
     def trainer(*, plain: bool) -> DecoderTrainer:
@@ -289,46 +285,42 @@ def _train_level(
                 decoder = load_decoder(level, start)
                 decoder.trainable = True
             return DecoderTrainer(
-                build_feature_network("compact", [layer], options.pooling).model,
+                build_feature_network("compact", [layer], settings.pooling).model,
                 layer,
                 decoder,
                 statistics,
                 whiten=not plain,
-                feature_weight=options.feature_weight,
-                tv_weight=options.tv_weight,
+                feature_weight=settings.feature_weight,
+                tv_weight=settings.tv_weight,
                 dtype="float32",
             )
 
     def fit(model: DecoderTrainer, name: str, rate: float, count: int, first: int) -> None:
         run = folder / name
         run.mkdir(exist_ok=True)
-        epochs = math.ceil(count / options.steps_per_epoch)
-        done = finished_epochs(run / STATE)
-        schedule = cosine_decay(rate, count, min(options.warmup_steps, count))
+        epochs = math.ceil(count / settings.steps_per_epoch)
+        schedule = cosine_decay(rate, count, min(settings.warmup_steps, count))
         clocks = []
-        if options.time_budget is not None:
-            budget = options.time_budget * count / (steps + options.polish_steps)
+        if settings.time_budget is not None:
+            budget = settings.time_budget * count / (steps + settings.polish_steps)
             # A run that goes on has as much of it left as of its steps.
-            clocks.append(Clock(schedule, count, budget, budget * done / epochs))
+            clocks.append(
+                Clock(schedule, count, budget, budget * finished_epochs(run / STATE) / epochs)
+            )
         optimizer = keras.optimizers.Adam(rate if clocks else schedule, beta_2=0.99)
         model.compile(optimizer=optimizer, jit_compile=compiles_training())
 
         def write() -> None:
             write_bytes(folder / "decoder.npz", encode_convolutions(model.decoder_weights()))
 
-        def report(epoch: int, row: dict) -> None:
+        def report(epoch: int, row: dict[str, Any]) -> None:
             if on_epoch is not None:
                 on_epoch(first + epoch, row)
 
-        restore(run / STATE, model)
-        model.fit(
-            RandomCrops(pictures, options, first + done, recolor=model is not polished),
-            epochs=epochs,
-            initial_epoch=done,
-            shuffle=False,
-            callbacks=[*clocks, Record(run, write, report), Backup(run / STATE)],
-            verbose=0,
-        )
+        def crops(begin: int) -> RandomCrops:
+            return RandomCrops(pictures, settings, first + begin, recolor=model is not polished)
+
+        fit_crops(model, crops, run, epochs, write, report, clocks)
 
     polished = trainer(plain=True)
     epochs = 0
@@ -336,12 +328,12 @@ def _train_level(
         start_linear(polished.decoder)
     elif start is None:
         trained = trainer(plain=False)
-        fit(trained, "trained", options.learning_rate, steps, 0)
-        epochs = math.ceil(steps / options.steps_per_epoch)
+        fit(trained, "trained", settings.learning_rate, steps, 0)
+        epochs = math.ceil(steps / settings.steps_per_epoch)
         set_convolution_weights(polished.decoder, trained.decoder_weights())
     if start is None:
         solve_last(polished, (calibration[index][0] for index in range(32, 64)))
-    fit(polished, "polished", options.polish_learning_rate, options.polish_steps, epochs)
+    fit(polished, "polished", settings.polish_learning_rate, settings.polish_steps, epochs)
     return polished.decoder_weights()
 
 
@@ -378,7 +370,9 @@ def solve_last(trainer: DecoderTrainer, batches: Iterable[np.ndarray]) -> None:
     decoder = trainer.decoder
     last = decoder.layers[-1]
     before = keras.Model(decoder.inputs[0], last.input)
-    products, targets = 0.0, 0.0
+    # Arrays from the first batch on.
+    products: Any = 0.0
+    targets: Any = 0.0
     for images in batches:
         activations = trainer.backbone.predict_on_batch(images)[trainer.layer]
         maps = np.asarray(before.predict_on_batch(activations), np.float64)  # padded by one

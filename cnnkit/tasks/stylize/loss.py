@@ -12,9 +12,9 @@ from typing import Any
 import keras
 import numpy as np
 
-from cnnkit.losses._layer_statistics import RELATIVE_EPSILON, LayerStatistics, mask_at
 from cnnkit.ops.gaussians import matrix_square_root
 from cnnkit.ops.statistics import moments, precise_dtype
+from cnnkit.tasks.stylize.layer_statistics import RELATIVE_EPSILON, LayerStatistics, mask_at
 
 Tensor = Any
 

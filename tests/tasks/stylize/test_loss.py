@@ -5,14 +5,16 @@ import numpy as np
 import pytest
 import scipy.linalg
 
-from cnnkit.losses._layer_statistics import (
+from cnnkit.ops.gradients import value_and_gradient
+from cnnkit.ops.statistics import covariance_matrix, gram_matrix, mean_vector, precise_dtype
+from cnnkit.tasks.stylize.layer_statistics import (
     LayerStatistics,
     feature_transform,
     interpolate_statistics,
     mask_at,
     mix_statistics,
 )
-from cnnkit.losses.style import (
+from cnnkit.tasks.stylize.loss import (
     StylizeLoss,
     content_loss,
     content_loss_scale,
@@ -21,8 +23,6 @@ from cnnkit.losses.style import (
     total_variation,
     wasserstein_style_loss,
 )
-from cnnkit.ops.gradients import value_and_gradient
-from cnnkit.ops.statistics import covariance_matrix, gram_matrix, mean_vector, precise_dtype
 
 CHANNELS = 4
 

@@ -12,12 +12,11 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
 
-from cnnkit.engine.callbacks import Backup
-from cnnkit.engine.run import STATE, finished_epochs, restore
 from cnnkit.engine.trainer import cosine_decay
 from cnnkit.errors import WeightsError
 from cnnkit.images import write_bytes
@@ -29,13 +28,14 @@ from cnnkit.models.vgg import (
     unit_preprocessing,
 )
 from cnnkit.ops.inference import compiles_training
-from cnnkit.options import BackboneOptions
-from cnnkit.training._pictures import (
+from cnnkit.tasks.stylize.crops import (
+    CropModel,
     RandomCrops,
-    Record,
+    fit_crops,
     read_for_report,
     start_run,
 )
+from cnnkit.tasks.stylize.settings import BackboneSettings
 from cnnkit.weights.convolutions import (
     convolution_weights,
     encode_convolutions,
@@ -88,7 +88,7 @@ def _build_npz_teacher(path: Path, layers: Sequence[str]) -> keras.Model:
     with np.load(path, allow_pickle=False) as file:
         arrays = {name: file[name] for name in file.files}
 
-    def first(images):
+    def first(images: Any) -> Any:
         return keras.layers.Conv2D(3, 1, name="input")(images)
 
     widths = [arrays[f"block{block}_conv1/bias"].shape[0] for block in range(1, 6)]
@@ -157,7 +157,7 @@ def rescale_channels(
     return rescaled
 
 
-class Distiller(keras.Model):
+class Distiller(CropModel):
     """Student, the heads it is compared through, and the loss against a frozen teacher.
 
     loss = mean over targets of mean over channels of  mean((t - s)^2) / var(t).
@@ -173,7 +173,7 @@ class Distiller(keras.Model):
         teacher: keras.Model,
         variances: dict[str, np.ndarray],
         frozen_heads: dict[str, tuple[np.ndarray, np.ndarray]] | None = None,
-        **kwargs,
+        **kwargs: Any,
     ):
         super().__init__(**kwargs)
         self.student = student
@@ -199,18 +199,15 @@ class Distiller(keras.Model):
         self.loss_tracker = keras.metrics.Mean(name="loss")
         self.build((None, None, None, 3))
 
-    def build(self, input_shape) -> None:
-        self.built = True
-
     @property
-    def metrics(self) -> list:
+    def metrics(self) -> list[keras.Metric]:
         return [self.loss_tracker, *self.trackers.values()]
 
     def compact_weights(self) -> dict[str, tuple[np.ndarray, np.ndarray]]:
         """The student as plain convolutions whose activations are what was compared."""
         return rescale_channels(convolution_weights(self.student), self.scales)
 
-    def call(self, images, training=False):
+    def call(self, images: Any, training: bool = False) -> dict[str, Any]:
         activations = {
             layer: value * self.scales[layer]
             for layer, value in self.student(images, training=training).items()
@@ -222,7 +219,7 @@ class Distiller(keras.Model):
             predictions[name] = head(activations[layer]) if head else activations[layer]
         return predictions
 
-    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+    def compute_loss(self, x: Any = None, y: Any = None, y_pred: Any = None, *rest: Any) -> Any:
         targets = self.teacher(x, training=False)
         errors = []
         for name, precision in self._precision.items():
@@ -236,9 +233,6 @@ class Distiller(keras.Model):
         loss = keras.ops.mean(keras.ops.stack(errors))
         self.loss_tracker.update_state(loss)
         return loss
-
-    def compute_metrics(self, x, y, y_pred, sample_weight=None):
-        return {metric.name: metric.result() for metric in self.metrics}
 
 
 def explained_variance(distiller: Distiller, images: Iterable[np.ndarray]) -> dict[str, float]:
@@ -283,9 +277,9 @@ def train_backbone(
     data: Sequence[str | Path],
     teacher: str | Path,
     output: str | Path,
-    options: BackboneOptions | None = None,
+    settings: BackboneSettings | None = None,
     held_out: Sequence[str] = (),
-    on_epoch: Callable[[int, dict], None] | None = None,
+    on_epoch: Callable[[int, dict[str, Any]], None] | None = None,
 ) -> dict[str, float]:
     """Distils a compact VGG-19 and writes it, resuming where an earlier run stopped.
 
@@ -295,7 +289,7 @@ def train_backbone(
         output: run folder: `compact.npz` (float16, batch normalisation folded away),
             `last.npz` (after the latest epoch), `results.csv`, `args.json`, `report.json` and the
             state to resume from.
-        options: see `BackboneOptions`.
+        settings: see `BackboneSettings`.
         held_out: patterns of pictures that are kept for the report, see `find_pictures`.
         on_epoch: called with the epoch's index and its losses.
 
@@ -305,16 +299,16 @@ def train_backbone(
     Raises:
         CnnkitError: no pictures, no teacher, or a folder that holds a run with other settings.
     """
-    options = options or BackboneOptions()
+    settings = settings or BackboneSettings()
     folder = Path(output)
-    settings = {**asdict(options), "teacher": str(teacher)}
+    kept = {**asdict(settings), "teacher": str(teacher)}
     # More or fewer make the same crops.
-    del settings["workers"]
-    training, held = start_run(folder, data, held_out, settings)
-    keras.utils.set_random_seed(options.seed)
+    del kept["workers"]
+    training, held = start_run(folder, data, held_out, kept)
+    keras.utils.set_random_seed(settings.seed)
 
     teacher_model = build_teacher(teacher)
-    calibration = RandomCrops(training, options, epoch=options.steps)
+    calibration = RandomCrops(training, settings, epoch=settings.steps)
     variances = channel_variances(
         teacher_model, np.concatenate([calibration[index][0] for index in range(16)])
     )
@@ -327,23 +321,20 @@ def train_backbone(
         name="compact",
     )
     distiller = Distiller(student, teacher_model, variances, teacher_heads(teacher_model))
-    schedule = cosine_decay(options.learning_rate, options.steps, options.warmup_steps)
+    schedule = cosine_decay(settings.learning_rate, settings.steps, settings.warmup_steps)
     optimizer = keras.optimizers.Adam(schedule)
     distiller.compile(optimizer=optimizer, jit_compile=compiles_training())
 
     def write(name: str) -> None:
         write_bytes(folder / name, encode_convolutions(distiller.compact_weights()))
 
-    state = folder / STATE
-    begin = finished_epochs(state)
-    restore(state, distiller)
-    distiller.fit(
-        RandomCrops(training, options, epoch=begin),
-        epochs=math.ceil(options.steps / options.steps_per_epoch),
-        initial_epoch=begin,
-        shuffle=False,
-        callbacks=[Record(folder, lambda: write("last.npz"), on_epoch), Backup(state)],
-        verbose=0,
+    fit_crops(
+        distiller,
+        lambda begin: RandomCrops(training, settings, begin),
+        folder,
+        math.ceil(settings.steps / settings.steps_per_epoch),
+        lambda: write("last.npz"),
+        on_epoch,
     )
     write("compact.npz")
     report = {}

@@ -1,4 +1,4 @@
-"""Videos in the style of a picture, steadily; see `_stylize_memory` for how."""
+"""Videos in the style of a picture, steadily; see `frame_memory` for how."""
 
 import dataclasses
 import itertools
@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from cnnkit.pipelines._stylize_memory import FrameMemory
-from cnnkit.pipelines.stylize import Stylizer
 from cnnkit.results import Record
+from cnnkit.tasks.stylize.frame_memory import FrameMemory
+from cnnkit.tasks.stylize.predict import Stylizer
 from cnnkit.video.reader import Frame, VideoFacts
 
 # Frames after which what is done is kept: some minutes of work at most.
@@ -55,12 +55,12 @@ class StylizeVideo:
         self._stylizer, self._source, self._mask = stylizer, source, mask
         self._mask_name = mask_name
         self._memory = FrameMemory()
-        self.segment = _SEGMENTS[stylizer.options.quality]
+        self.segment = _SEGMENTS[stylizer.settings.quality]
 
     @property
     def settings(self) -> Mapping[str, Any]:
         """What the frames depend on."""
-        return {"task": "stylize", "mask": self._mask_name, **self._stylizer.settings()}
+        return {"task": "stylize", "mask": self._mask_name, **self._stylizer.describe()}
 
     def begin(self, facts: VideoFacts) -> None:
         """Needs to know nothing of the video."""
@@ -86,4 +86,4 @@ class StylizeVideo:
 
     def summary(self) -> str:
         """How it was painted."""
-        return self._stylizer.options.quality
+        return self._stylizer.settings.quality

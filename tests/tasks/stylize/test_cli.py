@@ -14,12 +14,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cnnkit.cli import stylize as command
 from cnnkit.cli.app import run
 from cnnkit.data.samples import style_names
 from cnnkit.errors import ImageError
 from cnnkit.images import Picture, read_image, read_record, write_image
 from cnnkit.models.generated_image import GeneratedImage
+from cnnkit.tasks.stylize import cli, jobs
 
 
 def picture(seed, height=24, width=32):
@@ -166,7 +166,7 @@ def test_json_says_what_was_skipped(tiny, capsys):
         (["--quality", "best"], "quality must be one of draft, standard, fine"),
         (["--style-layers", "first:heavy"], "--style-layers takes LAYER:WEIGHT"),
         (["--style-layers", "first:0"], "needs a layer of positive weight"),
-        (["--style-scale", "100"], "style-scale must be at most 8"),
+        (["--style-scale", "100"], "style-scale must be between 0 and 8"),
         (["--seed", "-1"], "seed must be a whole number from 0"),
         (["--threads", "0"], "--threads must be at least 1"),
         (["--optimizer", "adamw"], "optimizer must be one of auto, adam, sgd, lbfgs"),
@@ -282,7 +282,7 @@ def test_a_disk_that_is_full_at_the_end_saves_the_picture_elsewhere(
         write(path, *rest, **how)
 
     monkeypatch.setattr(cnnkit.images, "write_image", full)
-    monkeypatch.setattr(command.tempfile, "mkdtemp", lambda prefix: str(room / "elsewhere"))
+    monkeypatch.setattr(jobs.tempfile, "mkdtemp", lambda prefix: str(room / "elsewhere"))
     assert run(["stylize", "photo.png", "style.png", "-o", "out/a.png", "-q", *tiny]) == 3
     err = capsys.readouterr().err
     assert one_line(err)
@@ -474,7 +474,7 @@ def test_steps_that_cannot_be_written_do_not_stop_the_run(tiny, capsys, monkeypa
 
 
 def test_each_picture_of_a_batch_has_the_budget_for_itself(tiny, monkeypatch):
-    from cnnkit.pipelines.stylize import Stylizer
+    from cnnkit.tasks.stylize.predict import Stylizer
 
     begins = []
     paint = Stylizer.run
@@ -484,7 +484,7 @@ def test_each_picture_of_a_batch_has_the_budget_for_itself(tiny, monkeypatch):
         return paint(self, *args, started=started, **kw)
 
     monkeypatch.setattr(Stylizer, "run", spy)
-    monkeypatch.setattr(command, "_process_age", lambda: 500.0)
+    monkeypatch.setattr(cli, "_process_age", lambda: 500.0)
     write_image("other.png", picture(2))
     arguments = ["photo.png", "other.png", "style.png", "-o", "out", "--budget", "1h", "-q"]
     assert run(["stylize", *arguments, *tiny]) == 0
@@ -535,9 +535,9 @@ def test_ctrl_c_ends_a_batch_and_keeps_what_is_done(room, tiny, capsys, monkeypa
 
 def _interrupt_at(step):
     """Presses Ctrl-C at the end of the given step, counted over all pictures."""
-    from cnnkit.pipelines import stylize
+    from cnnkit.tasks.stylize import checkpoint
 
-    after_step, count = stylize._Checkpoint.step, [0]
+    after_step, count = checkpoint.Checkpoint.step, [0]
 
     def interrupted(self, optimizer):
         after_step(self, optimizer)
@@ -546,7 +546,7 @@ def _interrupt_at(step):
             raise KeyboardInterrupt
 
     patch = pytest.MonkeyPatch()
-    patch.setattr(stylize._Checkpoint, "step", interrupted)
+    patch.setattr(checkpoint.Checkpoint, "step", interrupted)
     return patch
 
 

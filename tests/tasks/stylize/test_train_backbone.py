@@ -12,10 +12,10 @@ from cnnkit.models.vgg import (
     build_vgg,
 )
 from cnnkit.ops.inference import compiles_training
-from cnnkit.options import BackboneOptions
-from cnnkit.training import backbone
-from cnnkit.training._pictures import RandomCrops, find_pictures
-from cnnkit.training.backbone import (
+from cnnkit.tasks.stylize import train_backbone as backbone
+from cnnkit.tasks.stylize.crops import RandomCrops, find_pictures
+from cnnkit.tasks.stylize.settings import BackboneSettings
+from cnnkit.tasks.stylize.train_backbone import (
     STUDENT_LAYERS,
     build_teacher,
     explained_variance,
@@ -29,19 +29,7 @@ from cnnkit.weights.convolutions import (
 )
 
 TINY = (2, 2, 3, 3, 3)
-OPTIONS = BackboneOptions(steps=6, batch_size=2, crop=32, steps_per_epoch=3, warmup_steps=1)
-
-
-@pytest.fixture
-def pictures(tmp_path):
-    random = np.random.default_rng(0)
-    folder = tmp_path / "pictures"
-    for name in ("train/a.png", "train/b.jpg", "test/c.png"):
-        path = folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(random.integers(0, 255, (40, 50, 3), np.uint8)).save(path)
-    (folder / "train" / "notes.txt").write_text("no picture")
-    return folder
+OPTIONS = BackboneSettings(steps=6, batch_size=2, crop=32, steps_per_epoch=3, warmup_steps=1)
 
 
 @pytest.fixture

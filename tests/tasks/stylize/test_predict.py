@@ -10,17 +10,20 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cnnkit import StylizeOptions, Stylizer, stylize
+from cnnkit import StylizeOptions, Stylizer, StylizeSettings, stylize
 from cnnkit.data.samples import find_sample, load_sample
 from cnnkit.errors import DivergenceError, ImageError, ResourceError, UsageError
 from cnnkit.images import Picture, as_picture, read_image, resize, to_uint8, write_image
-from cnnkit.losses.style import StylizeLoss
 from cnnkit.models.generated_image import GeneratedImage
 from cnnkit.ops.color import grey
 from cnnkit.ops.schedule import Scale
-from cnnkit.pipelines import _stylize_scale as scale_module
-from cnnkit.pipelines import stylize as pipeline
 from cnnkit.runtime import Memory
+from cnnkit.tasks.stylize import plan as planning
+from cnnkit.tasks.stylize import predict, scales
+from cnnkit.tasks.stylize import scale_optimizer as scale_module
+from cnnkit.tasks.stylize.loss import StylizeLoss
+from cnnkit.tasks.stylize.painting import Painting
+from cnnkit.tasks.stylize.style import Style
 
 
 class Stop(Exception):
@@ -45,7 +48,7 @@ def tiny(long, eager):
 @pytest.fixture
 def long(tiny_backbone):
     """The same for runs that are long enough to be compiled, as they are in earnest."""
-    plain = StylizeOptions(
+    plain = StylizeSettings(
         size=32,
         steps=3,
         backbone=tiny_backbone,
@@ -234,7 +237,7 @@ def test_a_small_picture_is_not_enlarged_and_that_is_said(tiny):
 
 def test_a_picture_that_is_made_too_small_for_a_style_is_noted():
     notes = []
-    options = StylizeOptions(size=20, quality="draft")
+    options = StylizeSettings(size=20, quality="draft")
     result = stylize(scene(40, 60), strokes(), options, on_note=notes.append)
     assert result.image.shape == (13, 20, 3)
     assert notes == [
@@ -259,7 +262,7 @@ def test_pictures_of_every_shape_are_painted(tiny, shape):
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 20), (17, 31)])
 def test_the_shipped_network_paints_the_smallest_pictures(shape):
-    options = StylizeOptions(backbone="compact", size=32, steps=3)
+    options = StylizeSettings(backbone="compact", size=32, steps=3)
     result = stylize(scene(*shape), strokes(*shape), options)
     assert result.image.shape == (*shape, 3)
     assert sensible(result.image)
@@ -286,7 +289,7 @@ def test_pictures_of_one_colour_give_a_sensible_picture(long, flat, level):
 @pytest.mark.parametrize("level", [0.0, 0.5, 1.0])
 def test_a_one_colour_style_on_the_shipped_network_is_no_black_picture(level, style_loss):
     notes = []
-    options = StylizeOptions(size=64, steps=40, backbone="compact", style_loss=style_loss)
+    options = StylizeSettings(size=64, steps=40, backbone="compact", style_loss=style_loss)
     plain = np.full((64, 64, 3), level, "float32")
     result = stylize(scene(64, 64), plain, options, on_note=notes.append)
     assert sensible(result.image)
@@ -311,8 +314,8 @@ def test_a_style_of_nearly_one_colour_starts_from_the_content():
     plain[::2] -= 0.05
     content = scene(64, 64)
     common = {"size": 64, "steps": 3, "backbone": "compact", "optimizer": "adam"}
-    fast = stylize(content, plain, StylizeOptions(init="fast", **common))
-    from_content = stylize(content, plain, StylizeOptions(init="content", **common))
+    fast = stylize(content, plain, StylizeSettings(init="fast", **common))
+    from_content = stylize(content, plain, StylizeSettings(init="content", **common))
     np.testing.assert_array_equal(fast.image, from_content.image)
 
 
@@ -324,8 +327,8 @@ def test_too_little_memory_says_what_size_would_fit(tiny, monkeypatch):
         def memory_info(self):
             return type("Info", (), {"rss": 0})
 
-    monkeypatch.setattr(pipeline, "measure_memory", Memory)
-    monkeypatch.setattr(pipeline.psutil, "Process", Process)
+    monkeypatch.setattr(planning, "measure_memory", Memory)
+    monkeypatch.setattr(planning.psutil, "Process", Process)
     message = r"200x100 needs about .* GB .*--size \d+ would fit"
     with pytest.raises(ResourceError, match=message):
         stylize(scene(100, 200), strokes(), tiny(size="original"))
@@ -333,8 +336,13 @@ def test_too_little_memory_says_what_size_would_fit(tiny, monkeypatch):
         stylize(scene(100, 200), strokes(), tiny(size="original", optimizer="adam"))
 
 
+def test_the_names_of_before_still_work(tiny):
+    assert StylizeOptions is StylizeSettings
+    assert Stylizer(strokes(), options=tiny(seed=3)).settings.seed == 3
+
+
 def test_a_long_run_is_predicted(tiny, monkeypatch):
-    monkeypatch.setattr(pipeline, "_LONG_RUN_COST", 1.0)
+    monkeypatch.setattr(planning, "_LONG_RUN_COST", 1.0)
     notes = []
     stylize(scene(), strokes(), tiny(), on_note=notes.append)
     assert len(notes) == 1
@@ -362,7 +370,7 @@ def test_a_little_strength_is_a_little_change(long):
 def test_a_little_strength_is_a_little_change_with_the_defaults():
     photo, waves = (load_sample(find_sample(name)).pixels for name in ("chelsea", "waves"))
     photo = np.clip(resize(photo, 64, 96), 0.0, 1.0)
-    near, middle, far = changes_at((0.02, 0.04, 0.16), photo, waves, StylizeOptions(size=96))
+    near, middle, far = changes_at((0.02, 0.04, 0.16), photo, waves, StylizeSettings(size=96))
     assert near > 0.001
     assert 1.6 < middle / near < 2.4
     assert 3.2 < far / middle < 4.8
@@ -380,12 +388,12 @@ def changes_at(strengths, content, style, options):
 
 def test_more_strength_brings_the_picture_nearer_to_the_style(long):
     def distance(image):
-        stylizer = Stylizer(strokes(), long())
+        style = Style(strokes(), long())
         loss = StylizeLoss(
-            stylizer.network.model,
+            style.network.model,
             scene(),
             "second",
-            stylizer.style_statistics(32, scene()),
+            style.style_statistics(32, scene()),
             {"first": 1.0, "second": 1.0},
         )
         return float(loss(image)[1]["style"])
@@ -432,21 +440,21 @@ def test_what_is_transparent_in_a_style_does_not_count(tiny):
     other = half.copy()
     # Two pixels from the edge no filter of the first layer sees what is hidden.
     other[:, 18:, :3] = 0.0
-    a, b = (Stylizer(style, tiny()).style_statistics(32, scene()) for style in (half, other))
+    a, b = (Style(style, tiny()).style_statistics(32, scene()) for style in (half, other))
     np.testing.assert_allclose(a["first"].gram, b["first"].gram, rtol=1e-5)
 
 
 def test_style_scale_makes_the_style_picture_larger(tiny, monkeypatch):
     sizes = []
-    measure = Stylizer._measure
+    measure = Style._measure
 
     def spy(self, canvas, weights):
         sizes.append(canvas.shape[:2])
         return measure(self, canvas, weights)
 
-    monkeypatch.setattr(Stylizer, "_measure", spy)
+    monkeypatch.setattr(Style, "_measure", spy)
     for factor in (0.5, 1.0, 2.0):
-        Stylizer(strokes(64, 64), tiny(style_scale=factor)).style_statistics(64, scene())
+        Style(strokes(64, 64), tiny(style_scale=factor)).style_statistics(64, scene())
     assert sizes == [(32, 32), (64, 64), (128, 128)]
 
 
@@ -543,7 +551,7 @@ def test_every_way_of_optimising_decreases_the_loss(long, changes):
 
 
 def test_the_default_options_work_as_they_are():
-    result = stylize(scene(), strokes(), StylizeOptions(steps=2))
+    result = stylize(scene(), strokes(), StylizeSettings(steps=2))
     assert result.image.shape == (32, 32, 3)
 
 
@@ -585,13 +593,13 @@ def test_the_settings_say_how_to_do_it_again(tiny):
 
 def test_a_style_is_measured_once_for_all_contents(tiny, monkeypatch):
     calls = []
-    measure = Stylizer._measure
+    measure = Style._measure
 
     def spy(self, canvas, weights):
         calls.append(canvas.shape)
         return measure(self, canvas, weights)
 
-    monkeypatch.setattr(Stylizer, "_measure", spy)
+    monkeypatch.setattr(Style, "_measure", spy)
     stylizer = Stylizer(strokes(), tiny())
     for content in (scene(), scene() ** 2, scene(24, 32)):
         stylizer.run(content)
@@ -629,7 +637,8 @@ def test_a_run_that_is_slower_than_planned_stops_in_time(long, monkeypatch):
             return clock[0]
 
     pace = [0.1]
-    monkeypatch.setattr(pipeline, "time", Time)
+    for module in (planning, scales, predict):
+        monkeypatch.setattr(module, "time", Time)
     step_end = scale_module._Watch.on_train_batch_end
 
     def slow(self, batch, logs=None):
@@ -654,7 +663,7 @@ def test_a_budget_that_is_over_before_it_begins_takes_one_step(tiny):
     options = tiny(init="content", size=64, steps=None, smallest_scale=16, budget=5.0)
     stylizer = Stylizer(strokes(), options)
     notes = []
-    stylizer._note = notes.append
+    stylizer.style.note = notes.append
     result = stylizer.run(scene(64, 64), started=-1e6)
     assert [(s.height, s.steps) for s in result.scales] == [(16, 1)]
     assert result.image.shape == (64, 64, 3)
@@ -669,27 +678,29 @@ def test_a_budget_that_is_over_before_it_begins_leaves_the_draft(tiny):
     assert [(s.height, s.steps) for s in result.scales] == [(64, 0)]
     assert notes == ["budget 5 s: there is no time for a step; the picture is a draft"]
     assert result.finished
-    draft = stylize(scene(64, 64), strokes(), StylizeOptions(size=64, quality="draft"))
+    draft = stylize(scene(64, 64), strokes(), StylizeSettings(size=64, quality="draft"))
     np.testing.assert_array_equal(result.image, draft.image)
     assert result.backbone_hash == draft.backbone_hash
 
 
 def test_what_a_budget_has_room_for_is_told_by_how_long_the_start_took(tiny, monkeypatch):
     now = 1000.0
-    monkeypatch.setattr("cnnkit.pipelines.stylize.time.monotonic", lambda: now)
-    job = pipeline._Job(
-        Stylizer(strokes(), tiny(budget=50.0)), as_picture(scene(), "it"), None, None, begin=0.0
-    )
+    monkeypatch.setattr("cnnkit.tasks.stylize.plan.time.monotonic", lambda: now)
+    painting = Painting(Style(strokes(), tiny(budget=50.0)), as_picture(scene(), "it"))
     reserve = 0.3 + 2e-6 * 32 * 32
+
+    def planner(seconds):
+        return planning.Planner(painting, deadline=now + seconds + reserve, started=now - 10.0)
+
     # Ten seconds of start: a step needs fifteen more.
-    assert not job.is_late(now + 15.001 + reserve, started=now - 10.0)
-    assert job.is_late(now + 14.999 + reserve, started=now - 10.0)
-    plan = [Scale(16, 16, 1), Scale(32, 32, 1)]
-    assert not job._is_too_late(1, plan, now)
+    assert not planner(15.001).is_late()
+    assert planner(14.999).is_late()
+    scale = Scale(32, 32, 1)
+    assert not planner(0.0).is_too_late(scale, None)
     # The scale before took a second to begin, and this one has four times its pixels.
-    job._begun = 16 * 16, 1.0
-    assert not job._is_too_late(1, plan, now + 4.001 + reserve)
-    assert job._is_too_late(1, plan, now + 3.999 + reserve)
+    before = 16 * 16, 1.0
+    assert not planner(4.001).is_too_late(scale, before)
+    assert planner(3.999).is_too_late(scale, before)
 
 
 @pytest.mark.parametrize(
@@ -708,7 +719,7 @@ def test_what_a_budget_has_room_for_is_told_by_how_long_the_start_took(tiny, mon
 )
 def test_with_little_time_a_draft_keeps_its_size(seconds, expected):
     sizes = [(16, 16), (32, 32), (64, 64)]
-    plan = pipeline._fit_to_draft(sizes, (10, 8, 4), seconds, 1 / 256, 0.5)
+    plan = planning.fit_to_draft(sizes, (10, 8, 4), seconds, 1 / 256, 0.5)
     assert [(scale.height, scale.steps) for scale in plan] == expected
 
 
@@ -805,7 +816,7 @@ def colourless(height=32, width=32):
 
 @pytest.mark.parametrize("quality", ["draft", "standard"])
 def test_a_style_without_colour_gives_a_picture_without_colour(long, quality):
-    options = StylizeOptions(size=32, quality="draft")
+    options = StylizeSettings(size=32, quality="draft")
     if quality == "standard":
         options = long(optimizer="lbfgs")
     image = stylize(scene(), colourless(), options).image
@@ -832,7 +843,7 @@ def test_a_style_without_colour_beside_one_with_colours_gives_colours(long):
 
 def test_where_time_is_short_the_compact_network_alone_looks():
     notes = []
-    result = stylize(scene(), strokes(), StylizeOptions(budget=1.0), on_note=notes.append)
+    result = stylize(scene(), strokes(), StylizeSettings(budget=1.0), on_note=notes.append)
     assert result.backbone == "compact"
     assert any(note.startswith("backbone: compact: with the larger networks") for note in notes)
 
@@ -844,7 +855,7 @@ def test_a_backbone_that_was_named_is_kept_however_short_the_time(tiny_backbone,
 
 def test_a_resumed_run_goes_on_with_the_networks_that_it_began_with(tmp_path, monkeypatch):
     """At first there is memory for the compact network alone; later for all."""
-    available = pipeline._MEMORY["compact"][0] + 0.5e9
+    available = planning._MEMORY["compact"][0] + 0.5e9
 
     class Process:
         def memory_info(self):
@@ -855,13 +866,13 @@ def test_a_resumed_run_goes_on_with_the_networks_that_it_began_with(tmp_path, mo
             raise KeyboardInterrupt
 
     # The larger networks have no tiles that would fit.
-    monkeypatch.setattr(pipeline, "_TILED_BASE_BYTES", 2 * available)
-    options = StylizeOptions(smallest_scale=32, scale_steps=(1, 2))
+    monkeypatch.setattr(planning, "_TILED_BASE_BYTES", 2 * available)
+    options = StylizeSettings(smallest_scale=32, scale_steps=(1, 2))
     state, notes = tmp_path / "state", []
     stylizer = Stylizer(strokes(64, 64), options, on_note=notes.append)
     with monkeypatch.context() as context:
-        context.setattr(pipeline, "measure_memory", lambda: Memory(0, int(available)))
-        context.setattr(pipeline.psutil, "Process", Process)
+        context.setattr(planning, "measure_memory", lambda: Memory(0, int(available)))
+        context.setattr(planning.psutil, "Process", Process)
         broken = stylizer.run(scene(64, 64), checkpoint=state, on_progress=interrupt)
     assert (broken.finished, broken.backbone) == (False, "compact")
     assert any("for want of memory" in note for note in notes)
@@ -877,7 +888,7 @@ SCALES = {"size": 64, "steps": None, "smallest_scale": 32, "scale_steps": (4, 3)
 
 @pytest.fixture
 def eager_checkpoints(monkeypatch):
-    monkeypatch.setattr(pipeline, "_CHECKPOINT_SECONDS", 0.0)
+    monkeypatch.setattr("cnnkit.tasks.stylize.checkpoint._SECONDS_BETWEEN", 0.0)
 
 
 def stop_at(step, error=Stop):
@@ -967,7 +978,7 @@ def test_ctrl_c_while_the_second_scale_begins_gives_the_first(tiny, tmp_path):
     state = tmp_path / "state"
     stylizer = Stylizer(strokes(), tiny(**SCALES))
     unbroken = stylizer.run(scene(64, 64))
-    prepare = pipeline._Job._prepare
+    prepare = Painting.prepare
 
     def interrupted(self, scale, image):
         if image is not None:
@@ -975,7 +986,7 @@ def test_ctrl_c_while_the_second_scale_begins_gives_the_first(tiny, tmp_path):
         return prepare(self, scale, image)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pipeline._Job, "_prepare", interrupted)
+        patch.setattr(Painting, "prepare", interrupted)
         stopped = stylizer.run(scene(64, 64), checkpoint=state)
     assert not stopped.finished
     assert [scale.steps for scale in stopped.scales] == [4]
@@ -988,7 +999,7 @@ def test_ctrl_c_before_anything_is_painted_is_a_keyboard_interrupt(tiny, monkeyp
     def interrupted(self, scale, image):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(pipeline._Job, "_prepare", interrupted)
+    monkeypatch.setattr(Painting, "prepare", interrupted)
     with pytest.raises(KeyboardInterrupt):
         stylize(scene(), strokes(), tiny())
 
@@ -1093,7 +1104,7 @@ def test_what_fails_in_the_thread_ends_the_run(long, monkeypatch, budget):
     def fail(self, *arguments):
         raise Stop("in the thread")
 
-    monkeypatch.setattr(pipeline.Stylizer, "_compile", fail)
+    monkeypatch.setattr(Style, "_compile", fail)
     with pytest.raises(Stop, match="in the thread"):
         stylize(scene(), strokes(), long(budget=budget))
     assert not compilers()
@@ -1103,8 +1114,8 @@ def test_a_draft_compiles_no_loss(monkeypatch):
     def fail(self, *arguments):
         raise Stop("compiled for nothing")
 
-    monkeypatch.setattr(pipeline.Stylizer, "_compile", fail)
-    assert stylize(scene(), strokes(), StylizeOptions(size=32, quality="draft")).finished
+    monkeypatch.setattr(Style, "_compile", fail)
+    assert stylize(scene(), strokes(), StylizeSettings(size=32, quality="draft")).finished
 
 
 @pytest.mark.parametrize("error", [Stop, KeyboardInterrupt])
@@ -1115,11 +1126,11 @@ def test_no_thread_is_left_where_the_draft_fails(long, monkeypatch, error):
         time.sleep(0.2)
         compiled.append(arguments)
 
-    def fail(self, size):
+    def fail(self, *size):
         raise error
 
-    monkeypatch.setattr(pipeline.Stylizer, "_compile", slow)
-    monkeypatch.setattr(pipeline._Job, "_paint_fast", fail)
+    monkeypatch.setattr(Style, "_compile", slow)
+    monkeypatch.setattr(Painting, "paint_draft", fail)
     with pytest.raises(error):
         stylize(scene(), strokes(), long())
     assert compiled or keras.backend.backend() == "jax"

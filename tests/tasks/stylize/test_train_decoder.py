@@ -5,16 +5,15 @@ from dataclasses import replace
 import keras
 import numpy as np
 import pytest
-from PIL import Image
 
 from cnnkit.errors import ImageError, UsageError, WeightsError
-from cnnkit.losses.style import layer_statistics
 from cnnkit.models.decoder import build_decoder, load_decoder
 from cnnkit.models.vgg import build_vgg
 from cnnkit.ops.inference import compiles_training
-from cnnkit.options import BackboneOptions, DecoderOptions
-from cnnkit.training import decoder as training
-from cnnkit.training.decoder import (
+from cnnkit.tasks.stylize import train_decoder as training
+from cnnkit.tasks.stylize.loss import layer_statistics
+from cnnkit.tasks.stylize.settings import BackboneSettings, DecoderSettings
+from cnnkit.tasks.stylize.train_decoder import (
     DecoderTrainer,
     fold_input,
     measure_statistics,
@@ -26,7 +25,7 @@ from cnnkit.training.decoder import (
 )
 from cnnkit.weights.convolutions import read_convolutions, set_convolution_weights
 
-OPTIONS = DecoderOptions(
+OPTIONS = DecoderSettings(
     levels=(1, 3),
     steps=6,
     polish_steps=3,
@@ -36,18 +35,6 @@ OPTIONS = DecoderOptions(
     warmup_steps=1,
 )
 LAYER = "block2_conv1"
-
-
-@pytest.fixture
-def pictures(tmp_path):
-    random = np.random.default_rng(0)
-    folder = tmp_path / "pictures"
-    for name in ("train/a.png", "train/b.jpg", "test/c.png"):
-        path = folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        # Large enough that reading them back does not enlarge them.
-        Image.fromarray(random.integers(0, 255, (40, 50, 3), np.uint8)).save(path)
-    return folder
 
 
 @pytest.fixture
@@ -211,7 +198,7 @@ def test_a_run_that_was_stopped_ends_with_the_weights_of_an_unbroken_one(picture
     def stop(level, epoch, row):
         raise Stopped
 
-    options = DecoderOptions(
+    options = DecoderSettings(
         levels=(2,),
         steps=6,
         polish_steps=6,
@@ -280,10 +267,10 @@ def test_what_cannot_be_trained_is_one_clear_line(tmp_path):
     with pytest.raises(ImageError, match=r"no JPEG or PNG pictures below .*empty; check --data"):
         train_decoder([tmp_path / "empty"], tmp_path / "run", OPTIONS)
     with pytest.raises(UsageError, match=r"levels must be among 1 to 5, not \(6,\)"):
-        DecoderOptions(levels=(6,))
+        DecoderSettings(levels=(6,))
     with pytest.raises(UsageError, match="workers must be a whole number from 0, not -1"):
-        DecoderOptions(workers=-1)
+        DecoderSettings(workers=-1)
     with pytest.raises(UsageError, match="workers must be a whole number from 0, not -1"):
-        BackboneOptions(workers=-1)
+        BackboneSettings(workers=-1)
     with pytest.raises(UsageError, match="crop must be a multiple of 16, not 100"):
-        DecoderOptions(crop=100)
+        DecoderSettings(crop=100)

@@ -8,7 +8,7 @@ from cnnkit.engine.networks import BuiltNetworks
 from cnnkit.models._decoder_levels import entrance
 from cnnkit.models.decoder import load_decoder
 from cnnkit.models.vgg import build_feature_network
-from cnnkit.options import DECODER_LEVELS
+from cnnkit.tasks.stylize.settings import DECODER_LEVELS
 
 
 def build(backbone: Path, decoder: Path) -> BuiltNetworks:

@@ -15,14 +15,14 @@ from typing import Any
 import keras
 import numpy as np
 
-from cnnkit.losses._layer_statistics import LayerStatistics, mask_at
-from cnnkit.losses.style import layer_loss, total_variation
 from cnnkit.models.generated_image import composite
 from cnnkit.ops.cover import Tile, cover
 from cnnkit.ops.gradients import value_and_gradient, value_for_any_size
 from cnnkit.ops.statistics import moments
-from cnnkit.options import StylizeOptions
 from cnnkit.pipelines._model_summary import summarize_model
+from cnnkit.tasks.stylize.layer_statistics import LayerStatistics, mask_at
+from cnnkit.tasks.stylize.loss import layer_loss, total_variation
+from cnnkit.tasks.stylize.settings import StylizeSettings
 
 # A tile that is looked at twice, once with its gradient, beside one that is looked at once with it:
 # looking takes a third of both.
@@ -79,10 +79,13 @@ def find_tiling(model: keras.Model, side: int) -> Tiling | None:
     strides, reach = {}, 0
     for name in model.output:
         layer = known.get(name)
-        if layer is None or layer.receptive_field is None or len(set(layer.jump)) != 1:
+        if layer is None:
             return None
-        strides[name] = layer.jump[0]
-        for size, jump, start in zip(layer.receptive_field, layer.jump, layer.start, strict=True):
+        sizes, jumps, starts = layer.receptive_field, layer.jump, layer.start
+        if sizes is None or jumps is None or starts is None or len(set(jumps)) != 1:
+            return None
+        strides[name] = jumps[0]
+        for size, jump, start in zip(sizes, jumps, starts, strict=True):
             reach = max(reach, -start, start + size - jump)
     step = math.lcm(*strides.values())
     seen = model(np.zeros((1, 4 * step, 4 * step, 3), np.float32))
@@ -97,7 +100,7 @@ class TiledLoss:
     Args:
         network: RGB `(1, height, width, 3)` in [0, 1] -> dict of layer to maps, to be compiled.
         tiling: of the canvases.
-        options: weights and kind of the losses.
+        settings: weights and kind of the losses.
         content_layer: the network's output for the content loss.
         layers: its outputs for the style loss.
     """
@@ -106,12 +109,12 @@ class TiledLoss:
         self,
         network: Callable[[Any], Mapping[str, Any]],
         tiling: Tiling,
-        options: StylizeOptions,
+        settings: StylizeSettings,
         content_layer: str,
         layers: Iterable[str],
     ):
-        self.tiling, self._options = tiling, options
-        kind, layers = options.style_loss, list(layers)
+        self.tiling, self._settings = tiling, settings
+        kind, layers = settings.style_loss, list(layers)
 
         def moments_of(seen: Mapping[str, Any], weights: Mapping[str, Any]) -> dict[str, Any]:
             joined = {}
@@ -129,10 +132,10 @@ class TiledLoss:
             style = sum(keras.ops.sum(slopes[layer] * found[layer]) for layer in layers)
             away = seen[content_layer][0] - content["maps"]
             lost = 0.5 * content["scale"] * keras.ops.sum(content["core"] * away**2)
-            return options.content_weight * lost + options.style_weight * style, lost
+            return settings.content_weight * lost + settings.style_weight * style, lost
 
         def generated(pixels: Any, keep: Any) -> Any:
-            return composite(pixels, keep, options.strength)
+            return composite(pixels, keep, settings.strength)
 
         self._generated = value_for_any_size(generated)
         # `composite` is linear: this leads a gradient back through it.
@@ -172,7 +175,7 @@ class TiledLoss:
         self, image: np.ndarray, keep: Sequence[Any], targets: Mapping[str, Any]
     ) -> tuple[tuple[float, dict[str, float]], np.ndarray]:
         """As what `compile_loss` gives; style is measured where `keep` lets the picture be."""
-        options = self._options
+        settings = self._settings
         mask = np.asarray(keep[1])[..., 0] if keep else None
         shown = self._generated(image, keep)
         joined, shares = self._moments(shown, mask)
@@ -181,7 +184,7 @@ class TiledLoss:
             value, slopes[layer] = self._layer(values.astype(np.float32), targets["layers"][layer])
             style += value
         tv, gradient = self._variation(shown)
-        gradient = np.asarray(options.tv_weight * options.strength * gradient)
+        gradient = np.asarray(settings.tv_weight * settings.strength * gradient)
         content, step = 0.0, self.tiling.strides[self._content_layer]
         for tile, share in zip(self.tiling.tiles(*image.shape[:2]), shares, strict=True):
             core = self._core(tile, None)[self._content_layer]
@@ -197,8 +200,8 @@ class TiledLoss:
             )
             content += float(lost)
             gradient[tile.whole] += change
-        value = options.content_weight * content + options.style_weight * style
-        value += options.tv_weight * options.strength * tv
+        value = settings.content_weight * content + settings.style_weight * style
+        value += settings.tv_weight * settings.strength * tv
         if "held" in targets:
             held = {name: np.asarray(one) for name, one in targets["held"].items()}
             away = shown - held["picture"]

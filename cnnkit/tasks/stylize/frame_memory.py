@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cnnkit.losses._layer_statistics import LayerStatistics, mix_statistics
-from cnnkit.pipelines._stylize_fast import Steadiness
+from cnnkit.tasks.stylize.draft import Steadiness
+from cnnkit.tasks.stylize.layer_statistics import LayerStatistics, mix_statistics
 
 if TYPE_CHECKING:
     from cnnkit.video.motion import Motion

@@ -9,9 +9,9 @@ from PIL import Image
 
 pytest.importorskip("cv2")
 
-from cnnkit import StylizeOptions, Stylizer
-from cnnkit.losses._layer_statistics import LayerStatistics
-from cnnkit.pipelines._stylize_memory import Carried, FrameMemory
+from cnnkit import Stylizer, StylizeSettings
+from cnnkit.tasks.stylize.frame_memory import Carried, FrameMemory
+from cnnkit.tasks.stylize.layer_statistics import LayerStatistics
 
 SIZE = (64, 96)
 
@@ -29,7 +29,7 @@ def frames(count, step, noise=2.0):
 @pytest.fixture(scope="module")
 def stylizer():
     style = np.asarray(Image.fromarray(skimage.data.coffee()).resize((96, 64)))
-    return Stylizer(style, StylizeOptions(quality="draft", size=160))
+    return Stylizer(style, StylizeSettings(quality="draft", size=160))
 
 
 def change(painted, step):
@@ -91,7 +91,7 @@ def test_a_video_goes_on_from_its_state_as_if_it_had_not_stopped(stylizer):
 
 def test_colours_and_masks_are_kept_in_every_frame():
     style = np.asarray(Image.fromarray(skimage.data.coffee()).resize((96, 64)))
-    stylizer = Stylizer(style, StylizeOptions(quality="draft", size=96))
+    stylizer = Stylizer(style, StylizeSettings(quality="draft", size=96))
     mask = np.zeros(SIZE, np.uint8)
     mask[:, 48:] = 255
     memory = FrameMemory()
@@ -165,7 +165,7 @@ def test_only_what_can_be_trusted_is_carried_over():
 @pytest.mark.slow
 def test_an_optimised_frame_stays_near_to_the_one_before():
     style = np.asarray(Image.fromarray(skimage.data.coffee()).resize((96, 64)))
-    stylizer = Stylizer(style, StylizeOptions(size=96, backbone="compact", steps=30))
+    stylizer = Stylizer(style, StylizeSettings(size=96, backbone="compact", steps=30))
     memory, shown = FrameMemory(), list(frames(3, 2))
     steady = [stylizer.paint_frame(one, memory) for one in shown]
     single = [stylizer.paint_frame(one, FrameMemory()) for one in shown]

@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 
-from cnnkit import StylizeOptions, Stylizer, stylize
+from cnnkit import Stylizer, StylizeSettings, stylize
 from cnnkit.data.samples import find_sample, load_sample
 from cnnkit.errors import UsageError
-from cnnkit.losses._layer_statistics import LayerStatistics
-from cnnkit.pipelines._stylize_fast import FastStylizer, fast_stylizer
+from cnnkit.tasks.stylize.draft import DraftPainter, draft_painter
+from cnnkit.tasks.stylize.layer_statistics import LayerStatistics
 
-DRAFT = StylizeOptions(size=96, quality="draft")
+DRAFT = StylizeSettings(size=96, quality="draft")
 
 
 def scene(height=96, width=96):
@@ -34,7 +34,7 @@ def is_picture(pixels):
 
 def gap(picture, style):
     """How far a picture's statistics are from a style's, over all levels, relative."""
-    found, wanted = (fast_stylizer().measure(pixels) for pixels in (picture, style))
+    found, wanted = (draft_painter().measure(pixels) for pixels in (picture, style))
     return float(
         np.mean(
             [
@@ -61,7 +61,7 @@ def test_a_draft_is_the_same_every_time():
 
 def test_another_seed_makes_another_grain():
     first, second = (
-        stylize(scene(), strokes(), StylizeOptions(size=96, quality="draft", seed=seed)).image
+        stylize(scene(), strokes(), StylizeSettings(size=96, quality="draft", seed=seed)).image
         for seed in (0, 1)
     )
     assert 0.0 < np.abs(first - second).mean() < 0.2
@@ -83,13 +83,13 @@ def test_the_texture_on_a_clear_sky_is_no_lattice(style, monkeypatch):
     # As a photograph has it: eight bits, getting lighter to the horizon.
     rows = np.round(np.linspace(0.2, 0.5, 192) * 255.0).astype(np.float32) / 255.0
     sky = np.broadcast_to(rows[:, None, None] * np.float32([0.5, 0.8, 1.2]), (192, 192, 3))
-    painter = fast_stylizer()
+    painter = draft_painter()
     target = painter.measure(load_sample(find_sample(style)).pixels[:256, :256])
     drawn = painter.paint(sky, target)[32:160, 32:160]
     assert drawn.std() > 0.1
     # Noise without any direction has 4 % there; without the grain next to all of it is.
     assert on_the_axes(drawn) < 0.3
-    monkeypatch.setattr("cnnkit.pipelines._stylize_fast._GRAIN", 0.0)
+    monkeypatch.setattr("cnnkit.tasks.stylize.draft._GRAIN", 0.0)
     assert on_the_axes(painter.paint(sky, target)[32:160, 32:160]) > 0.9
 
 
@@ -100,7 +100,7 @@ def test_more_strength_brings_a_draft_nearer_to_the_style(transform):
             stylize(
                 scene(),
                 strokes(),
-                StylizeOptions(size=96, quality="draft", strength=strength, transform=transform),
+                StylizeSettings(size=96, quality="draft", strength=strength, transform=transform),
             ).image,
             strokes(),
         )
@@ -110,7 +110,7 @@ def test_more_strength_brings_a_draft_nearer_to_the_style(transform):
 
 
 def test_no_strength_gives_the_picture_back():
-    options = StylizeOptions(size=96, quality="draft", strength=0.0)
+    options = StylizeSettings(size=96, quality="draft", strength=0.0)
     found = stylize(scene(), strokes(), options).image
     np.testing.assert_allclose(found, scene(), atol=2e-3)
 
@@ -118,14 +118,14 @@ def test_no_strength_gives_the_picture_back():
 def test_a_canvas_in_tiles_is_the_canvas_as_a_whole():
     # Tiles of 64 see up to 80 pixels more on each side: none of them sees all of this canvas.
     canvas = np.concatenate([scene(64, 480), strokes(64, 96)], axis=1)
-    style = fast_stylizer().measure(strokes(64, 64))
-    whole = fast_stylizer().paint(canvas, style)
-    tiles = FastStylizer(tile=64)
+    style = draft_painter().measure(strokes(64, 64))
+    whole = draft_painter().paint(canvas, style)
+    tiles = DraftPainter(tile=64)
     tiled = tiles.paint(canvas, style)
     assert len(list(tiles._tiles(canvas, 4))) == 7
     assert np.abs(tiled - whole).max() < 2e-3
     for level, statistics in tiles.measure(canvas).items():
-        expected = fast_stylizer().measure(canvas)[level]
+        expected = draft_painter().measure(canvas)[level]
         np.testing.assert_allclose(statistics.mean, expected.mean, rtol=1e-3, atol=1e-3)
 
 
@@ -170,8 +170,8 @@ def test_a_masked_region_is_measured_by_itself():
     mask[:, 96:] = 1.0
     dark, light = scene(96, 192), scene(96, 192)
     dark[:, :32], light[:, :32] = 0.0, 1.0
-    style = fast_stylizer().measure(strokes())
-    found = [fast_stylizer().paint(canvas, style, mask=mask) for canvas in (dark, light)]
+    style = draft_painter().measure(strokes())
+    found = [draft_painter().paint(canvas, style, mask=mask) for canvas in (dark, light)]
     # Deep in the half: near the border the network sees over it.
     np.testing.assert_allclose(found[0][:, 184:], found[1][:, 184:], atol=0.05)
 
@@ -187,7 +187,7 @@ def test_several_styles_have_their_shares():
 
 @pytest.mark.parametrize("mode", ["luminance", "chroma"])
 def test_a_draft_can_keep_the_contents_colours(mode):
-    options = StylizeOptions(size=96, quality="draft", preserve_color=mode)
+    options = StylizeSettings(size=96, quality="draft", preserve_color=mode)
     found = stylize(scene(), strokes(), options).image
     plain = stylize(scene(), strokes(), DRAFT).image
 
@@ -201,11 +201,11 @@ def test_a_draft_can_keep_the_contents_colours(mode):
 def test_levels_without_weight_are_left_out():
     stylizer = Stylizer(
         strokes(),
-        StylizeOptions(
+        StylizeSettings(
             size=96, quality="draft", style_layers={"block1_conv1": 1.0, "block3_conv1": 1.0}
         ),
     )
-    assert set(stylizer.fast_statistics(96, scene())) == {1, 3}
+    assert set(stylizer.style.draft_statistics(96, scene())) == {1, 3}
 
 
 def test_a_draft_reports_its_levels_and_can_be_stopped():
@@ -240,18 +240,18 @@ def test_a_draft_reports_its_levels_and_can_be_stopped():
 )
 def test_a_draft_refuses_what_it_would_ignore(changes, message):
     with pytest.raises(UsageError, match=message):
-        StylizeOptions(quality="draft", **changes)
+        StylizeSettings(quality="draft", **changes)
 
 
 def test_a_transform_without_a_draft_is_refused():
     with pytest.raises(UsageError, match="transform is of the draft, which --init content goes"):
-        StylizeOptions(init="content", transform="adain")
+        StylizeSettings(init="content", transform="adain")
 
 
 def test_the_optimizer_starts_from_the_draft():
     losses = {}
     for init in ("fast", "content"):
-        options = StylizeOptions(size=96, smallest_scale=96, steps=1, init=init)
+        options = StylizeSettings(size=96, smallest_scale=96, steps=1, init=init)
         first = []
         stylize(scene(), strokes(), options, on_progress=lambda p, f=first: f.append(p.losses))
         losses[init] = first[0]["loss"]
@@ -259,7 +259,7 @@ def test_the_optimizer_starts_from_the_draft():
 
 
 def test_statistics_are_moments_of_activations():
-    fast = fast_stylizer()
+    fast = draft_painter()
     canvas = scene(64, 48)
     [maps] = fast._encode[2](canvas[None])
     flat = maps.reshape(-1, maps.shape[-1]).astype(np.float64)

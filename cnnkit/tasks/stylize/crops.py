@@ -2,30 +2,29 @@
 
 import fnmatch
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any
 
 import keras
 import numpy as np
 from PIL import Image
 
-from cnnkit.engine.run import check_same_run, read_results, write_results
+from cnnkit.engine.callbacks import Backup
+from cnnkit.engine.run import (
+    STATE,
+    check_same_run,
+    finished_epochs,
+    read_results,
+    restore,
+    write_results,
+)
 from cnnkit.engine.workers import Workers
 from cnnkit.errors import ImageError
 from cnnkit.images import read_image, read_pixels, resize
-
-
-class CropOptions(Protocol):
-    """What `RandomCrops` reads of the settings of a training."""
-
-    batch_size: int
-    crop: int
-    steps_per_epoch: int
-    seed: int
-    workers: int
+from cnnkit.tasks.stylize.settings import CropSettings
 
 
 def find_pictures(
@@ -40,7 +39,8 @@ def find_pictures(
     Returns:
         `(training, held_out)` paths, each sorted.
     """
-    training, kept_out = [], []
+    training: list[Path] = []
+    kept_out: list[Path] = []
     for folder in folders:
         for path in sorted(folder.rglob("*")):
             if path.suffix.lower() in (".jpg", ".jpeg", ".png") and path.is_file():
@@ -86,30 +86,30 @@ class RandomCrops(keras.utils.PyDataset):
 
     Args:
         paths: of pictures.
-        options: of the training.
+        settings: of the training.
         epoch: to begin with.
         recolor: change colours too.
     """
 
     def __init__(
-        self, paths: Sequence[Path], options: CropOptions, epoch: int = 0, recolor: bool = True
+        self, paths: Sequence[Path], settings: CropSettings, epoch: int = 0, recolor: bool = True
     ):
         super().__init__(workers=1, use_multiprocessing=False, max_queue_size=8)
-        self._options, self._epoch = options, epoch
+        self._settings, self._epoch = settings, epoch
         self._cropper = _Cropper(
-            tuple(paths), options.batch_size, options.crop, options.seed, recolor
+            tuple(paths), settings.batch_size, settings.crop, settings.seed, recolor
         )
-        self._makers = Workers(self._cropper.crop, options.workers, "cnnkit-crops")
-        self._pending: dict[int, Future] = {}
+        self._makers = Workers(self._cropper.crop, settings.workers, "cnnkit-crops")
+        self._pending: dict[int, Future[np.ndarray]] = {}
 
     def __len__(self) -> int:
-        return self._options.steps_per_epoch
+        return self._settings.steps_per_epoch
 
     def __getitem__(self, index: int) -> tuple[np.ndarray]:
-        step = self._epoch * self._options.steps_per_epoch + index
-        if not self._options.workers:
+        step = self._epoch * self._settings.steps_per_epoch + index
+        if not self._settings.workers:
             return (self._cropper.crop(step),)
-        for ahead in range(step, step + 1 + self._options.workers):
+        for ahead in range(step, step + 1 + self._settings.workers):
             if ahead not in self._pending:
                 self._pending[ahead] = self._makers.submit(ahead)
         for passed in [one for one in self._pending if one < step]:
@@ -139,6 +139,16 @@ class _Cropper:
         )
 
 
+class CropModel(keras.Model):
+    """A model that is trained on crops alone, and counts its losses itself."""
+
+    def build(self, input_shape: Any) -> None:
+        self.built = True
+
+    def compute_metrics(self, *batch: Any, **rest: Any) -> dict[str, Any]:
+        return {metric.name: metric.result() for metric in self.metrics}
+
+
 class Record(keras.callbacks.Callback):
     """After each epoch: appends a row to `results.csv`, writes the weights so far, and reports.
 
@@ -152,14 +162,14 @@ class Record(keras.callbacks.Callback):
         self,
         folder: Path,
         write: Callable[[], None],
-        on_epoch: Callable[[int, dict], None] | None,
+        on_epoch: Callable[[int, dict[str, Any]], None] | None,
     ):
         super().__init__()
         self._folder = folder
         self._write = write
         self._on_epoch = on_epoch
 
-    def on_epoch_end(self, epoch: int, logs=None) -> None:
+    def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
         row = {"epoch": epoch, **{key: float(value) for key, value in (logs or {}).items()}}
         # A row of an epoch that was not backed up is written again.
         before = [old for old in read_results(self._folder) if old["epoch"] < epoch]
@@ -169,8 +179,41 @@ class Record(keras.callbacks.Callback):
             self._on_epoch(epoch, row)
 
 
+def fit_crops(
+    model: CropModel,
+    crops: Callable[[int], RandomCrops],
+    folder: Path,
+    epochs: int,
+    write: Callable[[], None],
+    on_epoch: Callable[[int, dict[str, Any]], None] | None,
+    callbacks: Sequence[keras.callbacks.Callback] = (),
+) -> None:
+    """Trains a compiled model, from where the run in a folder stands.
+
+    Args:
+        model: to be trained.
+        crops: epoch that the run goes on with -> the batches from there on.
+        folder: of the run.
+        epochs: that there are to be.
+        write: see `Record`.
+        on_epoch: see `Record`.
+        callbacks: that come before the rows are written.
+    """
+    state = folder / STATE
+    begin = finished_epochs(state)
+    restore(state, model)
+    model.fit(
+        crops(begin),
+        epochs=epochs,
+        initial_epoch=begin,
+        shuffle=False,
+        callbacks=[*callbacks, Record(folder, write, on_epoch), Backup(state)],
+        verbose=0,
+    )
+
+
 def start_run(
-    folder: Path, data: Sequence[str | Path], held_out: Sequence[str], settings: dict
+    folder: Path, data: Sequence[str | Path], held_out: Sequence[str], settings: dict[str, Any]
 ) -> tuple[list[Path], list[Path]]:
     """Makes the folder of a run, or goes on with the one that is there.
 

@@ -1,0 +1,1 @@
+"""Painting pictures and videos in the style of others."""
