@@ -63,6 +63,7 @@ class Option:
         below: the number that it must be less than.
         unit: of the numbers, for messages, such as "pixels".
         example: of several values, as they are typed, for messages.
+        ranges: whether 0-8 stands for the whole numbers from 0 to 8, each of which counts once.
         former: names of before on the command line, which still work and are not shown.
     """
 
@@ -78,6 +79,7 @@ class Option:
     below: float | None = None
     unit: str = ""
     example: str = ""
+    ranges: bool = False
     former: tuple[str, ...] = ()
 
     def __repr__(self) -> str:

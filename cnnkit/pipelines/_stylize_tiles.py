@@ -15,6 +15,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from cnnkit.engine.model_summary import summarize_model
 from cnnkit.losses._layer_statistics import LayerStatistics, mask_at
 from cnnkit.losses.style import layer_loss, total_variation
 from cnnkit.models.generated_image import composite
@@ -22,7 +23,6 @@ from cnnkit.ops.cover import Tile, cover
 from cnnkit.ops.gradients import value_and_gradient, value_for_any_size
 from cnnkit.ops.statistics import moments
 from cnnkit.options import StylizeOptions
-from cnnkit.pipelines._model_summary import summarize_model
 
 # A tile that is looked at twice, once with its gradient, beside one that is looked at once with it:
 # looking takes a third of both.
