@@ -13,9 +13,9 @@ import keras
 import numpy as np
 from _measure import CONTENTS, cnnkit, machine, run_process, sample, write_sheet
 
-from cnnkit.options import MaximizeOptions
-from cnnkit.pipelines._networks import load_viewed_network
-from cnnkit.pipelines.visualize_maximize import maximize_units
+from cnnkit.tasks.visualize.maximize import visualize_maximize
+from cnnkit.tasks.visualize.network import load_viewed_network
+from cnnkit.tasks.visualize.settings import MaximizeSettings
 
 LAYERS = ("layer1", "layer2", "layer3", "layer4", "layer5")
 UNITS = range(8)
@@ -31,7 +31,9 @@ def main() -> None:
     print("| --- | --- | --- | --- | --- | --- | --- |")
     network = load_viewed_network("compact")
     for layer in LAYERS:
-        name, found = maximize_units(network, layer, UNITS, MaximizeOptions(size=arguments.size))
+        settings = MaximizeSettings(size=arguments.size)
+        made = visualize_maximize(layer, UNITS, settings, model=network)
+        name, found = made.layer, made.units
         submodel = network.submodel([name])
         photographs = np.stack(
             [

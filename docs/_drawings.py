@@ -11,7 +11,7 @@ from matplotlib import pyplot
 
 from cnnkit.data.reviews import generate_reviews
 from cnnkit.losses.faces import pair_features
-from cnnkit.pipelines.visualize_shapes import visualize_shapes
+from cnnkit.tasks.visualize.shapes import visualize_shapes
 
 ROOT = Path(__file__).parents[1]
 _SIZE = (7.0, 2.8)

@@ -2,23 +2,19 @@
 
 import sys
 
-from PIL import Image
-
-from cnnkit.options import UnitsOptions
-from cnnkit.pipelines.visualize_units import visualize_units
-from cnnkit.plots.units import draw_units
+from cnnkit.tasks.visualize.settings import UnitsSettings
+from cnnkit.tasks.visualize.units import visualize_units
 
 
 def main(output: str = "what-layer3-sees.png", size: int = 256) -> None:
     """Writes a sheet: on the right nine patches of each unit, on the left what drives it."""
-    options = UnitsOptions(count=4, size=size, deconv=True)
+    settings = UnitsSettings(count=4, size=size, deconv=True)
     # Give folders of your own as the second argument: a thousand pictures show more.
-    result = visualize_units("layer3", None, options, on_note=print)
+    result = visualize_units("layer3", None, settings, on_note=print)
     for unit in result.layers[0].units:
         best = unit.patches[0]
         print(f"unit {unit.unit}: {best.value:.3g} in {best.source}")
-    sheet = draw_units(result.layers, title="What layer 3 sees", columns=2)
-    Image.fromarray(sheet).save(output)
+    result.save(output)
     print(output)
 
 

@@ -7,10 +7,10 @@ from pathlib import Path
 
 from cnnkit import classify_text
 from cnnkit.data.reviews import generate_reviews
-from cnnkit.pipelines.visualize_words import WordMap
 from cnnkit.plots import encode_figure
 from cnnkit.tasks.text.settings import TrainSettings
 from cnnkit.tasks.text.train import train_text
+from cnnkit.tasks.visualize.words import WordMap
 
 TEXTS = ("the soup was cold but the bed was not bad", "the bed was not bad but the soup was cold")
 

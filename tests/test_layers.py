@@ -40,9 +40,7 @@ OLD_OF_TASKS = {
     "tasks/classify/evaluate.py imports cnnkit.plots",
     "tasks/classify/files.py imports cnnkit.options",
     "tasks/classify/network.py imports cnnkit.options",
-    "tasks/classify/network.py imports cnnkit.pipelines._network_input",
     "tasks/classify/predict.py imports cnnkit.options",
-    "tasks/classify/predict.py imports cnnkit.pipelines._network_input",
     "tasks/classify/predict.py imports cnnkit.results",
     "tasks/classify/results.py imports cnnkit.plots",
     "tasks/classify/settings.py imports cnnkit.options",
@@ -84,12 +82,31 @@ OLD_OF_TASKS = {
     "tasks/stylize/jobs.py imports cnnkit.results",
     "tasks/stylize/sheet.py imports cnnkit.plots",
     "tasks/stylize/sheet.py imports cnnkit.results",
-    "tasks/stylize/tiled_loss.py imports cnnkit.pipelines._model_summary",
     "tasks/stylize/video.py imports cnnkit.results",
     "tasks/text/evaluate.py imports cnnkit.metrics.classification",
     "tasks/text/predict.py imports cnnkit.results",
     "tasks/text/results.py imports cnnkit.results",
     "tasks/text/train.py imports cnnkit.metrics.classification",
+    "tasks/visualize/class_maps.py imports cnnkit.options",
+    "tasks/visualize/cli.py imports cnnkit.plots",
+    "tasks/visualize/cli.py imports cnnkit.results",
+    "tasks/visualize/files.py imports cnnkit.options",
+    "tasks/visualize/gradcam.py imports cnnkit.options",
+    "tasks/visualize/occlusion.py imports cnnkit.options",
+    "tasks/visualize/picture_command.py imports cnnkit.results",
+    "tasks/visualize/plots/architecture.py imports cnnkit.plots._style",
+    "tasks/visualize/plots/filtering.py imports cnnkit.plots._style",
+    "tasks/visualize/plots/units.py imports cnnkit.plots._style",
+    "tasks/visualize/plots/views.py imports cnnkit.plots._style",
+    "tasks/visualize/plots/words.py imports cnnkit.plots._style",
+    "tasks/visualize/results.py imports cnnkit.plots",
+    "tasks/visualize/results.py imports cnnkit.results",
+    "tasks/visualize/settings.py imports cnnkit.options",
+    "tasks/visualize/unit_search.py imports cnnkit.results",
+    "tasks/visualize/units.py imports cnnkit.results",
+    "tasks/visualize/units_cli.py imports cnnkit.results",
+    "tasks/visualize/views_cli.py imports cnnkit.options",
+    "tasks/visualize/views_cli.py imports cnnkit.results",
 }
 # What one task imports of another on purpose.
 BETWEEN_TASKS = {
@@ -100,15 +117,21 @@ BETWEEN_TASKS = {
     "tasks/stylize/mask.py imports cnnkit.tasks.segment.predict",
     "tasks/stylize/mask.py imports cnnkit.tasks.segment.regions",
     "tasks/stylize/mask.py imports cnnkit.tasks.segment.settings",
+    # Grad-CAM and occlusion explain what classifiers tell.
+    "tasks/visualize/class_maps.py imports cnnkit.tasks.classify.calibration",
+    "tasks/visualize/class_maps.py imports cnnkit.tasks.classify.network",
+    "tasks/visualize/views_cli.py imports cnnkit.tasks.classify.files",
+    "tasks/visualize/views_cli.py imports cnnkit.tasks.classify.settings",
+    # Words lie where classifiers of texts learned them to be.
+    "tasks/visualize/cli.py imports cnnkit.tasks.text.files",
+    "tasks/visualize/cli.py imports cnnkit.tasks.text.settings",
+    "tasks/visualize/words.py imports cnnkit.tasks.text.files",
+    "tasks/visualize/words.py imports cnnkit.tasks.text.network",
 }
 # What the old folders import of tasks, until these are no more.
 OLD_TO_TASKS = {
-    "pipelines/_class_maps.py imports cnnkit.tasks.classify.calibration",
-    "pipelines/_class_maps.py imports cnnkit.tasks.classify.network",
     "pipelines/export.py imports cnnkit.tasks.classify.files",
     "pipelines/export.py imports cnnkit.tasks.classify.network",
-    "pipelines/visualize_words.py imports cnnkit.tasks.text.files",
-    "pipelines/visualize_words.py imports cnnkit.tasks.text.network",
     "pipelines/warm.py imports cnnkit.tasks.caption.predict",
     "pipelines/warm.py imports cnnkit.tasks.classify.predict",
     "pipelines/warm.py imports cnnkit.tasks.detect.predict",
@@ -251,7 +274,7 @@ def test_there_are_no_import_cycles():
 
 # `cli.app` imports a command's module when it is asked for.
 COMMANDS = ", ".join(
-    name_of(path) for path in sorted([*ROOT.glob("cli/[a-z]*.py"), *ROOT.glob("tasks/*/cli.py")])
+    name_of(path) for path in sorted([*ROOT.glob("cli/[a-z]*.py"), *ROOT.glob("tasks/*/*cli.py")])
 )
 
 

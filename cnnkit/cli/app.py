@@ -139,7 +139,7 @@ _COMMANDS = {
     "visualize-units": _Command(
         "See inside",
         "Show the nine patches of many pictures that drive each unit of a layer most.",
-        "visualize_units",
+        "tasks.visualize.units_cli",
         "units",
         hidden=True,
     ),
@@ -176,15 +176,15 @@ _COMMANDS = {
     "visualize": _Command(
         "See inside",
         "See what networks are made of, and what convolutions do.",
-        "visualize",
+        "tasks.visualize.cli",
         more=(
-            ("units", "visualize_units", "units"),
-            ("activations", "visualize_views", "activations"),
-            ("filters", "visualize_views", "filters"),
-            ("maximize", "visualize_views", "maximize"),
-            ("gradcam", "visualize_views", "gradcam"),
-            ("occlusion", "visualize_views", "occlusion"),
-            ("words", "visualize_words", "words"),
+            ("units", "tasks.visualize.units_cli", "units"),
+            ("activations", "tasks.visualize.views_cli", "activations"),
+            ("filters", "tasks.visualize.views_cli", "filters"),
+            ("maximize", "tasks.visualize.views_cli", "maximize"),
+            ("gradcam", "tasks.visualize.views_cli", "gradcam"),
+            ("occlusion", "tasks.visualize.views_cli", "occlusion"),
+            ("words", "tasks.visualize.cli", "words"),
         ),
     ),
     "weights": _Command(

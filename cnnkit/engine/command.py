@@ -4,7 +4,7 @@ import abc
 import functools
 import inspect
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, Field, dataclass, fields
 from types import NoneType
 from typing import TYPE_CHECKING, Annotated, Any
@@ -303,9 +303,12 @@ def read_value(name: str, kind: Any, value: Any) -> Any:
     if option is not None and option.parse is not None and isinstance(value, str):
         value = option.parse(value)
     elif item is not None and isinstance(value, str):
+        parts = [part.strip() for part in value.split(",")] if value.strip() else []
         try:
-            parts = value.split(",") if value.strip() else []
-            value = tuple(item(part.strip()) for part in parts)
+            if option is not None and option.ranges:
+                value = _read_ranges(name, parts)
+            else:
+                value = tuple(item(part) for part in parts)
         except ValueError:
             example = option.example if option else ""
             raise UsageError(
@@ -313,6 +316,25 @@ def read_value(name: str, kind: Any, value: Any) -> Any:
             ) from None
     check_option(name, kind, value)
     return value
+
+
+def _read_ranges(name: str, parts: Sequence[str]) -> tuple[int, ...]:
+    """Whole numbers such as 5 and 0-8, each once.
+
+    >>> _read_ranges("unit", ["5", "0-2", "5"])
+    (5, 0, 1, 2)
+    """
+    numbers: list[int] = []
+    for part in parts:
+        ends = part.split("-")
+        # No layer has a million channels.
+        if len(ends) > 2 or not all(end.isdecimal() and len(end) < 7 for end in ends):
+            raise ValueError(part)
+        first, last = int(ends[0]), int(ends[-1])
+        if first > last:
+            raise UsageError(f"--{spell(name)}: {part} runs backwards")
+        numbers += range(first, last + 1)
+    return tuple(dict.fromkeys(numbers))
 
 
 def typed_names(context: typer.Context) -> set[str]:

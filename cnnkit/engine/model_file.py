@@ -6,8 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from cnnkit.errors import DataError, UsageError, WeightsError
-from cnnkit.options import CLASSIFIER_WEIGHTS, CLASSIFIERS, VIEWABLE
-from cnnkit.weights import locate
+from cnnkit.options import CLASSIFIERS
 from cnnkit.weights.keras_file import (
     MODEL_FILE,
     SETTINGS_FILE,
@@ -123,30 +122,3 @@ def read_settings(path: Path) -> dict[str, Any]:
             raise DataError(f"{path}/{SETTINGS_FILE} is damaged; train or copy it again")
         return settings
     return {}
-
-
-def find_viewed_file(model: str) -> Path:
-    """The file of a network to look into.
-
-    Args:
-        model: one of `options.VIEWABLE`, the folder of a run, or a `.keras` file.
-
-    Raises:
-        UsageError: an unknown name.
-        WeightsError: the weights are not here, or a file of another format.
-    """
-    refuse_other_formats(model, "--model")
-    if model in VIEWABLE:
-        # Of VGG the convolutions are looked at, which lie in a file of their own.
-        return locate({**CLASSIFIER_WEIGHTS, "vgg16": "vgg16", "vgg19": "vgg19"}.get(model, model))
-    path = Path(model)
-    if path.is_dir():
-        path /= MODEL_FILE
-    if path.suffix == ".keras":
-        if not path.is_file():
-            raise WeightsError(f"{path} does not exist; give --model a .keras file or a name")
-        return path
-    raise UsageError(
-        f"there is no trained network named {model!r}; use a .keras file or one of: "
-        f"{', '.join(VIEWABLE)}"
-    )

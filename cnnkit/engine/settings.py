@@ -63,6 +63,7 @@ class Option:
         below: the number that it must be less than.
         unit: of the numbers, for messages, such as "pixels".
         example: of several values, as they are typed, for messages.
+        ranges: whether 0-8 stands for the whole numbers from 0 to 8, each of which counts once.
         former: names of before on the command line, which still work and are not shown.
         parse: makes a value of what is typed, where that is written otherwise than in Python.
         on_command_line: whether it is an option there, or a setting of Python alone.
@@ -80,6 +81,7 @@ class Option:
     below: float | None = None
     unit: str = ""
     example: str = ""
+    ranges: bool = False
     former: tuple[str, ...] = ()
     parse: Callable[[str], Any] | None = None
     on_command_line: bool = True

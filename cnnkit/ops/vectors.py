@@ -27,7 +27,10 @@ def cosine_similarities(vectors: np.ndarray, vector: np.ndarray) -> np.ndarray:
 
 
 def nearest_vectors(
-    vectors: np.ndarray, index: int, count: int, candidates: Sequence[int] | None = None
+    vectors: np.ndarray,
+    index: int,
+    count: int,
+    candidates: Sequence[int] | np.ndarray | None = None,
 ) -> list[tuple[int, float]]:
     """The vectors with the smallest angles to one of them.
 

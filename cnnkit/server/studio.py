@@ -651,23 +651,15 @@ class Studio:
             follow.click(self._follow, shapes, table, api_visibility="private")
 
     async def _edges(self, path: str | None, kernel: str, numbers: str) -> Any:
-        from cnnkit.pipelines.visualize_edges import visualize_edges
-        from cnnkit.plots import encode_figure, plot_filtering
+        from cnnkit.tasks.visualize.edges import visualize_edges
+        from cnnkit.tasks.visualize.settings import EdgeSettings
 
         def job() -> Any:
             picture = self._read(path)
             if numbers.strip() and not _NUMBERS.fullmatch(numbers):
                 raise UsageError("a kernel is rows of numbers: 0 1 0; 1 -4 1; 0 1 0")
-            found = visualize_edges(picture, numbers.strip() or kernel, padding="same")
-            figure = plot_filtering(
-                found.image,
-                found.output,
-                kernel=found.kernel,
-                window=found.window,
-                title=found.name,
-                lines=found.arithmetic,
-            )
-            return _pil(encode_figure(figure))
+            settings = EdgeSettings(kernel=numbers.strip() or kernel, padding="same")
+            return visualize_edges(picture, settings).plot()
 
         with _showing_errors():
             return await self._run(job)
@@ -701,7 +693,7 @@ class Studio:
         return _pil(made.read_bytes())
 
     async def _follow(self, text: str) -> str:
-        from cnnkit.pipelines.visualize_shapes import visualize_shapes
+        from cnnkit.tasks.visualize.shapes import visualize_shapes
 
         with _showing_errors():
             found = visualize_shapes(text)

@@ -10,7 +10,7 @@ import pytest
 import typer
 import typer.testing
 
-from cnnkit.engine.command import command
+from cnnkit.engine.command import command, read_value
 from cnnkit.engine.settings import Option, Settings
 from cnnkit.errors import UsageError
 
@@ -157,3 +157,24 @@ def test_settings_need_no_typer():
     code = "import sys, cnnkit.tasks.detect.settings; print('typer' in sys.modules)"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "False"
+
+
+CHANNELS = Annotated[tuple[int, ...], Option("Channels.", example="0,5 or 0-8", ranges=True)]
+
+
+def test_ranges_stand_for_their_numbers_and_each_counts_once():
+    assert read_value("channels", CHANNELS, "5, 0-2,1") == (5, 0, 1, 2)
+
+
+@pytest.mark.parametrize(
+    ("typed", "message"),
+    [
+        ("a", "--channels takes numbers such as 0,5 or 0-8, not 'a'"),
+        ("1-2-3", "--channels takes numbers such as 0,5 or 0-8, not '1-2-3'"),
+        ("0-9999999", "--channels takes numbers such as"),
+        ("3-1", "--channels: 3-1 runs backwards"),
+    ],
+)
+def test_what_is_no_range_is_refused(typed, message):
+    with pytest.raises(UsageError, match=message):
+        read_value("channels", CHANNELS, typed)

@@ -7,10 +7,10 @@ from cnnkit.engine import model_file
 from cnnkit.errors import UsageError, WeightsError
 from cnnkit.models import mobilenet_v2
 from cnnkit.models.mobilenet_v2 import build_mobilenet_v2, load_quantized_weights
-from cnnkit.pipelines._networks import load_viewed_network
 from cnnkit.tasks.classify import files
 from cnnkit.tasks.classify.network import load_classifier_model
 from cnnkit.tasks.classify.trainable import build_pretrained, build_untrained
+from cnnkit.tasks.visualize.network import load_viewed_network
 from tests._tflite_files import Writer, run_tflite
 from tests.models._gradients import assert_gradients_reach_every_weight
 

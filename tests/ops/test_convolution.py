@@ -17,8 +17,8 @@ from cnnkit.ops.convolution import (
     padding_of,
     parse_kernel,
     pool_image,
-    trace_shapes,
 )
+from cnnkit.tasks.visualize.shapes import trace_shapes
 
 
 def shapes(text):

@@ -6,6 +6,7 @@ from typing import Any
 
 import keras
 
+from cnnkit.engine.network_input import linear_output
 from cnnkit.engine.networks import BuiltNetworks
 from cnnkit.errors import UsageError
 from cnnkit.models._pixel_range import PIXELS, expected_pixels
@@ -14,7 +15,6 @@ from cnnkit.models.mobilenet_v2 import build_trained_mobilenet_v2
 from cnnkit.models.vgg import VGG16_CONVOLUTIONS, VGG19_CONVOLUTIONS, build_vgg_classifier
 from cnnkit.models.vgg import load_imagenet_weights as load_vgg
 from cnnkit.options import DEFAULT_CLASSIFIER
-from cnnkit.pipelines._network_input import linear_output
 from cnnkit.tasks.classify.files import ClassifierFile, find_classifier_file
 from cnnkit.weights.keras_file import load_keras_file
 

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from cnnkit.data.labelled import read_example, stretch_pixels
 from cnnkit.engine.classification import ClassScore, GroupScore
 from cnnkit.engine.model_file import ARRAYS
+from cnnkit.engine.network_input import fit_picture
 from cnnkit.engine.networks import NetworkSource, open_networks
 from cnnkit.engine.predictor import (
     Loaded,
@@ -28,7 +29,6 @@ from cnnkit.engine.predictor import (
 from cnnkit.errors import CnnkitError, DataError, UsageError
 from cnnkit.images import Picture, header_size, read_image, read_pixels, to_uint8
 from cnnkit.options import DEFAULT_CLASSIFIER
-from cnnkit.pipelines._network_input import fit_picture
 from cnnkit.results import Milliseconds
 from cnnkit.tasks.classify.calibration import ENOUGH_PIXELS, views_of
 from cnnkit.tasks.classify.files import ClassifierFile, find_classifier_file

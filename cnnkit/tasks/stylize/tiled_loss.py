@@ -15,11 +15,11 @@ from typing import Any
 import keras
 import numpy as np
 
+from cnnkit.engine.model_summary import summarize_model
 from cnnkit.models.generated_image import composite
 from cnnkit.ops.cover import Tile, cover
 from cnnkit.ops.gradients import value_and_gradient, value_for_any_size
 from cnnkit.ops.statistics import moments
-from cnnkit.pipelines._model_summary import summarize_model
 from cnnkit.tasks.stylize.layer_statistics import LayerStatistics, mask_at
 from cnnkit.tasks.stylize.loss import layer_loss, total_variation
 from cnnkit.tasks.stylize.settings import StylizeSettings

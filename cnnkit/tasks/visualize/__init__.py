@@ -1,0 +1,1 @@
+"""See what networks learned: layers, filters, activations, units, evidence for classes."""

@@ -1,0 +1,1 @@
+"""How views of networks are drawn."""
