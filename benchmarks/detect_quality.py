@@ -4,8 +4,7 @@
         [--size 416] [--flip] [--scales 1 1.2]
 
 DIR is the data pack with `coco/coco128`, `coco/val2017` (of which every eighth picture is taken)
-and `pennfudan`. None of these pictures is trained on by `train_detector.py` or
-`train_detector_lite0.py`.
+and `pennfudan`. None of these pictures is trained on by `train_detector.py`.
 """
 
 import argparse
@@ -16,7 +15,7 @@ from pathlib import Path
 
 from _measure import machine
 from PIL import Image
-from train_detector_lite0 import as_coco, true_pictures
+from train_detector import as_coco, true_pictures
 
 from cnnkit.tasks.detect.evaluate import evaluate_detect
 from cnnkit.tasks.detect.metrics import CocoScores

@@ -45,5 +45,5 @@ def test_in_a_texture_nothing_is_found(detector, name):
 
 def test_the_card_says_how_good_it_is():
     card = read_card("coco80")
-    assert "0.257, 0.135" in card
+    assert "0.311, 0.148" in card
     assert "Penn-Fudan" in card

@@ -235,7 +235,11 @@ def test_a_dead_unit_is_told_and_gets_no_picture(capsys, here):
             2,
             "target must be one of mean, centre, not",
         ),
-        (["layer1", "--unit", "0", "--zoom", "1"], 2, "zoom must be at least 0 and less than 1, not 1.0"),
+        (
+            ["layer1", "--unit", "0", "--zoom", "1"],
+            2,
+            "zoom must be at least 0 and less than 1, not 1.0",
+        ),
         (["layer1", "--unit", "0", "--blur", "-1"], 2, "blur must be at least 0, not -1"),
     ],
 )
