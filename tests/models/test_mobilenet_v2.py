@@ -3,13 +3,13 @@ import numpy as np
 import pytest
 
 from cnnkit import weights as weights_table
-from cnnkit.engine import model_file
 from cnnkit.errors import UsageError, WeightsError
 from cnnkit.models import mobilenet_v2
 from cnnkit.models.mobilenet_v2 import build_mobilenet_v2, load_quantized_weights
 from cnnkit.tasks.classify import files
 from cnnkit.tasks.classify.network import load_classifier_model
 from cnnkit.tasks.classify.trainable import build_pretrained, build_untrained
+from cnnkit.tasks.visualize import files as visualize_files
 from cnnkit.tasks.visualize.network import load_viewed_network
 from tests._tflite_files import Writer, run_tflite
 from tests.models._gradients import assert_gradients_reach_every_weight
@@ -93,7 +93,7 @@ def test_its_published_file_gives_what_tensorflow_lite_does(small, tmp_path):
 def published(small, tmp_path, monkeypatch):
     """A file of 1,000 classes where the published one is looked for."""
     path = write_small(tmp_path / "published.tflite", classes=1000)
-    for module in (mobilenet_v2, weights_table, files, model_file):
+    for module in (mobilenet_v2, weights_table, files, visualize_files):
         monkeypatch.setattr(module, "locate", lambda name: path)
     return path
 
