@@ -179,6 +179,7 @@ class Job:
         function: of the command, "module:name".
         values: of its options.
         folder: address of the folder of its results.
+        place: the folder that the command was given in, which other names are relative to.
         suffix: of the files of its parts.
         count: of pictures.
         part_size: of pictures in a part.
@@ -187,6 +188,7 @@ class Job:
     function: str
     values: Mapping[str, Any]
     folder: str
+    place: str
     suffix: str
     count: int
     part_size: int
@@ -248,11 +250,12 @@ def _open(call: Call, settings: RaySettings, note: Any) -> Job:
         UsageError: there is another job in the folder, or none to go on with.
         ImageError: there are no pictures.
     """
-    from cnnkit.engine.storage import Storage, find_stored_sources
+    from cnnkit.engine.storage import Storage, find_stored_sources, is_stored
 
     values = dict(call.values)
     folder = str(settings.results)
-    storage = Storage.of(folder)
+    address = folder if is_stored(folder) else str(Path(folder).absolute())
+    storage = Storage.of(address)
     options = {
         name: value
         for name, value in values.items()
@@ -288,6 +291,7 @@ def _open(call: Call, settings: RaySettings, note: Any) -> Job:
             "schema": _SCHEMA,
             "function": call.function,
             "options": options,
+            "place": str(Path.cwd()),
             "count": len(sources),
             "part_size": settings.part_size or _usual_part_size(len(sources)),
             "format": settings.results_format,
@@ -298,7 +302,8 @@ def _open(call: Call, settings: RaySettings, note: Any) -> Job:
     return Job(
         call.function,
         values,
-        folder,
+        address,
+        manifest["place"],
         manifest["format"],
         manifest["count"],
         manifest["part_size"],
@@ -423,6 +428,9 @@ class PartWorker:
         """
         part = int(row["part"])
         job, threads, run = pickle.loads(row["job"])
+        # Ray begins a process in a folder of its own.
+        with contextlib.suppress(OSError):
+            os.chdir(job.place)
         try:
             _count_try(job, part, run)
             records = list(_records(job, threads, json.loads(row["sources"])))

@@ -119,6 +119,22 @@ def test_a_stopped_job_goes_on_with_the_parts_that_are_missing(pictures, here, c
     assert printed == records("out")
 
 
+def test_a_job_goes_on_from_another_folder(pictures, here, call, monkeypatch):
+    here[1][0] = 1
+    call(*DETECT, "--results", "out", "-o", "drawn")
+    other = pictures.parent / "other"
+    other.mkdir()
+    monkeypatch.chdir(other)
+    here[1][0] = 100
+    call(*DETECT, "--results", "../out", "-o", "drawn", "--resume")
+    assert [one["source"] for one in records(pictures.parent / "out")] == [
+        f"photos/{n}.png" for n in range(5)
+    ]
+    assert sorted(path.name for path in (pictures.parent / "drawn").iterdir()) == [
+        "0.jpg", "1.jpg", "2.jpg", "4.jpg",
+    ]  # fmt: skip
+
+
 def test_pictures_lie_in_the_tree_that_the_plain_command_makes(pictures, here, call):
     (pictures / "deep").mkdir()
     (pictures / "0.png").rename(pictures / "deep/0.png")
