@@ -78,8 +78,8 @@ def call(capsys):
 
 
 def records(folder, pattern="parts/*.jsonl"):
-    lines = [line for path in sorted(Path(folder).glob(pattern)) for line in path.open()]
-    return [json.loads(line) for line in lines]
+    texts = [path.read_text(encoding="utf-8") for path in sorted(Path(folder).glob(pattern))]
+    return [json.loads(line) for text in texts for line in text.splitlines()]
 
 
 def without_times(found):

@@ -200,9 +200,9 @@ def test_a_run_that_was_killed_goes_on(tiny_backbone, pictures, tmp_path):
     code = f"""
 import os, signal, sys
 from cnnkit.tasks.visualize.settings import UnitsSettings
-from cnnkit.pipelines import _units_search
+from cnnkit.tasks.visualize import unit_search
 from cnnkit.tasks.visualize.units import visualize_units
-_units_search._CHECKPOINT_SECONDS = 0.0
+unit_search._CHECKPOINT_SECONDS = 0.0
 visualize_units("second", {pictures!r}, UnitsSettings({tiny_backbone!r}, size=26),
                 checkpoint={str(state)!r},
                 on_progress=lambda found: os.kill(os.getpid(), signal.SIGKILL))
